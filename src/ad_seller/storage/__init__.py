@@ -1,0 +1,85 @@
+"""Pluggable asynchronous storage for advertising seller agents.
+
+storage = await get_storage()
+await storage.set_quote("qt-a1b2c3d4e5f6", {"status": "available"})
+"""
+
+from .base import OnCorrupt, Page, StorageBackend
+from .capabilities import Capabilities
+from .codec import decode, encode
+from .commit import DELETE, KEEP, LEAVE
+from .errors import (
+    ConfigurationError,
+    ConflictError,
+    CorruptValueError,
+    IdempotencyConflictError,
+    InvalidArgumentError,
+    InvalidCursorError,
+    InvalidKeyError,
+    InvalidPatternError,
+    InvalidTransitionError,
+    InvalidTTLError,
+    InvalidValueError,
+    LeaseLostError,
+    MissingDependencyError,
+    MissingKeyError,
+    NotConnectedError,
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+    TransactionError,
+    UnknownOutcomeError,
+    UnsupportedError,
+    redact,
+)
+from .expiry import TTL, check_ttl
+from .factory import close_storage, get_storage, get_storage_backend, open_url
+from .keys import PREFIXES, check_key, compile_glob
+from .registry import backend_names, register_backend
+
+__all__ = [
+    "DELETE",
+    "KEEP",
+    "LEAVE",
+    "PREFIXES",
+    "TTL",
+    "Capabilities",
+    "ConfigurationError",
+    "ConflictError",
+    "CorruptValueError",
+    "IdempotencyConflictError",
+    "InvalidArgumentError",
+    "InvalidCursorError",
+    "InvalidKeyError",
+    "InvalidPatternError",
+    "InvalidTTLError",
+    "InvalidTransitionError",
+    "InvalidValueError",
+    "LeaseLostError",
+    "MissingDependencyError",
+    "MissingKeyError",
+    "NotConnectedError",
+    "OnCorrupt",
+    "Page",
+    "StorageBackend",
+    "StorageConnectionError",
+    "StorageError",
+    "StorageTimeoutError",
+    "StoreUnavailableError",
+    "TransactionError",
+    "UnknownOutcomeError",
+    "UnsupportedError",
+    "backend_names",
+    "check_key",
+    "check_ttl",
+    "close_storage",
+    "compile_glob",
+    "decode",
+    "encode",
+    "get_storage",
+    "get_storage_backend",
+    "open_url",
+    "redact",
+    "register_backend",
+]

@@ -1,0 +1,253 @@
+"""The interface: seven abstract operations, and everything that follows from them.
+
+This page is the contract for authors and callers of backends; the conformance kit
+(`ad_seller.storage.testing`) checks it. A subclass that implements the seven abstract methods is a complete
+backend. The other methods work on it as they stand, one call per entry and atomic within one process. The
+backends of this package answer them in bulk and atomically in the store, through `DriverBackend`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from . import process
+from .atomic import AtomicOperations
+from .capabilities import Capabilities
+from .codec import encode
+from .commit import Commit, Outcome
+from .entities import EntityHelpers
+from .errors import CorruptValueError, InvalidArgumentError, MissingKeyError
+from .expiry import TTL, check_ttl
+from .keys import check_key, decode_cursor, encode_cursor
+
+#: What is done with an entry that cannot be decoded: None raises, a function is called with the error and the
+#: entry is left out.
+OnCorrupt = Callable[[CorruptValueError], object] | None
+
+
+class Page(NamedTuple):
+    """One page of a scan.
+
+    Attributes:
+        items: key and value, in the order of the keys.
+        cursor: give it to the next `scan` with the same pattern; None after the last page.
+    """
+
+    items: list[tuple[str, Any]]
+    cursor: str | None
+
+
+class StorageBackend(AtomicOperations, EntityHelpers, ABC):
+    """An asynchronous key-value store for the state of a seller agent.
+
+    Keys are str of at most 2,048 bytes, values are JSON. Every method may raise `NotConnectedError`,
+    `StorageConnectionError` or `StorageTimeoutError`, and the checks of its arguments `InvalidArgumentError`
+    and its subclasses, before any I/O; the docstrings name what else can happen.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give a backend without a commit of its own the in-process guarantees of `process`."""
+        super().__init_subclass__(**kwargs)
+        if cls._commit is StorageBackend._commit:
+            process.guard(cls)
+
+    # --- the seven -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Open the backend; harmless if it is open.
+
+        Raises:
+            StorageConnectionError: it cannot be reached or opened.
+        """
+
+    @abstractmethod
+    async def disconnect(self) -> None:
+        """Close the backend after what is under way; harmless if it is closed. It can be opened again."""
+
+    @abstractmethod
+    async def get(self, key: str) -> Any | None:
+        """Return the caller's own copy of the value under ``key``, or None if there is none.
+
+        Raises:
+            CorruptValueError: what is stored is not JSON.
+        """
+
+    @abstractmethod
+    async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+        """Store ``value`` under ``key``, in place of what was there and of its expiry.
+
+        Args:
+            key: the key.
+            value: a JSON value.
+            ttl: seconds until it expires, whole or not; None for never.
+
+        Raises:
+            InvalidValueError: JSON cannot carry the value exactly; the old value is still there.
+            UnknownOutcomeError: the connection was lost after sending.
+        """
+
+    @abstractmethod
+    async def delete(self, key: str) -> bool:
+        """Remove the entry and return True, or return False if there is none."""
+
+    @abstractmethod
+    async def exists(self, key: str) -> bool:
+        """Tell whether there is an entry under ``key``."""
+
+    @abstractmethod
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """Return the keys that match the glob ``pattern`` (see `compile_glob`), sorted, each once."""
+
+    # --- what this backend promises --------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend promises beyond the seven methods."""
+        return Capabilities()
+
+    # --- several entries at once -----------------------------------------------------------------------
+
+    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
+        """Return the values of those ``keys`` that have one, in the order of ``keys``.
+
+        Args:
+            keys: the keys; a repeated one counts once.
+            on_corrupt: called with the error of each entry that cannot be decoded, which is then left out.
+
+        Raises:
+            CorruptValueError: a value is not JSON, and ``on_corrupt`` is None.
+        """
+        found: dict[str, Any] = {}
+        for key in check_keys(keys):
+            try:
+                value = await self.get(key)
+                if value is not None or await self.exists(key):
+                    found[key] = value
+            except CorruptValueError as error:
+                report_corrupt(error, on_corrupt)
+        return found
+
+    async def set_many(self, mapping: Mapping[str, Any], ttl: TTL | None = None) -> None:
+        """Store every value of ``mapping`` under its key, all with the same ``ttl`` in seconds.
+
+        All keys and values are checked before the first is written.
+        """
+        ttl_ms = check_ttl(ttl)
+        for key in check_keys(mapping):
+            encode(mapping[key], key=key)
+        for key, value in mapping.items():
+            await self.set(key, value, process.whole_seconds(ttl_ms))
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove the entries under ``keys`` and return how many there were."""
+        return sum([await self.delete(key) for key in check_keys(keys)])
+
+    async def scan(
+        self,
+        pattern: str = "*",
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        on_corrupt: OnCorrupt = None,
+    ) -> Page:
+        """Return a page of the entries whose keys match, in the order of their keys.
+
+        Entries that are there during the whole scan come exactly once, whatever else is written meanwhile.
+
+        Args:
+            pattern: a glob, see `compile_glob`.
+            limit: at most so many entries; None for all.
+            cursor: where the page before ended; None for the start.
+            on_corrupt: called with the error of each entry that cannot be decoded, which is then left out.
+
+        Raises:
+            CorruptValueError: a value is not JSON, and ``on_corrupt`` is None.
+        """
+        check_limit(limit)
+        after = None if cursor is None else decode_cursor(cursor)
+        waiting = [key for key in await self.keys(pattern) if after is None or key > after]
+        items: list[tuple[str, Any]] = []
+        last: str | None = None
+        for position, key in enumerate(waiting):
+            items += (await self.get_many([key], on_corrupt=on_corrupt)).items()
+            last = key
+            if limit is not None and position + 1 >= limit:
+                break
+        more = last is not None and last != waiting[-1]
+        return Page(items, encode_cursor(last) if more and last is not None else None)
+
+    async def count(self, pattern: str = "*") -> int:
+        """Return how many keys match the glob ``pattern``."""
+        return len(await self.keys(pattern))
+
+    # --- expiry ----------------------------------------------------------------------------------------
+
+    async def ttl(self, key: str) -> float | None:
+        """Return the seconds that the entry has left, or None if it does not expire.
+
+        Raises:
+            MissingKeyError: there is no entry.
+            UnsupportedError: the backend cannot tell; only where `capabilities.expiry` is "process".
+        """
+        return await process.remaining(self, check_key(key))
+
+    async def expire(self, key: str, ttl: TTL) -> bool:
+        """Let the entry expire ``ttl`` seconds from now; return False if there is none."""
+        ttl_ms = check_ttl(ttl, key=key)
+        if ttl_ms is None:
+            raise InvalidArgumentError("expire() needs a TTL; persist() removes one", key=key)
+        return await self._touch(check_key(key), ttl_ms)
+
+    async def persist(self, key: str) -> bool:
+        """Let the entry never expire; return False if there is none."""
+        return await self._touch(check_key(key), None)
+
+    # --- the primitive under the atomic tools ----------------------------------------------------------
+
+    async def _snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the stored texts, as `_commit` compares them; None for a missing entry."""
+        return [await process.text_of(self, key) for key in keys]
+
+    async def _commit(self, commit: Commit) -> Outcome:
+        """Apply all writes if all expectations hold, else none. This default: within this process."""
+        return await process.commit(self, commit)
+
+    # --- use as a context ------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Connect."""
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect."""
+        await self.disconnect()
+
+
+def check_keys(keys: Iterable[str]) -> list[str]:
+    """Return the keys, each once, in their order; a lone str is refused, because it iterates by character."""
+    if isinstance(keys, str | bytes):
+        raise InvalidArgumentError(f"Expected several keys, got one {type(keys).__name__}: {keys!r:.80}")
+    return list(dict.fromkeys(check_key(key) for key in keys))
+
+
+def check_limit(limit: object) -> None:
+    """Raise `InvalidArgumentError` unless ``limit`` is None or a positive int."""
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InvalidArgumentError(f"A limit is a positive int or None, not {limit!r:.60}")
+
+
+def report_corrupt(error: CorruptValueError, on_corrupt: OnCorrupt) -> None:
+    """Raise ``error``, or hand it to ``on_corrupt`` if there is one."""
+    if on_corrupt is None:
+        raise error
+    on_corrupt(error)
+
+
+__all__ = ["MissingKeyError", "OnCorrupt", "Page", "StorageBackend"]

@@ -1,0 +1,171 @@
+"""Calls of one event-loop tick become one bulk call.
+
+Each caller waits on its own future, and the bulk call runs in a task of the batcher. So a cancelled caller
+never interrupts the engine half way and never leaves a connection, a lock or an answer behind: a request that
+has not been sent is dropped, one that has been sent takes effect and its answer is discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class NotStartedError(Exception):
+    """A bulk call did nothing and may be tried again, e.g. because another process holds the file's lock."""
+
+
+class Request(Generic[T, R]):
+    """Some items that one caller wants handled together, and the future that gets the results."""
+
+    __slots__ = ("deadline", "future", "items", "sent")
+
+    def __init__(self, items: Sequence[T], future: asyncio.Future[list[R]], deadline: float) -> None:
+        """Keep the items; ``deadline`` is in the event loop's time."""
+        self.items = items
+        self.future = future
+        self.deadline = deadline
+        self.sent = False
+
+
+class Batcher(Generic[T, R]):
+    """Collects requests and runs them in bulk, in the order of their arrival.
+
+    Args:
+        run: the bulk call: results for the items of the batch, in order.
+        explain: makes a new error for one request out of what ``run`` raised; ``TimeoutError`` and
+            ``NotStartedError`` (with its cause) come from the batcher when the request's time is up.
+        timeout: seconds that a request waits for its answer.
+        max_items: how many items one bulk call carries; a single request is never split.
+        concurrency: how many bulk calls run at the same time.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[T]], Awaitable[Sequence[R]]],
+        *,
+        explain: Callable[[BaseException, Request[T, R]], BaseException],
+        timeout: float,
+        max_items: int = 512,
+        concurrency: int = 1,
+    ) -> None:
+        """Belong to the running event loop from now on."""
+        self._run = run
+        self._explain = explain
+        self._timeout = timeout
+        self._max_items = max_items
+        self._concurrency = concurrency
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Request[T, R]] = deque()
+        self._ages: deque[Request[T, R]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_not_started: BaseException | None = None
+
+    async def submit(self, items: Sequence[T]) -> list[R]:
+        """Have ``items`` handled in one bulk call, together with those of other callers; return their results."""
+        request: Request[T, R] = Request(items, self._loop.create_future(), self._loop.time() + self._timeout)
+        self._queue.append(request)
+        self._ages.append(request)
+        self._schedule()
+        self._watch()
+        return await request.future
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted has been answered."""
+        while self._queue or self._tasks:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            else:
+                await asyncio.sleep(0)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _schedule(self) -> None:
+        if not self._scheduled and len(self._tasks) < self._concurrency:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        batch = self._next_batch()
+        if not batch:
+            return
+        task = self._loop.create_task(self._perform(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        if self._queue:
+            self._schedule()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        while self._ages and self._ages[0].future.done():
+            self._ages.popleft()
+        if self._queue:
+            self._schedule()
+
+    def _next_batch(self) -> list[Request[T, R]]:
+        batch: list[Request[T, R]] = []
+        size = 0
+        while self._queue:
+            request = self._queue[0]
+            if not request.future.done():
+                if batch and size + len(request.items) > self._max_items:
+                    break
+                size += len(request.items)
+                request.sent = True
+                batch.append(request)
+            self._queue.popleft()
+        return batch
+
+    async def _perform(self, batch: list[Request[T, R]]) -> None:
+        try:
+            items = [item for request in batch for item in request.items]
+            results = await self._run(items)
+            if len(results) != len(items):
+                raise RuntimeError(f"a bulk call gave {len(results)} results for {len(items)} items")
+        except NotStartedError as error:
+            self._last_not_started = error
+            for request in reversed(batch):
+                request.sent = False
+                self._queue.appendleft(request)
+        except BaseException as error:
+            for request in batch:
+                self._fail(request, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._last_not_started = None
+            position = 0
+            for request in batch:
+                end = position + len(request.items)
+                if not request.future.done():
+                    request.future.set_result(list(results[position:end]))
+                position = end
+
+    def _fail(self, request: Request[T, R], error: BaseException) -> None:
+        if not request.future.done():
+            request.future.set_exception(self._explain(error, request))
+
+    def _watch(self) -> None:
+        """Keep one timer, for the oldest request that has no answer yet."""
+        if self._timer is None and self._ages:
+            self._timer = self._loop.call_at(self._ages[0].deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        while self._ages and (self._ages[0].future.done() or self._ages[0].deadline <= now):
+            request = self._ages.popleft()
+            error: BaseException = TimeoutError(f"no answer within {self._timeout:g} s")
+            if not request.sent and self._last_not_started is not None:
+                error = self._last_not_started
+            self._fail(request, error)
+        self._watch()

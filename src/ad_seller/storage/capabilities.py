@@ -1,0 +1,28 @@
+"""What a backend promises beyond the seven methods; declared by it, checked by the conformance kit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: "store": among all processes that use the same store. "process": among the tasks of this process only.
+Scope = Literal["process", "store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The promises of one backend.
+
+    Attributes:
+        atomic: where the atomic tools (`create`, `update`, `transaction`, …) hold.
+        expiry: who knows the remaining time of an entry: the store, or only the process that wrote it.
+        durable: an acknowledged write survives the end of the process.
+        shared: several processes can use one store at the same time.
+        atomic_batches: `set_many` and `delete_many` apply all or nothing, `get_many` is one moment's view.
+    """
+
+    atomic: Scope = "process"
+    expiry: Scope = "process"
+    durable: bool = False
+    shared: bool = False
+    atomic_batches: bool = False

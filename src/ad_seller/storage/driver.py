@@ -1,0 +1,351 @@
+"""The template that our backends share.
+
+A driver moves encoded records in bulk; this class does everything else once: checks, encoding, batching, error
+mapping, life cycle, sweeping. A driver fills the hooks at the end of the class and overrides no public method.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, Final
+
+from .base import OnCorrupt, Page, StorageBackend, check_keys, check_limit
+from .batching import NotStartedError, Request
+from .codec import DEFAULT_MAX_VALUE_BYTES, decode, encode
+from .commit import Commit, Delete, Outcome, Put, Refused
+from .errors import (
+    InvalidArgumentError,
+    MissingKeyError,
+    NotConnectedError,
+    StorageError,
+    StorageTimeoutError,
+    UnknownOutcomeError,
+)
+from .expiry import TTL, Clock, check_ttl, system_clock
+from .keys import check_key, compile_glob, decode_cursor, encode_cursor
+from .listing import Pace, Span, decode_all
+from .process import run_to_end
+from .session import Session
+
+log = logging.getLogger("ad_seller.storage")
+
+#: What `_remaining` answers besides milliseconds; the numbers are those of Redis's PTTL.
+NO_EXPIRY: Final = -1
+MISSING: Final = -2
+
+SWEEP_ROWS = 500  #: expired entries that one step of the sweeper removes
+SWEEP_PAUSE = 0.05  #: seconds between two steps
+
+
+class DriverBackend(StorageBackend):
+    """A backend whose driver fills a few bulk hooks.
+
+    Args:
+        timeout: seconds that any call waits for an answer.
+        clock: seconds since the epoch, where no server's clock decides.
+        max_value_bytes: the largest value, as JSON text.
+        sweep_interval: seconds between two looks for expired entries to reclaim; None for none.
+    """
+
+    #: How many bulk reads run at the same time.
+    _readers: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 5.0,
+        clock: Clock = system_clock,
+        max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
+        sweep_interval: float | None = 30.0,
+    ) -> None:
+        """Keep the settings; nothing is opened yet."""
+        for name, number in (("timeout", timeout), ("max_value_bytes", max_value_bytes)):
+            _check_positive(name, number)
+        if sweep_interval is not None:
+            _check_positive("sweep_interval", sweep_interval)
+        self.timeout = timeout
+        self._clock = clock
+        self._max_value_bytes = max_value_bytes
+        self._sweep_interval = sweep_interval
+        self._session: Session | None = None
+        self._gate: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    # --- life cycle ------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        async with self._turn():
+            session = self._session
+            if session is not None and not self._is_foreign(session):
+                return
+            if session is not None:
+                self._leave_behind(session)
+            try:
+                await self._open()
+            except Exception as error:
+                raise self._explain("open", None, error) from error
+            self._session = session = Session(self)
+            if self._sweep_interval is not None and self._sweeps:
+                session.sweeper = asyncio.create_task(self._sweep_on(self._sweep_interval))
+
+    async def disconnect(self) -> None:
+        async with self._turn():
+            session, self._session = self._session, None
+            if session is None:
+                return
+            if self._is_foreign(session):
+                self._abandon()
+                return
+            await run_to_end(self._close_session(session))
+
+    async def _close_session(self, session: Session) -> None:
+        await session.drain()
+        try:
+            await self._close()
+        except Exception as error:
+            raise self._explain("close", None, error) from error
+
+    def _turn(self) -> asyncio.Lock:
+        """The lock of connect and disconnect; of this event loop, because another one's cannot be awaited."""
+        loop = asyncio.get_running_loop()
+        if self._gate is None or self._gate[0] is not loop:
+            self._gate = (loop, asyncio.Lock())
+        return self._gate[1]
+
+    def _is_foreign(self, session: Session) -> bool:
+        return session.pid != os.getpid() or session.loop is not asyncio.get_running_loop()
+
+    def _leave_behind(self, session: Session) -> None:
+        """Drop what belongs to the parent process or to an event loop that has ended."""
+        if session.pid == os.getpid() and not session.loop.is_closed():
+            raise NotConnectedError(
+                "This storage is connected in another event loop that is still open. "
+                "Call disconnect() there first, or use one backend for each event loop."
+            )
+        self._session = None
+        self._abandon()
+
+    def _here(self) -> Session:
+        """Return the open session, or raise the error that says why there is none."""
+        session = self._session
+        if session is None:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        if session.loop is not asyncio.get_running_loop() or session.pid != os.getpid():
+            where = "in the parent process" if session.pid != os.getpid() else "in another event loop"
+            raise NotConnectedError(f"Storage not connected here but {where}. Call connect() first.")
+        return session
+
+    # --- the seven, and the bulk forms -----------------------------------------------------------------
+
+    async def get(self, key: str) -> Any | None:
+        key = check_key(key)
+        [text] = await self._here().reads.submit([key])
+        return None if text is None else decode(text, key=key)
+
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
+        key = check_key(key)
+        put = Put(key, self._encode(value, key), check_ttl(ttl, key=key))
+        await self._commit(Commit((), (put,)))
+
+    async def delete(self, key: str) -> bool:
+        outcome = await self._commit(Commit((), (Delete(check_key(key)),)))
+        return not isinstance(outcome, Refused) and outcome[0]
+
+    async def exists(self, key: str) -> bool:
+        [left] = await self._here().expiries.submit([check_key(key)])
+        return left != MISSING
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        glob = compile_glob(pattern)
+        async with self._listing(pattern):
+            return await self._keys(Span(glob))
+
+    async def count(self, pattern: str = "*") -> int:
+        glob = compile_glob(pattern)
+        async with self._listing(pattern):
+            return await self._count(Span(glob))
+
+    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
+        wanted = check_keys(keys)
+        session = self._here()
+        texts = await session.reads.submit(wanted) if wanted else []
+        found = [(key, text) for key, text in zip(wanted, texts, strict=True) if text is not None]
+        return dict(await decode_all(found, on_corrupt))
+
+    async def set_many(self, mapping: Mapping[str, Any], ttl: TTL | None = None) -> None:
+        ttl_ms = check_ttl(ttl)
+        pace = Pace()
+        puts: list[Put] = []
+        for key, value in dict(mapping).items():
+            key = check_key(key)
+            puts.append(Put(key, self._encode(value, key), ttl_ms))
+            await pace.rest()
+        self._here()
+        if puts:
+            await self._commit(Commit((), tuple(puts)))
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        deletes = tuple(Delete(key) for key in check_keys(keys))
+        self._here()
+        outcome = await self._commit(Commit((), deletes)) if deletes else []
+        return 0 if isinstance(outcome, Refused) else sum(outcome)
+
+    async def scan(
+        self,
+        pattern: str = "*",
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        on_corrupt: OnCorrupt = None,
+    ) -> Page:
+        glob = compile_glob(pattern)
+        check_limit(limit)
+        after = None if cursor is None else decode_cursor(cursor)
+        async with self._listing(pattern):
+            rows = await self._entries(Span(glob, after, None if limit is None else limit + 1))
+        more = limit is not None and len(rows) > limit
+        rows = rows[:limit]
+        items = await decode_all(rows, on_corrupt)
+        return Page(items, encode_cursor(rows[-1][0]) if more else None)
+
+    async def ttl(self, key: str) -> float | None:
+        [left] = await self._here().expiries.submit([check_key(key)])
+        if left == MISSING:
+            raise MissingKeyError(f"There is no entry under {key!r}", key=key)
+        return None if left == NO_EXPIRY else left / 1000
+
+    async def _snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+        return await self._here().reads.submit(keys)
+
+    async def _commit(self, commit: Commit) -> Outcome:
+        [outcome] = await self._here().commits.submit([commit])
+        if isinstance(outcome, Exception):
+            raise self._explain("write", commit.first_key, outcome) from outcome
+        return outcome
+
+    def _encode(self, value: Any, key: str) -> bytes:
+        return encode(value, key=key, max_bytes=self._max_value_bytes)
+
+    # --- shared machinery ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _listing(self, pattern: str) -> AsyncIterator[None]:
+        """Count the call as under way and turn what the driver raises into our errors."""
+        async with self._here().busy():
+            try:
+                yield
+            except Exception as error:
+                raise self._explain("list", pattern, error) from error
+
+    def _explain_read(self, error: BaseException, request: Request[str, Any]) -> BaseException:
+        return _caused(self._explain("read", request.items[0], error), error)
+
+    def _explain_write(self, error: BaseException, request: Request[Commit, Any]) -> BaseException:
+        [commit] = request.items
+        if isinstance(error, TimeoutError) and request.sent:
+            return _caused(_unknown_outcome(commit.first_key, error), error)
+        return _caused(self._explain("write", commit.first_key, error), error)
+
+    def _explain(self, verb: str, key: str | None, error: BaseException) -> StorageError:
+        """Return an error of ours that says what failed; always a new one, because several calls may share it."""
+        if isinstance(error, StorageError):
+            fresh = copy.copy(error)
+            fresh.key = key if error.key is None else error.key
+            return fresh
+        what = f"Cannot {verb} {key!r}" if key is not None else f"Cannot {verb} the store"
+        if isinstance(error, NotStartedError):
+            return StorageTimeoutError(f"{what}: {error}. Nothing was written.", key=key)
+        if isinstance(error, TimeoutError):
+            return StorageTimeoutError(
+                f"{what}: no answer within {self.timeout:g} s. Is the server overloaded or frozen?", key=key
+            )
+        return self._translate(what, key, error)
+
+    async def _sweep_on(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self._sweep_all()
+            except Exception as error:
+                log.warning("Expired entries could not be reclaimed, will try again: %s", error)
+
+    async def _sweep_all(self) -> int:
+        """Remove all expired entries in small steps, with a pause after each; return how many there were."""
+        total = removed = await self._sweep(SWEEP_ROWS)
+        while removed >= SWEEP_ROWS:
+            await asyncio.sleep(SWEEP_PAUSE)
+            removed = await self._sweep(SWEEP_ROWS)
+            total += removed
+        return total
+
+    # --- the hooks of a driver -------------------------------------------------------------------------
+
+    #: Whether expired entries stay until `_sweep` removes them.
+    _sweeps: ClassVar[bool] = False
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Open the engine. If it fails or is cancelled, nothing stays open."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Close the engine; no other hook is running."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Forget everything without touching it: it belongs to a parent process or an event loop that ended."""
+
+    @abstractmethod
+    async def _read(self, keys: list[str]) -> Sequence[bytes | None]:
+        """Return the live texts under ``keys``, None where there is none."""
+
+    @abstractmethod
+    async def _remaining(self, keys: list[str]) -> Sequence[int]:
+        """Return the milliseconds that each entry has left, or `NO_EXPIRY`, or `MISSING`."""
+
+    @abstractmethod
+    async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        """Apply each commit all or nothing, in order, each judged by itself."""
+
+    @abstractmethod
+    async def _keys(self, span: Span) -> list[str]:
+        """Return the live keys of ``span``, sorted."""
+
+    @abstractmethod
+    async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
+        """Return the live keys of ``span``, sorted, with their texts."""
+
+    async def _count(self, span: Span) -> int:
+        """Return how many live keys ``span`` has."""
+        return len(await self._keys(span))
+
+    async def _sweep(self, rows: int) -> int:
+        """Remove at most ``rows`` expired entries and return how many there were."""
+        return 0
+
+    @abstractmethod
+    def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
+        """Return our error for an exception of the engine's library; ``what`` starts the message."""
+
+
+def _check_positive(name: str, number: object) -> None:
+    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < float("inf"):
+        raise InvalidArgumentError(f"{name} is a positive number, not {number!r:.60}")
+
+
+def _unknown_outcome(key: str | None, error: BaseException) -> UnknownOutcomeError:
+    return UnknownOutcomeError(
+        f"The write of {key!r} was sent but not confirmed ({error}). It may or may not have been applied: "
+        "read the key before writing again.",
+        key=key,
+    )
+
+
+def _caused(error: StorageError, cause: BaseException) -> StorageError:
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,375 @@
+"""A helper for every kind of record that a seller agent keeps, written out for editors and type checkers.
+
+The key of a record is its prefix and its id, e.g. ``order:ORD-A1B2C3D4E5F6``. For each kind: ``get_x`` returns
+the record or None, ``set_x`` stores it, ``delete_x`` tells whether there was one, ``update_x`` changes it
+without losing what others write (see `update`), and ``list_xs`` returns all of them in the order of their keys.
+``on_corrupt`` is called with the error of each record that cannot be decoded, which is then left out; without
+it, the error is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .commit import KEEP, LEAVE, Keep
+from .errors import InvalidArgumentError, InvalidKeyError, InvalidValueError
+from .expiry import TTL
+from .keys import PREFIXES, SESSION_INDEX_PREFIX
+
+if TYPE_CHECKING:
+    from .base import OnCorrupt, Page
+
+Record = dict[str, Any]
+Filters = dict[str, Any] | None
+RecordChange = Callable[[Any], Any]
+
+QUOTE_TTL = 86_400  #: seconds that a price quote is valid
+
+
+class EntityHelpers:
+    """Records by id, on top of get, set, delete, scan and update."""
+
+    if TYPE_CHECKING:
+
+        async def get(self, key: str) -> Any | None: ...
+
+        async def set(self, key: str, value: Any, ttl: Any = None) -> None: ...
+
+        async def delete(self, key: str) -> bool: ...
+
+        async def update(self, key: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any: ...
+
+        async def scan(self, pattern: str = "*", *, on_corrupt: OnCorrupt = None) -> Page: ...
+
+    async def _list(self, entity: str, on_corrupt: OnCorrupt, filters: Filters = None) -> list[Any]:
+        page = await self.scan(f"{PREFIXES[entity]}*", on_corrupt=on_corrupt)
+        wanted = {field: value for field, value in (filters or {}).items() if value is not None}
+        return [record for _, record in page.items if _matches(record, entity, wanted)]
+
+    # --- products ----------------------------------------------------------------------------------
+
+    async def get_product(self, product_id: str) -> Record | None:
+        """Return the product catalogue entry, or None."""
+        return await self.get(_key("product", product_id))
+
+    async def set_product(self, product_id: str, data: Record) -> None:
+        """Store the product catalogue entry."""
+        await self.set(_key("product", product_id), data)
+
+    async def delete_product(self, product_id: str) -> bool:
+        """Remove the product catalogue entry; tell whether there was one."""
+        return await self.delete(_key("product", product_id))
+
+    async def update_product(self, product_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the product catalogue entry by ``change(current)``; see `update`."""
+        return await self.update(_key("product", product_id), change, ttl=ttl)
+
+    async def list_products(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all product catalogue entries."""
+        return await self._list("product", on_corrupt)
+
+    # --- proposals ---------------------------------------------------------------------------------
+
+    async def get_proposal(self, proposal_id: str) -> Record | None:
+        """Return the buyer proposal, or None."""
+        return await self.get(_key("proposal", proposal_id))
+
+    async def set_proposal(self, proposal_id: str, data: Record) -> None:
+        """Store the buyer proposal."""
+        await self.set(_key("proposal", proposal_id), data)
+
+    async def delete_proposal(self, proposal_id: str) -> bool:
+        """Remove the buyer proposal; tell whether there was one."""
+        return await self.delete(_key("proposal", proposal_id))
+
+    async def update_proposal(
+        self, proposal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
+    ) -> Any:
+        """Replace the buyer proposal by ``change(current)``; see `update`."""
+        return await self.update(_key("proposal", proposal_id), change, ttl=ttl)
+
+    async def list_proposals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all buyer proposals."""
+        return await self._list("proposal", on_corrupt)
+
+    # --- deals -------------------------------------------------------------------------------------
+
+    async def get_deal(self, deal_id: str) -> Record | None:
+        """Return the executed deal, or None."""
+        return await self.get(_key("deal", deal_id))
+
+    async def set_deal(self, deal_id: str, data: Record) -> None:
+        """Store the executed deal."""
+        await self.set(_key("deal", deal_id), data)
+
+    async def delete_deal(self, deal_id: str) -> bool:
+        """Remove the executed deal; tell whether there was one."""
+        return await self.delete(_key("deal", deal_id))
+
+    async def update_deal(self, deal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the executed deal by ``change(current)``; see `update`."""
+        return await self.update(_key("deal", deal_id), change, ttl=ttl)
+
+    async def list_deals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all executed deals."""
+        return await self._list("deal", on_corrupt)
+
+    # --- sessions ----------------------------------------------------------------------------------
+
+    async def get_session(self, session_id: str) -> Record | None:
+        """Return the buyer conversation session, or None."""
+        return await self.get(_key("session", session_id))
+
+    async def set_session(self, session_id: str, data: Record, ttl: TTL | None = None) -> None:
+        """Store the buyer conversation session; ``ttl`` in seconds, None for no expiry."""
+        await self.set(_key("session", session_id), data, ttl)
+
+    async def delete_session(self, session_id: str) -> bool:
+        """Remove the buyer conversation session; tell whether there was one."""
+        return await self.delete(_key("session", session_id))
+
+    async def update_session(self, session_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the buyer conversation session by ``change(current)``; see `update`."""
+        return await self.update(_key("session", session_id), change, ttl=ttl)
+
+    async def list_sessions(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all buyer conversation sessions."""
+        return await self._list("session", on_corrupt)
+
+    # --- quotes ------------------------------------------------------------------------------------
+
+    async def get_quote(self, quote_id: str) -> Record | None:
+        """Return the price quote, or None."""
+        return await self.get(_key("quote", quote_id))
+
+    async def set_quote(self, quote_id: str, data: Record, ttl: TTL | None = QUOTE_TTL) -> None:
+        """Store the price quote; ``ttl`` in seconds, 24 h unless given, None for no expiry."""
+        await self.set(_key("quote", quote_id), data, ttl)
+
+    async def delete_quote(self, quote_id: str) -> bool:
+        """Remove the price quote; tell whether there was one."""
+        return await self.delete(_key("quote", quote_id))
+
+    async def update_quote(self, quote_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the price quote by ``change(current)``; see `update`."""
+        return await self.update(_key("quote", quote_id), change, ttl=ttl)
+
+    async def list_quotes(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
+        return await self._list("quote", on_corrupt, _check_filters("quote", filters))
+
+    # --- orders ------------------------------------------------------------------------------------
+
+    async def get_order(self, order_id: str) -> Record | None:
+        """Return the order, or None."""
+        return await self.get(_key("order", order_id))
+
+    async def set_order(self, order_id: str, data: Record) -> None:
+        """Store the order."""
+        await self.set(_key("order", order_id), data)
+
+    async def delete_order(self, order_id: str) -> bool:
+        """Remove the order; tell whether there was one."""
+        return await self.delete(_key("order", order_id))
+
+    async def update_order(self, order_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the order by ``change(current)``; see `update`."""
+        return await self.update(_key("order", order_id), change, ttl=ttl)
+
+    async def list_orders(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return the orders that match ``filters`` on ``status``."""
+        return await self._list("order", on_corrupt, _check_filters("order", filters))
+
+    # --- change requests ---------------------------------------------------------------------------
+
+    async def get_change_request(self, change_request_id: str) -> Record | None:
+        """Return the post-deal change request, or None."""
+        return await self.get(_key("change_request", change_request_id))
+
+    async def set_change_request(self, change_request_id: str, data: Record) -> None:
+        """Store the post-deal change request."""
+        await self.set(_key("change_request", change_request_id), data)
+
+    async def delete_change_request(self, change_request_id: str) -> bool:
+        """Remove the post-deal change request; tell whether there was one."""
+        return await self.delete(_key("change_request", change_request_id))
+
+    async def update_change_request(
+        self, change_request_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
+    ) -> Any:
+        """Replace the post-deal change request by ``change(current)``; see `update`."""
+        return await self.update(_key("change_request", change_request_id), change, ttl=ttl)
+
+    async def list_change_requests(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
+        return await self._list("change_request", on_corrupt, _check_filters("change_request", filters))
+
+    # --- negotiations ------------------------------------------------------------------------------
+
+    async def get_negotiation(self, proposal_id: str) -> Record | None:
+        """Return the negotiation history of a proposal, or None."""
+        return await self.get(_key("negotiation", proposal_id))
+
+    async def set_negotiation(self, proposal_id: str, data: Record) -> None:
+        """Store the negotiation history of a proposal."""
+        await self.set(_key("negotiation", proposal_id), data)
+
+    async def delete_negotiation(self, proposal_id: str) -> bool:
+        """Remove the negotiation history of a proposal; tell whether there was one."""
+        return await self.delete(_key("negotiation", proposal_id))
+
+    async def update_negotiation(
+        self, proposal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
+    ) -> Any:
+        """Replace the negotiation history of a proposal by ``change(current)``; see `update`."""
+        return await self.update(_key("negotiation", proposal_id), change, ttl=ttl)
+
+    async def list_negotiations(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all negotiation histories."""
+        return await self._list("negotiation", on_corrupt)
+
+    # --- agents ------------------------------------------------------------------------------------
+
+    async def get_agent(self, agent_id: str) -> Record | None:
+        """Return the registered buyer agent, or None."""
+        return await self.get(_key("agent", agent_id))
+
+    async def set_agent(self, agent_id: str, data: Record) -> None:
+        """Store the registered buyer agent."""
+        await self.set(_key("agent", agent_id), data)
+
+    async def delete_agent(self, agent_id: str) -> bool:
+        """Remove the registered buyer agent; tell whether there was one."""
+        return await self.delete(_key("agent", agent_id))
+
+    async def update_agent(self, agent_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the registered buyer agent by ``change(current)``; see `update`."""
+        return await self.update(_key("agent", agent_id), change, ttl=ttl)
+
+    async def list_agents(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all registered buyer agents."""
+        return await self._list("agent", on_corrupt)
+
+    # --- packages ----------------------------------------------------------------------------------
+
+    async def get_package(self, package_id: str) -> Record | None:
+        """Return the media kit package, or None."""
+        return await self.get(_key("package", package_id))
+
+    async def set_package(self, package_id: str, data: Record) -> None:
+        """Store the media kit package."""
+        await self.set(_key("package", package_id), data)
+
+    async def delete_package(self, package_id: str) -> bool:
+        """Remove the media kit package; tell whether there was one."""
+        return await self.delete(_key("package", package_id))
+
+    async def update_package(self, package_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the media kit package by ``change(current)``; see `update`."""
+        return await self.update(_key("package", package_id), change, ttl=ttl)
+
+    async def list_packages(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all media kit packages."""
+        return await self._list("package", on_corrupt)
+
+    # --- media kits --------------------------------------------------------------------------------
+
+    async def get_media_kit(self, org_id: str) -> Record | None:
+        """Return the media kit metadata of a seller organisation, or None."""
+        return await self.get(_key("media_kit", org_id))
+
+    async def set_media_kit(self, org_id: str, data: Record) -> None:
+        """Store the media kit metadata of a seller organisation."""
+        await self.set(_key("media_kit", org_id), data)
+
+    async def delete_media_kit(self, org_id: str) -> bool:
+        """Remove the media kit metadata of a seller organisation; tell whether there was one."""
+        return await self.delete(_key("media_kit", org_id))
+
+    async def update_media_kit(self, org_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+        """Replace the media kit metadata of a seller organisation by ``change(current)``; see `update`."""
+        return await self.update(_key("media_kit", org_id), change, ttl=ttl)
+
+    async def list_media_kits(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+        """Return all media kits."""
+        return await self._list("media_kit", on_corrupt)
+
+    # --- the sessions of a buyer -----------------------------------------------------------------------
+
+    async def get_buyer_sessions(self, pricing_key: str) -> list[str]:
+        """Return the ids of the buyer's sessions, in the order in which they were added."""
+        return _ids(await self.get(_session_index(pricing_key)), pricing_key)
+
+    async def add_session_to_buyer_index(self, session_id: str, pricing_key: str) -> None:
+        """Add the session to the buyer's list, once; no concurrent add or remove is lost."""
+
+        def add(current: Any) -> Any:
+            ids = _ids(current, pricing_key)
+            return LEAVE if session_id in ids else [*ids, session_id]
+
+        _key("session", session_id)
+        await self.update(_session_index(pricing_key), add)
+
+    async def remove_session_from_buyer_index(self, session_id: str, pricing_key: str) -> None:
+        """Take the session from the buyer's list; no concurrent add or remove is lost."""
+
+        def remove(current: Any) -> Any:
+            ids = _ids(current, pricing_key)
+            return [known for known in ids if known != session_id] if session_id in ids else LEAVE
+
+        _key("session", session_id)
+        await self.update(_session_index(pricing_key), remove)
+
+
+_FILTERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "quote": {"status": ("status",), "buyer_id": ("buyer_id",), "product_id": ("product", "product_id")},
+    "order": {"status": ("status",)},
+    "change_request": {"order_id": ("order_id",), "status": ("status",)},
+}
+
+
+def _key(entity: str, record_id: object) -> str:
+    return PREFIXES[entity] + _check_id(entity, record_id)
+
+
+def _session_index(pricing_key: object) -> str:
+    return SESSION_INDEX_PREFIX + _check_id("buyer", pricing_key)
+
+
+def _check_id(kind: str, record_id: object) -> str:
+    if not isinstance(record_id, str) or not record_id:
+        raise InvalidKeyError(f"The id of a {kind} must be a non-empty str, not {record_id!r:.80}")
+    return str.__str__(record_id)
+
+
+def _check_filters(entity: str, filters: object) -> Filters:
+    if filters is None:
+        return None
+    known = _FILTERS[entity]
+    if not isinstance(filters, dict) or not filters.keys() <= known.keys():
+        raise InvalidArgumentError(f"{entity} filters are a dict of {', '.join(known)}; got {filters!r:.120}")
+    return filters
+
+
+def _matches(record: Any, entity: str, wanted: Record) -> bool:
+    """Tell whether the record has all the wanted field values; a record without the field does not match."""
+    for name, value in wanted.items():
+        found = record
+        for field in _FILTERS[entity][name]:
+            found = found.get(field) if isinstance(found, dict) else None
+        if found is None or found != value:
+            return False
+    return True
+
+
+def _ids(current: Any, pricing_key: str) -> list[str]:
+    if current is None:
+        return []
+    if not isinstance(current, list):
+        raise InvalidValueError(
+            f"The session index of {pricing_key!r} holds {type(current).__name__}, not a list; repair or delete "
+            f"{SESSION_INDEX_PREFIX + pricing_key!r}",
+            key=SESSION_INDEX_PREFIX + pricing_key,
+        )
+    return current

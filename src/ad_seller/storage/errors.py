@@ -1,0 +1,169 @@
+"""Every error that this package raises, in one tree.
+
+::
+
+    StorageError
+    ├── InvalidArgumentError (ValueError, TypeError)   the caller passed something wrong; no I/O was done
+    │   ├── InvalidKeyError
+    │   ├── InvalidValueError
+    │   ├── InvalidTTLError
+    │   ├── InvalidPatternError
+    │   ├── InvalidCursorError
+    │   ├── ConfigurationError                         a URL, type or setting that cannot work
+    │   └── MissingDependencyError (ImportError)       an optional package is not installed
+    ├── NotConnectedError (RuntimeError)               used before connect or after disconnect
+    ├── MissingKeyError (LookupError)                  the operation needs an entry that is not there
+    ├── CorruptValueError                              a stored value is not JSON
+    ├── UnsupportedError (NotImplementedError)         this backend declares that it cannot do this
+    ├── StorageConnectionError (ConnectionError)       the engine cannot be reached or opened
+    ├── StorageTimeoutError (TimeoutError)             no answer in time, and nothing was written
+    ├── UnknownOutcomeError (ConnectionError)          a write was sent, its answer never came
+    ├── StoreUnavailableError                          the engine refused: read-only, full, corrupt, out of memory
+    ├── ConflictError                                  what was read has changed in the meantime
+    │   └── IdempotencyConflictError                   the same idempotency key came with another request
+    ├── TransactionError (RuntimeError)                a transaction was used wrongly
+    ├── LeaseLostError                                 a lease is no longer held
+    └── InvalidTransitionError                         a state machine does not allow this step
+
+A lower-level exception is always kept as ``__cause__``. No message contains a password.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+_SECRET_PARAMETERS = re.compile(r"(?i)((?:password|passwd|secret|token)=)[^&#\s]*")
+
+
+def redact(text: str) -> str:
+    """Return ``text`` with the user name and password of every URL in it replaced by ``***``."""
+    return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+
+
+class StorageError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        key: the key that the failed operation named, or None.
+    """
+
+    key: str | None
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        """Keep the message and the key that it is about."""
+        super().__init__(message)
+        self.key = key
+
+    def __str__(self) -> str:
+        """Return the plain message, whichever builtin error the class also is."""
+        return str(self.args[0])
+
+
+class InvalidArgumentError(StorageError, ValueError, TypeError):
+    """An argument that no backend accepts; raised before any I/O."""
+
+
+class InvalidKeyError(InvalidArgumentError):
+    """A key that is empty, too long, no str, or holds NUL or a lone surrogate."""
+
+
+class InvalidValueError(InvalidArgumentError):
+    """A value that JSON cannot carry exactly.
+
+    Attributes:
+        path: where in the value the offending part stands, e.g. ``$.items[3].price``.
+    """
+
+    path: str
+
+    def __init__(self, message: str, *, key: str | None = None, path: str = "$") -> None:
+        """Keep the message, the key and the path inside the value."""
+        super().__init__(message, key=key)
+        self.path = path
+
+
+class InvalidTTLError(InvalidArgumentError):
+    """A time to live that is not a positive, finite, representable number of seconds."""
+
+
+class InvalidPatternError(InvalidArgumentError):
+    """A pattern that is no str or that no key can be compared with."""
+
+
+class InvalidCursorError(InvalidArgumentError):
+    """A scan cursor that no scan handed out."""
+
+
+class ConfigurationError(InvalidArgumentError):
+    """A storage type, URL or setting that cannot work."""
+
+
+class MissingDependencyError(InvalidArgumentError, ImportError):
+    """An optional package is not installed; the message holds the pip command."""
+
+
+class NotConnectedError(StorageError, RuntimeError):
+    """The backend is not connected, or not in this event loop or process."""
+
+
+class MissingKeyError(StorageError, LookupError):
+    """The operation needs an entry, and there is none under this key."""
+
+
+class CorruptValueError(StorageError):
+    """The text stored under a key is not a JSON value."""
+
+
+class UnsupportedError(StorageError, NotImplementedError):
+    """The backend declares, in its capabilities, that it cannot do this."""
+
+
+class StorageConnectionError(StorageError, ConnectionError):
+    """The engine cannot be reached, opened or logged in to."""
+
+
+class StorageTimeoutError(StorageError, TimeoutError):
+    """There was no answer in time; a write that raises this was not applied."""
+
+
+class UnknownOutcomeError(StorageError, ConnectionError):
+    """A write was sent and its answer was lost: it may or may not have been applied."""
+
+
+class StoreUnavailableError(StorageError):
+    """The engine is there but refuses: read-only, disk full, out of memory, corrupt."""
+
+
+class ConflictError(StorageError):
+    """Something that was read has changed before the commit; nothing was written."""
+
+
+class IdempotencyConflictError(ConflictError):
+    """An idempotency key came again, with a different request."""
+
+
+class TransactionError(StorageError, RuntimeError):
+    """A transaction was used after its end, from another task, or inside another one."""
+
+
+class LeaseLostError(StorageError):
+    """The lease expired or was taken over; what it protected must stop."""
+
+
+class InvalidTransitionError(StorageError):
+    """The state machine does not allow this step.
+
+    Attributes:
+        current: the status the record has.
+        allowed: the statuses that can follow it.
+    """
+
+    current: str
+    allowed: tuple[str, ...]
+
+    def __init__(self, message: str, *, key: str | None, current: str, allowed: tuple[str, ...]) -> None:
+        """Keep the message, the key, the present status and the allowed next ones."""
+        super().__init__(message, key=key)
+        self.current = current
+        self.allowed = allowed

@@ -1,0 +1,114 @@
+"""From settings to a backend, and the one that the whole application shares."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+from .base import StorageBackend
+from .errors import ConfigurationError, redact
+from .registry import find_backend
+from .settings import load_settings
+
+#: Which storage type a URL scheme names.
+_SCHEMES = {
+    "sqlite": "sqlite",
+    "sqlite+aiosqlite": "sqlite",
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
+    "memory": "memory",
+}
+
+
+def get_storage_backend(
+    storage_type: str | None = None, database_url: str | None = None, redis_url: str | None = None
+) -> StorageBackend:
+    """Return a new backend, not yet connected.
+
+    Args:
+        storage_type: ``sqlite``, ``redis``, ``memory`` or a registered name; ``STORAGE_TYPE`` if not given.
+        database_url: ``DATABASE_URL`` if not given.
+        redis_url: ``REDIS_URL`` if not given.
+
+    Raises:
+        ConfigurationError: unknown type, missing or unfitting URL. It is also a ValueError.
+        MissingDependencyError: the backend's library is not installed; names the pip command.
+    """
+    settings = load_settings()
+    name = (storage_type or settings.storage_type).strip().lower()
+    backend = find_backend(name)
+    if name == "redis":
+        url = redis_url or settings.redis_url
+        if not url:
+            raise ConfigurationError(
+                "Redis URL required for redis storage. Set REDIS_URL or pass redis_url, e.g. redis://localhost:6379/0"
+            )
+        return _make(backend, redis_url=url)
+    return _make(backend, database_url=database_url or settings.database_url)
+
+
+def open_url(url: str) -> StorageBackend:
+    """Return a new backend, not yet connected, for a URL; its scheme tells the storage type.
+
+    Args:
+        url: ``sqlite:///path``, ``redis://…``, ``rediss://…``, ``unix://…``, ``memory://``, or the path of a
+            SQLite file.
+
+    Raises:
+        ConfigurationError: no storage type fits the URL.
+    """
+    scheme, separator, _ = url.partition("://")
+    name = _SCHEMES.get(scheme.lower()) if separator else "sqlite"
+    if name is None:
+        raise ConfigurationError(
+            f"No storage type fits {redact(url)!r}; a URL starts with one of {', '.join(_SCHEMES)}"
+        )
+    return get_storage_backend(name, database_url=url, redis_url=url)
+
+
+def _make(backend: type[StorageBackend], **urls: str) -> StorageBackend:
+    """Call the class with those arguments that it takes."""
+    make: Any = backend
+    parameters = inspect.signature(make).parameters
+    return make(**{name: url for name, url in urls.items() if name in parameters})  # type: ignore[no-any-return]
+
+
+_shared: StorageBackend | None = None
+_opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+
+def _turn() -> asyncio.Lock:
+    global _opening
+    loop = asyncio.get_running_loop()
+    if _opening is None or _opening[0] is not loop:
+        _opening = (loop, asyncio.Lock())
+    return _opening[1]
+
+
+async def get_storage() -> StorageBackend:
+    """Return the connected backend that the application shares, made from the settings at the first call.
+
+    Any number of first callers at once get the same one; a failed connect is not remembered.
+
+    Raises:
+        ConfigurationError: see `get_storage_backend`.
+        StorageConnectionError: it cannot be reached or opened.
+    """
+    global _shared
+    async with _turn():
+        if _shared is None:
+            backend = get_storage_backend()
+            await backend.connect()
+            _shared = backend
+        return _shared
+
+
+async def close_storage() -> None:
+    """Close the shared backend; the next `get_storage` makes a new one."""
+    global _shared
+    async with _turn():
+        backend, _shared = _shared, None
+        if backend is not None:
+            await backend.disconnect()

@@ -1,0 +1,71 @@
+"""What a listing asks for, and how its answer is decoded without holding up other tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .base import OnCorrupt, report_corrupt
+from .codec import decode
+from .errors import CorruptValueError
+from .keys import Glob, successor
+
+_PACE = 0.002  #: seconds of work on the event loop after which other tasks get their turn
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a listing asks for: the keys that match ``glob`` and come after ``after``, at most ``limit``."""
+
+    glob: Glob
+    after: str | None = None
+    limit: int | None = None
+
+    @property
+    def start(self) -> str:
+        """No key of the span is smaller; with ``after`` it is excluded itself."""
+        return self.glob.prefix if self.after is None else max(self.glob.prefix, self.after)
+
+    @property
+    def stop(self) -> str | None:
+        """Every key of the span is smaller; None if there is no end. Keys hold no NUL."""
+        return f"{self.glob.prefix}\0" if self.glob.literal else successor(self.glob.prefix)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every live key between `start` and `stop` belongs to the span."""
+        return self.glob.regex is None
+
+    def has(self, key: str) -> bool:
+        """Tell whether ``key`` belongs to the span."""
+        return (self.after is None or key > self.after) and self.glob.matches(key)
+
+
+class Pace:
+    """Lets other tasks run when a long computation on the event loop has taken its share."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._since = time.perf_counter()
+
+    async def rest(self) -> None:
+        """Yield to the event loop if it is time."""
+        if time.perf_counter() - self._since > _PACE:
+            await asyncio.sleep(0)
+            self._since = time.perf_counter()
+
+
+async def decode_all(rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt) -> list[tuple[str, Any]]:
+    """Return the rows with decoded values; see `OnCorrupt` for those that cannot be."""
+    pace = Pace()
+    items: list[tuple[str, Any]] = []
+    for key, text in rows:
+        try:
+            items.append((key, decode(text, key=key)))
+        except CorruptValueError as error:
+            report_corrupt(error, on_corrupt)
+        await pace.rest()
+    return items

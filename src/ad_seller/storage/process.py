@@ -1,0 +1,210 @@
+"""What a backend of seven methods gets for the rest of the contract, within one process.
+
+Such a backend has no commit and cannot tell an entry's remaining time. So its `set` and `delete` are guarded
+when the class is made: they take the key's lock, which the commit below holds too, and note the deadline. The
+guarantees end at the process, and the default `Capabilities` say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .codec import decode, encode
+from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
+from .errors import MissingKeyError, UnsupportedError
+from .expiry import check_ttl
+from .locks import KeyLocks
+
+if TYPE_CHECKING:
+    from .base import StorageBackend
+
+R = TypeVar("R")
+_ATTRIBUTE = "_ad_seller_process_state"
+
+
+class ProcessState:
+    """What one instance remembers: locks by key, and the deadlines that it has seen being set.
+
+    Attributes:
+        locks: held while an entry is written.
+        turns: the queues of `update` calls, one for each key.
+        deadlines: monotonic seconds by key; None for an entry that is known not to expire.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing held and nothing known."""
+        self.locks = KeyLocks()
+        self.turns = KeyLocks()
+        self.deadlines: dict[str, float | None] = {}
+        self._prune_at = 1024
+
+    def note(self, key: str, ttl_ms: int | None) -> None:
+        """Remember when ``key``, just written, will expire; forget what has expired, now and then."""
+        now = time.monotonic()
+        self.deadlines[key] = None if ttl_ms is None else now + ttl_ms / 1000
+        if len(self.deadlines) >= self._prune_at:
+            self.deadlines = {k: at for k, at in self.deadlines.items() if at is None or at > now}
+            self._prune_at = max(1024, 2 * len(self.deadlines))
+
+    def remaining(self, key: str) -> float | None:
+        """Return the seconds that an existing entry has left, None without expiry."""
+        deadline = self.deadlines.get(key, 0.0)
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise UnsupportedError(
+                f"This backend does not know when {key!r} expires, because another process wrote it. "
+                "Give ttl=… explicitly, or let the backend implement ttl().",
+                key=key,
+            )
+        return left
+
+
+def state_of(backend: object) -> ProcessState:
+    """Return the instance's state, made on first use: subclasses need not call ``super().__init__()``."""
+    state: ProcessState | None = backend.__dict__.get(_ATTRIBUTE)
+    if state is None:
+        state = backend.__dict__[_ATTRIBUTE] = ProcessState()
+    return state
+
+
+def guard(cls: type[StorageBackend]) -> None:
+    """Wrap the ``set`` and ``delete`` that ``cls`` itself defines."""
+    for name, wrap in (("set", _guarded_set), ("delete", _guarded_delete)):
+        method = cls.__dict__.get(name)
+        if inspect.iscoroutinefunction(method) and not getattr(method, "__isabstractmethod__", False):
+            setattr(cls, name, wrap(method))
+
+
+def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(method)
+    async def set(self: StorageBackend, key: str, value: Any, ttl: Any = None) -> None:
+        ttl_ms = check_ttl(ttl, key=key)
+
+        async def write() -> None:
+            await method(self, key, value, ttl)
+            state_of(self).note(key, ttl_ms)
+
+        await _locked(self, key, write)
+
+    return set
+
+
+def _guarded_delete(method: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+    @functools.wraps(method)
+    async def delete(self: StorageBackend, key: str) -> bool:
+        async def remove() -> bool:
+            existed = await method(self, key)
+            state_of(self).deadlines.pop(key, None)
+            return existed
+
+        return await _locked(self, key, remove)
+
+    return delete
+
+
+async def _locked(backend: StorageBackend, key: str, action: Callable[[], Awaitable[R]]) -> R:
+    locks = state_of(backend).locks
+    if not isinstance(key, str) or locks.held_here(key):
+        return await action()  # the method reports a bad key; a commit or a subclass already holds the lock
+    async with locks.hold(key):
+        return await action()
+
+
+async def commit(backend: StorageBackend, commit: Commit) -> Outcome:
+    """Apply ``commit`` under the locks of its keys; a cancelled caller does not stop it half way."""
+    return await run_to_end(_commit_locked(backend, commit))
+
+
+async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
+    """Await ``work`` in a task of its own; if the caller is cancelled, wait for its end and then pass that on."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not report it as lost
+        raise cancelled
+    return task.result()
+
+
+async def _commit_locked(backend: StorageBackend, commit: Commit) -> Outcome:
+    async with state_of(backend).locks.hold(*commit.keys):
+        for expectation in commit.expectations:
+            if await text_of(backend, expectation.key) != expectation.text:
+                return Refused(expectation.key)
+        undo: list[tuple[str, bytes | None, float | None]] = []
+        existed: list[bool] = []
+        try:
+            for write in commit.writes:
+                before = await text_of(backend, write.key)
+                left = None if before is None else _remaining_or_none(backend, write.key)
+                undo.append((write.key, before, left))
+                existed.append(before is not None or isinstance(write, Put))
+                await _write(backend, write, before)
+        except BaseException:
+            await _restore(backend, undo)
+            raise
+        return existed
+
+
+async def text_of(backend: StorageBackend, key: str) -> bytes | None:
+    """Return the entry's value as the text that our codec gives it, None without entry."""
+    value = await backend.get(key)
+    return encode(value, key=key) if value is not None or await backend.exists(key) else None
+
+
+async def _write(backend: StorageBackend, write: Write, before: bytes | None) -> None:
+    match write:
+        case Delete(key):
+            await backend.delete(key)
+        case Touch(key, ttl_ms):
+            if before is not None:
+                await backend.set(key, decode(before), whole_seconds(ttl_ms))
+        case Put(key, text, ttl_ms):
+            if ttl_ms is KEEP:
+                left = None if before is None else await backend.ttl(key)
+                ttl_ms = check_ttl(left, key=key)
+            await backend.set(key, decode(text), whole_seconds(ttl_ms))
+
+
+def whole_seconds(ttl_ms: int | None) -> Any:
+    """Return milliseconds as seconds, as an int where that is exact: custom backends may know only those."""
+    if ttl_ms is None:
+        return None
+    return ttl_ms // 1000 if ttl_ms % 1000 == 0 else ttl_ms / 1000
+
+
+def _remaining_or_none(backend: StorageBackend, key: str) -> float | None:
+    try:
+        return state_of(backend).remaining(key)
+    except UnsupportedError:
+        return None
+
+
+async def _restore(backend: StorageBackend, undo: list[tuple[str, bytes | None, float | None]]) -> None:
+    for key, text, left in reversed(undo):
+        if text is None:
+            await backend.delete(key)
+        else:
+            await backend.set(key, decode(text), whole_seconds(check_ttl(left, key=key)))
+
+
+async def remaining(backend: StorageBackend, key: str) -> float | None:
+    """Return the seconds that an entry has left, None without expiry.
+
+    Raises:
+        MissingKeyError: there is no entry.
+        UnsupportedError: another process wrote it, and this backend cannot tell.
+    """
+    if not await backend.exists(key):
+        raise MissingKeyError(f"There is no entry under {key!r}", key=key)
+    return state_of(backend).remaining(key)

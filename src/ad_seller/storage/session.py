@@ -1,0 +1,62 @@
+"""What a backend has between connect and disconnect."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from .batching import Batcher
+from .commit import Commit, Outcome
+
+if TYPE_CHECKING:
+    from .driver import DriverBackend as Hooks
+
+
+class Session:
+    """What exists between connect and disconnect, in one event loop of one process."""
+
+    def __init__(self, backend: Hooks) -> None:
+        """Make the batchers; they belong to the running event loop."""
+        self.loop = asyncio.get_running_loop()
+        self.pid = os.getpid()
+        self.reads: Batcher[str, bytes | None] = Batcher(
+            backend._read,
+            explain=backend._explain_read,
+            timeout=backend.timeout,
+            concurrency=backend._readers,
+        )
+        self.expiries: Batcher[str, int] = Batcher(
+            backend._remaining, explain=backend._explain_read, timeout=backend.timeout
+        )
+        # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is
+        # still under way cannot overtake a later one.
+        self.commits: Batcher[Commit, Outcome | Exception] = Batcher(
+            backend._apply, explain=backend._explain_write, timeout=backend.timeout
+        )
+        self.sweeper: asyncio.Task[None] | None = None
+        self.active = 0
+        self.idle = asyncio.Event()
+
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """Count a call that bypasses the batchers, so that disconnect waits for it."""
+        self.active += 1
+        try:
+            yield
+        finally:
+            self.active -= 1
+            self.idle.set()
+
+    async def drain(self) -> None:
+        """Stop sweeping and wait until everything that was called has its answer."""
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+            await asyncio.wait([self.sweeper])
+        for batcher in (self.reads, self.expiries, self.commits):
+            await batcher.drain()
+        while self.active:
+            self.idle.clear()
+            await self.idle.wait()

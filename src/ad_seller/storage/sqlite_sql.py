@@ -1,0 +1,235 @@
+"""The statements of the SQLite backend, as functions that run on the thread of one connection.
+
+The table is the one that older seller agents use: ``kv_store(key TEXT PRIMARY KEY, value TEXT NOT NULL,
+expires_at REAL)``, JSON text and epoch seconds. They can read what is written here, and the reverse.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from .batching import NotStartedError
+from .codec import decode
+from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
+from .driver import MISSING, NO_EXPIRY
+from .listing import Span
+
+_LIVE = "(expires_at IS NULL OR expires_at > :now)"
+
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS kv_store (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)",
+    # Partial, so that entries without expiry pay nothing for it.
+    "CREATE INDEX IF NOT EXISTS kv_store_expiry ON kv_store (expires_at) WHERE expires_at IS NOT NULL",
+)
+_READ = f"SELECT value FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
+_READ_EXPIRY = f"SELECT expires_at FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
+
+# A text parameter given as bytes keeps the exact UTF-8 and skips a decoding; CAST stores it as TEXT.
+_PUT = """
+    INSERT INTO kv_store (key, value, expires_at) VALUES (:key, CAST(:text AS TEXT), :deadline)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""
+_PUT_KEEP = """
+    INSERT INTO kv_store (key, value) VALUES (:key, CAST(:text AS TEXT))
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value,
+        expires_at = CASE WHEN expires_at > :now THEN expires_at END"""
+_DELETE = f"DELETE FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
+_TOUCH = f"UPDATE kv_store SET expires_at = :deadline WHERE key = :key AND {_LIVE}"  # noqa: S608
+_SWEEP = """
+    DELETE FROM kv_store WHERE key IN (
+        SELECT key FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT :rows)"""
+_ANY_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT 1"
+
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def primary_code(error: BaseException) -> int | None:
+    """Return SQLite's primary result code, or None if the error carries none."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def is_locked(error: BaseException) -> bool:
+    """Tell whether another connection held the lock."""
+    return primary_code(error) in _LOCKED
+
+
+def prepare(db: sqlite3.Connection, *, synchronous: str) -> None:
+    """Switch to WAL and create what is missing; writes nothing if all is there.
+
+    Raises:
+        sqlite3.OperationalError: locked for longer than the busy time-out, or not writable.
+        ValueError: there is a table of this name with other columns.
+    """
+    if db.execute("PRAGMA journal_mode").fetchone()[0] not in (b"wal", b"memory"):
+        db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {synchronous}")
+    known = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'kv_store%'")}
+    if not {b"kv_store", b"kv_store_expiry"} <= known:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in _CREATE:
+            db.execute(statement)
+        db.execute("COMMIT")
+    columns = {row[1] for row in db.execute("PRAGMA table_info(kv_store)")}
+    if not {b"key", b"value", b"expires_at"} <= columns:
+        raise ValueError("it has a table kv_store with other columns than key, value and expires_at")
+
+
+def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
+    """Return the live texts under ``keys``, all of one moment."""
+    with _one_moment(db, len(keys)):
+        rows = [db.execute(_READ, {"key": key, "now": now}).fetchone() for key in keys]
+    return [None if row is None else row[0] for row in rows]
+
+
+class _one_moment:  # noqa: N801 - reads as a statement
+    """A read transaction, if there is more than one statement to keep together."""
+
+    def __init__(self, db: sqlite3.Connection, statements: int) -> None:
+        self._db = db if statements > 1 and not db.in_transaction else None
+
+    def __enter__(self) -> None:
+        if self._db is not None:
+            self._db.execute("BEGIN")
+
+    def __exit__(self, *error: object) -> None:
+        if self._db is not None and self._db.in_transaction:
+            self._db.execute("COMMIT")
+
+
+def remaining(db: sqlite3.Connection, keys: list[str], now: float) -> list[int]:
+    """Return the milliseconds that each entry has left, rounded up."""
+    rows = [db.execute(_READ_EXPIRY, {"key": key, "now": now}).fetchone() for key in keys]
+    return [MISSING if row is None else _milliseconds(row[0], now) for row in rows]
+
+
+def _milliseconds(expires_at: float | None, now: float) -> int:
+    return NO_EXPIRY if expires_at is None else max(1, math.ceil((expires_at - now) * 1000))
+
+
+def apply(db: sqlite3.Connection, commits: list[Commit], now: float) -> list[Outcome | Exception]:
+    """Apply many commits in one transaction, each judged by itself.
+
+    If one of them makes SQLite fail, everything is rolled back and each is tried alone, so that only the one
+    at fault fails.
+
+    Raises:
+        NotStartedError: another connection holds the write lock.
+    """
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if is_locked(error):
+            raise NotStartedError("another process holds the database's write lock") from error
+        raise
+    try:
+        outcomes: list[Outcome | Exception] = [_apply_one(db, commit, now) for commit in commits]
+        db.execute("COMMIT")
+    except BaseException as error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        if not isinstance(error, sqlite3.Error):
+            raise
+        return [error] if len(commits) == 1 else [_apply_alone(db, commit, now) for commit in commits]
+    return outcomes
+
+
+def _apply_alone(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome | Exception:
+    try:
+        return apply(db, [commit], now)[0]
+    except (NotStartedError, sqlite3.Error) as error:
+        return error
+
+
+def _apply_one(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome:
+    for key, text in commit.expectations:
+        row = db.execute(_READ, {"key": key, "now": now}).fetchone()
+        if (None if row is None else row[0]) != text:
+            return Refused(key)
+    return [_write(db, write, now) for write in commit.writes]
+
+
+def _write(db: sqlite3.Connection, write: Write, now: float) -> bool:
+    match write:
+        case Put(key, text, ttl_ms):
+            if ttl_ms is KEEP:
+                db.execute(_PUT_KEEP, {"key": key, "text": text, "now": now})
+            else:
+                db.execute(_PUT, {"key": key, "text": text, "deadline": _deadline(ttl_ms, now)})
+            return True
+        case Touch(key, ttl_ms):
+            parameters = {"key": key, "deadline": _deadline(ttl_ms, now), "now": now}
+            return db.execute(_TOUCH, parameters).rowcount > 0
+        case Delete(key):
+            return db.execute(_DELETE, {"key": key, "now": now}).rowcount > 0
+
+
+def _deadline(ttl_ms: int | None, now: float) -> float | None:
+    return None if ttl_ms is None else now + ttl_ms / 1000
+
+
+def keys(db: sqlite3.Connection, span: Span, now: float) -> list[str]:
+    """Return the live keys of ``span``, sorted; as one JSON array where no pattern has to look at each."""
+    if not span.exact:
+        return [key for key, _ in _matching(db, "key, NULL", span, now)]
+    inner, parameters = _select("key", span, now)
+    [array] = db.execute(f"SELECT json_group_array(key) FROM ({inner})", parameters).fetchone()  # noqa: S608
+    found: list[str] = decode(array)
+    return found
+
+
+def entries(db: sqlite3.Connection, span: Span, now: float) -> list[tuple[str, bytes]]:
+    """Return the live entries of ``span``, sorted by key."""
+    if not span.exact:
+        return list(_matching(db, "key, value", span, now))
+    statement, parameters = _select("key, value", span, now)
+    return [(key.decode(), text) for key, text in db.execute(statement, parameters)]
+
+
+def count(db: sqlite3.Connection, span: Span, now: float) -> int:
+    """Return how many live keys ``span`` has."""
+    if not span.exact:
+        return sum(1 for _ in _matching(db, "key, NULL", span, now))
+    inner, parameters = _select("key", span, now)
+    [number] = db.execute(f"SELECT count(*) FROM ({inner})", parameters).fetchone()  # noqa: S608
+    return int(number)
+
+
+def _matching(db: sqlite3.Connection, columns: str, span: Span, now: float) -> Iterator[tuple[str, Any]]:
+    statement, parameters = _select(columns, span, now)
+    left = -1 if span.limit is None else span.limit
+    for raw, text in db.execute(statement, {**parameters, "limit": -1}):
+        key = raw.decode()
+        if left != 0 and span.has(key):
+            left -= 1
+            yield key, text
+        if left == 0:
+            return
+
+
+def _select(columns: str, span: Span, now: float) -> tuple[str, dict[str, Any]]:
+    """Return a statement over the range of ``span``; its parts are constants, all data are parameters."""
+    lower = "key > :start" if span.after == span.start else "key >= :start"
+    upper = "" if span.stop is None else "AND key < :stop"
+    parameters = {
+        "start": span.start,
+        "stop": span.stop,
+        "now": now,
+        "limit": -1 if span.limit is None else span.limit,
+    }
+    statement = f"SELECT {columns} FROM kv_store WHERE {lower} {upper} AND {_LIVE} ORDER BY key LIMIT :limit"  # noqa: S608
+    return statement, parameters
+
+
+def sweep(db: sqlite3.Connection, rows: int, now: float) -> int:
+    """Remove at most ``rows`` expired entries; 0 if there are none or the lock is taken."""
+    if db.execute(_ANY_EXPIRED, {"now": now}).fetchone() is None:
+        return 0
+    try:
+        return db.execute(_SWEEP, {"now": now, "rows": rows}).rowcount
+    except sqlite3.OperationalError as error:
+        if is_locked(error):
+            return 0
+        raise

@@ -1,0 +1,73 @@
+"""Real engines for all tests: `redis_url` for ordinary ones, `own_redis` for those that break things."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
+
+FOREIGN_REDIS = os.environ.get("REDIS_URL")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Every async test runs on asyncio; the library uses nothing else."""
+    return "asyncio"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run whatever uses Redis once for every server program found, or once on the server in REDIS_URL."""
+    if "redis_binary" in metafunc.fixturenames:
+        binaries = [find_redis_binary()] if FOREIGN_REDIS else find_redis_binaries()
+        metafunc.parametrize(
+            "redis_binary", binaries, ids=[binary.name for binary in binaries], scope="session", indirect=True
+        )
+
+
+@pytest.fixture(scope="session")
+def redis_binary(request: pytest.FixtureRequest) -> RedisBinary:
+    """The server program of this round."""
+    binary: RedisBinary = request.param
+    return binary
+
+
+@pytest.fixture(scope="session")
+def redis_server(
+    redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """A server that the tests of one worker share: never stop, freeze or reconfigure it."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), binary=redis_binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_binary: RedisBinary, request: pytest.FixtureRequest) -> str:
+    """Where the shared Redis answers. It may belong to somebody: keep to `redis_prefix`, never FLUSHALL."""
+    if FOREIGN_REDIS:
+        return FOREIGN_REDIS
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return server.url
+
+
+@pytest.fixture
+def redis_prefix(redis_url: str) -> Iterator[str]:
+    """A key prefix of the test's own; what stands under it is removed afterwards."""
+    prefix = f"ad_seller_test_{uuid.uuid4().hex}:"
+    yield prefix
+    with redis.Redis.from_url(redis_url) as client:
+        for key in client.scan_iter(match=f"{prefix}*", count=1000):
+            client.delete(key)
+
+
+@pytest.fixture
+def own_redis(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that only this test uses, and may kill, freeze and restart; it keeps what was acknowledged."""
+    config = {"appendonly": "yes", "appendfsync": "always"}
+    with RedisServer(tmp_path / "redis", binary=redis_binary, config=config) as server:
+        yield server
