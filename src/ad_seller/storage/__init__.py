@@ -4,7 +4,7 @@ storage = await get_storage()
 await storage.set_quote("qt-a1b2c3d4e5f6", {"status": "available"})
 """
 
-from .base import OnCorrupt, Page, StorageBackend
+from .base import StorageBackend
 from .capabilities import Capabilities
 from .codec import decode, encode
 from .commit import DELETE, KEEP, LEAVE
@@ -20,6 +20,7 @@ from .errors import (
     InvalidTransitionError,
     InvalidTTLError,
     InvalidValueError,
+    LeaseHeldError,
     LeaseLostError,
     MissingDependencyError,
     MissingKeyError,
@@ -35,13 +36,20 @@ from .errors import (
 )
 from .expiry import TTL, check_ttl
 from .factory import close_storage, get_storage, get_storage_backend, open_url
-from .keys import PREFIXES, check_key, compile_glob
+from .keys import PREFIXES, check_key
+from .lease import Lease
+from .lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
+from .pages import OnCorrupt, Page
+from .patterns import compile_glob
 from .registry import backend_names, register_backend
+from .transaction import Transaction
 
 __all__ = [
+    "CHANGE_REQUEST_LIFECYCLE",
     "DELETE",
     "KEEP",
     "LEAVE",
+    "ORDER_LIFECYCLE",
     "PREFIXES",
     "TTL",
     "Capabilities",
@@ -56,7 +64,10 @@ __all__ = [
     "InvalidTTLError",
     "InvalidTransitionError",
     "InvalidValueError",
+    "Lease",
+    "LeaseHeldError",
     "LeaseLostError",
+    "Lifecycle",
     "MissingDependencyError",
     "MissingKeyError",
     "NotConnectedError",
@@ -67,6 +78,7 @@ __all__ = [
     "StorageError",
     "StorageTimeoutError",
     "StoreUnavailableError",
+    "Transaction",
     "TransactionError",
     "UnknownOutcomeError",
     "UnsupportedError",

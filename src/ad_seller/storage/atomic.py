@@ -6,22 +6,23 @@ seller agent wrote take part.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from . import lifecycle as steps
 from . import process
 from .codec import canonical, decode, encode
 from .commit import KEEP, Commit, Delete, Expect, Keep, Marker, Outcome, Put, Refused, Touch, Write
-from .errors import ConflictError, InvalidArgumentError
+from .entities import entity_key
+from .errors import ConflictError, InvalidArgumentError, shown
 from .expiry import TTL, check_ttl
+from .idempotency import DEFAULT_CLAIM_TTL, Idempotent, Work
+from .indexes import agent_url_key
 from .keys import check_key
-
-#: Tries of `update` before it gives up. Tasks of one process take turns, so only other processes can make
-#: it try again.
-DEFAULT_ATTEMPTS = 50
+from .lease import Lease
+from .lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle, Record, Step
+from .transaction import Transaction
+from .waiting import DEFAULT_ATTEMPTS, backoff
 
 Change = Callable[[Any], Any]
 
@@ -37,6 +38,10 @@ class AtomicOperations:
 
     def _encode(self, value: Any, key: str) -> bytes:
         return encode(value, key=key)
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """See `StorageBackend.keys`."""
+        raise NotImplementedError
 
     async def _touch(self, key: str, ttl_ms: int | None) -> bool:
         outcome = await self._commit(Commit((), (Touch(key, ttl_ms),)))
@@ -101,7 +106,7 @@ class AtomicOperations:
             InvalidArgumentError: ``by`` is no int, or the entry holds something else than an int.
         """
         if not isinstance(by, int) or isinstance(by, bool):
-            raise InvalidArgumentError(f"A counter is incremented by an int, not {by!r:.60}", key=key)
+            raise InvalidArgumentError(f"A counter is incremented by an int, not {shown(by)}", key=key)
 
         def add(current: Any) -> int:
             if current is not None and type(current) is not int:
@@ -136,8 +141,7 @@ class AtomicOperations:
             ConflictError: other processes were faster each time; nothing was written.
         """
         ttl_ms = ttl if ttl is KEEP else check_ttl(ttl, key=key)
-        if not isinstance(attempts, int) or attempts < 1:
-            raise InvalidArgumentError(f"attempts is a positive int, not {attempts!r:.60}", key=key)
+        _check_attempts(attempts)
         return await self._update(key, change, ttl=ttl_ms, created_ttl=None, attempts=attempts)
 
     async def _update(
@@ -154,7 +158,7 @@ class AtomicOperations:
             for attempt in range(attempts):
                 [text] = await self._snapshot([key])
                 current = None if text is None else decode(text, key=key)
-                value = _changed(change, current, key)
+                value = process.changed(change, current, key)
                 if value is Marker.LEAVE or (value is Marker.DELETE and text is None):
                     return current if text is not None else None
                 write: Write = Delete(key)
@@ -169,18 +173,200 @@ class AtomicOperations:
             key=key,
         )
 
+    # --- several keys ----------------------------------------------------------------------------------
 
-def _changed(change: Change, current: Any, key: str) -> Any:
-    value = change(current)
-    if inspect.isawaitable(value):
-        if inspect.iscoroutine(value):
-            value.close()
-        raise InvalidArgumentError(
-            f"The change for {key!r} must be a plain function; for awaiting use transact()", key=key
-        )
-    return value
+    def transaction(self) -> Transaction:
+        """Return a transaction, to be entered with ``async with``.
+
+        What is written in the block takes effect together at its end, and only if nothing that was read in it
+        has changed. An exception that leaves the block leaves nothing behind.
+
+        Raises:
+            ConflictError: at the end of the block; nothing was written.
+            TransactionError: it is nested, or used after its end or in another task.
+        """
+        return Transaction(self)
+
+    async def transact(
+        self, work: Callable[[Transaction], Awaitable[Any]], *, attempts: int = DEFAULT_ATTEMPTS
+    ) -> Any:
+        """Run ``work`` with a transaction, again on a conflict, and return what it returns.
+
+        Args:
+            work: an async function of the transaction. It may run several times, so it should do nothing that
+                cannot be repeated but what the transaction does.
+            attempts: how often at most, with growing pauses.
+
+        Raises:
+            ConflictError: others were faster each time; nothing was written.
+        """
+        _check_attempts(attempts)
+        for attempt in range(attempts):
+            transaction = Transaction(self)
+            try:
+                async with transaction:
+                    result = await work(transaction)
+            except ConflictError as error:
+                if not transaction.conflicted or attempt + 1 == attempts:
+                    raise
+                del error  # its traceback holds this frame
+            else:
+                return result
+            await backoff(attempt)
+        raise AssertionError("not reached: the last attempt returns or raises")
+
+    async def run_once(
+        self,
+        scope: str,
+        key: str,
+        request: Any,
+        work: Work,
+        ttl: TTL | None = 86_400,
+        *,
+        claim_ttl: float = DEFAULT_CLAIM_TTL,
+    ) -> Any:
+        """Answer a request that may come several times: ``work`` takes effect once, everyone gets its result.
+
+        The result and everything that ``work`` writes are one commit. The record lives under
+        ``idempotency:{scope}:{key}``. If ``work`` raises, nothing is recorded and the next sender runs it.
+
+        Args:
+            scope: what the key belongs to, e.g. ``quote:{buyer}``.
+            key: the sender's idempotency key.
+            request: the request as a JSON value; a repeat must be equal.
+            work: an async function of a transaction; returns a JSON value. It runs again if what it reads is
+                changed by others before its commit.
+            ttl: seconds that the result is remembered; None for ever.
+            claim_ttl: seconds after which another process may take over from one that died.
+
+        Raises:
+            IdempotencyConflictError: the key came with another request.
+            ConflictError: others changed what ``work`` reads each time; nothing was written.
+        """
+        return await Idempotent(self, scope, key, request, ttl, claim_ttl).run(work)
+
+    def lease(self, name: str, ttl: TTL, *, wait: float = 0.0) -> Lease:
+        """Return a lease, to be entered with ``async with``: one holder among all processes.
+
+        Args:
+            name: what is leased, e.g. ``sync:gam``.
+            ttl: seconds after which the lease of a holder that died ends; it is renewed while held.
+            wait: seconds to wait for another holder at most.
+
+        Raises:
+            LeaseHeldError: on entering: another holder has it.
+            LeaseLostError: out of the block: it could not be renewed in time.
+        """
+        return Lease(self, name, ttl, wait)
+
+    # --- what belongs together -------------------------------------------------------------------------
+
+    async def save_buyer_session(
+        self, session_id: str, data: Record, pricing_key: str, ttl: TTL | None = None
+    ) -> None:
+        """Store a session and add it to its buyer's index, both or neither; ``ttl`` in seconds."""
+
+        async def save(tx: Transaction) -> None:
+            await tx.set_session(session_id, data, ttl)
+            await tx.add_session_to_buyer_index(session_id, pricing_key)
+
+        await self.transact(save)
+
+    async def delete_buyer_session(self, session_id: str, pricing_key: str) -> bool:
+        """Remove a session and its index entry, both or neither; tell whether there was a session."""
+
+        async def remove(tx: Transaction) -> bool:
+            await tx.remove_session_from_buyer_index(session_id, pricing_key)
+            return await tx.delete_session(session_id)
+
+        return bool(await self.transact(remove))
+
+    async def register_agent(self, agent_id: str, data: Record, url: str) -> str:
+        """Store an agent and lead its URL to it, both or neither; return the id that the URL leads to.
+
+        If the URL already leads to another agent that exists, nothing is written and that agent's id is
+        returned: of several registrations of one URL at once, one wins and all learn which.
+        """
+
+        async def register(tx: Transaction) -> str:
+            known = await tx.get_agent_id_by_url(url)
+            if known is not None and known != agent_id and await tx.get_agent(known) is not None:
+                return known
+            await tx.set_agent(agent_id, data)
+            await tx.set(agent_url_key(url), agent_id)
+            return agent_id
+
+        return str(await self.transact(register))
+
+    async def transition_order(
+        self,
+        order_id: str,
+        to: str,
+        *,
+        actor: str,
+        reason: str = "",
+        expect: str | None = None,
+        metadata: Record | None = None,
+        lifecycle: Lifecycle = ORDER_LIFECYCLE,
+    ) -> Record:
+        """Take an order to another status and append the audit entry, in one commit; return the order.
+
+        Args:
+            order_id: the order.
+            to: the next status.
+            actor: who does it.
+            reason: why.
+            expect: the status that the caller saw; if the order has another one by now, nothing is done.
+            metadata: kept in the audit entry.
+            lifecycle: the allowed steps; extend `ORDER_LIFECYCLE` for more.
+
+        Raises:
+            InvalidTransitionError: not allowed, or not the expected status; lists what is allowed.
+            MissingKeyError: there is no such order.
+            InvalidValueError: the entry has no status, or an audit log of another form.
+        """
+        key = entity_key("order", order_id)
+        step = Step(lifecycle, key, to, actor, reason, expect, metadata)
+        record: Record = await self.update(key, step.bound())
+        return record
+
+    async def transition_change_request(
+        self,
+        change_request_id: str,
+        to: str,
+        *,
+        actor: str,
+        reason: str = "",
+        expect: str | None = None,
+        metadata: Record | None = None,
+        lifecycle: Lifecycle = CHANGE_REQUEST_LIFECYCLE,
+    ) -> Record:
+        """Take a change request to another status; see `transition_order`."""
+        key = entity_key("change_request", change_request_id)
+        step = Step(lifecycle, key, to, actor, reason, expect, metadata)
+        record: Record = await self.update(key, step.bound())
+        return record
+
+    async def history(self, order_id: str) -> list[Record]:
+        """Return the audit entries of an order, oldest first.
+
+        Raises:
+            MissingKeyError: there is no such order.
+            InvalidValueError: its audit log has another form.
+        """
+        return await self._history("order", order_id)
+
+    async def change_request_history(self, change_request_id: str) -> list[Record]:
+        """Return the audit entries of a change request, oldest first; raises as `history` does."""
+        return await self._history("change_request", change_request_id)
+
+    async def _history(self, entity: str, record_id: str) -> list[Record]:
+        key = entity_key(entity, record_id)
+        [text] = await self._snapshot([key])
+        record = None if text is None else decode(text, key=key)
+        return steps.trail_of(steps.check_record(record, key), key)
 
 
-async def backoff(attempt: int) -> None:
-    """Sleep a random time that grows with each attempt, at most 50 ms ("full jitter")."""
-    await asyncio.sleep(random.uniform(0, min(0.05, 0.001 * 2 ** min(attempt, 10))))  # noqa: S311
+def _check_attempts(attempts: object) -> None:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+        raise InvalidArgumentError(f"attempts is a positive int, not {shown(attempts)}")

@@ -9,9 +9,9 @@ backends of this package answer them in bulk and atomically in the store, throug
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from . import process
 from .atomic import AtomicOperations
@@ -19,28 +19,14 @@ from .capabilities import Capabilities
 from .codec import encode
 from .commit import Commit, Outcome
 from .entities import EntityHelpers
-from .errors import CorruptValueError, InvalidArgumentError, MissingKeyError
+from .errors import CorruptValueError, InvalidArgumentError, shown
 from .expiry import TTL, check_ttl
+from .indexes import IndexHelpers
 from .keys import check_key, decode_cursor, encode_cursor
-
-#: What is done with an entry that cannot be decoded: None raises, a function is called with the error and the
-#: entry is left out.
-OnCorrupt = Callable[[CorruptValueError], object] | None
+from .pages import OnCorrupt, Page, report_corrupt
 
 
-class Page(NamedTuple):
-    """One page of a scan.
-
-    Attributes:
-        items: key and value, in the order of the keys.
-        cursor: give it to the next `scan` with the same pattern; None after the last page.
-    """
-
-    items: list[tuple[str, Any]]
-    cursor: str | None
-
-
-class StorageBackend(AtomicOperations, EntityHelpers, ABC):
+class StorageBackend(AtomicOperations, EntityHelpers, IndexHelpers, ABC):
     """An asynchronous key-value store for the state of a seller agent.
 
     Keys are str of at most 2,048 bytes, values are JSON. Every method may raise `NotConnectedError`,
@@ -137,6 +123,7 @@ class StorageBackend(AtomicOperations, EntityHelpers, ABC):
         All keys and values are checked before the first is written.
         """
         ttl_ms = check_ttl(ttl)
+        mapping = copied(mapping)
         for key in check_keys(mapping):
             encode(mapping[key], key=key)
         for key, value in mapping.items():
@@ -232,22 +219,19 @@ class StorageBackend(AtomicOperations, EntityHelpers, ABC):
 
 def check_keys(keys: Iterable[str]) -> list[str]:
     """Return the keys, each once, in their order; a lone str is refused, because it iterates by character."""
-    if isinstance(keys, str | bytes):
-        raise InvalidArgumentError(f"Expected several keys, got one {type(keys).__name__}: {keys!r:.80}")
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+        raise InvalidArgumentError(f"Expected several keys, got one {type(keys).__name__}: {shown(keys)}")
     return list(dict.fromkeys(check_key(key) for key in keys))
+
+
+def copied(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of ``mapping``, so that its owner may change it while we await."""
+    if not isinstance(mapping, Mapping):
+        raise InvalidArgumentError(f"Expected a mapping of keys to values, not {shown(mapping)}")
+    return dict(mapping)
 
 
 def check_limit(limit: object) -> None:
     """Raise `InvalidArgumentError` unless ``limit`` is None or a positive int."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise InvalidArgumentError(f"A limit is a positive int or None, not {limit!r:.60}")
-
-
-def report_corrupt(error: CorruptValueError, on_corrupt: OnCorrupt) -> None:
-    """Raise ``error``, or hand it to ``on_corrupt`` if there is one."""
-    if on_corrupt is None:
-        raise error
-    on_corrupt(error)
-
-
-__all__ = ["MissingKeyError", "OnCorrupt", "Page", "StorageBackend"]
+        raise InvalidArgumentError(f"A limit is a positive int or None, not {shown(limit)}")

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final
 
-from .base import OnCorrupt, Page, StorageBackend, check_keys, check_limit
+from .base import StorageBackend, check_keys, check_limit, copied
 from .batching import NotStartedError, Request
 from .codec import DEFAULT_MAX_VALUE_BYTES, decode, encode
 from .commit import Commit, Delete, Outcome, Put, Refused
@@ -26,10 +26,13 @@ from .errors import (
     StorageError,
     StorageTimeoutError,
     UnknownOutcomeError,
+    shown,
 )
 from .expiry import TTL, Clock, check_ttl, system_clock
-from .keys import check_key, compile_glob, decode_cursor, encode_cursor
+from .keys import check_key, decode_cursor, encode_cursor
 from .listing import Pace, Span, decode_all
+from .pages import OnCorrupt, Page
+from .patterns import compile_glob
 from .process import run_to_end
 from .session import Session
 
@@ -95,12 +98,13 @@ class DriverBackend(StorageBackend):
 
     async def disconnect(self) -> None:
         async with self._turn():
-            session, self._session = self._session, None
+            session = self._session
             if session is None:
                 return
             if self._is_foreign(session):
-                self._abandon()
+                self._leave_behind(session)
                 return
+            self._session = None
             await run_to_end(self._close_session(session))
 
     async def _close_session(self, session: Session) -> None:
@@ -181,7 +185,7 @@ class DriverBackend(StorageBackend):
         ttl_ms = check_ttl(ttl)
         pace = Pace()
         puts: list[Put] = []
-        for key, value in dict(mapping).items():
+        for key, value in copied(mapping).items():
             key = check_key(key)
             puts.append(Put(key, self._encode(value, key), ttl_ms))
             await pace.rest()
@@ -335,7 +339,7 @@ class DriverBackend(StorageBackend):
 
 def _check_positive(name: str, number: object) -> None:
     if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < float("inf"):
-        raise InvalidArgumentError(f"{name} is a positive number, not {number!r:.60}")
+        raise InvalidArgumentError(f"{name} is a positive number, not {shown(number)}")
 
 
 def _unknown_outcome(key: str | None, error: BaseException) -> UnknownOutcomeError:

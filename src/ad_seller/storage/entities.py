@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .commit import KEEP, LEAVE, Keep
-from .errors import InvalidArgumentError, InvalidKeyError, InvalidValueError
+from .commit import KEEP, Keep
+from .errors import InvalidArgumentError, InvalidKeyError, shown
 from .expiry import TTL
-from .keys import PREFIXES, SESSION_INDEX_PREFIX
+from .keys import PREFIXES
 
 if TYPE_CHECKING:
-    from .base import OnCorrupt, Page
+    from .pages import OnCorrupt, Page
 
 Record = dict[str, Any]
 Filters = dict[str, Any] | None
@@ -51,19 +51,19 @@ class EntityHelpers:
 
     async def get_product(self, product_id: str) -> Record | None:
         """Return the product catalogue entry, or None."""
-        return await self.get(_key("product", product_id))
+        return await self.get(entity_key("product", product_id))
 
     async def set_product(self, product_id: str, data: Record) -> None:
         """Store the product catalogue entry."""
-        await self.set(_key("product", product_id), data)
+        await self.set(entity_key("product", product_id), data)
 
     async def delete_product(self, product_id: str) -> bool:
         """Remove the product catalogue entry; tell whether there was one."""
-        return await self.delete(_key("product", product_id))
+        return await self.delete(entity_key("product", product_id))
 
     async def update_product(self, product_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the product catalogue entry by ``change(current)``; see `update`."""
-        return await self.update(_key("product", product_id), change, ttl=ttl)
+        return await self.update(entity_key("product", product_id), change, ttl=ttl)
 
     async def list_products(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all product catalogue entries."""
@@ -73,21 +73,21 @@ class EntityHelpers:
 
     async def get_proposal(self, proposal_id: str) -> Record | None:
         """Return the buyer proposal, or None."""
-        return await self.get(_key("proposal", proposal_id))
+        return await self.get(entity_key("proposal", proposal_id))
 
     async def set_proposal(self, proposal_id: str, data: Record) -> None:
         """Store the buyer proposal."""
-        await self.set(_key("proposal", proposal_id), data)
+        await self.set(entity_key("proposal", proposal_id), data)
 
     async def delete_proposal(self, proposal_id: str) -> bool:
         """Remove the buyer proposal; tell whether there was one."""
-        return await self.delete(_key("proposal", proposal_id))
+        return await self.delete(entity_key("proposal", proposal_id))
 
     async def update_proposal(
         self, proposal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
     ) -> Any:
         """Replace the buyer proposal by ``change(current)``; see `update`."""
-        return await self.update(_key("proposal", proposal_id), change, ttl=ttl)
+        return await self.update(entity_key("proposal", proposal_id), change, ttl=ttl)
 
     async def list_proposals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all buyer proposals."""
@@ -97,19 +97,19 @@ class EntityHelpers:
 
     async def get_deal(self, deal_id: str) -> Record | None:
         """Return the executed deal, or None."""
-        return await self.get(_key("deal", deal_id))
+        return await self.get(entity_key("deal", deal_id))
 
     async def set_deal(self, deal_id: str, data: Record) -> None:
         """Store the executed deal."""
-        await self.set(_key("deal", deal_id), data)
+        await self.set(entity_key("deal", deal_id), data)
 
     async def delete_deal(self, deal_id: str) -> bool:
         """Remove the executed deal; tell whether there was one."""
-        return await self.delete(_key("deal", deal_id))
+        return await self.delete(entity_key("deal", deal_id))
 
     async def update_deal(self, deal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the executed deal by ``change(current)``; see `update`."""
-        return await self.update(_key("deal", deal_id), change, ttl=ttl)
+        return await self.update(entity_key("deal", deal_id), change, ttl=ttl)
 
     async def list_deals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all executed deals."""
@@ -119,19 +119,19 @@ class EntityHelpers:
 
     async def get_session(self, session_id: str) -> Record | None:
         """Return the buyer conversation session, or None."""
-        return await self.get(_key("session", session_id))
+        return await self.get(entity_key("session", session_id))
 
     async def set_session(self, session_id: str, data: Record, ttl: TTL | None = None) -> None:
         """Store the buyer conversation session; ``ttl`` in seconds, None for no expiry."""
-        await self.set(_key("session", session_id), data, ttl)
+        await self.set(entity_key("session", session_id), data, ttl)
 
     async def delete_session(self, session_id: str) -> bool:
         """Remove the buyer conversation session; tell whether there was one."""
-        return await self.delete(_key("session", session_id))
+        return await self.delete(entity_key("session", session_id))
 
     async def update_session(self, session_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the buyer conversation session by ``change(current)``; see `update`."""
-        return await self.update(_key("session", session_id), change, ttl=ttl)
+        return await self.update(entity_key("session", session_id), change, ttl=ttl)
 
     async def list_sessions(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all buyer conversation sessions."""
@@ -141,19 +141,19 @@ class EntityHelpers:
 
     async def get_quote(self, quote_id: str) -> Record | None:
         """Return the price quote, or None."""
-        return await self.get(_key("quote", quote_id))
+        return await self.get(entity_key("quote", quote_id))
 
     async def set_quote(self, quote_id: str, data: Record, ttl: TTL | None = QUOTE_TTL) -> None:
         """Store the price quote; ``ttl`` in seconds, 24 h unless given, None for no expiry."""
-        await self.set(_key("quote", quote_id), data, ttl)
+        await self.set(entity_key("quote", quote_id), data, ttl)
 
     async def delete_quote(self, quote_id: str) -> bool:
         """Remove the price quote; tell whether there was one."""
-        return await self.delete(_key("quote", quote_id))
+        return await self.delete(entity_key("quote", quote_id))
 
     async def update_quote(self, quote_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the price quote by ``change(current)``; see `update`."""
-        return await self.update(_key("quote", quote_id), change, ttl=ttl)
+        return await self.update(entity_key("quote", quote_id), change, ttl=ttl)
 
     async def list_quotes(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
@@ -163,19 +163,19 @@ class EntityHelpers:
 
     async def get_order(self, order_id: str) -> Record | None:
         """Return the order, or None."""
-        return await self.get(_key("order", order_id))
+        return await self.get(entity_key("order", order_id))
 
     async def set_order(self, order_id: str, data: Record) -> None:
         """Store the order."""
-        await self.set(_key("order", order_id), data)
+        await self.set(entity_key("order", order_id), data)
 
     async def delete_order(self, order_id: str) -> bool:
         """Remove the order; tell whether there was one."""
-        return await self.delete(_key("order", order_id))
+        return await self.delete(entity_key("order", order_id))
 
     async def update_order(self, order_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the order by ``change(current)``; see `update`."""
-        return await self.update(_key("order", order_id), change, ttl=ttl)
+        return await self.update(entity_key("order", order_id), change, ttl=ttl)
 
     async def list_orders(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
@@ -185,21 +185,21 @@ class EntityHelpers:
 
     async def get_change_request(self, change_request_id: str) -> Record | None:
         """Return the post-deal change request, or None."""
-        return await self.get(_key("change_request", change_request_id))
+        return await self.get(entity_key("change_request", change_request_id))
 
     async def set_change_request(self, change_request_id: str, data: Record) -> None:
         """Store the post-deal change request."""
-        await self.set(_key("change_request", change_request_id), data)
+        await self.set(entity_key("change_request", change_request_id), data)
 
     async def delete_change_request(self, change_request_id: str) -> bool:
         """Remove the post-deal change request; tell whether there was one."""
-        return await self.delete(_key("change_request", change_request_id))
+        return await self.delete(entity_key("change_request", change_request_id))
 
     async def update_change_request(
         self, change_request_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
     ) -> Any:
         """Replace the post-deal change request by ``change(current)``; see `update`."""
-        return await self.update(_key("change_request", change_request_id), change, ttl=ttl)
+        return await self.update(entity_key("change_request", change_request_id), change, ttl=ttl)
 
     async def list_change_requests(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
@@ -209,21 +209,21 @@ class EntityHelpers:
 
     async def get_negotiation(self, proposal_id: str) -> Record | None:
         """Return the negotiation history of a proposal, or None."""
-        return await self.get(_key("negotiation", proposal_id))
+        return await self.get(entity_key("negotiation", proposal_id))
 
     async def set_negotiation(self, proposal_id: str, data: Record) -> None:
         """Store the negotiation history of a proposal."""
-        await self.set(_key("negotiation", proposal_id), data)
+        await self.set(entity_key("negotiation", proposal_id), data)
 
     async def delete_negotiation(self, proposal_id: str) -> bool:
         """Remove the negotiation history of a proposal; tell whether there was one."""
-        return await self.delete(_key("negotiation", proposal_id))
+        return await self.delete(entity_key("negotiation", proposal_id))
 
     async def update_negotiation(
         self, proposal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
     ) -> Any:
         """Replace the negotiation history of a proposal by ``change(current)``; see `update`."""
-        return await self.update(_key("negotiation", proposal_id), change, ttl=ttl)
+        return await self.update(entity_key("negotiation", proposal_id), change, ttl=ttl)
 
     async def list_negotiations(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all negotiation histories."""
@@ -233,19 +233,19 @@ class EntityHelpers:
 
     async def get_agent(self, agent_id: str) -> Record | None:
         """Return the registered buyer agent, or None."""
-        return await self.get(_key("agent", agent_id))
+        return await self.get(entity_key("agent", agent_id))
 
     async def set_agent(self, agent_id: str, data: Record) -> None:
         """Store the registered buyer agent."""
-        await self.set(_key("agent", agent_id), data)
+        await self.set(entity_key("agent", agent_id), data)
 
     async def delete_agent(self, agent_id: str) -> bool:
         """Remove the registered buyer agent; tell whether there was one."""
-        return await self.delete(_key("agent", agent_id))
+        return await self.delete(entity_key("agent", agent_id))
 
     async def update_agent(self, agent_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the registered buyer agent by ``change(current)``; see `update`."""
-        return await self.update(_key("agent", agent_id), change, ttl=ttl)
+        return await self.update(entity_key("agent", agent_id), change, ttl=ttl)
 
     async def list_agents(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all registered buyer agents."""
@@ -255,19 +255,19 @@ class EntityHelpers:
 
     async def get_package(self, package_id: str) -> Record | None:
         """Return the media kit package, or None."""
-        return await self.get(_key("package", package_id))
+        return await self.get(entity_key("package", package_id))
 
     async def set_package(self, package_id: str, data: Record) -> None:
         """Store the media kit package."""
-        await self.set(_key("package", package_id), data)
+        await self.set(entity_key("package", package_id), data)
 
     async def delete_package(self, package_id: str) -> bool:
         """Remove the media kit package; tell whether there was one."""
-        return await self.delete(_key("package", package_id))
+        return await self.delete(entity_key("package", package_id))
 
     async def update_package(self, package_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the media kit package by ``change(current)``; see `update`."""
-        return await self.update(_key("package", package_id), change, ttl=ttl)
+        return await self.update(entity_key("package", package_id), change, ttl=ttl)
 
     async def list_packages(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all media kit packages."""
@@ -277,49 +277,23 @@ class EntityHelpers:
 
     async def get_media_kit(self, org_id: str) -> Record | None:
         """Return the media kit metadata of a seller organisation, or None."""
-        return await self.get(_key("media_kit", org_id))
+        return await self.get(entity_key("media_kit", org_id))
 
     async def set_media_kit(self, org_id: str, data: Record) -> None:
         """Store the media kit metadata of a seller organisation."""
-        await self.set(_key("media_kit", org_id), data)
+        await self.set(entity_key("media_kit", org_id), data)
 
     async def delete_media_kit(self, org_id: str) -> bool:
         """Remove the media kit metadata of a seller organisation; tell whether there was one."""
-        return await self.delete(_key("media_kit", org_id))
+        return await self.delete(entity_key("media_kit", org_id))
 
     async def update_media_kit(self, org_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the media kit metadata of a seller organisation by ``change(current)``; see `update`."""
-        return await self.update(_key("media_kit", org_id), change, ttl=ttl)
+        return await self.update(entity_key("media_kit", org_id), change, ttl=ttl)
 
     async def list_media_kits(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all media kits."""
         return await self._list("media_kit", on_corrupt)
-
-    # --- the sessions of a buyer -----------------------------------------------------------------------
-
-    async def get_buyer_sessions(self, pricing_key: str) -> list[str]:
-        """Return the ids of the buyer's sessions, in the order in which they were added."""
-        return _ids(await self.get(_session_index(pricing_key)), pricing_key)
-
-    async def add_session_to_buyer_index(self, session_id: str, pricing_key: str) -> None:
-        """Add the session to the buyer's list, once; no concurrent add or remove is lost."""
-
-        def add(current: Any) -> Any:
-            ids = _ids(current, pricing_key)
-            return LEAVE if session_id in ids else [*ids, session_id]
-
-        _key("session", session_id)
-        await self.update(_session_index(pricing_key), add)
-
-    async def remove_session_from_buyer_index(self, session_id: str, pricing_key: str) -> None:
-        """Take the session from the buyer's list; no concurrent add or remove is lost."""
-
-        def remove(current: Any) -> Any:
-            ids = _ids(current, pricing_key)
-            return [known for known in ids if known != session_id] if session_id in ids else LEAVE
-
-        _key("session", session_id)
-        await self.update(_session_index(pricing_key), remove)
 
 
 _FILTERS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -329,17 +303,15 @@ _FILTERS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def _key(entity: str, record_id: object) -> str:
-    return PREFIXES[entity] + _check_id(entity, record_id)
+def entity_key(entity: str, record_id: object) -> str:
+    """Return the key of the record of a kind (a key of `PREFIXES`) with this id."""
+    return PREFIXES[entity] + check_id(entity, record_id)
 
 
-def _session_index(pricing_key: object) -> str:
-    return SESSION_INDEX_PREFIX + _check_id("buyer", pricing_key)
-
-
-def _check_id(kind: str, record_id: object) -> str:
+def check_id(kind: str, record_id: object) -> str:
+    """Return the id if it is a non-empty str."""
     if not isinstance(record_id, str) or not record_id:
-        raise InvalidKeyError(f"The id of a {kind} must be a non-empty str, not {record_id!r:.80}")
+        raise InvalidKeyError(f"The id of a {kind} must be a non-empty str, not {shown(record_id)}")
     return str.__str__(record_id)
 
 
@@ -348,7 +320,7 @@ def _check_filters(entity: str, filters: object) -> Filters:
         return None
     known = _FILTERS[entity]
     if not isinstance(filters, dict) or not filters.keys() <= known.keys():
-        raise InvalidArgumentError(f"{entity} filters are a dict of {', '.join(known)}; got {filters!r:.120}")
+        raise InvalidArgumentError(f"{entity} filters are a dict of {', '.join(known)}; got {shown(filters)}")
     return filters
 
 
@@ -361,15 +333,3 @@ def _matches(record: Any, entity: str, wanted: Record) -> bool:
         if found is None or found != value:
             return False
     return True
-
-
-def _ids(current: Any, pricing_key: str) -> list[str]:
-    if current is None:
-        return []
-    if not isinstance(current, list):
-        raise InvalidValueError(
-            f"The session index of {pricing_key!r} holds {type(current).__name__}, not a list; repair or delete "
-            f"{SESSION_INDEX_PREFIX + pricing_key!r}",
-            key=SESSION_INDEX_PREFIX + pricing_key,
-        )
-    return current

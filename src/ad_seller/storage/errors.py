@@ -20,7 +20,8 @@
     ├── UnknownOutcomeError (ConnectionError)          a write was sent, its answer never came
     ├── StoreUnavailableError                          the engine refused: read-only, full, corrupt, out of memory
     ├── ConflictError                                  what was read has changed in the meantime
-    │   └── IdempotencyConflictError                   the same idempotency key came with another request
+    │   ├── IdempotencyConflictError                   the same idempotency key came with another request
+    │   └── LeaseHeldError                             another holder has the lease
     ├── TransactionError (RuntimeError)                a transaction was used wrongly
     ├── LeaseLostError                                 a lease is no longer held
     └── InvalidTransitionError                         a state machine does not allow this step
@@ -39,6 +40,15 @@ _SECRET_PARAMETERS = re.compile(r"(?i)((?:password|passwd|secret|token)=)[^&#\s]
 def redact(text: str) -> str:
     """Return ``text`` with the user name and password of every URL in it replaced by ``***``."""
     return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return a short repr of anything, also of objects whose own repr raises."""
+    try:
+        text = repr(value)
+    except Exception:  # whatever a hostile object raises
+        return f"<{type(value).__name__} without a repr>"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 class StorageError(Exception):
@@ -141,6 +151,10 @@ class ConflictError(StorageError):
 
 class IdempotencyConflictError(ConflictError):
     """An idempotency key came again, with a different request."""
+
+
+class LeaseHeldError(ConflictError):
+    """Another holder has the lease."""
 
 
 class TransactionError(StorageError, RuntimeError):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from .errors import InvalidTTLError
+from .errors import InvalidTTLError, shown
 
 #: Seconds since the epoch. Replaceable, so that tests need not wait.
 Clock = Callable[[], float]
@@ -49,6 +49,6 @@ def check_ttl(ttl: object, *, key: str | None = None) -> int | None:
 def _invalid(ttl: object, key: str | None) -> InvalidTTLError:
     return InvalidTTLError(
         f"A TTL is a positive, finite number of seconds (at most {MAX_TTL_MS // 1000}) or a timedelta, "
-        f"and None means no expiry; got {type(ttl).__name__} {ttl!r:.60}",
+        f"and None means no expiry; got {type(ttl).__name__} {shown(ttl)}",
         key=key,
     )

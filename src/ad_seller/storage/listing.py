@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .base import OnCorrupt, report_corrupt
 from .codec import decode
 from .errors import CorruptValueError
-from .keys import Glob, successor
+from .pages import OnCorrupt, report_corrupt
+from .patterns import Glob, successor
 
 _PACE = 0.002  #: seconds of work on the event loop after which other tasks get their turn
 

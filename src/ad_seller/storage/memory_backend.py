@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ class MemoryBackend(DriverBackend):
         super().__init__(timeout=timeout, **settings)  # type: ignore[arg-type]
         self._entries_by_key: dict[str, _Entry] = {}
         self._sorted: list[str] = []
+        self._deadlines: list[tuple[float, str]] = []  # a heap; some are void by now
 
     @property
     def capabilities(self) -> Capabilities:
@@ -67,10 +69,14 @@ class MemoryBackend(DriverBackend):
 
     async def _sweep(self, rows: int) -> int:
         now = self._clock()
-        expired = [key for key, entry in self._entries_by_key.items() if not _is_live(entry, now)][:rows]
-        for key in expired:
-            self._remove(key)
-        return len(expired)
+        removed = 0
+        while removed < rows and self._deadlines and self._deadlines[0][0] <= now:
+            _, key = heapq.heappop(self._deadlines)
+            entry = self._entries_by_key.get(key)
+            if entry is not None and not _is_live(entry, now):
+                self._remove(key)
+                removed += 1
+        return removed
 
     def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
         return StoreUnavailableError(f"{what}: {error}", key=key)
@@ -94,14 +100,28 @@ class MemoryBackend(DriverBackend):
                     deadline = None if before is None else before.expires_at
                 else:
                     deadline = _deadline(ttl_ms, now)
-                if key not in self._entries_by_key:
-                    insort(self._sorted, key)
-                self._entries_by_key[key] = _Entry(text, deadline)
+                self._store(key, _Entry(text, deadline))
             case Touch(key, ttl_ms) if before is not None:
-                self._entries_by_key[key] = _Entry(before.text, _deadline(ttl_ms, now))
+                self._store(key, _Entry(before.text, _deadline(ttl_ms, now)))
             case Delete(key) if key in self._entries_by_key:
                 self._remove(key)
         return before is not None or isinstance(write, Put)
+
+    def _store(self, key: str, entry: _Entry) -> None:
+        before = self._entries_by_key.get(key)
+        if before is None:
+            insort(self._sorted, key)
+        self._entries_by_key[key] = entry
+        if entry.expires_at is not None and (before is None or before.expires_at != entry.expires_at):
+            heapq.heappush(self._deadlines, (entry.expires_at, key))
+            if len(self._deadlines) > 1024 + 2 * len(self._entries_by_key):
+                self._forget_old_deadlines()
+
+    def _forget_old_deadlines(self) -> None:
+        """Drop what later writes made void, so that writing one key again and again costs no memory."""
+        entries = self._entries_by_key.items()
+        self._deadlines = [(entry.expires_at, key) for key, entry in entries if entry.expires_at is not None]
+        heapq.heapify(self._deadlines)
 
     def _remove(self, key: str) -> None:
         del self._entries_by_key[key]

@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .codec import decode, encode
 from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
-from .errors import MissingKeyError, UnsupportedError
+from .errors import InvalidArgumentError, MissingKeyError, UnsupportedError, shown
 from .expiry import check_ttl
 from .locks import KeyLocks
 
 if TYPE_CHECKING:
     from .base import StorageBackend
+
+log = logging.getLogger("ad_seller.storage")
 
 R = TypeVar("R")
 _ATTRIBUTE = "_ad_seller_process_state"
@@ -33,15 +37,29 @@ class ProcessState:
     Attributes:
         locks: held while an entry is written.
         turns: the queues of `update` calls, one for each key.
+        running: the idempotent requests that run here, by key; each future ends with its run.
         deadlines: monotonic seconds by key; None for an entry that is known not to expire.
     """
 
     def __init__(self) -> None:
         """Start with nothing held and nothing known."""
+        self.deadlines: dict[str, float | None] = {}
+        self.warned = False
+        self._prune_at = 1024
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._start_over()
+
+    def _start_over(self) -> None:
         self.locks = KeyLocks()
         self.turns = KeyLocks()
-        self.deadlines: dict[str, float | None] = {}
-        self._prune_at = 1024
+        self.running: dict[str, asyncio.Future[None]] = {}
+
+    def settle(self) -> None:
+        """Forget who holds what, if that was in another event loop or in the parent process."""
+        home = (os.getpid(), asyncio.get_running_loop())
+        if self._home != home:
+            self._home = home
+            self._start_over()
 
     def note(self, key: str, ttl_ms: int | None) -> None:
         """Remember when ``key``, just written, will expire; forget what has expired, now and then."""
@@ -69,6 +87,7 @@ def state_of(backend: object) -> ProcessState:
     state: ProcessState | None = backend.__dict__.get(_ATTRIBUTE)
     if state is None:
         state = backend.__dict__[_ATTRIBUTE] = ProcessState()
+    state.settle()
     return state
 
 
@@ -82,11 +101,11 @@ def guard(cls: type[StorageBackend]) -> None:
 
 def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     @functools.wraps(method)
-    async def set(self: StorageBackend, key: str, value: Any, ttl: Any = None) -> None:
+    async def set(self: StorageBackend, key: str, value: Any, ttl: Any = None, *args: Any, **kwargs: Any) -> None:
         ttl_ms = check_ttl(ttl, key=key)
 
         async def write() -> None:
-            await method(self, key, value, ttl)
+            await method(self, key, value, ttl, *args, **kwargs)
             state_of(self).note(key, ttl_ms)
 
         await _locked(self, key, write)
@@ -96,9 +115,9 @@ def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaita
 
 def _guarded_delete(method: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
     @functools.wraps(method)
-    async def delete(self: StorageBackend, key: str) -> bool:
+    async def delete(self: StorageBackend, key: str, *args: Any, **kwargs: Any) -> bool:
         async def remove() -> bool:
-            existed = await method(self, key)
+            existed = await method(self, key, *args, **kwargs)
             state_of(self).deadlines.pop(key, None)
             return existed
 
@@ -146,7 +165,7 @@ async def _commit_locked(backend: StorageBackend, commit: Commit) -> Outcome:
         try:
             for write in commit.writes:
                 before = await text_of(backend, write.key)
-                left = None if before is None else _remaining_or_none(backend, write.key)
+                left = None if before is None else await _kept(backend, write.key)
                 undo.append((write.key, before, left))
                 existed.append(before is not None or isinstance(write, Put))
                 await _write(backend, write, before)
@@ -171,9 +190,23 @@ async def _write(backend: StorageBackend, write: Write, before: bytes | None) ->
                 await backend.set(key, decode(before), whole_seconds(ttl_ms))
         case Put(key, text, ttl_ms):
             if ttl_ms is KEEP:
-                left = None if before is None else await backend.ttl(key)
+                left = None if before is None else await _kept(backend, key)
                 ttl_ms = check_ttl(left, key=key)
             await backend.set(key, decode(text), whole_seconds(ttl_ms))
+
+
+def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
+    """Return ``change(current)``; an async function is refused."""
+    if not callable(change):
+        raise InvalidArgumentError(f"The change for {key!r} must be a function, not {shown(change)}", key=key)
+    value = change(current)
+    if inspect.isawaitable(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise InvalidArgumentError(
+            f"The change for {key!r} must be a plain function; for awaiting use transact()", key=key
+        )
+    return value
 
 
 def whole_seconds(ttl_ms: int | None) -> Any:
@@ -183,10 +216,20 @@ def whole_seconds(ttl_ms: int | None) -> Any:
     return ttl_ms // 1000 if ttl_ms % 1000 == 0 else ttl_ms / 1000
 
 
-def _remaining_or_none(backend: StorageBackend, key: str) -> float | None:
+async def _kept(backend: StorageBackend, key: str) -> float | None:
+    """Return what an entry has left; one that another process wrote is taken as not expiring, and that is said."""
     try:
-        return state_of(backend).remaining(key)
+        return await backend.ttl(key)
     except UnsupportedError:
+        state = state_of(backend)
+        if not state.warned:
+            state.warned = True
+            log.warning(
+                "%s cannot tell when %r expires (capabilities.expiry is 'process'), so it has no expiry from "
+                "now on. Implement ttl() to keep it. This is said once.",
+                type(backend).__name__,
+                key,
+            )
         return None
 
 

@@ -29,9 +29,11 @@ from .errors import (
     StorageTimeoutError,
     StoreUnavailableError,
     redact,
+    shown,
 )
-from .keys import check_key, escape
+from .keys import check_key
 from .listing import Pace, Span
+from .patterns import escape
 from .redis_link import NotSentError, RedisLink
 from .redis_scripts import COMMITS, EXPIRIES, pack, unpack
 
@@ -73,9 +75,9 @@ class RedisBackend(DriverBackend):
         """Check the URL; the server is asked by `connect`."""
         super().__init__(timeout=timeout, **settings)
         if not isinstance(key_prefix, str) or "\0" in key_prefix:
-            raise ConfigurationError(f"key_prefix is a str without NUL, not {key_prefix!r:.60}")
+            raise ConfigurationError(f"key_prefix is a str without NUL, not {shown(key_prefix)}")
         if not isinstance(max_connections, int) or max_connections < 2:
-            raise ConfigurationError(f"max_connections is at least 2, not {max_connections!r:.60}")
+            raise ConfigurationError(f"max_connections is at least 2, not {shown(max_connections)}")
         self.redis_url = redis_url
         self.key_prefix = key_prefix
         self._max_connections = max_connections

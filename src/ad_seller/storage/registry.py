@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from .base import StorageBackend
-from .errors import ConfigurationError, MissingDependencyError
+from .errors import ConfigurationError, MissingDependencyError, shown
 
 #: Other packages register backends under this entry-point group: ``name = "module:Class"``.
 ENTRY_POINT_GROUP = "ad_seller.storage.backends"
@@ -49,10 +49,10 @@ def register_backend(name: str, backend: str | BackendClass, *, replace: bool = 
         ConfigurationError: the name is taken, or an argument cannot be used.
     """
     if not isinstance(name, str) or not name.strip():
-        raise ConfigurationError(f"A storage type is a non-empty str, not {name!r:.60}")
+        raise ConfigurationError(f"A storage type is a non-empty str, not {shown(name)}")
     if not _is_target(backend):
         raise ConfigurationError(
-            f'A backend is a subclass of StorageBackend or "module:Class", not {backend!r:.80}'
+            f'A backend is a subclass of StorageBackend or "module:Class", not {shown(backend)}'
         )
     key = name.strip().lower()
     known = _registered.get(key)

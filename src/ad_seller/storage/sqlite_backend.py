@@ -22,6 +22,7 @@ from .errors import (
     StorageError,
     StorageTimeoutError,
     StoreUnavailableError,
+    shown,
 )
 from .listing import Span
 from .process import run_to_end
@@ -65,7 +66,7 @@ class SQLiteBackend(DriverBackend):
         """Keep the settings; the file is opened by `connect`."""
         super().__init__(timeout=timeout, **settings)
         if synchronous not in ("FULL", "NORMAL"):
-            raise ConfigurationError(f"synchronous is FULL or NORMAL, not {synchronous!r:.40}")
+            raise ConfigurationError(f"synchronous is FULL or NORMAL, not {shown(synchronous)}")
         self.path = parse_sqlite_url(database_url)
         self._synchronous = synchronous
         self._connection: aiosqlite.Connection | None = None
