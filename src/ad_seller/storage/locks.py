@@ -4,12 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 
 #: The holds that the current task, or the task that started it, is inside of.
-_holds: ContextVar[tuple[object, ...]] = ContextVar("ad_seller_storage_holds", default=())
+_holds: ContextVar[tuple[Hold, ...]] = ContextVar("ad_seller_storage_holds", default=())
+
+
+class Hold:
+    """Some keys, held while an ``async with`` block runs."""
+
+    __slots__ = ("_keys", "_locks", "_token")
+
+    def __init__(self, locks: KeyLocks, keys: tuple[str, ...]) -> None:
+        """Take nothing yet."""
+        self._locks = locks
+        self._keys = keys if len(keys) == 1 else tuple(sorted(set(keys)))
+
+    async def __aenter__(self) -> None:
+        """Wait for all keys; if that is cancelled, keep none."""
+        taken = 0
+        try:
+            for key in self._keys:
+                await self._locks.acquire(key)
+                taken += 1
+        except BaseException:
+            self._release(self._keys[:taken])
+            raise
+        for key in self._keys:
+            self._locks.holders[key] = self
+        self._token = _holds.set((*_holds.get(), self))
+
+    async def __aexit__(self, *error: object) -> None:
+        """Give them up."""
+        _holds.reset(self._token)
+        self._release(self._keys)
+
+    def _release(self, keys: tuple[str, ...]) -> None:
+        for key in reversed(keys):
+            self._locks.release(key)
 
 
 class KeyLocks:
@@ -18,30 +51,17 @@ class KeyLocks:
     def __init__(self) -> None:
         """Start with nothing held."""
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        self._holders: dict[str, object] = {}
+        self.holders: dict[str, Hold] = {}
 
     def held_here(self, key: str) -> bool:
         """Tell whether ``key`` is held by a `hold` that the caller is inside of, be it in a child task."""
-        return key in self._holders and self._holders[key] in _holds.get()
+        return key in self.holders and self.holders[key] in _holds.get()
 
-    @asynccontextmanager
-    async def hold(self, *keys: str) -> AsyncIterator[None]:
-        """Hold all of ``keys``, taken in sorted order so that two holders cannot block each other."""
-        hold = object()
-        taken: list[str] = []
-        token = _holds.set((*_holds.get(), hold))
-        try:
-            for key in sorted(set(keys)):
-                await self._acquire(key)
-                self._holders[key] = hold
-                taken.append(key)
-            yield
-        finally:
-            _holds.reset(token)
-            for key in reversed(taken):
-                self._release(key)
+    def hold(self, *keys: str) -> Hold:
+        """Return a context that holds ``keys``, taken in sorted order so that holders cannot block each other."""
+        return Hold(self, keys)
 
-    async def _acquire(self, key: str) -> None:
+    async def acquire(self, key: str) -> None:
         """Wait for ``key``; a cancelled wait gives up its place and keeps nothing."""
         queue = self._waiting.get(key)
         if queue is None:
@@ -53,15 +73,15 @@ class KeyLocks:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self._release(key)  # the turn came at the moment of the cancellation: pass it on
+                self.release(key)  # the turn came at the moment of the cancellation: pass it on
             else:
                 with suppress(ValueError):  # a release may have skipped it already
                     queue.remove(turn)
             raise
 
-    def _release(self, key: str) -> None:
+    def release(self, key: str) -> None:
         """Hand ``key`` to whoever has waited longest; until that task runs, nobody counts as its holder."""
-        self._holders.pop(key, None)
+        self.holders.pop(key, None)
         queue = self._waiting[key]
         while queue:
             turn = queue.popleft()

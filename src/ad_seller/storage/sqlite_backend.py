@@ -115,7 +115,7 @@ class SQLiteBackend(DriverBackend):
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         db = self._connected()
         try:
-            sql.prepare(db, synchronous=self._synchronous)
+            sql.prepare(db, synchronous=self._synchronous, patience=self.timeout)
             db.execute(f"PRAGMA busy_timeout = {_LOCK_ATTEMPT_MS}")
         except BaseException:
             db.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,12 @@ _PUT_KEEP = """
     INSERT INTO kv_store (key, value) VALUES (:key, CAST(:text AS TEXT))
     ON CONFLICT (key) DO UPDATE SET value = excluded.value,
         expires_at = CASE WHEN expires_at > :now THEN expires_at END"""
+_REPLACE = f"""
+    UPDATE kv_store SET value = CAST(:text AS TEXT), expires_at = :deadline
+    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
+_REPLACE_KEEP = f"""
+    UPDATE kv_store SET value = CAST(:text AS TEXT)
+    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
 _DELETE = f"DELETE FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
 _TOUCH = f"UPDATE kv_store SET expires_at = :deadline WHERE key = :key AND {_LIVE}"  # noqa: S608
 _SWEEP = """
@@ -56,15 +63,19 @@ def is_locked(error: BaseException) -> bool:
     return primary_code(error) in _LOCKED
 
 
-def prepare(db: sqlite3.Connection, *, synchronous: str) -> None:
+def prepare(db: sqlite3.Connection, *, synchronous: str, patience: float) -> None:
     """Switch to WAL and create what is missing; writes nothing if all is there.
+
+    Args:
+        db: a new connection.
+        synchronous: FULL or NORMAL.
+        patience: seconds to wait for others that hold a lock.
 
     Raises:
         sqlite3.OperationalError: locked for longer than the busy time-out, or not writable.
         ValueError: there is a table of this name with other columns.
     """
-    if db.execute("PRAGMA journal_mode").fetchone()[0] not in (b"wal", b"memory"):
-        db.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(db, patience)
     db.execute(f"PRAGMA synchronous = {synchronous}")
     known = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'kv_store%'")}
     if not {b"kv_store", b"kv_store_expiry"} <= known:
@@ -75,6 +86,20 @@ def prepare(db: sqlite3.Connection, *, synchronous: str) -> None:
     columns = {row[1] for row in db.execute("PRAGMA table_info(kv_store)")}
     if not {b"key", b"value", b"expires_at"} <= columns:
         raise ValueError("it has a table kv_store with other columns than key, value and expires_at")
+
+
+def _switch_to_wal(db: sqlite3.Connection, patience: float) -> None:
+    """Make the log a WAL; SQLite does not apply its busy time-out to this switch, so the wait is ours."""
+    give_up = time.monotonic() + patience
+    while db.execute("PRAGMA journal_mode").fetchone()[0] not in (b"wal", b"memory"):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return  # also if the file system cannot do it: SQLite then keeps its older, slower log
 
 
 def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
@@ -144,11 +169,23 @@ def _apply_alone(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome 
 
 
 def _apply_one(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome:
+    if len(commit.writes) == len(commit.expectations) == 1:
+        [expect], [write] = commit
+        if isinstance(write, Put) and isinstance(expect.text, bytes) and write.key == expect.key:
+            return [True] if _replace(db, expect.text, write, now) else Refused(expect.key)
     for key, text in commit.expectations:
         row = db.execute(_READ, {"key": key, "now": now}).fetchone()
         if (None if row is None else row[0]) != text:
             return Refused(key)
     return [_write(db, write, now) for write in commit.writes]
+
+
+def _replace(db: sqlite3.Connection, expected: bytes, put: Put, now: float) -> bool:
+    """Do what `update` asks for in one statement: as two, it costs half as much again."""
+    parameters = {"key": put.key, "text": put.text, "expected": expected, "now": now}
+    if put.ttl_ms is KEEP:
+        return db.execute(_REPLACE_KEEP, parameters).rowcount > 0
+    return db.execute(_REPLACE, parameters | {"deadline": _deadline(put.ttl_ms, now)}).rowcount > 0
 
 
 def _write(db: sqlite3.Connection, write: Write, now: float) -> bool:
