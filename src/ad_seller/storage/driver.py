@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 from .base import StorageBackend, check_keys, check_limit, copied
 from .batching import NotStartedError, Request
 from .codec import DEFAULT_MAX_VALUE_BYTES, decode, encode
-from .commit import Commit, Delete, Outcome, Put, Refused
+from .commit import Commit, Delete, Outcome, Put, Refused, Write
 from .errors import (
     InvalidArgumentError,
     MissingKeyError,
@@ -189,15 +189,22 @@ class DriverBackend(StorageBackend):
             key = check_key(key)
             puts.append(Put(key, self._encode(value, key), ttl_ms))
             await pace.rest()
-        self._here()
-        if puts:
-            await self._commit(Commit((), tuple(puts)))
+        await self._commit_batch(puts)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        deletes = tuple(Delete(key) for key in check_keys(keys))
-        self._here()
-        outcome = await self._commit(Commit((), deletes)) if deletes else []
-        return 0 if isinstance(outcome, Refused) else sum(outcome)
+        return sum(await self._commit_batch([Delete(key) for key in check_keys(keys)]))
+
+    async def _commit_batch(self, writes: Sequence[Write]) -> list[bool]:
+        """Apply the writes as one commit, or as one each where the engine cannot keep them together."""
+        commits = [Commit((), (write,)) for write in writes]
+        if self.capabilities.atomic_batches:
+            commits = [Commit((), tuple(writes))] if writes else []
+        results: list[bool] = []
+        for outcome in await self._here().commits.submit(commits):
+            if isinstance(outcome, Exception):
+                raise self._explain("write", writes[0].key, outcome) from outcome
+            results += [] if isinstance(outcome, Refused) else outcome
+        return results
 
     async def scan(
         self,
@@ -250,7 +257,7 @@ class DriverBackend(StorageBackend):
         return _caused(self._explain("read", request.items[0], error), error)
 
     def _explain_write(self, error: BaseException, request: Request[Commit, Any]) -> BaseException:
-        [commit] = request.items
+        commit = request.items[0]
         if isinstance(error, TimeoutError) and request.sent:
             return _caused(_unknown_outcome(commit.first_key, error), error)
         return _caused(self._explain("write", commit.first_key, error), error)

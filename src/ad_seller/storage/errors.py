@@ -23,6 +23,7 @@
     │   ├── IdempotencyConflictError                   the same idempotency key came with another request
     │   └── LeaseHeldError                             another holder has the lease
     ├── TransactionError (RuntimeError)                a transaction was used wrongly
+    ├── CrossStoreError                                a commit over keys that live in different places
     ├── LeaseLostError                                 a lease is no longer held
     └── InvalidTransitionError                         a state machine does not allow this step
 
@@ -159,6 +160,10 @@ class LeaseHeldError(ConflictError):
 
 class TransactionError(StorageError, RuntimeError):
     """A transaction was used after its end, from another task, or inside another one."""
+
+
+class CrossStoreError(StorageError):
+    """A commit names keys that no single store, or slot of a cluster, holds; nothing was written."""
 
 
 class LeaseLostError(StorageError):

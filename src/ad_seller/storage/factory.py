@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from .base import StorageBackend
-from .errors import ConfigurationError, redact
+from .errors import ConfigurationError, redact, shown
 from .registry import find_backend
 from .settings import load_settings
 
@@ -18,6 +18,10 @@ _SCHEMES = {
     "redis": "redis",
     "rediss": "redis",
     "unix": "redis",
+    "redis+sentinel": "redis",
+    "rediss+sentinel": "redis",
+    "redis+cluster": "redis",
+    "rediss+cluster": "redis",
     "memory": "memory",
 }
 
@@ -40,13 +44,13 @@ def get_storage_backend(
     name = (storage_type or settings.storage_type).strip().lower()
     backend = find_backend(name)
     if name == "redis":
-        url = redis_url or settings.redis_url
+        url = settings.redis_url if redis_url is None else redis_url
         if not url:
             raise ConfigurationError(
                 "Redis URL required for redis storage. Set REDIS_URL or pass redis_url, e.g. redis://localhost:6379/0"
             )
         return _make(backend, redis_url=url)
-    return _make(backend, database_url=database_url or settings.database_url)
+    return _make(backend, database_url=settings.database_url if database_url is None else database_url)
 
 
 def open_url(url: str) -> StorageBackend:
@@ -59,6 +63,10 @@ def open_url(url: str) -> StorageBackend:
     Raises:
         ConfigurationError: no storage type fits the URL.
     """
+    if not isinstance(url, str) or not url.strip():
+        raise ConfigurationError(
+            f"A storage URL is a non-empty str such as sqlite:///./ad_seller.db, not {shown(url)}"
+        )
     scheme, separator, _ = url.partition("://")
     name = _SCHEMES.get(scheme.lower()) if separator else "sqlite"
     if name is None:

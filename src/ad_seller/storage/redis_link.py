@@ -16,28 +16,33 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
-    NoScriptError,
+    BusyLoadingError,
     RedisError,
     ResponseError,
 )
 
-from .errors import UnknownOutcomeError
-from .redis_scripts import Script
-
 Argument = str | bytes | int
+Command = Sequence[Argument]
+
+#: Answers of a server that executed nothing, which redis-py raises as broken connections.
+_REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
 
 
 class NotSentError(Exception):
-    """No connection could be made; its cause says why. The command was not sent."""
+    """The commands were not executed; the cause says why."""
+
+
+class BrokenError(Exception):
+    """The connection broke, or no answer came, after the commands had been sent; the cause says why."""
 
 
 class RedisLink:
-    """A pool of at most ``connections`` connections to one server.
+    """A pool of connections to one server.
 
     Args:
         url: as redis-py takes it: ``redis://``, ``rediss://`` or ``unix://``.
         connections: how many at most; callers wait for a free one.
-        timeout: seconds for connecting, and for each answer.
+        timeout: seconds for connecting.
 
     Raises:
         ValueError: redis-py cannot read the URL.
@@ -45,11 +50,10 @@ class RedisLink:
 
     def __init__(self, url: str, *, connections: int, timeout: float) -> None:
         """Nothing is connected yet."""
-        self._timeout = timeout
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
-            timeout=timeout,
+            timeout=None,  # the deadline of each call decides
             socket_connect_timeout=timeout,
             socket_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
@@ -57,62 +61,42 @@ class RedisLink:
             decode_responses=False,
         )
 
-    async def read(self, *command: Argument) -> Any:
-        """Send a command that changes nothing and return its answer; tried again once on a broken connection."""
-        async with asyncio.timeout(self._timeout):
-            try:
-                return await self._exchange(command)
-            except (NotSentError, ConnectionError, RedisError) as error:
-                if isinstance(error, ResponseError) or _is_refusal(error):
-                    raise
-            return await self._exchange(command)
+    async def pipeline(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Send commands together and return their answers; one that the server refused is a `ResponseError`.
 
-    async def write(self, *command: Argument, key: str | None = None) -> Any:
-        """Send a command that may change something, exactly once, and return its answer.
+        Args:
+            commands: sent in this order, over one connection.
+            deadline: in the event loop's time.
 
         Raises:
-            NotSentError: nothing was sent.
-            UnknownOutcomeError: it was sent, and no answer came.
-            ResponseError: the server refused.
+            NotSentError: none was executed.
+            BrokenError: some may have been.
         """
+        connection = await self._connection(deadline)
+        answers: list[Any] = []
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._exchange(command)
-        except (NotSentError, ResponseError):
-            raise
-        except (RedisError, OSError) as error:  # a time-out is an OSError
-            raise UnknownOutcomeError(
-                f"The connection was lost after the write of {key!r} had been sent ({error}). It may or may not "
-                "have been applied: read the key before writing again.",
-                key=key,
-            ) from error
-
-    async def run(
-        self, script: Script, keys: Sequence[Argument], arguments: Sequence[Argument], *, writes: bool
-    ) -> Any:
-        """Run a script by its hash, and with its text where the server does not know it yet."""
-        send = self.write if writes else self.read
-        try:
-            return await send("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await send("EVAL", script.text, len(keys), *keys, *arguments)
-
-    async def _exchange(self, command: Sequence[Argument]) -> Any:
-        try:
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
-            raise NotSentError(str(error)) from error
-        try:
-            await connection.send_packed_command(connection.pack_command(*command))
-            return await connection.read_response()
-        except ResponseError:
-            raise
-        except BaseException:
+            async with asyncio.timeout_at(deadline):
+                await connection.send_packed_command(connection.pack_commands(commands))
+                while len(answers) < len(commands):
+                    answers.append(await _answer(connection))
+        except BaseException as error:
             # Also when cancelled: an answer that is still under way must not reach the next caller.
             await connection.disconnect(nowait=True)
+            if isinstance(error, _REFUSALS) and not answers:
+                raise NotSentError(str(error)) from error
+            if isinstance(error, RedisError | OSError):
+                raise BrokenError(_reason(error)) from error
             raise
         finally:
             await self._pool.release(connection)
+        return answers
+
+    async def _connection(self, deadline: float) -> Any:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            raise NotSentError(_reason(error)) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -123,6 +107,12 @@ class RedisLink:
         self._pool.reset()  # type: ignore[no-untyped-call]
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Tell whether the server is there and said no, so that trying again cannot help."""
-    return isinstance(error.__cause__ or error, AuthenticationError | AuthorizationError)
+async def _answer(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

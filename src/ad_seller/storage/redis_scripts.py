@@ -84,9 +84,9 @@ return answers
 )
 
 
-def pack(commits: Iterable[Commit], prefix: str) -> tuple[list[Argument], list[Argument]]:
+def pack(commits: Iterable[Commit], prefix: str) -> tuple[list[str], list[Argument]]:
     """Return KEYS and ARGV of `COMMITS`."""
-    keys: list[Argument] = []
+    keys: list[str] = []
     arguments: list[Argument] = [0]
     number = 0
     for number, (expectations, writes) in enumerate(commits, start=1):  # noqa: B007 - used after the loop

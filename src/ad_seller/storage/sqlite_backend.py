@@ -35,6 +35,8 @@ R = TypeVar("R")
 #: queue, so that each call waits its own time and a cancelled one leaves at once.
 _LOCK_ATTEMPT_MS = 100
 
+_ABANDON_SECONDS = 1.0  #: to wait for the thread of a connection whose event loop has ended
+
 #: Connections that belong to a parent process: kept, because closing them here would disturb the parent's.
 _left_to_the_parent: list[aiosqlite.Connection] = []
 
@@ -109,6 +111,10 @@ class SQLiteBackend(DriverBackend):
         except asyncio.CancelledError:
             await run_to_end(connection.close())
             raise
+        except Exception:
+            # aiosqlite ends its thread without waiting for it, and the thread still reports to this loop.
+            await run_to_end(asyncio.to_thread(connection._thread.join))
+            raise
 
     def _open_writer(self) -> sqlite3.Connection:
         if self.path != MEMORY and not Path(self.path).exists():
@@ -147,6 +153,7 @@ class SQLiteBackend(DriverBackend):
                 _left_to_the_parent.append(connection)
             else:
                 connection.stop()
+                connection._thread.join(_ABANDON_SECONDS)  # it still reports to this loop
         self._connection = self._reader = None
 
     # --- the hooks -------------------------------------------------------------------------------------

@@ -156,7 +156,8 @@ def _plain_int(value: int, path: str) -> int | msgspec.Raw:
 
 def _plain_float(value: float, path: str) -> float:
     if not math.isfinite(value):
-        raise InvalidValueError(f"JSON has no {value} (at {_short(path)})", path=path)
+        name = "NaN" if math.isnan(value) else "infinity"
+        raise InvalidValueError(f"JSON has no {name} (at {_short(path)})", path=path)
     return value
 
 

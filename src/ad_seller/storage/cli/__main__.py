@@ -1,0 +1,5 @@
+"""``python -m ad_seller.storage.cli`` is the command ``ad-seller-storage``."""
+
+from . import main
+
+main()

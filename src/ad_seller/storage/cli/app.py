@@ -1,0 +1,61 @@
+"""The program: its global options, and the groups of commands put together."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from . import PROGRAM, demo, entries, listing, replay
+from .running import AsJson, Choices, Url, guarded
+
+EPILOG = (
+    "Exit codes: 0 done or found, 1 not found (replay: it differs from the recording), 2 wrong usage, 3 the store "
+    "cannot be reached or refuses, 4 a corrupt value or another failure, 130 interrupted, 141 the reader of the "
+    "output went away."
+)
+
+app = typer.Typer(
+    name=PROGRAM,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+for group in (entries, listing, replay, demo):
+    app.add_typer(group.commands)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+@app.callback()
+def choose(
+    context: typer.Context,
+    url: Url = None,
+    as_json: AsJson = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Look into the store of an ad seller agent, and change it.
+
+    The store comes from --url, or else from the environment or .env: STORAGE_TYPE, DATABASE_URL, REDIS_URL.
+    Data goes to standard output, everything else to standard error.
+    """
+    context.obj = Choices(url, as_json)
+
+
+def start(arguments: list[str] | None = None) -> None:
+    """Run the program and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # JSON is UTF-8 in every locale, and \ud800 is how it writes that
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.set_int_max_str_digits(0)  # values hold ints of any size
+    raise SystemExit(guarded(lambda: app(arguments, prog_name=PROGRAM)))

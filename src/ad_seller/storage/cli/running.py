@@ -1,0 +1,195 @@
+"""What surrounds every command: which store, the event loop, and errors as messages and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import wraps
+from inspect import Parameter
+from typing import Annotated, Any
+
+import typer
+
+from ad_seller.storage import (
+    ConfigurationError,
+    InvalidArgumentError,
+    MissingDependencyError,
+    StorageBackend,
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+    UnknownOutcomeError,
+    get_storage_backend,
+    open_url,
+    redact,
+)
+
+from .output import Output
+
+Command = Callable[..., Coroutine[Any, Any, int]]
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="The store: sqlite:///file.db, redis://host:6379/0, memory:// or a path. "
+        "Other users see it in the list of processes: keep passwords in the environment.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    OK = 0
+    NOT_FOUND = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    FAILED = 4
+    INTERRUPTED = 130  # 128 + SIGINT, as shells count
+    PIPE = 141  # 128 + SIGPIPE: what `cat` leaves with
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The global options.
+
+    Attributes:
+        url: the store; None for the one of the environment.
+        as_json: write JSON.
+    """
+
+    url: str | None = None
+    as_json: bool = False
+
+
+class CommandError(Exception):
+    """A command cannot go on; the message and the hint say why and what to do.
+
+    Attributes:
+        hint: the next step.
+        code: the exit code.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", code: Exit = Exit.USAGE) -> None:
+        """Keep the message, the hint and the exit code."""
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+
+_NAME_A_STORE = (
+    "Name the store with --url, e.g. --url sqlite:///./ad_seller.db or --url redis://localhost:6379/0, "
+    "or set STORAGE_TYPE, DATABASE_URL and REDIS_URL."
+)
+_REACH_IT = "Check that the store is there and that --url (or DATABASE_URL, REDIS_URL) names it, then try again."
+
+#: The exit code and the next step of each error; the first line that fits counts.
+_ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
+    (MissingDependencyError, Exit.USAGE, ""),
+    (ConfigurationError, Exit.USAGE, _NAME_A_STORE),
+    (InvalidArgumentError, Exit.USAGE, "`ad-seller-storage COMMAND --help` shows what is accepted."),
+    (StorageConnectionError, Exit.UNAVAILABLE, _REACH_IT),
+    (StorageTimeoutError, Exit.UNAVAILABLE, "Nothing was written. Check the load of the server, then try again."),
+    (UnknownOutcomeError, Exit.UNAVAILABLE, "Look with `ad-seller-storage get KEY` before writing again."),
+    (StoreUnavailableError, Exit.UNAVAILABLE, "Check permissions, free space and the health of the store."),
+)
+
+
+def with_store(command: Command) -> Callable[..., None]:
+    """Make a typer command of ``async def command(store, out, ...) -> exit code``.
+
+    The command gets the options ``--url`` and ``--json`` besides its own. The store is not connected yet, so
+    that arguments can be checked before anything is opened.
+    """
+    _, _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def run(*, context: typer.Context, url: str | None, as_json: bool, **arguments: Any) -> None:
+        chosen = context.ensure_object(Choices)
+        out = Output(as_json=as_json or chosen.as_json)
+
+        async def on_store() -> int:
+            store = _open(chosen.url if url is None else url)
+            return await command(store, out, **arguments)
+
+        raise typer.Exit(guarded(lambda: asyncio.run(on_store())))
+
+    run.__signature__ = inspect.Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *_ADDED])  # type: ignore[attr-defined]
+    run.__annotations__ = {}  # typer is to read the signature
+    return run
+
+
+_ADDED = (
+    Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
+    Parameter("url", Parameter.KEYWORD_ONLY, annotation=Url, default=None),
+    Parameter("as_json", Parameter.KEYWORD_ONLY, annotation=AsJson, default=False),
+)
+
+
+def _open(url: str | None) -> StorageBackend:
+    return get_storage_backend() if url is None else open_url(url)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work and return its exit code; what goes wrong becomes a message on standard error."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _drop_output()
+        return Exit.PIPE
+    except KeyboardInterrupt:
+        return explain("Interrupted.", "", Exit.INTERRUPTED)
+    except CommandError as error:
+        return explain(str(error), error.hint, error.code)
+    except StorageError as error:
+        code, hint = diagnose(error)
+        return explain(str(error), hint, code)
+    except OSError as error:
+        _drop_output()
+        return explain(
+            f"Reading or writing failed: {error}", "Check where the data comes from and goes.", Exit.FAILED
+        )
+    except Exception:
+        return explain(f"This is a bug, please report it.\n{traceback.format_exc()}", "", Exit.FAILED)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end blocking work at once; inside an event loop Python would only note it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # as it is for a job in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def diagnose(error: StorageError) -> tuple[Exit, str]:
+    """Return the exit code and the next step of an error of the store."""
+    return next(((code, hint) for kind, code, hint in _ERRORS if isinstance(error, kind)), (Exit.FAILED, ""))
+
+
+def explain(message: str, hint: str, code: Exit) -> Exit:
+    """Write an error and the next step to standard error, without passwords; return ``code``."""
+    sys.stderr.write(redact(f"error: {message}\n" + (f"hint: {hint}\n" if hint else "")))
+    return code
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, or Python complains about it at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,117 @@
+"""The forms in which one Redis server, a Sentinel group or a cluster can be named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+
+from .errors import ConfigurationError, redact, shown
+
+Kind = Literal["server", "sentinel", "cluster"]
+
+_KINDS: dict[str, Kind] = {"": "server", "sentinel": "sentinel", "cluster": "cluster"}
+_DEFAULT_PORTS = {"cluster": 6379, "sentinel": 26379}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RedisURL:
+    """What a URL says.
+
+    Attributes:
+        kind: one server, a Sentinel group, or a cluster.
+        text: the URL as it was given.
+        nodes: host and port of the sentinels, or of some nodes of the cluster; empty for one server.
+        service: the name of the master among the sentinels.
+        sentinel_password: for the sentinels themselves, or None.
+    """
+
+    kind: Kind
+    text: str
+    nodes: tuple[tuple[str, int], ...] = ()
+    service: str = ""
+    sentinel_password: str | None = None
+    _scheme: str = "redis"
+    _login: str = ""
+    _path: str = ""
+    _query: str = ""
+
+    def server(self, host: str, port: int) -> str:
+        """Return the URL of one data node, with the login and the options that were given."""
+        return f"{self._scheme}://{self._login}{_bracketed(host)}:{port}{self._path}{self._query}"
+
+    def sentinel(self, host: str, port: int) -> str:
+        """Return the URL of one sentinel."""
+        query = urlencode({"password": self.sentinel_password}) if self.sentinel_password else ""
+        return f"{self._scheme}://{_bracketed(host)}:{port}{'?' if query else ''}{query}"
+
+
+def parse_redis_url(url: object) -> RedisURL:
+    """Read a Redis URL.
+
+    Args:
+        url: ``redis://``, ``rediss://`` (TLS) or ``unix://`` as redis-py takes them;
+            ``redis+sentinel://host1:26379,host2:26379/service/db``; ``redis+cluster://host1:6379,host2:6379``;
+            ``rediss+…`` for TLS. Login and options stand where they do in a plain URL;
+            ``sentinel_password`` is an option.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if not isinstance(url, str) or not url.strip():
+        raise ConfigurationError(
+            "Redis URL required: pass redis_url or set REDIS_URL, e.g. redis://localhost:6379/0"
+        )
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"Not a Redis URL: {redact(shown(url))} ({error})") from None
+    scheme, _, suffix = parts.scheme.partition("+")
+    if scheme not in ("redis", "rediss", "unix") or suffix not in _KINDS or (suffix and scheme == "unix"):
+        raise ConfigurationError(
+            "A Redis URL starts with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, "
+            f"not {redact(shown(url))}"
+        )
+    kind = _KINDS[suffix]
+    if kind == "server":
+        return RedisURL(kind, url)
+    return _parse_group(kind, url, scheme, parts)
+
+
+def _parse_group(kind: Kind, url: str, scheme: str, parts: SplitResult) -> RedisURL:
+    login, at, hosts = parts.netloc.rpartition("@")
+    nodes = tuple(_parse_node(node, _DEFAULT_PORTS[kind], url) for node in hosts.split(",") if node)
+    if not nodes:
+        raise ConfigurationError(f"{redact(url)!r} names no host")
+    options = parse_qsl(parts.query)
+    sentinel_password = dict(options).get("sentinel_password")
+    query = urlencode([(name, value) for name, value in options if name != "sentinel_password"])
+    service, _, database = parts.path.strip("/").partition("/")
+    if kind == "sentinel" and not service:
+        raise ConfigurationError(f"{redact(url)!r} names no service: redis+sentinel://host:26379/mymaster/0")
+    if kind == "cluster" and service not in ("", "0"):
+        raise ConfigurationError(f"{redact(url)!r}: a cluster has only database 0")
+    return RedisURL(
+        kind,
+        url,
+        nodes,
+        unquote(service) if kind == "sentinel" else "",
+        sentinel_password,
+        scheme,
+        f"{login}{at}",
+        f"/{database or 0}" if kind == "sentinel" else "/0",
+        f"?{query}" if query else "",
+    )
+
+
+def _parse_node(node: str, default: int, url: str) -> tuple[str, int]:
+    host, colon, port = node.rpartition(":")
+    if not colon or node.endswith("]"):
+        host, port = node, str(default)
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"{redact(url)!r}: {node!r} is no host:port")
+    return host.strip("[]"), int(port)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

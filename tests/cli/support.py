@@ -1,0 +1,55 @@
+"""Running the command line: as a process of its own, or inside the test."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ad_seller.storage import open_url
+
+COMMAND = [sys.executable, "-m", "ad_seller.storage.cli"]
+EXCERPT = Path(__file__).parents[1] / "data" / "seller-day-300.jsonl.gz"
+SHARED_DAY = Path(__file__).parents[3] / "shared" / "data" / "seller-day.jsonl.gz"
+
+
+def run(
+    *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, and return what it wrote."""
+    done = subprocess.run(
+        [*COMMAND, *arguments], input=stdin, capture_output=True, env={**os.environ, **(env or {})}, timeout=timeout
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def fill(url: str, entries: Mapping[str, Any]) -> None:
+    """Store entries."""
+
+    async def write() -> None:
+        async with open_url(url) as store:
+            await store.set_many(entries)
+
+    asyncio.run(write())
+
+
+def write_recording(path: Path, lines: Iterable[dict[str, Any] | str], *, compress: bool = False) -> Path:
+    """Write a recording; a str is a line as it is."""
+    text = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(text) if compress else text)
+    return path
+
+
+def assert_explained(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """Check that a failure is a short message on standard error and no traceback."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
