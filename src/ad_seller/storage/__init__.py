@@ -7,11 +7,12 @@ await storage.set_quote("qt-a1b2c3d4e5f6", {"status": "available"})
 from .base import StorageBackend
 from .capabilities import Capabilities
 from .codec import decode, encode
-from .commit import DELETE, KEEP, LEAVE
+from .commit import DELETE, KEEP, LEAVE, Keep
 from .errors import (
     ConfigurationError,
     ConflictError,
     CorruptValueError,
+    CrossStoreError,
     IdempotencyConflictError,
     InvalidArgumentError,
     InvalidCursorError,
@@ -36,7 +37,7 @@ from .errors import (
 )
 from .expiry import TTL, check_ttl
 from .factory import close_storage, get_storage, get_storage_backend, open_url
-from .keys import PREFIXES, check_key
+from .keys import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX, check_key
 from .lease import Lease
 from .lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
 from .pages import OnCorrupt, Page
@@ -45,17 +46,20 @@ from .registry import backend_names, register_backend
 from .transaction import Transaction
 
 __all__ = [
+    "AGENT_URL_INDEX_PREFIX",
     "CHANGE_REQUEST_LIFECYCLE",
     "DELETE",
     "KEEP",
     "LEAVE",
     "ORDER_LIFECYCLE",
     "PREFIXES",
+    "SESSION_INDEX_PREFIX",
     "TTL",
     "Capabilities",
     "ConfigurationError",
     "ConflictError",
     "CorruptValueError",
+    "CrossStoreError",
     "IdempotencyConflictError",
     "InvalidArgumentError",
     "InvalidCursorError",
@@ -64,6 +68,7 @@ __all__ = [
     "InvalidTTLError",
     "InvalidTransitionError",
     "InvalidValueError",
+    "Keep",
     "Lease",
     "LeaseHeldError",
     "LeaseLostError",

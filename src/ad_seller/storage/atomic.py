@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from . import lifecycle as steps
 from . import process
 from .codec import canonical, decode, encode
 from .commit import KEEP, Commit, Delete, Expect, Keep, Marker, Outcome, Put, Refused, Touch, Write
-from .entities import entity_key
+from .entities import Record
 from .errors import ConflictError, InvalidArgumentError, shown
 from .expiry import TTL, check_ttl
 from .idempotency import DEFAULT_CLAIM_TTL, Idempotent, Work
 from .indexes import agent_url_key
 from .keys import check_key
 from .lease import Lease
-from .lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle, Record, Step
-from .transaction import Transaction
+from .transaction import Store, Transaction, awaited, check_work
 from .waiting import DEFAULT_ATTEMPTS, backoff
 
 Change = Callable[[Any], Any]
@@ -30,25 +28,18 @@ Change = Callable[[Any], Any]
 class AtomicOperations:
     """Read, change and write without losing what others write; mixed into every backend."""
 
-    async def _snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         raise NotImplementedError
 
-    async def _commit(self, commit: Commit) -> Outcome:
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
         raise NotImplementedError
 
-    def _encode(self, value: Any, key: str) -> bytes:
+    def _atomic_encode(self, value: Any, key: str) -> bytes:
         return encode(value, key=key)
 
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
         raise NotImplementedError
-
-    async def _touch(self, key: str, ttl_ms: int | None) -> bool:
-        outcome = await self._commit(Commit((), (Touch(key, ttl_ms),)))
-        return not isinstance(outcome, Refused) and outcome[0]
-
-    async def _commits(self, expect: Expect, write: Write) -> bool:
-        return not isinstance(await self._commit(Commit((expect,), (write,))), Refused)
 
     async def create(self, key: str, value: Any, ttl: TTL | None = None) -> bool:
         """Store ``value`` only if there is no entry under ``key``; tell whether it was stored.
@@ -59,8 +50,8 @@ class AtomicOperations:
             ttl: seconds until it expires; None for never.
         """
         key = check_key(key)
-        put = Put(key, self._encode(value, key), check_ttl(ttl, key=key))
-        return await self._commits(Expect(key, None), put)
+        put = Put(key, self._atomic_encode(value, key), check_ttl(ttl, key=key))
+        return await _applies(self, Expect(key, None), put)
 
     async def compare_and_set(self, key: str, expected: Any, value: Any, ttl: TTL | Keep | None = KEEP) -> bool:
         """Store ``value`` only if the entry holds ``expected`` at that moment; tell whether it was stored.
@@ -73,24 +64,24 @@ class AtomicOperations:
             ttl: seconds until it expires, None for never; the entry's expiry is kept if not given.
         """
         key = check_key(key)
-        put = Put(key, self._encode(value, key), ttl if ttl is KEEP else check_ttl(ttl, key=key))
-        wanted = canonical(decode(self._encode(expected, key)))
+        put = Put(key, self._atomic_encode(value, key), ttl if ttl is KEEP else check_ttl(ttl, key=key))
+        wanted = canonical(decode(self._atomic_encode(expected, key)))
         while True:
-            [text] = await self._snapshot([key])
+            [text] = await self._atomic_snapshot([key])
             if text is None or canonical(decode(text, key=key)) != wanted:
                 return False
-            if await self._commits(Expect(key, text), put):
+            if await _applies(self, Expect(key, text), put):
                 return True
 
     async def get_and_delete(self, key: str) -> Any | None:
         """Remove the entry and return the value that it had, or None; of several callers one gets it."""
         key = check_key(key)
         while True:
-            [text] = await self._snapshot([key])
+            [text] = await self._atomic_snapshot([key])
             if text is None:
                 return None
             value = decode(text, key=key)
-            if await self._commits(Expect(key, text), Delete(key)):
+            if await _applies(self, Expect(key, text), Delete(key)):
                 return value
 
     async def increment(self, key: str, by: int = 1, ttl: TTL | None = None) -> int:
@@ -115,7 +106,7 @@ class AtomicOperations:
                 )
             return (current or 0) + by
 
-        total: int = await self._update(key, add, ttl=KEEP, created_ttl=check_ttl(ttl, key=key))
+        total: int = await _update(self, key, add, ttl=KEEP, created_ttl=check_ttl(ttl, key=key))
         return total
 
     async def update(
@@ -142,36 +133,7 @@ class AtomicOperations:
         """
         ttl_ms = ttl if ttl is KEEP else check_ttl(ttl, key=key)
         _check_attempts(attempts)
-        return await self._update(key, change, ttl=ttl_ms, created_ttl=None, attempts=attempts)
-
-    async def _update(
-        self,
-        key: str,
-        change: Change,
-        *,
-        ttl: int | Keep | None,
-        created_ttl: int | None,
-        attempts: int = DEFAULT_ATTEMPTS,
-    ) -> Any:
-        key = check_key(key)
-        async with process.state_of(self).turns.hold(key):
-            for attempt in range(attempts):
-                [text] = await self._snapshot([key])
-                current = None if text is None else decode(text, key=key)
-                value = process.changed(change, current, key)
-                if value is Marker.LEAVE or (value is Marker.DELETE and text is None):
-                    return current if text is not None else None
-                write: Write = Delete(key)
-                if value is not Marker.DELETE:
-                    kept = created_ttl if text is None and ttl is KEEP else ttl
-                    write = Put(key, self._encode(value, key), kept)
-                if await self._commits(Expect(key, text), write):
-                    return None if value is Marker.DELETE else value
-                await backoff(attempt)
-        raise ConflictError(
-            f"{key!r} was changed by others {attempts} times in a row; nothing was written. Try again later.",
-            key=key,
-        )
+        return await _update(self, key, change, ttl=ttl_ms, created_ttl=None, attempts=attempts)
 
     # --- several keys ----------------------------------------------------------------------------------
 
@@ -201,11 +163,12 @@ class AtomicOperations:
             ConflictError: others were faster each time; nothing was written.
         """
         _check_attempts(attempts)
+        check_work(work)
         for attempt in range(attempts):
             transaction = Transaction(self)
             try:
                 async with transaction:
-                    result = await work(transaction)
+                    result = await awaited(work(transaction))
             except ConflictError as error:
                 if not transaction.conflicted or attempt + 1 == attempts:
                     raise
@@ -298,75 +261,48 @@ class AtomicOperations:
 
         return str(await self.transact(register))
 
-    async def transition_order(
-        self,
-        order_id: str,
-        to: str,
-        *,
-        actor: str,
-        reason: str = "",
-        expect: str | None = None,
-        metadata: Record | None = None,
-        lifecycle: Lifecycle = ORDER_LIFECYCLE,
-    ) -> Record:
-        """Take an order to another status and append the audit entry, in one commit; return the order.
-
-        Args:
-            order_id: the order.
-            to: the next status.
-            actor: who does it.
-            reason: why.
-            expect: the status that the caller saw; if the order has another one by now, nothing is done.
-            metadata: kept in the audit entry.
-            lifecycle: the allowed steps; extend `ORDER_LIFECYCLE` for more.
-
-        Raises:
-            InvalidTransitionError: not allowed, or not the expected status; lists what is allowed.
-            MissingKeyError: there is no such order.
-            InvalidValueError: the entry has no status, or an audit log of another form.
-        """
-        key = entity_key("order", order_id)
-        step = Step(lifecycle, key, to, actor, reason, expect, metadata)
-        record: Record = await self.update(key, step.bound())
-        return record
-
-    async def transition_change_request(
-        self,
-        change_request_id: str,
-        to: str,
-        *,
-        actor: str,
-        reason: str = "",
-        expect: str | None = None,
-        metadata: Record | None = None,
-        lifecycle: Lifecycle = CHANGE_REQUEST_LIFECYCLE,
-    ) -> Record:
-        """Take a change request to another status; see `transition_order`."""
-        key = entity_key("change_request", change_request_id)
-        step = Step(lifecycle, key, to, actor, reason, expect, metadata)
-        record: Record = await self.update(key, step.bound())
-        return record
-
-    async def history(self, order_id: str) -> list[Record]:
-        """Return the audit entries of an order, oldest first.
-
-        Raises:
-            MissingKeyError: there is no such order.
-            InvalidValueError: its audit log has another form.
-        """
-        return await self._history("order", order_id)
-
-    async def change_request_history(self, change_request_id: str) -> list[Record]:
-        """Return the audit entries of a change request, oldest first; raises as `history` does."""
-        return await self._history("change_request", change_request_id)
-
-    async def _history(self, entity: str, record_id: str) -> list[Record]:
-        key = entity_key(entity, record_id)
-        [text] = await self._snapshot([key])
-        record = None if text is None else decode(text, key=key)
-        return steps.trail_of(steps.check_record(record, key), key)
-
 
 def _check_attempts(attempts: object) -> None:
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
         raise InvalidArgumentError(f"attempts is a positive int, not {shown(attempts)}")
+
+
+async def touch(store: Store, key: str, ttl_ms: int | None) -> bool:
+    """Give an entry another expiry; tell whether there is one."""
+    outcome = await store._atomic_commit(Commit((), (Touch(key, ttl_ms),)))
+    return not isinstance(outcome, Refused) and outcome[0]
+
+
+async def _applies(store: Store, expect: Expect, write: Write) -> bool:
+    return not isinstance(await store._atomic_commit(Commit((expect,), (write,))), Refused)
+
+
+async def _update(
+    store: Store,
+    key: str,
+    change: Change,
+    *,
+    ttl: int | Keep | None,
+    created_ttl: int | None,
+    attempts: int = DEFAULT_ATTEMPTS,
+) -> Any:
+    """Do what `update` says; ``created_ttl`` is for an entry that is new while ``ttl`` is `KEEP`."""
+    key = check_key(key)
+    async with process.turn(store, key):
+        for attempt in range(attempts):
+            [text] = await store._atomic_snapshot([key])
+            current = None if text is None else decode(text, key=key)
+            value = process.changed(change, current, key)
+            if value is Marker.LEAVE or (value is Marker.DELETE and text is None):
+                return current
+            write: Write = Delete(key)
+            if value is not Marker.DELETE:
+                kept = created_ttl if text is None and ttl is KEEP else ttl
+                write = Put(key, store._atomic_encode(value, key), kept)
+            if await _applies(store, Expect(key, text), write):
+                return None if value is Marker.DELETE else value
+            await backoff(attempt)
+    raise ConflictError(
+        f"{key!r} was changed by others {attempts} times in a row; nothing was written. Try again later.",
+        key=key,
+    )

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from . import process
-from .atomic import AtomicOperations
+from .atomic import AtomicOperations, touch
 from .capabilities import Capabilities
 from .codec import encode
 from .commit import Commit, Outcome
@@ -23,10 +23,11 @@ from .errors import CorruptValueError, InvalidArgumentError, shown
 from .expiry import TTL, check_ttl
 from .indexes import IndexHelpers
 from .keys import check_key, decode_cursor, encode_cursor
+from .lifecycle import LifecycleHelpers
 from .pages import OnCorrupt, Page, report_corrupt
 
 
-class StorageBackend(AtomicOperations, EntityHelpers, IndexHelpers, ABC):
+class StorageBackend(AtomicOperations, EntityHelpers, IndexHelpers, LifecycleHelpers, ABC):
     """An asynchronous key-value store for the state of a seller agent.
 
     Keys are str of at most 2,048 bytes, values are JSON. Every method may raise `NotConnectedError`,
@@ -37,7 +38,7 @@ class StorageBackend(AtomicOperations, EntityHelpers, IndexHelpers, ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give a backend without a commit of its own the in-process guarantees of `process`."""
         super().__init_subclass__(**kwargs)
-        if cls._commit is StorageBackend._commit:
+        if cls._atomic_commit is StorageBackend._atomic_commit:
             process.guard(cls)
 
     # --- the seven -------------------------------------------------------------------------------------
@@ -187,19 +188,19 @@ class StorageBackend(AtomicOperations, EntityHelpers, IndexHelpers, ABC):
         ttl_ms = check_ttl(ttl, key=key)
         if ttl_ms is None:
             raise InvalidArgumentError("expire() needs a TTL; persist() removes one", key=key)
-        return await self._touch(check_key(key), ttl_ms)
+        return await touch(self, check_key(key), ttl_ms)
 
     async def persist(self, key: str) -> bool:
         """Let the entry never expire; return False if there is none."""
-        return await self._touch(check_key(key), None)
+        return await touch(self, check_key(key), None)
 
     # --- the primitive under the atomic tools ----------------------------------------------------------
 
-    async def _snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the stored texts, as `_commit` compares them; None for a missing entry."""
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the stored texts, as `_atomic_commit` compares them; None for a missing entry."""
         return [await process.text_of(self, key) for key in keys]
 
-    async def _commit(self, commit: Commit) -> Outcome:
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
         """Apply all writes if all expectations hold, else none. This default: within this process."""
         return await process.commit(self, commit)
 

@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+_GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
+
 
 class NotStartedError(Exception):
     """A bulk call did nothing and may be tried again, e.g. because another process holds the file's lock."""
@@ -133,9 +135,7 @@ class Batcher(Generic[T, R]):
                 raise RuntimeError(f"a bulk call gave {len(results)} results for {len(items)} items")
         except NotStartedError as error:
             self._last_not_started = error
-            for request in reversed(batch):
-                request.sent = False
-                self._queue.appendleft(request)
+            self._put_back(batch, error)
         except BaseException as error:
             for request in batch:
                 self._fail(request, error)
@@ -150,9 +150,22 @@ class Batcher(Generic[T, R]):
                     request.future.set_result(list(results[position:end]))
                 position = end
 
+    def _put_back(self, batch: list[Request[T, R]], error: NotStartedError) -> None:
+        """Queue again what was not started, as first; or fail it if its time is up."""
+        now = self._loop.time()
+        for request in reversed(batch):
+            request.sent = False
+            if request.deadline <= now:
+                self._fail(request, error)
+            else:
+                self._queue.appendleft(request)
+
     def _fail(self, request: Request[T, R], error: BaseException) -> None:
         if not request.future.done():
             request.future.set_exception(self._explain(error, request))
+
+    def _too_late(self) -> TimeoutError:
+        return TimeoutError(f"no answer within {self._timeout:g} s")
 
     def _watch(self) -> None:
         """Keep one timer, for the oldest request that has no answer yet."""
@@ -164,8 +177,11 @@ class Batcher(Generic[T, R]):
         now = self._loop.time()
         while self._ages and (self._ages[0].future.done() or self._ages[0].deadline <= now):
             request = self._ages.popleft()
-            error: BaseException = TimeoutError(f"no answer within {self._timeout:g} s")
-            if not request.sent and self._last_not_started is not None:
-                error = self._last_not_started
-            self._fail(request, error)
+            if self._last_not_started is None:
+                self._fail(request, self._too_late())
+            elif request.sent:
+                # This attempt is about to tell whether it has started: only then is the outcome known.
+                self._loop.call_later(_GRACE, self._fail, request, self._too_late())
+            else:
+                self._fail(request, self._last_not_started)
         self._watch()

@@ -153,11 +153,11 @@ class DriverBackend(StorageBackend):
 
     async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         key = check_key(key)
-        put = Put(key, self._encode(value, key), check_ttl(ttl, key=key))
-        await self._commit(Commit((), (put,)))
+        put = Put(key, self._atomic_encode(value, key), check_ttl(ttl, key=key))
+        await self._atomic_commit(Commit((), (put,)))
 
     async def delete(self, key: str) -> bool:
-        outcome = await self._commit(Commit((), (Delete(check_key(key)),)))
+        outcome = await self._atomic_commit(Commit((), (Delete(check_key(key)),)))
         return not isinstance(outcome, Refused) and outcome[0]
 
     async def exists(self, key: str) -> bool:
@@ -187,7 +187,7 @@ class DriverBackend(StorageBackend):
         puts: list[Put] = []
         for key, value in copied(mapping).items():
             key = check_key(key)
-            puts.append(Put(key, self._encode(value, key), ttl_ms))
+            puts.append(Put(key, self._atomic_encode(value, key), ttl_ms))
             await pace.rest()
         await self._commit_batch(puts)
 
@@ -230,16 +230,16 @@ class DriverBackend(StorageBackend):
             raise MissingKeyError(f"There is no entry under {key!r}", key=key)
         return None if left == NO_EXPIRY else left / 1000
 
-    async def _snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._here().reads.submit(keys)
 
-    async def _commit(self, commit: Commit) -> Outcome:
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
         [outcome] = await self._here().commits.submit([commit])
         if isinstance(outcome, Exception):
             raise self._explain("write", commit.first_key, outcome) from outcome
         return outcome
 
-    def _encode(self, value: Any, key: str) -> bytes:
+    def _atomic_encode(self, value: Any, key: str) -> bytes:
         return encode(value, key=key, max_bytes=self._max_value_bytes)
 
     # --- shared machinery ------------------------------------------------------------------------------

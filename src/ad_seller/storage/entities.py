@@ -42,11 +42,6 @@ class EntityHelpers:
 
         async def scan(self, pattern: str = "*", *, on_corrupt: OnCorrupt = None) -> Page: ...
 
-    async def _list(self, entity: str, on_corrupt: OnCorrupt, filters: Filters = None) -> list[Any]:
-        page = await self.scan(f"{PREFIXES[entity]}*", on_corrupt=on_corrupt)
-        wanted = {field: value for field, value in (filters or {}).items() if value is not None}
-        return [record for _, record in page.items if _matches(record, entity, wanted)]
-
     # --- products ----------------------------------------------------------------------------------
 
     async def get_product(self, product_id: str) -> Record | None:
@@ -67,7 +62,7 @@ class EntityHelpers:
 
     async def list_products(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all product catalogue entries."""
-        return await self._list("product", on_corrupt)
+        return await _list(self, "product", on_corrupt)
 
     # --- proposals ---------------------------------------------------------------------------------
 
@@ -91,7 +86,7 @@ class EntityHelpers:
 
     async def list_proposals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all buyer proposals."""
-        return await self._list("proposal", on_corrupt)
+        return await _list(self, "proposal", on_corrupt)
 
     # --- deals -------------------------------------------------------------------------------------
 
@@ -113,7 +108,7 @@ class EntityHelpers:
 
     async def list_deals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all executed deals."""
-        return await self._list("deal", on_corrupt)
+        return await _list(self, "deal", on_corrupt)
 
     # --- sessions ----------------------------------------------------------------------------------
 
@@ -135,7 +130,7 @@ class EntityHelpers:
 
     async def list_sessions(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all buyer conversation sessions."""
-        return await self._list("session", on_corrupt)
+        return await _list(self, "session", on_corrupt)
 
     # --- quotes ------------------------------------------------------------------------------------
 
@@ -157,7 +152,7 @@ class EntityHelpers:
 
     async def list_quotes(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
-        return await self._list("quote", on_corrupt, _check_filters("quote", filters))
+        return await _list(self, "quote", on_corrupt, _check_filters("quote", filters))
 
     # --- orders ------------------------------------------------------------------------------------
 
@@ -179,7 +174,7 @@ class EntityHelpers:
 
     async def list_orders(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
-        return await self._list("order", on_corrupt, _check_filters("order", filters))
+        return await _list(self, "order", on_corrupt, _check_filters("order", filters))
 
     # --- change requests ---------------------------------------------------------------------------
 
@@ -203,7 +198,7 @@ class EntityHelpers:
 
     async def list_change_requests(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
-        return await self._list("change_request", on_corrupt, _check_filters("change_request", filters))
+        return await _list(self, "change_request", on_corrupt, _check_filters("change_request", filters))
 
     # --- negotiations ------------------------------------------------------------------------------
 
@@ -227,7 +222,7 @@ class EntityHelpers:
 
     async def list_negotiations(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all negotiation histories."""
-        return await self._list("negotiation", on_corrupt)
+        return await _list(self, "negotiation", on_corrupt)
 
     # --- agents ------------------------------------------------------------------------------------
 
@@ -249,7 +244,7 @@ class EntityHelpers:
 
     async def list_agents(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all registered buyer agents."""
-        return await self._list("agent", on_corrupt)
+        return await _list(self, "agent", on_corrupt)
 
     # --- packages ----------------------------------------------------------------------------------
 
@@ -271,7 +266,7 @@ class EntityHelpers:
 
     async def list_packages(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all media kit packages."""
-        return await self._list("package", on_corrupt)
+        return await _list(self, "package", on_corrupt)
 
     # --- media kits --------------------------------------------------------------------------------
 
@@ -293,7 +288,7 @@ class EntityHelpers:
 
     async def list_media_kits(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all media kits."""
-        return await self._list("media_kit", on_corrupt)
+        return await _list(self, "media_kit", on_corrupt)
 
 
 _FILTERS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -333,3 +328,9 @@ def _matches(record: Any, entity: str, wanted: Record) -> bool:
         if found is None or found != value:
             return False
     return True
+
+
+async def _list(store: EntityHelpers, entity: str, on_corrupt: OnCorrupt, filters: Filters = None) -> list[Any]:
+    page = await store.scan(f"{PREFIXES[entity]}*", on_corrupt=on_corrupt)
+    wanted = {field: value for field, value in (filters or {}).items() if value is not None}
+    return [record for _, record in page.items if _matches(record, entity, wanted)]

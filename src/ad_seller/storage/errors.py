@@ -34,13 +34,26 @@ from __future__ import annotations
 
 import re
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: passwords with / # ? in them are common
 _SECRET_PARAMETERS = re.compile(r"(?i)((?:password|passwd|secret|token)=)[^&#\s]*")
 
 
 def redact(text: str) -> str:
     """Return ``text`` with the user name and password of every URL in it replaced by ``***``."""
     return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+
+
+def check_slashes(url: str) -> None:
+    """Refuse ``redis:host``, a URL that lost its slashes: it would be taken for the name of a file.
+
+    Raises:
+        ConfigurationError: it starts with a scheme and a colon, but not with ``://``.
+    """
+    if re.match(r"(?i)[a-z][a-z0-9+]+:(?!//)", url):
+        raise ConfigurationError(
+            f"{redact(url.partition(':')[0])!r} and a colon start this name, but '://' does not follow. For a URL "
+            "add the slashes, for a file of that name put ./ before it."
+        )
 
 
 def shown(value: object, limit: int = 80) -> str:

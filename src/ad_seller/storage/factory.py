@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from .base import StorageBackend
-from .errors import ConfigurationError, redact, shown
+from .errors import ConfigurationError, check_slashes, redact, shown
 from .registry import find_backend
 from .settings import load_settings
 
@@ -41,6 +41,8 @@ def get_storage_backend(
         MissingDependencyError: the backend's library is not installed; names the pip command.
     """
     settings = load_settings()
+    if storage_type is not None and not isinstance(storage_type, str):
+        raise ConfigurationError(f"A storage type is a str, not {shown(storage_type)}")
     name = (storage_type or settings.storage_type).strip().lower()
     backend = find_backend(name)
     if name == "redis":
@@ -64,9 +66,8 @@ def open_url(url: str) -> StorageBackend:
         ConfigurationError: no storage type fits the URL.
     """
     if not isinstance(url, str) or not url.strip():
-        raise ConfigurationError(
-            f"A storage URL is a non-empty str such as sqlite:///./ad_seller.db, not {shown(url)}"
-        )
+        raise ConfigurationError(f"A storage URL is a str such as sqlite:///./ad_seller.db, not {shown(url)}")
+    check_slashes(url)
     scheme, separator, _ = url.partition("://")
     name = _SCHEMES.get(scheme.lower()) if separator else "sqlite"
     if name is None:

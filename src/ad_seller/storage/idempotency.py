@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from . import process
 from .codec import canonical, decode, encode
-from .commit import Commit, Delete, Expect, Put, Refused, Touch
+from .commit import Commit, Delete, Expect, Put, Refused, Touch, Write
 from .errors import (
     ConflictError,
     IdempotencyConflictError,
     InvalidArgumentError,
     InvalidValueError,
     StorageError,
+    TransactionError,
     shown,
 )
 from .expiry import check_ttl
 from .keys import check_key
-from .transaction import Transaction
+from .transaction import Transaction, awaited, check_work
 from .waiting import DEFAULT_ATTEMPTS, backoff
 
 if TYPE_CHECKING:
     from .transaction import Store
 
+log = logging.getLogger("ad_seller.storage")
+
 IDEMPOTENCY_PREFIX = "idempotency:"
 DEFAULT_CLAIM_TTL = 10.0  #: seconds after which the claim of a process that died ends
 _POLL = 0.02  #: seconds between two looks at a request that another process runs
+_RENEWALS = 3  #: renewals in each time to live of a claim, so that one may fail
 
 Work = Callable[[Transaction], Awaitable[Any]]
+
+#: The requests whose work the current task is inside of.
+_inside: ContextVar[tuple[str, ...]] = ContextVar("ad_seller_storage_requests", default=())
 
 
 class Idempotent:
@@ -40,19 +49,18 @@ class Idempotent:
 
     A claim with a short time to live tells other processes that it is running; it is renewed while ``work``
     runs. The result and all that ``work`` writes are one commit, which expects that claim: whoever lost it
-    writes nothing.
+    to another process writes nothing.
     """
 
     def __init__(self, store: Store, scope: str, key: str, request: Any, ttl: Any, claim_ttl: float) -> None:
         """Check the arguments."""
         for name, part in (("scope", scope), ("key", key)):
             if not isinstance(part, str) or not part:
-                raise InvalidArgumentError(
-                    f"The {name} of an idempotent request is a non-empty str, not {shown(part)}"
-                )
+                raise InvalidArgumentError(f"The {name} of a request is a non-empty str, not {shown(part)}")
         self._store = store
         self.key = check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")
-        self._digest = hashlib.sha256(canonical(request)).hexdigest()
+        # Scope and key stand in it apart, because ("a:b", "c") and ("a", "b:c") share a record.
+        self._digest = hashlib.sha256(canonical([scope, key, request])).hexdigest()
         self._ttl_ms = check_ttl(ttl, key=self.key)
         claim_ttl_ms = check_ttl(claim_ttl, key=self.key)
         if claim_ttl_ms is None:
@@ -61,10 +69,12 @@ class Idempotent:
 
     async def run(self, work: Work) -> Any:
         """Return the result of ``work``, from this run or from the one that was first."""
+        check_work(work)
+        if self.key in _inside.get():
+            raise TransactionError(f"{self.key!r} is run inside of itself; that would wait for ever", key=self.key)
         running = process.state_of(self._store).running
         while True:
-            [text] = await self._store._snapshot([self.key])
-            record = None if text is None else self._checked(decode(text, key=self.key))
+            record = await self._record()
             if record is not None and "result" in record:
                 return record["result"]
             if self.key in running:
@@ -74,13 +84,17 @@ class Idempotent:
             else:
                 running[self.key] = asyncio.get_running_loop().create_future()
                 try:
-                    done, result = await self._lead(work)
-                    if done:
-                        return result
+                    text = await self._lead(work)
                 finally:
                     running.pop(self.key).set_result(None)
+                if text is not None:
+                    return decode(text)["result"]
 
-    def _checked(self, record: Any) -> dict[str, Any]:
+    async def _record(self) -> dict[str, Any] | None:
+        [text] = await self._store._atomic_snapshot([self.key])
+        if text is None:
+            return None
+        record = decode(text, key=self.key)
         if not isinstance(record, dict) or not isinstance(record.get("request"), str):
             raise InvalidValueError(
                 f"{self.key!r} holds a record of another form; use another scope or key", key=self.key
@@ -91,46 +105,63 @@ class Idempotent:
             )
         return record
 
-    async def _lead(self, work: Work) -> tuple[bool, Any]:
-        """Claim the request and run it; False if another process was faster."""
+    async def _lead(self, work: Work) -> bytes | None:
+        """Claim the request, run it and return its record; None if another process has it."""
         claim = encode({"request": self._digest, "claim": uuid.uuid4().hex})
         put = Put(self.key, claim, self._claim_ttl_ms)
-        if isinstance(await self._store._commit(Commit((Expect(self.key, None),), (put,))), Refused):
-            return False, None
         try:
+            if not await process.run_to_end(self._commits(None, put)):
+                return None
             async with self._renewed(claim):
-                for attempt in range(DEFAULT_ATTEMPTS):
-                    done, text = await self._attempt(work, claim)
-                    if done:
-                        return text is not None, None if text is None else decode(text)["result"]
-                    await backoff(attempt)
+                return await self._run_claimed(work, claim)
         except BaseException:
             await process.run_to_end(self._give_up(claim))
             raise
-        await self._give_up(claim)
+
+    async def _run_claimed(self, work: Work, claim: bytes) -> bytes | None:
+        """Run ``work`` until its commit goes through, or the claim is lost."""
+        for attempt in range(DEFAULT_ATTEMPTS):
+            transaction = Transaction(self._store)
+            try:
+                return await self._attempt(transaction, work, claim)
+            except ConflictError as error:
+                if not transaction.conflicted:
+                    raise  # from inside of work
+                if error.key == self.key:
+                    return await self._commit_late(transaction.commit)
+            await backoff(attempt)
         raise ConflictError(
             f"{self.key!r}: what the request reads was changed by others {DEFAULT_ATTEMPTS} times in a row; "
             "nothing was written. Try again later.",
             key=self.key,
         )
 
-    async def _attempt(self, work: Work, claim: bytes) -> tuple[bool, bytes | None]:
-        """Run ``work`` once: (True, the record), (True, None) if the claim was lost, (False, None) to try again."""
-        transaction = Transaction(self._store)
+    async def _attempt(self, transaction: Transaction, work: Work, claim: bytes) -> bytes:
+        token = _inside.set((*_inside.get(), self.key))
         try:
             async with transaction:
-                result = await work(transaction)
-                text = self._store._encode({"request": self._digest, "result": result}, self.key)
+                result = await awaited(work(transaction))
+                text = self._store._atomic_encode({"request": self._digest, "result": result}, self.key)
                 transaction.include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))
-        except ConflictError as error:
-            if not transaction.conflicted:
-                raise
-            return error.key == self.key, None
-        return True, text
+        finally:
+            _inside.reset(token)
+        return text
+
+    async def _commit_late(self, commit: Commit) -> bytes | None:
+        """Commit after the claim has ended, e.g. because ``work`` held up the event loop, if nobody has it now."""
+        expectations = tuple(e if e.key != self.key else Expect(self.key, None) for e in commit.expectations)
+        outcome = await self._store._atomic_commit(Commit(expectations, commit.writes))
+        if isinstance(outcome, Refused):
+            return None
+        return next(write.text for write in commit.writes if isinstance(write, Put) and write.key == self.key)
+
+    async def _commits(self, expected: bytes | None, write: Write) -> bool:
+        outcome = await self._store._atomic_commit(Commit((Expect(self.key, expected),), (write,)))
+        return not isinstance(outcome, Refused)
 
     async def _give_up(self, claim: bytes) -> None:
         with suppress(StorageError):  # the claim also ends by itself
-            await self._store._commit(Commit((Expect(self.key, claim),), (Delete(self.key),)))
+            await self._commits(claim, Delete(self.key))
 
     @asynccontextmanager
     async def _renewed(self, claim: bytes) -> AsyncIterator[None]:
@@ -138,13 +169,11 @@ class Idempotent:
 
         async def renew() -> None:
             while True:
-                await asyncio.sleep(self._claim_ttl_ms / 3000)
+                await asyncio.sleep(self._claim_ttl_ms / 1000 / _RENEWALS)
                 try:
-                    await self._store._commit(
-                        Commit((Expect(self.key, claim),), (Touch(self.key, self._claim_ttl_ms),))
-                    )
-                except StorageError:
-                    continue
+                    await self._commits(claim, Touch(self.key, self._claim_ttl_ms))
+                except Exception as error:  # also of a custom backend
+                    log.debug("The claim of %r could not be renewed: %s", self.key, error)
 
         task = asyncio.create_task(renew())
         try:

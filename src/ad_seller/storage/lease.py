@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .codec import decode, encode
-from .commit import Commit, Delete, Expect, Put, Refused, Touch
-from .errors import InvalidArgumentError, LeaseHeldError, LeaseLostError, StorageError, shown
+from .commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
+from .errors import (
+    InvalidArgumentError,
+    LeaseHeldError,
+    LeaseLostError,
+    StorageError,
+    TransactionError,
+    UnknownOutcomeError,
+    shown,
+)
 from .expiry import TTL, check_ttl
 from .keys import check_key
+from .process import run_to_end
 
 if TYPE_CHECKING:
     from .transaction import Store
+
+log = logging.getLogger("ad_seller.storage")
 
 LEASE_PREFIX = "lease:"
 FENCE_PREFIX = "lease_fence:"
@@ -38,6 +51,8 @@ class Lease:
 
     def __init__(self, store: Store, name: str, ttl: TTL, wait: float) -> None:
         """Take nothing yet; that is done by ``async with``."""
+        if not isinstance(name, str) or not name:
+            raise InvalidArgumentError(f"The name of a lease is a non-empty str, not {shown(name)}")
         self.key = check_key(LEASE_PREFIX + name)
         self.fence = 0
         self.text = b""
@@ -51,10 +66,11 @@ class Lease:
         self._ttl_ms = ttl_ms
         self._wait = wait
         self._deadline = 0.0
+        self._entered = False
         self._holder: asyncio.Task[Any] | None = None
+        self._cancelling = 0
         self._renewing: asyncio.Task[None] | None = None
         self._lost = False
-        self._cancelling = 0
 
     @property
     def held(self) -> bool:
@@ -71,17 +87,19 @@ class Lease:
 
         Raises:
             LeaseHeldError: another holder has it.
+            TransactionError: this object is in use; make another one with `lease`.
         """
-        if self._renewing is not None:
-            raise InvalidArgumentError("A lease is entered once at a time", key=self.key)
-        give_up = time.monotonic() + self._wait
-        while not await self._take():
-            if time.monotonic() >= give_up:
-                raise LeaseHeldError(f"Another holder has {self.key!r}; try again later", key=self.key)
-            await asyncio.sleep(min(_POLL, self._ttl_ms / 1000))
-        self._lost = False
+        if self._entered:
+            raise TransactionError("A lease is entered once; make another one with lease()", key=self.key)
+        self._entered = True
         self._holder = asyncio.current_task()
         self._cancelling = self._holder.cancelling() if self._holder else 0
+        give_up = time.monotonic() + self._wait
+        while not await self._take():
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise LeaseHeldError(f"Another holder has {self.key!r}; try again later", key=self.key)
+            await asyncio.sleep(min(_POLL, left))
         self._renewing = asyncio.create_task(self._renew())
         return self
 
@@ -90,56 +108,77 @@ class Lease:
     ) -> None:
         """Give it up; if it was lost meanwhile, say so."""
         renewing, self._renewing = self._renewing, None
-        if renewing is not None:
-            renewing.cancel()
-            await asyncio.wait([renewing])
-        if not self._lost:
-            await self._store._commit(Commit((Expect(self.key, self.text),), (Delete(self.key),)))
-        elif self._holder is not None and kind is asyncio.CancelledError:
-            if self._holder.uncancel() <= self._cancelling:
-                raise self._error() from error
-        elif kind is None:
-            raise self._error()
+        assert renewing is not None, "entered"  # noqa: S101
+        renewing.cancel()
+        await run_to_end(_ended(renewing))
+        was_lost = self._lost
+        if not was_lost:
+            outcome = await run_to_end(self._give_up())
+            self._lost = isinstance(outcome, Refused)  # it ended unnoticed, e.g. while the block never awaited
+        if self._lost:
+            self._tell(error, cancelled_here=was_lost)
+
+    def _tell(self, error: BaseException | None, *, cancelled_here: bool) -> None:
+        """Raise the loss, unless the block leaves with an exception of its own; that gets a note."""
+        ours = False
+        if cancelled_here and self._holder is not None:
+            ours = self._holder.uncancel() <= self._cancelling
+        if error is None or (ours and isinstance(error, asyncio.CancelledError)):
+            raise self._error() from error
+        error.add_note(str(self._error()))
 
     async def _take(self) -> bool:
         """Try once; the lease and its new fence are one commit."""
         asked = time.monotonic()
-        held, fence = await self._store._snapshot([self.key, self._fence_key])
+        held, fence = await self._store._atomic_snapshot([self.key, self._fence_key])
         if held is not None:
             return False
         self.fence = 1 + (0 if fence is None else decode(fence, key=self._fence_key))
         self.text = encode({"holder": uuid.uuid4().hex, "fence": self.fence})
-        outcome = await self._store._commit(
-            Commit(
-                (Expect(self.key, None), Expect(self._fence_key, fence)),
-                (Put(self.key, self.text, self._ttl_ms), Put(self._fence_key, encode(self.fence))),
-            )
-        )
+        writes = (Put(self.key, self.text, self._ttl_ms), Put(self._fence_key, encode(self.fence)))
+        commit = Commit((Expect(self.key, None), Expect(self._fence_key, fence)), writes)
+        try:
+            outcome = await run_to_end(self._store._atomic_commit(commit))
+        except (asyncio.CancelledError, UnknownOutcomeError):
+            await run_to_end(self._give_up())  # it may have been taken, and nobody would use it
+            raise
         self._deadline = asked + self._ttl_ms / 1000
         return not isinstance(outcome, Refused)
 
     async def _renew(self) -> None:
-        pause = self._ttl_ms / 1000 / _RENEWALS
         while time.monotonic() < self._deadline:
-            await asyncio.sleep(min(pause, max(0.0, self._deadline - time.monotonic())))
+            await asyncio.sleep(min(self._ttl_ms / 1000 / _RENEWALS, self._deadline - time.monotonic()))
             asked = time.monotonic()
             try:
-                outcome = await asyncio.wait_for(
-                    self._store._commit(Commit((Expect(self.key, self.text),), (Touch(self.key, self._ttl_ms),))),
-                    max(0.001, self._deadline - asked),
-                )
-            except (StorageError, TimeoutError):
-                continue  # tried again until the time to live has passed
+                async with asyncio.timeout(max(0.001, self._deadline - asked)):
+                    outcome = await self._if_held(Touch(self.key, self._ttl_ms))
+            except Exception as error:  # also of a custom backend; tried again until the time to live has passed
+                log.debug("The lease %r could not be renewed: %s", self.key, error)
+                continue
             if isinstance(outcome, Refused):
                 break
             self._deadline = asked + self._ttl_ms / 1000
-        self._lost = True
-        if self._holder is not None:
-            self._holder.cancel()
+        if self._renewing is not None:
+            self._lost = True
+            if self._holder is not None:
+                self._holder.cancel()
+
+    async def _give_up(self) -> Outcome | None:
+        """Remove the lease if it is ours; if that fails, it ends by itself."""
+        with suppress(StorageError):
+            return await self._if_held(Delete(self.key))
+        return None
+
+    async def _if_held(self, write: Write) -> Outcome:
+        return await self._store._atomic_commit(Commit((Expect(self.key, self.text),), (write,)))
 
     def _error(self) -> LeaseLostError:
         return LeaseLostError(
-            f"{self.key!r} is no longer held: it could not be renewed in time, or was taken away. "
+            f"{self.key!r} is not held (any more): it was not renewed in time, or taken away. "
             "Stop what it protects and take it anew.",
             key=self.key,
         )
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from .commit import KEEP, Keep
+from .entities import Record, RecordChange, entity_key
 from .errors import InvalidArgumentError, InvalidTransitionError, InvalidValueError, MissingKeyError, shown
-
-Record = dict[str, Any]
+from .expiry import TTL
 
 #: Called with the record and the next status; returns why the step is refused, or None.
 Guard = Callable[[Record, str], str | None]
@@ -45,6 +46,8 @@ class Lifecycle:
         """Return a lifecycle with more transitions and guards; this one stays as it is."""
         merged = dict(self.transitions)
         for status, following in (transitions or {}).items():
+            if isinstance(following, str) or not all(isinstance(name, str) for name in (status, *following)):
+                raise InvalidArgumentError(f"Transitions lead from a str to several str: {shown(following)}")
             merged[status] = tuple(dict.fromkeys((*merged.get(status, ()), *following)))
         return replace(self, transitions=merged, guards=(*self.guards, *guards))
 
@@ -96,6 +99,78 @@ CHANGE_REQUEST_LIFECYCLE = Lifecycle(
 )
 
 
+class LifecycleHelpers:
+    """Steps of orders and change requests, on top of get and update; in a transaction part of its commit."""
+
+    if TYPE_CHECKING:
+
+        async def get(self, key: str) -> Any | None: ...
+
+        async def update(self, key: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any: ...
+
+    async def transition_order(
+        self,
+        order_id: str,
+        to: str,
+        *,
+        actor: str,
+        reason: str = "",
+        expect: str | None = None,
+        metadata: Record | None = None,
+        lifecycle: Lifecycle = ORDER_LIFECYCLE,
+    ) -> Record:
+        """Take an order to another status and append the audit entry, in one commit; return the order.
+
+        Args:
+            order_id: the order.
+            to: the next status.
+            actor: who does it.
+            reason: why.
+            expect: the status that the caller saw; if the order has another one by now, nothing is done.
+            metadata: kept in the audit entry.
+            lifecycle: the allowed steps; extend `ORDER_LIFECYCLE` for more.
+
+        Raises:
+            InvalidTransitionError: not allowed, or not the expected status; lists what is allowed.
+            MissingKeyError: there is no such order.
+            InvalidValueError: the entry has no status, or an audit log of another form.
+        """
+        key = entity_key("order", order_id)
+        step = Step(lifecycle, key, to, actor, reason, expect, metadata)
+        record: Record = await self.update(key, step.bound())
+        return record
+
+    async def transition_change_request(
+        self,
+        change_request_id: str,
+        to: str,
+        *,
+        actor: str,
+        reason: str = "",
+        expect: str | None = None,
+        metadata: Record | None = None,
+        lifecycle: Lifecycle = CHANGE_REQUEST_LIFECYCLE,
+    ) -> Record:
+        """Take a change request to another status; see `transition_order`."""
+        key = entity_key("change_request", change_request_id)
+        step = Step(lifecycle, key, to, actor, reason, expect, metadata)
+        record: Record = await self.update(key, step.bound())
+        return record
+
+    async def history(self, order_id: str) -> list[Record]:
+        """Return the audit entries of an order, oldest first.
+
+        Raises:
+            MissingKeyError: there is no such order.
+            InvalidValueError: its audit log has another form.
+        """
+        return _trail(await self.get(key := entity_key("order", order_id)), key)
+
+    async def change_request_history(self, change_request_id: str) -> list[Record]:
+        """Return the audit entries of a change request, oldest first; raises as `history` does."""
+        return _trail(await self.get(key := entity_key("change_request", change_request_id)), key)
+
+
 @dataclass(frozen=True)
 class Step:
     """One transition of one record: a function for `update` that checks it and appends its audit entry."""
@@ -110,9 +185,11 @@ class Step:
 
     def __post_init__(self) -> None:
         """Check what can be checked without the record."""
+        if not isinstance(self.lifecycle, Lifecycle):
+            raise InvalidArgumentError(f"lifecycle is a Lifecycle, not {shown(self.lifecycle)}", key=self.key)
         known = self.lifecycle.statuses
-        for name, status in (("to", self.to), ("expect", self.expect)):
-            if status is not None and status not in known:
+        for name, status in (("expect", self.expect), ("to", self.to)):
+            if (status is not None or name == "to") and (not isinstance(status, str) or status not in known):
                 raise InvalidArgumentError(
                     f"{name}={shown(status)} is no status of an {self.lifecycle.name.lower()}; "
                     f"known: {', '.join(sorted(known))}",
@@ -154,6 +231,10 @@ class Step:
             return dict(record) | {"status": self.to, "audit_log": audit | {"transitions": trail}}
 
         return change
+
+
+def _trail(record: Any, key: str) -> list[Record]:
+    return trail_of(check_record(record, key), key)
 
 
 def check_record(record: Any, key: str) -> Record:

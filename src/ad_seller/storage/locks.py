@@ -7,6 +7,8 @@ from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
 
+from .errors import StorageTimeoutError
+
 #: The holds that the current task, or the task that started it, is inside of.
 _holds: ContextVar[tuple[Hold, ...]] = ContextVar("ad_seller_storage_holds", default=())
 
@@ -14,11 +16,12 @@ _holds: ContextVar[tuple[Hold, ...]] = ContextVar("ad_seller_storage_holds", def
 class Hold:
     """Some keys, held while an ``async with`` block runs."""
 
-    __slots__ = ("_keys", "_locks", "_token")
+    __slots__ = ("_keys", "_locks", "_timeout", "_token")
 
-    def __init__(self, locks: KeyLocks, keys: tuple[str, ...]) -> None:
+    def __init__(self, locks: KeyLocks, keys: tuple[str, ...], timeout: float | None) -> None:
         """Take nothing yet."""
         self._locks = locks
+        self._timeout = timeout
         self._keys = keys if len(keys) == 1 else tuple(sorted(set(keys)))
 
     async def __aenter__(self) -> None:
@@ -26,7 +29,7 @@ class Hold:
         taken = 0
         try:
             for key in self._keys:
-                await self._locks.acquire(key)
+                await self._locks.acquire(key, self._timeout)
                 taken += 1
         except BaseException:
             self._release(self._keys[:taken])
@@ -57,11 +60,16 @@ class KeyLocks:
         """Tell whether ``key`` is held by a `hold` that the caller is inside of, be it in a child task."""
         return key in self.holders and self.holders[key] in _holds.get()
 
-    def hold(self, *keys: str) -> Hold:
-        """Return a context that holds ``keys``, taken in sorted order so that holders cannot block each other."""
-        return Hold(self, keys)
+    def hold(self, *keys: str, timeout: float | None = None) -> Hold:
+        """Return a context that holds ``keys``, taken in sorted order so that holders cannot block each other.
 
-    async def acquire(self, key: str) -> None:
+        Args:
+            keys: what is held.
+            timeout: seconds that each may take; None for no limit. Entering raises `StorageTimeoutError`.
+        """
+        return Hold(self, keys, timeout)
+
+    async def acquire(self, key: str, timeout: float | None) -> None:
         """Wait for ``key``; a cancelled wait gives up its place and keeps nothing."""
         queue = self._waiting.get(key)
         if queue is None:
@@ -70,13 +78,18 @@ class KeyLocks:
         turn = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
-            await turn
-        except BaseException:
+            async with asyncio.timeout(timeout):
+                await turn
+        except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self.release(key)  # the turn came at the moment of the cancellation: pass it on
             else:
                 with suppress(ValueError):  # a release may have skipped it already
                     queue.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise StorageTimeoutError(
+                    f"Earlier updates of {key!r} took {timeout:g} s; nothing was written", key=key
+                ) from error
             raise
 
     def release(self, key: str) -> None:

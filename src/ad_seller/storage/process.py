@@ -18,9 +18,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .codec import decode, encode
 from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
-from .errors import InvalidArgumentError, MissingKeyError, UnsupportedError, shown
+from .errors import (
+    InvalidArgumentError,
+    MissingKeyError,
+    NotConnectedError,
+    UnsupportedError,
+    shown,
+)
 from .expiry import check_ttl
-from .locks import KeyLocks
+from .locks import Hold, KeyLocks
 
 if TYPE_CHECKING:
     from .base import StorageBackend
@@ -29,6 +35,7 @@ log = logging.getLogger("ad_seller.storage")
 
 R = TypeVar("R")
 _ATTRIBUTE = "_ad_seller_process_state"
+_GUARDED = "_ad_seller_guarded"
 
 
 class ProcessState:
@@ -55,11 +62,20 @@ class ProcessState:
         self.running: dict[str, asyncio.Future[None]] = {}
 
     def settle(self) -> None:
-        """Forget who holds what, if that was in another event loop or in the parent process."""
+        """Forget who holds what, if that was in an event loop that has ended or in the parent process.
+
+        Raises:
+            NotConnectedError: another event loop, in another thread, is using the backend right now.
+        """
         home = (os.getpid(), asyncio.get_running_loop())
-        if self._home != home:
-            self._home = home
-            self._start_over()
+        if self._home == home:
+            return
+        if self._home is not None and self._home[0] == home[0] and self._home[1].is_running():
+            raise NotConnectedError(
+                "This backend is in use in another event loop that is running. Use one backend for each loop."
+            )
+        self._home = home
+        self._start_over()
 
     def note(self, key: str, ttl_ms: int | None) -> None:
         """Remember when ``key``, just written, will expire; forget what has expired, now and then."""
@@ -92,11 +108,13 @@ def state_of(backend: object) -> ProcessState:
 
 
 def guard(cls: type[StorageBackend]) -> None:
-    """Wrap the ``set`` and ``delete`` that ``cls`` itself defines."""
+    """Wrap the ``set`` and ``delete`` that ``cls`` has, from wherever, unless they are wrapped already."""
     for name, wrap in (("set", _guarded_set), ("delete", _guarded_delete)):
-        method = cls.__dict__.get(name)
-        if inspect.iscoroutinefunction(method) and not getattr(method, "__isabstractmethod__", False):
-            setattr(cls, name, wrap(method))
+        method = getattr(cls, name)
+        if not getattr(method, "__isabstractmethod__", False) and not hasattr(method, _GUARDED):
+            guarded = wrap(method)
+            setattr(guarded, _GUARDED, True)
+            setattr(cls, name, guarded)
 
 
 def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
@@ -193,6 +211,11 @@ async def _write(backend: StorageBackend, write: Write, before: bytes | None) ->
                 left = None if before is None else await _kept(backend, key)
                 ttl_ms = check_ttl(left, key=key)
             await backend.set(key, decode(text), whole_seconds(ttl_ms))
+
+
+def turn(backend: object, key: str) -> Hold:
+    """Return a context that waits until it is our turn to update ``key``, in the order of the calls."""
+    return state_of(backend).turns.hold(key, timeout=getattr(backend, "timeout", None))
 
 
 def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:

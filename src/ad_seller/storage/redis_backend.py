@@ -134,7 +134,7 @@ class RedisBackend(DriverBackend):
             )
         except (ValueError, TypeError) as error:
             raise ConfigurationError(
-                f"Not a Redis URL: {redact(self._url.text)!r} ({redact(str(error))})"
+                f"{redact(self._url.text)!r}: unknown or wrong option ({_option(error)})"
             ) from None
 
     # --- the hooks -------------------------------------------------------------------------------------
@@ -183,32 +183,34 @@ class RedisBackend(DriverBackend):
 
         The calls of a round go to different slots. Commits of one slot are applied in their order.
         """
-        by_slot: dict[int, list[int]] = {}
-        firsts: list[str] = []
+        positions: list[int] = []
         for i, commit in enumerate(commits):
-            names = [self.key_prefix + key for key in commit.keys]
-            if not names:
-                outcomes[i] = []
-            elif (error := self._obstacle(commit, names)) is not None:
-                outcomes[i] = error
+            obstacle = self._obstacle(commit)
+            if obstacle is not None or commit.first_key is None:
+                outcomes[i] = obstacle or []
             else:
-                firsts.append(names[0])
-                by_slot[len(firsts) - 1] = [i]
-        groups = [[by_slot[position][0] for position in group] for group in self._router.split(firsts)]
-        parts = [list(_script_loads(commits, group)) for group in groups]
-        return [[part for part in round_ if part] for round_ in zip_longest(*parts)]
+                positions.append(i)
+        firsts = [f"{self.key_prefix}{commits[i].first_key}" for i in positions]
+        groups = [[positions[place] for place in group] for group in self._router.split(firsts)]
+        loads = [list(_script_loads(commits, group)) for group in groups]
+        return [[load for load in turn if load] for turn in zip_longest(*loads)]
 
-    def _obstacle(self, commit: Commit, names: list[str]) -> StorageError | None:
-        if len(self._router.split(names)) > 1:
-            return CrossStoreError(
-                f"The keys {commit.keys[0]!r} and {commit.keys[-1]!r} of one commit lie in different slots of the "
-                "cluster. A key_prefix in braces, e.g. key_prefix='{tenant}:', puts all entries of a tenant into "
-                "one slot; then they can be committed together.",
+    def _obstacle(self, commit: Commit) -> StorageError | None:
+        """Return the error of a commit that Redis cannot take whole."""
+        size = len(commit.expectations) + len(commit.writes)
+        if size > MAX_COMMIT_PARTS:
+            return InvalidArgumentError(
+                f"A commit on Redis has at most {MAX_COMMIT_PARTS:,} reads and writes, this has {size:,}; split it",
                 key=commit.first_key,
             )
-        if len(commit.expectations) + len(commit.writes) > MAX_COMMIT_PARTS:
-            return InvalidArgumentError(
-                f"A commit on Redis has at most {MAX_COMMIT_PARTS:,} reads and writes; split it",
+        if size == 1 or self._url.kind != "cluster":
+            return None
+        keys = commit.keys
+        if len(self._router.split([self.key_prefix + key for key in keys])) > 1:
+            return CrossStoreError(
+                f"The keys {keys[0]!r} and {keys[-1]!r} of one commit lie in different slots of the cluster. "
+                "A key_prefix in braces, e.g. key_prefix='{tenant}:', puts all entries of a tenant into one slot; "
+                "then they can be committed together.",
                 key=commit.first_key,
             )
         return None
@@ -253,7 +255,9 @@ class RedisBackend(DriverBackend):
         cursor: bytes | int = 0
         while True:
             deadline = asyncio.get_running_loop().time() + self.timeout
-            [answer] = await link.pipeline([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)], deadline)
+            [answer] = await link.pipeline(
+                [("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", "string")], deadline
+            )
             if isinstance(answer, ResponseError):
                 raise answer
             cursor, raw = answer
@@ -362,6 +366,11 @@ def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def _option(error: Exception) -> str:
+    """Return what redis-py says of an option, without its own class names."""
+    return redact(str(error).rpartition("__init__() ")[2])
 
 
 def _spread(size: int, groups: list[list[int]], answers: list[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ failure before sending means that nothing happened, a failure after it means tha
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ Command = Sequence[Argument]
 
 #: Answers of a server that executed nothing, which redis-py raises as broken connections.
 _REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
+
+
+_left_to_the_parent: list[BlockingConnectionPool] = []
 
 
 class NotSentError(Exception):
@@ -50,6 +54,7 @@ class RedisLink:
 
     def __init__(self, url: str, *, connections: int, timeout: float) -> None:
         """Nothing is connected yet."""
+        self._pid = os.getpid()
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
@@ -60,6 +65,7 @@ class RedisLink:
             protocol=2,  # the answers that are used here are the same, and 6.2, 7, 8 and Valkey all speak it
             decode_responses=False,
         )
+        self._pool.make_connection()  # type: ignore[no-untyped-call]  # connects nothing, but refuses unknown options now
 
     async def pipeline(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Send commands together and return their answers; one that the server refused is a `ResponseError`.
@@ -103,8 +109,15 @@ class RedisLink:
         await self._pool.aclose()
 
     def abandon(self) -> None:
-        """Forget the connections without closing them: they belong to another process or event loop."""
-        self._pool.reset()  # type: ignore[no-untyped-call]
+        """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
+        if self._pid != os.getpid():
+            # Not even collected as garbage: asyncio would take their sockets out of the parent's epoll set.
+            _left_to_the_parent.append(self._pool)
+            return
+        for connection in (*self._pool._available_connections, *self._pool._in_use_connections):
+            if connection._writer is not None:
+                # The loop that could close the transport has ended; only the socket itself can be closed.
+                connection._writer.transport.get_extra_info("socket")._sock.close()
 
 
 async def _answer(connection: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .commit import KEEP, Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
+from .errors import CorruptValueError
 
 Argument = str | bytes | int
 
@@ -27,7 +28,7 @@ class Script:
 #: Applies many commits, each all or nothing. ARGV: the number of commits; for each its numbers of
 #: expectations and writes, then (present, text) for each expectation and (operation, milliseconds, text) for
 #: each write. KEYS: the keys in the same order. Answers one string a commit: "+" and a flag for each write, or
-#: "-" and the position of the expectation that failed.
+#: "-" and the position of the expectation that failed, or "!" and its position if the key holds another type.
 #:
 #: An error can only come from the first write (read-only, out of memory, cannot persist), because Redis checks
 #: those conditions once a script: so no commit is ever applied in part.
@@ -42,12 +43,13 @@ for commit = 1, tonumber(ARGV[1]) do
     local held = redis.pcall('GET', KEYS[k + position])
     local wanted = false
     if ARGV[a + 1] == '1' then wanted = ARGV[a + 2] end
-    if held ~= wanted and not refused then refused = position end
+    if type(held) == 'table' then refused = '!' .. position
+    elseif held ~= wanted and not refused then refused = '-' .. position end
     a = a + 2
   end
   k = k + expectations
   if refused then
-    answers[commit] = '-' .. refused
+    answers[commit] = refused
   else
     local flags = {'+'}
     for position = 1, writes do
@@ -74,11 +76,15 @@ return answers
 """
 )
 
-#: The PTTL of each of KEYS.
+#: The PTTL of each of KEYS; what is no string is none of our entries.
 EXPIRIES: Final = Script(
     """
 local answers = {}
-for position, key in ipairs(KEYS) do answers[position] = redis.call('PTTL', key) end
+for position, key in ipairs(KEYS) do
+  local ms = redis.call('PTTL', key)
+  if ms ~= -2 and redis.call('TYPE', key)['ok'] ~= 'string' then ms = -2 end
+  answers[position] = ms
+end
 return answers
 """
 )
@@ -113,8 +119,11 @@ def _pack_write(write: Write) -> tuple[Argument, Argument, Argument]:
             return "d", 0, b""
 
 
-def unpack(answer: bytes, expectations: tuple[Expect, ...]) -> Outcome:
+def unpack(answer: bytes, expectations: tuple[Expect, ...]) -> Outcome | CorruptValueError:
     """Return the outcome of one commit."""
+    if answer.startswith(b"!"):
+        key = expectations[int(answer[1:]) - 1].key
+        return CorruptValueError(f"What Redis holds under {key!r} is no string, so no entry of ours", key=key)
     if answer.startswith(b"-"):
         return Refused(expectations[int(answer[1:]) - 1].key)
     return [flag == ord("1") for flag in answer[1:]]

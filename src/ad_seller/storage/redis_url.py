@@ -72,10 +72,27 @@ def parse_redis_url(url: object) -> RedisURL:
             "A Redis URL starts with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, "
             f"not {redact(shown(url))}"
         )
+    if parts.fragment:
+        raise ConfigurationError(f"{redact(url)!r} contains a '#'; in a password it is written %23")
     kind = _KINDS[suffix]
     if kind == "server":
+        _check_server(scheme, parts)
         return RedisURL(kind, url)
     return _parse_group(kind, url, scheme, parts)
+
+
+def _check_server(scheme: str, parts: SplitResult) -> None:
+    """Check what redis-py would ignore, or report with a part of the password in it."""
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ConfigurationError(
+            f"The port in {redact(parts.geturl())!r} is no number from 0 to 65535; if the password contains "
+            "special characters, percent-encode them (/ is %2F, ? is %3F)"
+        ) from None
+    database = parts.path.strip("/")
+    if scheme != "unix" and database and not database.isdecimal():
+        raise ConfigurationError(f"{redact(parts.geturl())!r}: the database is a number, not {database!r}")
 
 
 def _parse_group(kind: Kind, url: str, scheme: str, parts: SplitResult) -> RedisURL:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -18,6 +19,7 @@ from .driver import DriverBackend
 from .errors import (
     ConfigurationError,
     InvalidValueError,
+    NotConnectedError,
     StorageConnectionError,
     StorageError,
     StorageTimeoutError,
@@ -39,6 +41,46 @@ _ABANDON_SECONDS = 1.0  #: to wait for the thread of a connection whose event lo
 
 #: Connections that belong to a parent process: kept, because closing them here would disturb the parent's.
 _left_to_the_parent: list[aiosqlite.Connection] = []
+
+
+class _OpenFiles:
+    """The database files that are open in this process or were so in the one that it was forked from.
+
+    SQLite keeps locks in tables of the process. A forked child inherits the tables but not the locks, and would
+    write over the parent: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
+    """
+
+    def __init__(self) -> None:
+        self._users: dict[tuple[int, int], list[int]] = {}
+
+    def enter(self, path: Path) -> tuple[int, int]:
+        """Note that the file is being opened, and make it if there is none; for its owner's eyes only.
+
+        Raises:
+            NotConnectedError: the process was forked while the file was open.
+        """
+        with suppress(FileExistsError):
+            # Only a new file is opened and closed here: closing drops this process's locks on it.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        status = path.stat()
+        file = (status.st_dev, status.st_ino)
+        users = self._users.setdefault(file, [])
+        if any(pid != os.getpid() for pid in users):
+            raise NotConnectedError(
+                f"This process was forked while {str(path)!r} was open; SQLite cannot use the file here without "
+                "damaging it. Connect only after forking, or start processes with 'spawn'."
+            )
+        users.append(os.getpid())
+        return file
+
+    def leave(self, file: tuple[int, int]) -> None:
+        """Note that one user has closed the file."""
+        self._users[file].remove(os.getpid())
+        if not self._users[file]:
+            del self._users[file]
+
+
+_open_files = _OpenFiles()
 
 
 class SQLiteBackend(DriverBackend):
@@ -73,6 +115,7 @@ class SQLiteBackend(DriverBackend):
         self._synchronous = synchronous
         self._connection: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._pid = 0
 
     def __repr__(self) -> str:
@@ -92,6 +135,8 @@ class SQLiteBackend(DriverBackend):
             _check_path(Path(self.path))
         self._pid = os.getpid()
         try:
+            if self.path != MEMORY:
+                self._file = _open_files.enter(Path(self.path))
             self._connection = await self._start(self._open_writer)
             self._reader = self._connection if self.path == MEMORY else await self._start(self._open_reader)
         except BaseException:
@@ -117,8 +162,6 @@ class SQLiteBackend(DriverBackend):
             raise
 
     def _open_writer(self) -> sqlite3.Connection:
-        if self.path != MEMORY and not Path(self.path).exists():
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         db = self._connected()
         try:
             sql.prepare(db, synchronous=self._synchronous, patience=self.timeout)
@@ -144,6 +187,9 @@ class SQLiteBackend(DriverBackend):
             await reader.close()
         if writer is not None:
             await writer.close()
+        if self._file is not None:
+            _open_files.leave(self._file)
+            self._file = None
 
     def _abandon(self) -> None:
         for connection in {self._connection, self._reader}:
@@ -155,6 +201,9 @@ class SQLiteBackend(DriverBackend):
                 connection.stop()
                 connection._thread.join(_ABANDON_SECONDS)  # it still reports to this loop
         self._connection = self._reader = None
+        if self._file is not None and self._pid == os.getpid():
+            _open_files.leave(self._file)
+        self._file = None
 
     # --- the hooks -------------------------------------------------------------------------------------
 

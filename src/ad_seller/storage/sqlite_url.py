@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import ConfigurationError, redact, shown
+from .errors import ConfigurationError, check_slashes, redact, shown
 
 MEMORY = ":memory:"
 _SCHEMES = ("sqlite://", "sqlite+aiosqlite://")
@@ -24,6 +24,7 @@ def parse_sqlite_url(url: object) -> str:
         )
     scheme, separator, rest = url.partition("://")
     if not separator:
+        check_slashes(url)
         return url
     if f"{scheme}://" not in _SCHEMES:
         raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -11,10 +12,19 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from .codec import decode
 from .commit import KEEP, LEAVE, Commit, Delete, Expect, Keep, Marker, Outcome, Put, Refused, Write
 from .entities import EntityHelpers
-from .errors import ConflictError, CorruptValueError, TransactionError
+from .errors import (
+    ConflictError,
+    CorruptValueError,
+    InvalidArgumentError,
+    LeaseLostError,
+    StorageError,
+    TransactionError,
+    shown,
+)
 from .expiry import TTL, check_ttl
 from .indexes import IndexHelpers
 from .keys import check_key
+from .lifecycle import LifecycleHelpers
 from .pages import OnCorrupt, Page, report_corrupt
 from .patterns import compile_glob
 from .process import changed
@@ -31,14 +41,14 @@ class Store(Protocol):
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
 
-    async def _snapshot(self, keys: Sequence[str]) -> list[bytes | None]: ...
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]: ...
 
-    async def _commit(self, commit: Commit) -> Outcome: ...
+    async def _atomic_commit(self, commit: Commit) -> Outcome: ...
 
-    def _encode(self, value: Any, key: str) -> bytes: ...
+    def _atomic_encode(self, value: Any, key: str) -> bytes: ...
 
 
-class Transaction(EntityHelpers, IndexHelpers):
+class Transaction(EntityHelpers, IndexHelpers, LifecycleHelpers):
     """Reads that are remembered and writes that are kept back until the end; then one commit.
 
     It belongs to the task that entered it. Writes are visible to its own reads. If anything that was read has
@@ -52,6 +62,8 @@ class Transaction(EntityHelpers, IndexHelpers):
         """Begin nothing yet; that is done by ``async with``."""
         self._store = store
         self._task: asyncio.Task[Any] | None = None
+        self._entered = False
+        self._leases: set[str] = set()
         self._reads: dict[str, bytes | None] = {}
         self._writes: dict[str, Write] = {}
         self.conflicted = False
@@ -59,12 +71,13 @@ class Transaction(EntityHelpers, IndexHelpers):
     async def __aenter__(self) -> Self:
         """Begin."""
         task = asyncio.current_task()
-        if task is None or self._task is not None:
-            raise TransactionError("A transaction is entered once, in a task")
+        if task is None or self._entered:
+            raise TransactionError("A transaction is entered once, in a task; make a new one with transaction()")
         if id(self._store) in _open.setdefault(task, set()):
             raise TransactionError("Transactions cannot be nested; pass the outer one on instead")
         _open[task].add(id(self._store))
         self._task = task
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -78,18 +91,25 @@ class Transaction(EntityHelpers, IndexHelpers):
             await self._finish()
 
     async def _finish(self) -> None:
-        expectations = tuple(Expect(key, text) for key, text in self._reads.items())
         if self._writes:
-            outcome = await self._store._commit(Commit(expectations, tuple(self._writes.values())))
+            outcome = await self._store._atomic_commit(self.commit)
             if isinstance(outcome, Refused):
                 raise self._conflict(outcome.key)
-        elif len(self._reads) > 1:
-            texts = await self._store._snapshot(list(self._reads))
+        elif len(self._reads) > 1 or self._leases:
+            texts = await self._store._atomic_snapshot(list(self._reads))
             for (key, before), after in zip(self._reads.items(), texts, strict=True):
                 if before != after:
                     raise self._conflict(key)
 
-    def _conflict(self, key: str) -> ConflictError:
+    @property
+    def commit(self) -> Commit:
+        """What has been read and written so far, as the commit that the end will make of it."""
+        expectations = tuple(Expect(key, text) for key, text in self._reads.items())
+        return Commit(expectations, tuple(self._writes.values()))
+
+    def _conflict(self, key: str) -> StorageError:
+        if key in self._leases:
+            return LeaseLostError(f"{key!r} is no longer held; nothing was written", key=key)
         self.conflicted = True
         return ConflictError(
             f"{key!r} was changed by others during the transaction; nothing was written. Run it again, or let "
@@ -139,7 +159,7 @@ class Transaction(EntityHelpers, IndexHelpers):
     async def _remember(self, keys: list[str]) -> None:
         unknown = [key for key in keys if key not in self._reads]
         if unknown:
-            self._reads.update(zip(unknown, await self._store._snapshot(unknown), strict=True))
+            self._reads.update(zip(unknown, await self._store._atomic_snapshot(unknown), strict=True))
 
     def _known(self, key: str) -> bytes | None:
         write = self._writes.get(key)
@@ -157,7 +177,7 @@ class Transaction(EntityHelpers, IndexHelpers):
         earlier = self._writes.get(key)
         if ttl_ms is KEEP and earlier is not None:
             ttl_ms = earlier.ttl_ms if isinstance(earlier, Put) else None
-        self._writes[key] = Put(key, self._store._encode(value, key), ttl_ms)
+        self._writes[key] = Put(key, self._store._atomic_encode(value, key), ttl_ms)
 
     async def delete(self, key: str) -> bool:
         """Remove the entry at the end; tell whether there is one."""
@@ -191,6 +211,25 @@ class Transaction(EntityHelpers, IndexHelpers):
         self._writes[write.key] = write
 
     async def hold(self, lease: Lease) -> None:
-        """Let the commit depend on ``lease`` still being held."""
+        """Let the commit depend on ``lease`` still being held.
+
+        Raises:
+            LeaseLostError: it is not, now or at the end.
+        """
         self._check_open()
+        lease.check()
+        self._leases.add(lease.key)
         self._reads[lease.key] = lease.text
+
+
+def check_work(work: object) -> None:
+    """Raise `InvalidArgumentError` unless ``work`` can be called."""
+    if not callable(work):
+        raise InvalidArgumentError(f"The work must be an async function of a transaction, not {shown(work)}")
+
+
+async def awaited(result: Any) -> Any:
+    """Await what a work function returned; one that is not async is refused."""
+    if not inspect.isawaitable(result):
+        raise InvalidArgumentError("The work must be an async function: write 'async def', not 'def' or 'lambda'")
+    return await result

@@ -1,0 +1,152 @@
+"""The statements of the PostgreSQL backend, and how commits are packed for them.
+
+All data go as parameters. Deadlines are of the server's clock, read by ``clock_timestamp()``: ``now()`` stands
+still during a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
+from .driver import MISSING, NO_EXPIRY
+from .listing import Span
+
+TABLE: Final = "ad_seller_kv"
+COMMIT_FUNCTION: Final = "ad_seller_kv_commit"
+
+_LIVE = "(expires_at IS NULL OR expires_at > clock_timestamp())"
+
+READ: Final = f"SELECT key, value FROM {TABLE} WHERE key = ANY($1::text[]) AND {_LIVE}"  # noqa: S608
+
+REMAINING: Final = f"""
+    SELECT key, CASE WHEN expires_at IS NULL THEN {NO_EXPIRY}
+        ELSE greatest(1, ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000)) END::bigint
+    FROM {TABLE} WHERE key = ANY($1::text[]) AND {_LIVE}"""  # noqa: S608
+
+#: Whoever comes first removes; what another one is removing or writing at this moment is passed over.
+SWEEP: Final = f"""
+    WITH expired AS MATERIALIZED (
+        SELECT key FROM {TABLE} WHERE expires_at <= statement_timestamp()
+        ORDER BY expires_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
+    DELETE FROM {TABLE} USING expired WHERE {TABLE}.key = expired.key"""  # noqa: S608
+
+COMMIT: Final = f"SELECT * FROM {COMMIT_FUNCTION}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"  # noqa: S608
+
+#: What a row holds that only stands for the lock on an absent key. No JSON text contains this character, and no
+#: other transaction ever sees such a row.
+_MARK = r"E'\x01'"
+
+#: Applies many commits in one transaction, each all or nothing; see `Packed` for the parameters.
+#:
+#: First, all keys are locked in the order of the keys, which every writer keeps: so there are no deadlocks. An
+#: absent key is locked by a row with the mark. ON CONFLICT DO UPDATE locks an existing row also where its WHERE
+#: does not hold (https://www.postgresql.org/docs/current/sql-insert.html). Each statement of a volatile function
+#: sees what was committed before it began, so what is read after the lock is what will be true at the commit.
+#:
+#: Planning must never settle on a scan of the whole table, which is cheapest only as long as it is small.
+CREATE_COMMIT_FUNCTION: Final = f"""
+CREATE OR REPLACE FUNCTION {COMMIT_FUNCTION}(
+    l_key text[], l_text text[], l_ms bigint[],
+    e_until int[], e_commit int[], e_key text[], e_text text[],
+    w_until int[], w_commit int[], w_op text[], w_key text[], w_text text[], w_ms bigint[],
+    OUT unmet int[], OUT missed int[]
+) LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $function$
+DECLARE
+    moment timestamptz;
+    refused int[] := '{{}}';
+    failed int[];
+    e_from int := 0;
+    w_from int := 0;
+BEGIN
+    unmet := '{{}}';
+    missed := '{{}}';
+    INSERT INTO {TABLE} AS t (key, value, expires_at)
+    SELECT l.key, coalesce(l.text, {_MARK}), clock_timestamp() + l.ms * interval '1 millisecond'
+    FROM unnest(l_key, l_text, l_ms) AS l(key, text, ms)
+    ORDER BY l.key COLLATE "C"
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+        WHERE excluded.value <> {_MARK};
+
+    FOR wave IN 1 .. cardinality(w_until) LOOP
+        moment := coalesce(moment, clock_timestamp());
+        IF e_until[wave] > e_from THEN
+            failed := ARRAY(
+                SELECT e.position + e_from
+                FROM unnest(e_key[e_from + 1 : e_until[wave]], e_text[e_from + 1 : e_until[wave]])
+                    WITH ORDINALITY AS e(key, text, position)
+                LEFT JOIN {TABLE} t ON t.key = e.key AND t.value <> {_MARK}
+                    AND (t.expires_at IS NULL OR t.expires_at > moment)
+                WHERE t.value IS DISTINCT FROM e.text);
+            IF cardinality(failed) > 0 THEN
+                unmet := unmet || failed;
+                refused := refused || ARRAY(SELECT e_commit[f.position] FROM unnest(failed) AS f(position));
+            END IF;
+        END IF;
+        IF w_until[wave] > w_from THEN
+            WITH w AS MATERIALIZED (
+                SELECT * FROM unnest(
+                    w_commit[w_from + 1 : w_until[wave]], w_op[w_from + 1 : w_until[wave]],
+                    w_key[w_from + 1 : w_until[wave]], w_text[w_from + 1 : w_until[wave]],
+                    w_ms[w_from + 1 : w_until[wave]]
+                ) WITH ORDINALITY AS u(commit, op, key, text, ms, position)
+                WHERE u.commit <> ALL (refused)
+            ), put AS (
+                INSERT INTO {TABLE} AS t (key, value, expires_at)
+                SELECT w.key, w.text, CASE w.op WHEN 'k' THEN (
+                        SELECT old.expires_at FROM {TABLE} old WHERE old.key = w.key AND old.expires_at > moment
+                    ) ELSE moment + w.ms * interval '1 millisecond' END
+                FROM w WHERE w.op IN ('p', 'k')
+                ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+            ), touched AS (
+                UPDATE {TABLE} t SET expires_at = moment + w.ms * interval '1 millisecond'
+                FROM w WHERE w.op = 't' AND t.key = w.key AND t.value <> {_MARK}
+                    AND (t.expires_at IS NULL OR t.expires_at > moment)
+                RETURNING w.position
+            ), deleted AS (
+                DELETE FROM {TABLE} t USING w WHERE w.op = 'd' AND t.key = w.key AND t.value <> {_MARK}
+                    AND (t.expires_at IS NULL OR t.expires_at > moment)
+                RETURNING w.position
+            )
+            SELECT missed || ARRAY(
+                SELECT (w.position + w_from)::int FROM w WHERE w.op IN ('t', 'd')
+                EXCEPT ALL (SELECT touched.position + w_from FROM touched
+                    UNION ALL SELECT deleted.position + w_from FROM deleted)
+            ) INTO missed;
+        END IF;
+        e_from := e_until[wave];
+        w_from := w_until[wave];
+    END LOOP;
+
+    IF cardinality(w_until) > 0 THEN
+        DELETE FROM {TABLE} t WHERE t.key = ANY (l_key) AND t.value = {_MARK};
+    END IF;
+END
+$function$"""  # noqa: S608
+
+
+@dataclass(slots=True)
+class _Column:
+    """The parts of one kind (expectations or writes), wave by wave."""
+
+    rows: list[list[tuple[Any, ...]]] = field(default_factory=list)
+
+    def add(self, wave: int, row: tuple[Any, ...]) -> None:
+        while len(self.rows) < wave:
+            self.rows.append([])
+        self.rows[wave - 1].append(row)
+
+    def flat(self) -> list[tuple[Any, ...]]:
+        return [row for wave in self.rows for row in wave]
+
+    def until(self, waves: int) -> list[int]:
+        """Return how many rows there are up to the end of each wave."""
+        ends, end = [], 0
+        for wave in range(waves):
+            end += len(self.rows[wave]) if wave < len(self.rows) else 0
+            ends.append(end)
+        return ends
