@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+_WAKE = 128  #: callers that are woken in one turn of the event loop
 _GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
 
 
@@ -66,9 +67,15 @@ class Batcher(Generic[T, R]):
         self._queue: deque[Request[T, R]] = deque()
         self._ages: deque[Request[T, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._running = 0
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._last_not_started: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine is at work on a bulk call."""
+        return self._running > 0
 
     async def submit(self, items: Sequence[T]) -> list[R]:
         """Have ``items`` handled in one bulk call, together with those of other callers; return their results."""
@@ -130,7 +137,11 @@ class Batcher(Generic[T, R]):
     async def _perform(self, batch: list[Request[T, R]]) -> None:
         try:
             items = [item for request in batch for item in request.items]
-            results = await self._run(items)
+            self._running += 1
+            try:
+                results = await self._run(items)
+            finally:
+                self._running -= 1
             if len(results) != len(items):
                 raise RuntimeError(f"a bulk call gave {len(results)} results for {len(items)} items")
         except NotStartedError as error:
@@ -143,12 +154,18 @@ class Batcher(Generic[T, R]):
                 raise
         else:
             self._last_not_started = None
-            position = 0
-            for request in batch:
-                end = position + len(request.items)
-                if not request.future.done():
-                    request.future.set_result(list(results[position:end]))
-                position = end
+            await self._answer(batch, results)
+
+    async def _answer(self, batch: list[Request[T, R]], results: Sequence[R]) -> None:
+        """Hand out the results; so many at a time that the woken callers do not hold up everything else."""
+        position = 0
+        for number, request in enumerate(batch, start=1):
+            end = position + len(request.items)
+            if not request.future.done():
+                request.future.set_result(list(results[position:end]))
+            position = end
+            if number % _WAKE == 0:
+                await asyncio.sleep(0)
 
     def _put_back(self, batch: list[Request[T, R]], error: NotStartedError) -> None:
         """Queue again what was not started, as first; or fail it if its time is up."""

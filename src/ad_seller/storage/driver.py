@@ -13,6 +13,7 @@ import os
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from enum import Enum
 from typing import Any, ClassVar, Final
 
 from .base import StorageBackend, check_keys, check_limit, copied
@@ -41,6 +42,15 @@ log = logging.getLogger("ad_seller.storage")
 #: What `_remaining` answers besides milliseconds; the numbers are those of Redis's PTTL.
 NO_EXPIRY: Final = -1
 MISSING: Final = -2
+
+
+class Later(Enum):
+    """The marker of a read that is not done at once."""
+
+    LATER = "later"
+
+
+LATER: Final = Later.LATER
 
 SWEEP_ROWS = 500  #: expired entries that one step of the sweeper removes
 SWEEP_PAUSE = 0.05  #: seconds between two steps
@@ -148,7 +158,7 @@ class DriverBackend(StorageBackend):
 
     async def get(self, key: str) -> Any | None:
         key = check_key(key)
-        [text] = await self._here().reads.submit([key])
+        [text] = await self._atomic_snapshot([key])
         return None if text is None else decode(text, key=key)
 
     async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
@@ -231,7 +241,12 @@ class DriverBackend(StorageBackend):
         return None if left == NO_EXPIRY else left / 1000
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
-        return await self._here().reads.submit(keys)
+        session = self._here()
+        if len(keys) == 1 and session.quiet:
+            text = self._read_now(keys[0])
+            if text is not LATER:
+                return [text]
+        return await session.reads.submit(keys)
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         [outcome] = await self._here().commits.submit([commit])
@@ -314,6 +329,10 @@ class DriverBackend(StorageBackend):
     @abstractmethod
     async def _read(self, keys: list[str]) -> Sequence[bytes | None]:
         """Return the live texts under ``keys``, None where there is none."""
+
+    def _read_now(self, key: str) -> bytes | Later | None:
+        """Return the live text at once, without awaiting, or `LATER` to have it read in bulk."""
+        return LATER
 
     @abstractmethod
     async def _remaining(self, keys: list[str]) -> Sequence[int]:

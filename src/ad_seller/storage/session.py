@@ -50,6 +50,11 @@ class Session:
             self.active -= 1
             self.idle.set()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no thread of a driver is at work: while one is, each step on our thread may wait for the GIL."""
+        return not (self.reads.running or self.commits.running or self.active)
+
     async def drain(self) -> None:
         """Stop sweeping and wait until everything that was called has its answer."""
         if self.sweeper is not None:

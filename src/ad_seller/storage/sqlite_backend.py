@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -15,11 +15,10 @@ import aiosqlite
 from . import sqlite_sql as sql
 from .capabilities import Capabilities
 from .commit import Commit, Outcome
-from .driver import DriverBackend
+from .driver import LATER, DriverBackend, Later
 from .errors import (
     ConfigurationError,
     InvalidValueError,
-    NotConnectedError,
     StorageConnectionError,
     StorageError,
     StorageTimeoutError,
@@ -28,6 +27,7 @@ from .errors import (
 )
 from .listing import Span
 from .process import run_to_end
+from .sqlite_files import check_path, open_files
 from .sqlite_url import MEMORY, parse_sqlite_url
 
 A = TypeVar("A")
@@ -37,50 +37,14 @@ R = TypeVar("R")
 #: queue, so that each call waits its own time and a cancelled one leaves at once.
 _LOCK_ATTEMPT_MS = 100
 
+#: Seconds of one turn of the event loop that may go into reads on its own thread: for a single caller the hop to
+#: a thread and back costs several times as much as the read.
+_TURN_BUDGET = 0.0005
+
 _ABANDON_SECONDS = 1.0  #: to wait for the thread of a connection whose event loop has ended
 
 #: Connections that belong to a parent process: kept, because closing them here would disturb the parent's.
-_left_to_the_parent: list[aiosqlite.Connection] = []
-
-
-class _OpenFiles:
-    """The database files that are open in this process or were so in the one that it was forked from.
-
-    SQLite keeps locks in tables of the process. A forked child inherits the tables but not the locks, and would
-    write over the parent: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
-    """
-
-    def __init__(self) -> None:
-        self._users: dict[tuple[int, int], list[int]] = {}
-
-    def enter(self, path: Path) -> tuple[int, int]:
-        """Note that the file is being opened, and make it if there is none; for its owner's eyes only.
-
-        Raises:
-            NotConnectedError: the process was forked while the file was open.
-        """
-        with suppress(FileExistsError):
-            # Only a new file is opened and closed here: closing drops this process's locks on it.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        status = path.stat()
-        file = (status.st_dev, status.st_ino)
-        users = self._users.setdefault(file, [])
-        if any(pid != os.getpid() for pid in users):
-            raise NotConnectedError(
-                f"This process was forked while {str(path)!r} was open; SQLite cannot use the file here without "
-                "damaging it. Connect only after forking, or start processes with 'spawn'."
-            )
-        users.append(os.getpid())
-        return file
-
-    def leave(self, file: tuple[int, int]) -> None:
-        """Note that one user has closed the file."""
-        self._users[file].remove(os.getpid())
-        if not self._users[file]:
-            del self._users[file]
-
-
-_open_files = _OpenFiles()
+_left_to_the_parent: list[aiosqlite.Connection | sqlite3.Connection] = []
 
 
 class SQLiteBackend(DriverBackend):
@@ -116,6 +80,8 @@ class SQLiteBackend(DriverBackend):
         self._connection: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._local: sqlite3.Connection | None = None
+        self._spent = 0.0
         self._pid = 0
 
     def __repr__(self) -> str:
@@ -132,13 +98,17 @@ class SQLiteBackend(DriverBackend):
 
     async def _open(self) -> None:
         if self.path != MEMORY:
-            _check_path(Path(self.path))
+            check_path(Path(self.path))
         self._pid = os.getpid()
         try:
             if self.path != MEMORY:
-                self._file = _open_files.enter(Path(self.path))
+                self._file = open_files.enter(Path(self.path))
             self._connection = await self._start(self._open_writer)
-            self._reader = self._connection if self.path == MEMORY else await self._start(self._open_reader)
+            if self.path == MEMORY:
+                self._reader = self._connection
+            else:
+                self._reader = await self._start(self._open_reader)
+                self._local = self._open_reader(patience=0.0)
         except BaseException:
             await run_to_end(self._close())
             raise
@@ -171,27 +141,36 @@ class SQLiteBackend(DriverBackend):
             raise
         return db
 
-    def _open_reader(self) -> sqlite3.Connection:
-        db = self._connected()
+    def _open_reader(self, patience: float | None = None) -> sqlite3.Connection:
+        db = self._connected(patience)
         db.execute("PRAGMA query_only = ON")
         return db
 
-    def _connected(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None)
+    def _connected(self, patience: float | None = None) -> sqlite3.Connection:
+        timeout = self.timeout if patience is None else patience
+        db = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
         db.text_factory = bytes  # the codec judges the text, so that damaged UTF-8 is named with its key
         return db
 
     async def _close(self) -> None:
         reader, writer, self._reader, self._connection = self._reader, self._connection, None, None
+        local, self._local = self._local, None
+        if local is not None:
+            local.close()
         if reader is not None and reader is not writer:
             await reader.close()
         if writer is not None:
             await writer.close()
         if self._file is not None:
-            _open_files.leave(self._file)
+            open_files.leave(self._file)
             self._file = None
 
     def _abandon(self) -> None:
+        local, self._local = self._local, None
+        if local is not None and self._pid == os.getpid():
+            local.close()
+        elif local is not None:
+            _left_to_the_parent.append(local)
         for connection in {self._connection, self._reader}:
             if connection is None:
                 continue
@@ -202,8 +181,27 @@ class SQLiteBackend(DriverBackend):
                 connection._thread.join(_ABANDON_SECONDS)  # it still reports to this loop
         self._connection = self._reader = None
         if self._file is not None and self._pid == os.getpid():
-            _open_files.leave(self._file)
+            open_files.leave(self._file)
         self._file = None
+
+    # --- reads on the event loop's own thread ----------------------------------------------------------
+
+    def _read_now(self, key: str) -> bytes | Later | None:
+        """Read at once as long as this turn of the event loop has time left: a hop to a thread costs more."""
+        if self._local is None or self._spent > _TURN_BUDGET:
+            return LATER
+        if self._spent == 0.0:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        began = time.perf_counter()
+        try:
+            return sql.read_one(self._local, key, self._clock())
+        except sqlite3.Error:
+            return LATER  # the reader on its thread waits where this must not, and reports what is wrong
+        finally:
+            self._spent += time.perf_counter() - began
+
+    def _next_turn(self) -> None:
+        self._spent = 0.0
 
     # --- the hooks -------------------------------------------------------------------------------------
 
@@ -275,19 +273,3 @@ class SQLiteBackend(DriverBackend):
                     key=key,
                 )
         return StoreUnavailableError(f"{what}: {self.path!r}: {error}", key=key)
-
-
-def _check_path(path: Path) -> None:
-    """Raise the error that says what is wrong with the path, which SQLite's own message does not."""
-    if path.is_dir():
-        raise StorageConnectionError(
-            f"{str(path)!r} is a directory; name a file in it, e.g. {str(path / 'ad_seller.db')!r}"
-        )
-    if not path.parent.is_dir():
-        raise StorageConnectionError(f"There is no folder {str(path.parent)!r} for the database; create it first")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise StoreUnavailableError(f"{str(path)!r} is read-only for this user; make it writable")
-    if not os.access(path.parent, os.W_OK):
-        raise StoreUnavailableError(
-            f"The folder {str(path.parent)!r} is read-only for this user; SQLite keeps its log beside the file"
-        )

@@ -102,6 +102,12 @@ def _switch_to_wal(db: sqlite3.Connection, patience: float) -> None:
             return  # also if the file system cannot do it: SQLite then keeps its older, slower log
 
 
+def read_one(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
+    """Return the live text under ``key``."""
+    row = db.execute(_READ, {"key": key, "now": now}).fetchone()
+    return None if row is None else row[0]
+
+
 def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
     """Return the live texts under ``keys``, all of one moment."""
     with _one_moment(db, len(keys)):
