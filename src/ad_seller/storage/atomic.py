@@ -19,7 +19,8 @@ from .idempotency import DEFAULT_CLAIM_TTL, Idempotent, Work
 from .indexes import agent_url_key
 from .keys import check_key
 from .lease import Lease
-from .transaction import Store, Transaction, awaited, check_work
+from .store import Store
+from .transaction import Transaction, awaited, check_work
 from .waiting import DEFAULT_ATTEMPTS, backoff
 
 Change = Callable[[Any], Any]
@@ -36,6 +37,9 @@ class AtomicOperations:
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         return encode(value, key=key)
+
+    def _atomic_check(self) -> None:
+        """Any use is fine, unless the backend knows better."""
 
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
@@ -85,7 +89,7 @@ class AtomicOperations:
                 return value
 
     async def increment(self, key: str, by: int = 1, ttl: TTL | None = None) -> int:
-        """Add ``by`` to the int under ``key``, starting from 0, and return the sum.
+        """Add ``by`` to the int under ``key``, starting from 0 (or from a stored null), and return the sum.
 
         Args:
             key: the key of the counter.

@@ -129,8 +129,10 @@ def _said(error: Exception) -> str:
 def _decode_slowly(text: bytes | str, key: str | None) -> Any:
     """Decode valid JSON that msgspec refuses: giant ints, surrogates that an older writer escaped."""
     try:
+        if not isinstance(text, str):
+            text = text.decode()  # strictly UTF-8; json would guess
         return json.loads(text, parse_int=parse_int, parse_float=_parse_float, parse_constant=_no_constant)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptValueError(
             f"The value stored under {key!r} is not JSON ({error}). It was left as it is; "
             "write or delete the key to repair it.",

@@ -254,6 +254,9 @@ class DriverBackend(StorageBackend):
             raise self._explain("write", commit.first_key, outcome) from outcome
         return outcome
 
+    def _atomic_check(self) -> None:
+        self._here()
+
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         return encode(value, key=key, max_bytes=self._max_value_bytes)
 

@@ -33,17 +33,20 @@ def check_ttl(ttl: object, *, key: str | None = None) -> int | None:
     """
     if ttl is None:
         return None
-    if isinstance(ttl, timedelta):
-        milliseconds: float = ttl / timedelta(milliseconds=1)
-    elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
-        if not (-MAX_TTL_MS <= ttl <= MAX_TTL_MS):  # also NaN, infinities and ints too large for a float
+    try:
+        if isinstance(ttl, timedelta):
+            milliseconds: float = ttl / timedelta(milliseconds=1)
+        elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
+            milliseconds = float(ttl) * 1000
+        else:
             raise _invalid(ttl, key)
-        milliseconds = ttl * 1000
-    else:
-        raise _invalid(ttl, key)
-    if not 0 < milliseconds <= MAX_TTL_MS:
-        raise _invalid(ttl, key)
-    return math.ceil(milliseconds)
+        if not 0 < milliseconds <= MAX_TTL_MS:  # false for NaN
+            raise _invalid(ttl, key)
+        return math.ceil(milliseconds)
+    except InvalidTTLError:
+        raise
+    except Exception as error:  # ints too large for a float, objects that raise what they like
+        raise _invalid(ttl, key) from error
 
 
 def _invalid(ttl: object, key: str | None) -> InvalidTTLError:

@@ -9,7 +9,7 @@ from typing import Any
 from .base import StorageBackend
 from .errors import ConfigurationError, check_slashes, redact, shown
 from .registry import find_backend
-from .settings import load_settings
+from .settings import DEFAULT_DATABASE_URL, Settings, load_settings
 
 #: Which storage type a URL scheme names.
 _SCHEMES = {
@@ -22,6 +22,9 @@ _SCHEMES = {
     "rediss+sentinel": "redis",
     "redis+cluster": "redis",
     "rediss+cluster": "redis",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "postgresql+asyncpg": "postgres",
     "memory": "memory",
 }
 
@@ -32,7 +35,8 @@ def get_storage_backend(
     """Return a new backend, not yet connected.
 
     Args:
-        storage_type: ``sqlite``, ``redis``, ``memory`` or a registered name; ``STORAGE_TYPE`` if not given.
+        storage_type: ``sqlite``, ``redis``, ``postgres``, ``hybrid``, ``memory`` or a registered name;
+            ``STORAGE_TYPE`` if not given.
         database_url: ``DATABASE_URL`` if not given.
         redis_url: ``REDIS_URL`` if not given.
 
@@ -45,22 +49,50 @@ def get_storage_backend(
         raise ConfigurationError(f"A storage type is a str, not {shown(storage_type)}")
     name = (storage_type or settings.storage_type).strip().lower()
     backend = find_backend(name)
-    if name == "redis":
-        url = settings.redis_url if redis_url is None else redis_url
-        if not url:
+    database = settings.database_url if database_url is None else database_url
+    redis = settings.redis_url if redis_url is None else redis_url
+    if name != "hybrid":
+        return _make(backend, **_arguments(name, name, settings, database, redis))
+    sides = [
+        (find_backend(side), _arguments(side, name, settings, database, redis)) for side in ("postgres", "redis")
+    ]
+    first, second = (_make(side, **arguments) for side, arguments in sides)
+    return _make(backend, postgres=first, redis=second)
+
+
+def _arguments(
+    backend: str, storage: str, settings: Settings, database_url: str | None, redis_url: str | None
+) -> dict[str, Any]:
+    """Return the arguments of a backend that is wanted for the storage type ``storage``."""
+    if backend == "redis":
+        if not redis_url:
             raise ConfigurationError(
-                "Redis URL required for redis storage. Set REDIS_URL or pass redis_url, e.g. redis://localhost:6379/0"
+                f"Redis URL required for {storage} storage. Set REDIS_URL or pass redis_url, e.g. redis://localhost:6379/0"
             )
-        return _make(backend, redis_url=url)
-    return _make(backend, database_url=settings.database_url if database_url is None else database_url)
+        return {"redis_url": redis_url}
+    if backend == "postgres":
+        if not database_url:
+            raise ConfigurationError(
+                f"PostgreSQL URL required for {storage} storage. Set DATABASE_URL or pass database_url, e.g. "
+                "postgresql://user:password@localhost:5432/ad_seller"
+            )
+        pool = {"pool_min": settings.postgres_pool_min, "pool_max": settings.postgres_pool_max}
+        return {"database_url": database_url, **{name: _whole(name, text) for name, text in pool.items()}}
+    return {"database_url": DEFAULT_DATABASE_URL if database_url is None else database_url}
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.strip().isdecimal():
+        raise ConfigurationError(f"POSTGRES_{name.upper()} is a whole number, not {shown(text)}")
+    return int(text)
 
 
 def open_url(url: str) -> StorageBackend:
     """Return a new backend, not yet connected, for a URL; its scheme tells the storage type.
 
     Args:
-        url: ``sqlite:///path``, ``redis://…``, ``rediss://…``, ``unix://…``, ``memory://``, or the path of a
-            SQLite file.
+        url: ``sqlite:///path``, ``postgresql://…``, ``redis://…``, ``rediss://…``, ``unix://…``, ``memory://``,
+            or the path of a SQLite file.
 
     Raises:
         ConfigurationError: no storage type fits the URL.
@@ -77,11 +109,11 @@ def open_url(url: str) -> StorageBackend:
     return get_storage_backend(name, database_url=url, redis_url=url)
 
 
-def _make(backend: type[StorageBackend], **urls: str) -> StorageBackend:
+def _make(backend: type[StorageBackend], **arguments: Any) -> StorageBackend:
     """Call the class with those arguments that it takes."""
     make: Any = backend
     parameters = inspect.signature(make).parameters
-    return make(**{name: url for name, url in urls.items() if name in parameters})  # type: ignore[no-any-return]
+    return make(**{name: value for name, value in arguments.items() if name in parameters})  # type: ignore[no-any-return]
 
 
 _shared: StorageBackend | None = None
@@ -111,6 +143,7 @@ async def get_storage() -> StorageBackend:
             backend = get_storage_backend()
             await backend.connect()
             _shared = backend
+        await _shared.connect()  # harmless, unless an event loop ended or the process was forked meanwhile
         return _shared
 
 

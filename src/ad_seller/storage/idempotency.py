@@ -29,7 +29,7 @@ from .transaction import Transaction, awaited, check_work
 from .waiting import DEFAULT_ATTEMPTS, backoff
 
 if TYPE_CHECKING:
-    from .transaction import Store
+    from .store import Store
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -40,8 +40,8 @@ _RENEWALS = 3  #: renewals in each time to live of a claim, so that one may fail
 
 Work = Callable[[Transaction], Awaitable[Any]]
 
-#: The requests whose work the current task is inside of.
-_inside: ContextVar[tuple[str, ...]] = ContextVar("ad_seller_storage_requests", default=())
+#: The runs whose work the current task is inside of, or was started by; each by its future.
+_inside: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("ad_seller_storage_requests", default=())
 
 
 class Idempotent:
@@ -70,9 +70,10 @@ class Idempotent:
     async def run(self, work: Work) -> Any:
         """Return the result of ``work``, from this run or from the one that was first."""
         check_work(work)
-        if self.key in _inside.get():
-            raise TransactionError(f"{self.key!r} is run inside of itself; that would wait for ever", key=self.key)
+        self._store._atomic_check()
         running = process.state_of(self._store).running
+        if running.get(self.key) in _inside.get():
+            raise TransactionError(f"{self.key!r} is run inside of itself; that would wait for ever", key=self.key)
         while True:
             record = await self._record()
             if record is not None and "result" in record:
@@ -82,10 +83,12 @@ class Idempotent:
             elif record is not None:
                 await asyncio.sleep(_POLL)
             else:
-                running[self.key] = asyncio.get_running_loop().create_future()
+                run = running[self.key] = asyncio.get_running_loop().create_future()
+                token = _inside.set((*_inside.get(), run))
                 try:
                     text = await self._lead(work)
                 finally:
+                    _inside.reset(token)
                     running.pop(self.key).set_result(None)
                 if text is not None:
                     return decode(text)["result"]
@@ -137,14 +140,10 @@ class Idempotent:
         )
 
     async def _attempt(self, transaction: Transaction, work: Work, claim: bytes) -> bytes:
-        token = _inside.set((*_inside.get(), self.key))
-        try:
-            async with transaction:
-                result = await awaited(work(transaction))
-                text = self._store._atomic_encode({"request": self._digest, "result": result}, self.key)
-                transaction.include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))
-        finally:
-            _inside.reset(token)
+        async with transaction:
+            result = await awaited(work(transaction))
+            text = self._store._atomic_encode({"request": self._digest, "result": result}, self.key)
+            transaction.include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))
         return text
 
     async def _commit_late(self, commit: Commit) -> bytes | None:

@@ -26,7 +26,7 @@ from .keys import check_key
 from .process import run_to_end
 
 if TYPE_CHECKING:
-    from .transaction import Store
+    from .store import Store
 
 log = logging.getLogger("ad_seller.storage")
 

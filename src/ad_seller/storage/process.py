@@ -26,10 +26,12 @@ from .errors import (
     shown,
 )
 from .expiry import check_ttl
+from .keys import check_key
 from .locks import Hold, KeyLocks
 
 if TYPE_CHECKING:
     from .base import StorageBackend
+    from .store import Store
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -120,6 +122,7 @@ def guard(cls: type[StorageBackend]) -> None:
 def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     @functools.wraps(method)
     async def set(self: StorageBackend, key: str, value: Any, ttl: Any = None, *args: Any, **kwargs: Any) -> None:
+        key = check_key(key)
         ttl_ms = check_ttl(ttl, key=key)
 
         async def write() -> None:
@@ -134,6 +137,8 @@ def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaita
 def _guarded_delete(method: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
     @functools.wraps(method)
     async def delete(self: StorageBackend, key: str, *args: Any, **kwargs: Any) -> bool:
+        key = check_key(key)
+
         async def remove() -> bool:
             existed = await method(self, key, *args, **kwargs)
             state_of(self).deadlines.pop(key, None)
@@ -146,8 +151,8 @@ def _guarded_delete(method: Callable[..., Awaitable[bool]]) -> Callable[..., Awa
 
 async def _locked(backend: StorageBackend, key: str, action: Callable[[], Awaitable[R]]) -> R:
     locks = state_of(backend).locks
-    if not isinstance(key, str) or locks.held_here(key):
-        return await action()  # the method reports a bad key; a commit or a subclass already holds the lock
+    if locks.held_here(key):
+        return await action()  # we are called by a commit, or by the subclass's own set
     async with locks.hold(key):
         return await action()
 
@@ -213,8 +218,9 @@ async def _write(backend: StorageBackend, write: Write, before: bytes | None) ->
             await backend.set(key, decode(text), whole_seconds(ttl_ms))
 
 
-def turn(backend: object, key: str) -> Hold:
+def turn(backend: Store, key: str) -> Hold:
     """Return a context that waits until it is our turn to update ``key``, in the order of the calls."""
+    backend._atomic_check()
     return state_of(backend).turns.hold(key, timeout=getattr(backend, "timeout", None))
 
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from redis.crc import key_slot
-from redis.exceptions import ResponseError
+from redis.exceptions import ClusterDownError, ResponseError
 
+from .errors import StoreUnavailableError
+from .redis_group import GroupRouter
 from .redis_link import BrokenError, NotSentError, RedisLink
-from .redis_router import RedisRouter, Task, error_code
+from .redis_scripts import Script
+from .redis_slots import SLOTS, Layout, Node, UncoveredError, address, is_moving, layout_of, owners_of
+from .redis_tasks import Call, Task, all_of, error_code, joined, pieces
+from .redis_url import RedisURL
 
-_SLOTS = 16_384
+T = TypeVar("T")
+
+_PASSES = 4  #: how often a listing looks at all masters at most, while slots keep changing owners
 
 
-class ClusterRouter(RedisRouter):
+class ClusterRouter(GroupRouter):
     """Sends each command to the master of its key's slot; several at once in parallel."""
 
-    _patient = True
-
-    _owners: dict[int, str]  # the URL of the master of each slot
-
-    async def open(self) -> None:
-        """Read the map of slots and make sure that every master answers.
-
-        Raises:
-            NotSentError: no node answers, or some slot has no master.
-        """
-        await self._read_map(self._deadline())
-        await super().open()
+    def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
+        """Nothing is known yet but some addresses."""
+        super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
+        self._owners: dict[int, Node] = {}
+        self._teller = url.nodes[0]
 
     def split(self, keys: Sequence[str]) -> list[list[int]]:
         """Return the positions of the keys, grouped by slot."""
@@ -40,60 +39,149 @@ class ClusterRouter(RedisRouter):
 
     async def masters(self) -> list[RedisLink]:
         """Return links to all masters."""
-        return [self._link(url) for url in dict.fromkeys(self._owners.values())]
+        await self._find_out(self._deadline())
+        return [self._link_to(node) for node in dict.fromkeys(self._owners.values())]
 
-    async def _link_for(self, task: Task, answer: Any) -> RedisLink:
-        if error_code(answer) in ("ASK", "MOVED") and hasattr(answer, "host"):
-            host = answer.host or self._url.nodes[0][0]
-            return self._link(self._url.server(host, answer.port))
+    # --- one slot --------------------------------------------------------------------------------------
+
+    async def send(self, tasks: Sequence[Task], *, writes: bool) -> list[Any]:
+        """Send commands; reads of several keys whose slot is on its way are sent key by key."""
+        answers = await super().send(tasks, writes=writes)
+        for i, (key, command) in enumerate(tasks):
+            if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
+                singles = await super().send([Task(key, ("MGET", one)) for one in command[1:]], writes=False)
+                answers[i] = joined([one if isinstance(one, Exception) else one[0] for one in singles])
+        return [_told(answer) for answer in answers]
+
+    async def run(self, script: Script, calls: Sequence[Call], *, writes: bool) -> list[Any]:
+        """Run a script with each (keys, arguments); piece by piece where the slot is on its way.
+
+        The pieces of a call succeed or fail by themselves: its answers may be exceptions.
+        """
+        answers = await super().run(script, calls, writes=writes)
+        for i, call in enumerate(calls):
+            if error_code(answers[i]) == "TRYAGAIN":
+                found = await self._run_pieces(script, pieces(script, call), writes)
+                answers[i] = found if writes else joined(found)
+        return answers
+
+    async def _run_pieces(self, script: Script, calls: list[Call], writes: bool) -> list[Any]:
+        """Run the pieces until each has one answer; those over several keys wait until the slot has arrived."""
+        deadline = self._deadline()
+        found: list[Any] = [None] * len(calls)
+        waiting = list(range(len(calls)))
+        while True:
+            answers = await super().run(script, [calls[i] for i in waiting], writes=writes)
+            for i, answer in zip(waiting, answers, strict=True):
+                found[i] = answer if isinstance(answer, Exception) else answer[0]
+            waiting = [i for i in waiting if error_code(found[i]) == "TRYAGAIN"]
+            if not waiting or not await self._pause(deadline, 1, [found[i] for i in waiting]):
+                return [_moving(one) for one in found]
+
+    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
+        return error_code(answer) != "TRYAGAIN" and super()._again(answer, tries, writes)
+
+    def _link_for(self, task: Task, answer: Any) -> RedisLink:
         slot = 0 if task.key is None else key_slot(task.key.encode())
         owner = self._owners.get(slot)
+        if error_code(answer) in ("ASK", "MOVED"):
+            host, port = address(answer.host, answer.port, owner or self._teller)
+            return self._link_to((host, port))
         if owner is None:
-            raise NotSentError(f"slot {slot} of the cluster has no master at the moment")
-        return self._link(owner)
+            raise UncoveredError(f"slot {slot} has no master")
+        return self._link_to(owner)
 
-    async def _refresh(self, answers: list[Any], deadline: float) -> None:
-        if all(error_code(answer) in ("ASK", "TRYAGAIN") for answer in answers):
-            return  # a slot is on its way; its owner is still the same
+    # --- all masters -----------------------------------------------------------------------------------
+
+    async def everywhere(self, work: Callable[[RedisLink], Awaitable[T]]) -> list[T]:
+        """Do ``work`` with every master, several times while slots are on their way."""
         try:
-            await self._read_map(deadline)
-        except NotSentError:
-            return  # the next try reports it
+            return await super().everywhere(work)
+        except (UncoveredError, ClusterDownError) as error:
+            raise _told(error) from error
 
-    async def _read_map(self, deadline: float) -> None:
+    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
+        """Do the work with every master, and again if slots were on their way meanwhile.
+
+        An entry that moves from a master that is still to come to one that has been there would be missed. It
+        moves once, so the second time it is found.
+        """
+        results: list[T] = []
+        self._doubt()  # a master that joined is noticed by nothing else
+        before = await self._layout()
+        for passes in range(1, _PASSES + 1):
+            results += await all_of(work(self._link_to(node)) for node in before)
+            after = await self._layout()
+            if before == after and (passes > 1 or not is_moving(after)):
+                break
+            before = after
+        return results
+
+    async def _layout(self) -> Layout:
+        """Ask every master what it owns.
+
+        Raises:
+            UncoveredError: that is not all.
+            NotSentError: one is not a master any more.
+        """
+        deadline = self._deadline()
+        await self._find_out(deadline)
+        nodes = list(dict.fromkeys(self._owners.values()))
+        texts = await all_of(self._told_by(node, deadline) for node in nodes)
+        return layout_of(dict(zip(nodes, texts, strict=True)))
+
+    async def _told_by(self, node: Node, deadline: float) -> str:
+        [text] = await self._link_to(node).pipeline([("CLUSTER", "NODES")], deadline)
+        if isinstance(text, ResponseError):
+            raise text
+        return str(text, "utf-8", "replace")
+
+    # --- the map ---------------------------------------------------------------------------------------
+
+    async def _find(self, deadline: float) -> None:
         """Ask any node for the owners of the slots; a node that has not joined or is cut off is passed over."""
         trouble: Exception = NotSentError("no node was asked")
-        known = [*dict.fromkeys(getattr(self, "_owners", {}).values())]
-        urls = [*dict.fromkeys([*known, *(self._url.server(host, port) for host, port in self._url.nodes)])]
-        share = max(0.2, (deadline - asyncio.get_running_loop().time()) / len(urls))
-        for url in urls:
-            limit = min(deadline, asyncio.get_running_loop().time() + share)
+        nodes = [*dict.fromkeys([self._teller, *self._owners.values(), *self._url.nodes])]
+        for node in nodes:
             try:
-                [answer] = await self._link(url).pipeline([("CLUSTER", "SLOTS")], limit)
+                [answer] = await self._link_to(node).pipeline(
+                    [("CLUSTER", "SLOTS")], self._share(deadline, len(nodes))
+                )
             except (NotSentError, BrokenError) as error:
                 trouble = error
                 continue
-            if isinstance(answer, ResponseError):
-                trouble = answer
-            elif answer:
-                await self._adopt(answer, url)
+            if answer and not isinstance(answer, ResponseError):
+                self._met = True
+                self._teller = node
+                await self._adopt(answer, node)
                 return
-        raise NotSentError(f"no node of the cluster tells its slots ({trouble})") from (
-            trouble.__cause__ or trouble
-        )
+            trouble = answer or UncoveredError(f"{SLOTS:,} of {SLOTS:,} slots have no master")
+        if isinstance(trouble, UncoveredError):
+            raise trouble
+        raise NotSentError(f"no node tells the slots ({trouble})") from (trouble.__cause__ or trouble)
 
-    async def _adopt(self, ranges: list[Any], asked: str) -> None:
-        owners: dict[int, str] = {}
-        for first, last, master, *_ in ranges:
-            host, port = master[0].decode() if master[0] else "", int(master[1])
-            url = self._url.server(host, port) if host else asked
-            owners.update(dict.fromkeys(range(int(first), int(last) + 1), url))
-        gone = set(getattr(self, "_owners", {}).values()) - set(owners.values())
+    async def _adopt(self, ranges: list[Any], asked: Node) -> None:
+        owners = owners_of(ranges, asked)
+        gone = set(self._owners.values()) - set(owners.values())
         self._owners = owners
-        for url in gone:
-            await self._drop(url)
+        for node in gone:
+            await self._leave(node)
 
-    @property
-    def uncovered(self) -> int:
-        """How many slots have no master."""
-        return _SLOTS - len(self._owners)
+
+def _told(answer: Any) -> Any:
+    """Return the answer, or an error that says what is wrong with the cluster and what to do."""
+    if isinstance(answer, UncoveredError) or error_code(answer) == "CLUSTERDOWN":
+        return StoreUnavailableError(
+            f"The cluster does not serve all slots: {answer}. Nothing was done. Bring back the nodes that are "
+            "missing; `redis-cli --cluster check` shows them."
+        )
+    return answer
+
+
+def _moving(answer: Any) -> Any:
+    if error_code(answer) != "TRYAGAIN":
+        return answer
+    return StoreUnavailableError(
+        "The slot is on its way to another node, and the keys of one commit lie on both. Nothing was written; "
+        "it will go through when the slot has arrived."
+    )

@@ -1,31 +1,22 @@
-"""Which server gets a command, and what happens when it is not the right one or not there."""
+"""Which server gets a command, and what happens when it is not there."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from .errors import UnknownOutcomeError
 from .redis_link import Argument, BrokenError, Command, NotSentError, RedisLink
 from .redis_scripts import Script
+from .redis_tasks import Call, Task, all_of, error_code, script_task
 from .redis_url import RedisURL
 
-_PAUSE = 0.05  #: seconds between two tries while servers are being exchanged
+__all__ = ["RedisRouter", "Task", "error_code"]
 
-#: Error codes with which a server says that it executed nothing and that another one, or a later moment, will
-#: do. Before Redis 7 a script's error carries the code inside its text.
-_ELSEWHERE = re.compile(r"(?:^|-)(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|LOADING)\b")
-
-
-class Task(NamedTuple):
-    """A command and the key that decides where it goes; without one, any server will do."""
-
-    key: str | None
-    command: Command
+T = TypeVar("T")
 
 
 class RedisRouter:
@@ -38,8 +29,8 @@ class RedisRouter:
         wait_replicas: so many replicas must have confirmed a write before it counts as done.
     """
 
-    #: Whether to look for another server until the time is up, rather than fail at once.
-    _patient = False
+    #: Sent after reads, if what was read counts only when the answer to this is good.
+    _proof: Command | None = None
 
     def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
         """Nothing is connected yet."""
@@ -55,10 +46,9 @@ class RedisRouter:
         Raises:
             NotSentError: they do not; the cause says why.
         """
-        for link in await self.masters():
-            [answer] = await link.pipeline([("PING",)], self._deadline())
-            if isinstance(answer, ResponseError):
-                raise answer
+        for answer in await self.everywhere(lambda link: link.pipeline([("PING",)], self._deadline())):
+            if isinstance(answer[0], ResponseError):
+                raise answer[0]
 
     async def close(self) -> None:
         """Close all connections."""
@@ -87,9 +77,7 @@ class RedisRouter:
             raise answer
         return answer
 
-    async def run(
-        self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Argument]]], *, writes: bool
-    ) -> list[Any]:
+    async def run(self, script: Script, calls: Sequence[Call], *, writes: bool) -> list[Any]:
         """Run a script with each (keys, arguments), by its hash, and with its text where it is not known yet."""
         answers = await self.send([script_task("EVALSHA", script.sha, call) for call in calls], writes=writes)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -106,26 +94,42 @@ class RedisRouter:
         """
         deadline = self._deadline()
         answers: list[Any] = [None] * len(tasks)
-        open_positions = list(range(len(tasks)))
+        waiting = list(range(len(tasks)))
         tries = 0
         while True:
             tries += 1
-            await self._round(tasks, open_positions, answers, deadline, writes)
-            open_positions = [i for i in open_positions if self._again(answers[i], tries, writes)]
-            left = deadline - asyncio.get_running_loop().time()
-            if not open_positions or left <= 0:
+            try:
+                await self._find_out(deadline)
+            except NotSentError as error:
+                for i in waiting:
+                    answers[i] = error
+            else:
+                await self._round(tasks, waiting, answers, deadline, writes)
+            self._learn([answers[i] for i in waiting])
+            waiting = [i for i in waiting if self._again(answers[i], tries, writes)]
+            if not waiting or not await self._pause(deadline, tries, [answers[i] for i in waiting]):
                 return answers
-            if self._patient:
-                await asyncio.sleep(min(_PAUSE, left))
-                await self._refresh([answers[i] for i in open_positions], deadline)
 
-    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
-        """Tell whether a command without a good answer may be sent again."""
-        if isinstance(answer, BrokenError):
-            return not writes and (self._patient or tries == 1)
-        if isinstance(answer, NotSentError):
-            return self._patient or (not writes and tries == 1)
-        return self._patient and isinstance(answer, ResponseError) and is_elsewhere(answer)
+    async def everywhere(self, work: Callable[[RedisLink], Awaitable[T]]) -> list[T]:
+        """Do ``work``, which only reads, with every server that holds entries; return what each time gave.
+
+        It is started anew if a server fails or is exchanged meanwhile.
+        """
+        deadline = self._deadline()
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._tour(work, deadline)
+            except (NotSentError, BrokenError, ResponseError) as error:
+                self._learn([error])
+                if not self._again(error, tries, False) or not await self._pause(deadline, tries, [error]):
+                    raise
+
+    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
+        """Do the work once with every server."""
+        await self._find_out(deadline)
+        return await all_of(work(link) for link in await self.masters())
 
     async def _round(
         self, tasks: Sequence[Task], positions: list[int], answers: list[Any], deadline: float, writes: bool
@@ -134,7 +138,7 @@ class RedisRouter:
         loads: dict[RedisLink, list[int]] = {}
         for i in positions:
             try:
-                loads.setdefault(await self._link_for(tasks[i], answers[i]), []).append(i)
+                loads.setdefault(self._link_for(tasks[i], answers[i]), []).append(i)
             except NotSentError as error:
                 answers[i] = error
         await asyncio.gather(
@@ -153,21 +157,27 @@ class RedisRouter:
         commands: list[Command] = []
         places: list[int] = []
         for i in load:
-            if _code(answers[i]) == "ASK":
+            if error_code(answers[i]) == "ASK":
                 commands.append(("ASKING",))
             places.append(len(commands))
             commands.append(tasks[i].command)
-        if writes and self._wait_replicas:
-            commands.append(("WAIT", self._wait_replicas, int(self._timeout * 1000)))
+        wait = writes and self._wait_replicas > 0
+        if wait:
+            left = deadline - asyncio.get_running_loop().time()
+            commands.append(("WAIT", self._wait_replicas, max(1, int(left * 900))))
+        elif self._proof and not writes:
+            commands.append(self._proof)
         try:
             found = await link.pipeline(commands, deadline)
+            if self._proof and not writes:
+                self._check_proof(found[-1])
         except (NotSentError, BrokenError) as error:
             for i in load:
                 answers[i] = error
             return
         for i, place in zip(load, places, strict=True):
             answers[i] = found[place]
-            if writes and self._wait_replicas and not isinstance(found[place], ResponseError):
+            if wait and not isinstance(found[place], ResponseError):
                 answers[i] = self._confirmed(found[place], found[-1], tasks[i].key)
 
     def _confirmed(self, answer: Any, replicas: Any, key: str | None) -> Any:
@@ -179,50 +189,34 @@ class RedisRouter:
             key=key,
         )
 
-    async def _link_for(self, task: Task, answer: Any) -> RedisLink:
-        """Return the link for a command, given what the try before answered."""
-        return self._link(self._url.text)
-
-    async def _refresh(self, answers: list[Any], deadline: float) -> None:
-        """Find out anew which servers there are, because of these answers."""
-
     def _link(self, url: str) -> RedisLink:
         link = self._links.get(url)
         if link is None:
             link = self._links[url] = RedisLink(url, connections=self._connections, timeout=self._timeout)
         return link
 
-    async def _drop(self, url: str) -> None:
-        link = self._links.pop(url, None)
-        if link is not None:
-            await link.close()
-
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
+    # --- what the routers of groups override -----------------------------------------------------------
 
-def script_task(command: str, script: str, call: tuple[Sequence[str], Sequence[Argument]]) -> Task:
-    """Return the task that runs a script."""
-    keys, arguments = call
-    return Task(keys[0] if keys else None, (command, script, len(keys), *keys, *arguments))
+    def _link_for(self, task: Task, answer: Any) -> RedisLink:
+        """Return the link for a command, given what the try before answered."""
+        return self._link(self._url.text)
 
+    async def _find_out(self, deadline: float) -> None:
+        """Find out which servers there are, unless that is known."""
 
-def is_elsewhere(answer: ResponseError) -> bool:
-    """Tell whether the server executed nothing, and another one or a later moment will do."""
-    return _code(answer) is not None
+    def _learn(self, answers: Sequence[Any]) -> None:
+        """Take note of answers that say that what is known is no longer so."""
 
+    def _check_proof(self, answer: Any) -> None:
+        """Raise NotSentError if the server that gave this answer may not be believed."""
 
-def _code(answer: Any) -> str | None:
-    if not isinstance(answer, ResponseError):
-        return None
-    # redis-py turns some codes into classes and strips them from the message.
-    name = {"MovedError": "MOVED", "AskError": "ASK", "TryAgainError": "TRYAGAIN", "ReadOnlyError": "READONLY"}
-    name |= {"ClusterDownError": "CLUSTERDOWN", "MasterDownError": "MASTERDOWN"}
-    known = name.get(type(answer).__name__)
-    if known is not None:
-        return known
-    found = _ELSEWHERE.search(str(answer))
-    return found[1] if found else None
+    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
+        """Tell whether a command without a good answer may be sent again."""
+        return not writes and tries == 1 and isinstance(answer, BrokenError | NotSentError)
 
-
-error_code = _code
+    async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:
+        """Wait a moment before the next try, if need be; tell whether there is time for one."""
+        return asyncio.get_running_loop().time() < deadline

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from .errors import ConfigurationError, redact, shown
 
 Kind = Literal["server", "sentinel", "cluster"]
 
 _KINDS: dict[str, Kind] = {"": "server", "sentinel": "sentinel", "cluster": "cluster"}
+_CLIENT_OPTIONS = frozenset({"decode_responses", "encoding", "encoding_errors", "protocol", "max_connections"})
 _DEFAULT_PORTS = {"cluster": 6379, "sentinel": 26379}
 
 
@@ -20,7 +21,7 @@ class RedisURL:
 
     Attributes:
         kind: one server, a Sentinel group, or a cluster.
-        text: the URL as it was given.
+        text: the URL of the server, without options that are not the server's.
         nodes: host and port of the sentinels, or of some nodes of the cluster; empty for one server.
         service: the name of the master among the sentinels.
         sentinel_password: for the sentinels themselves, or None.
@@ -75,9 +76,12 @@ def parse_redis_url(url: object) -> RedisURL:
     if parts.fragment:
         raise ConfigurationError(f"{redact(url)!r} contains a '#'; in a password it is written %23")
     kind = _KINDS[suffix]
+    # What a URL says of a client's decoding and pool is meant for the client that it was written for.
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name not in _CLIENT_OPTIONS]
+    parts = parts._replace(query=urlencode(options))
     if kind == "server":
         _check_server(scheme, parts)
-        return RedisURL(kind, url)
+        return RedisURL(kind, urlunsplit(parts))
     return _parse_group(kind, url, scheme, parts)
 
 

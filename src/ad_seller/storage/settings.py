@@ -16,13 +16,17 @@ class Settings:
 
     Attributes:
         storage_type: ``STORAGE_TYPE``: a built-in or registered name.
-        database_url: ``DATABASE_URL``.
+        database_url: ``DATABASE_URL``, or None.
         redis_url: ``REDIS_URL``, or None.
+        postgres_pool_min: ``POSTGRES_POOL_MIN``, as text.
+        postgres_pool_max: ``POSTGRES_POOL_MAX``, as text.
     """
 
     storage_type: str
-    database_url: str
+    database_url: str | None
     redis_url: str | None
+    postgres_pool_min: str
+    postgres_pool_max: str
 
 
 def load_settings() -> Settings:
@@ -30,6 +34,8 @@ def load_settings() -> Settings:
     values = dotenv_values(find_dotenv(usecwd=True), interpolate=False) | os.environ
     return Settings(
         storage_type=values.get("STORAGE_TYPE") or "sqlite",
-        database_url=values.get("DATABASE_URL") or DEFAULT_DATABASE_URL,
+        database_url=values.get("DATABASE_URL") or None,
         redis_url=values.get("REDIS_URL") or None,
+        postgres_pool_min=values.get("POSTGRES_POOL_MIN") or "2",
+        postgres_pool_max=values.get("POSTGRES_POOL_MAX") or "10",
     )

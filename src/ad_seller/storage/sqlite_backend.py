@@ -7,8 +7,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import aiosqlite
 
@@ -28,6 +30,7 @@ from .errors import (
 from .listing import Span
 from .process import run_to_end
 from .sqlite_files import check_path, open_files
+from .sqlite_schema import prepare
 from .sqlite_url import MEMORY, parse_sqlite_url
 
 A = TypeVar("A")
@@ -134,7 +137,7 @@ class SQLiteBackend(DriverBackend):
     def _open_writer(self) -> sqlite3.Connection:
         db = self._connected()
         try:
-            sql.prepare(db, synchronous=self._synchronous, patience=self.timeout)
+            prepare(db, self.path, synchronous=self._synchronous, patience=self.timeout)
             db.execute(f"PRAGMA busy_timeout = {_LOCK_ATTEMPT_MS}")
         except BaseException:
             db.close()
@@ -212,16 +215,20 @@ class SQLiteBackend(DriverBackend):
         return await self._run(self._reader, sql.remaining, keys)
 
     async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        return await self._run(self._connection, sql.apply, commits)
+        return await self._run(self._connection, self._apply_to_same_file, commits)
+
+    def _apply_to_same_file(
+        self, db: sqlite3.Connection, commits: list[Commit], now: float
+    ) -> list[Outcome | Exception]:
+        if self._file is not None:
+            open_files.check(Path(self.path), self._file)
+        return sql.apply(db, commits, now)
 
     async def _keys(self, span: Span) -> list[str]:
         return await self._run(self._reader, sql.keys, span)
 
     async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
         return await self._run(self._reader, sql.entries, span)
-
-    async def _count(self, span: Span) -> int:
-        return await self._run(self._reader, sql.count, span)
 
     async def _sweep(self, rows: int) -> int:
         return await self._run(self._connection, sql.sweep, rows)
@@ -235,12 +242,26 @@ class SQLiteBackend(DriverBackend):
         """Run ``function`` whole on the connection's thread.
 
         aiosqlite's public methods await after each statement, which would let a cancellation stop a
-        transaction half way; `_execute` is what they are made of.
+        transaction half way. So the function goes into the queue that they are made of, and answers by itself:
+        aiosqlite's own way to answer ends the thread if the event loop has ended meanwhile.
         """
         assert connection is not None, "the template calls the hooks between _open and _close only"  # noqa: S101
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[R] = loop.create_future()
         db = connection._conn
-        result: R = await connection._execute(lambda: function(db, argument, self._clock()))  # type: ignore[no-untyped-call]
-        return result
+
+        def job() -> None:
+            try:
+                result = function(db, argument, self._clock())
+            except BaseException as error:
+                settle = partial(_settle, done, None, error)
+            else:
+                settle = partial(_settle, done, result, None)
+            with suppress(RuntimeError):  # the event loop has ended, nobody waits any more
+                loop.call_soon_threadsafe(settle)
+
+        connection._tx.put_nowait((None, job))
+        return await done
 
     # --- errors ----------------------------------------------------------------------------------------
 
@@ -273,3 +294,12 @@ class SQLiteBackend(DriverBackend):
                     key=key,
                 )
         return StoreUnavailableError(f"{what}: {self.path!r}: {error}", key=key)
+
+
+def _settle(done: asyncio.Future[R], result: R | None, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(cast("R", result))

@@ -39,6 +39,23 @@ class OpenFiles:
         users.append(os.getpid())
         return file
 
+    def check(self, path: Path, file: tuple[int, int]) -> None:
+        """Make sure that the path still leads to the file that is open: writes to another one would be lost.
+
+        Raises:
+            StoreUnavailableError: the file was removed, or another one put in its place.
+        """
+        try:
+            status = path.stat()
+            same = (status.st_dev, status.st_ino) == file
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise StoreUnavailableError(
+                f"{str(path)!r} was removed or replaced while it was open. Nothing was written; disconnect, "
+                "put the file back and connect again."
+            )
+
     def leave(self, file: tuple[int, int]) -> None:
         """Note that one user has closed the file."""
         self._users[file].remove(os.getpid())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import sqlite3
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,15 +15,12 @@ from .batching import NotStartedError
 from .codec import decode
 from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
 from .driver import MISSING, NO_EXPIRY
+from .errors import CorruptValueError
+from .keys import check_key
 from .listing import Span
 
 _LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
-_CREATE = (
-    "CREATE TABLE IF NOT EXISTS kv_store (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)",
-    # Partial, so that entries without expiry pay nothing for it.
-    "CREATE INDEX IF NOT EXISTS kv_store_expiry ON kv_store (expires_at) WHERE expires_at IS NOT NULL",
-)
 _READ = f"SELECT value FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
 _READ_EXPIRY = f"SELECT expires_at FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
 
@@ -63,45 +59,6 @@ def is_locked(error: BaseException) -> bool:
     return primary_code(error) in _LOCKED
 
 
-def prepare(db: sqlite3.Connection, *, synchronous: str, patience: float) -> None:
-    """Switch to WAL and create what is missing; writes nothing if all is there.
-
-    Args:
-        db: a new connection.
-        synchronous: FULL or NORMAL.
-        patience: seconds to wait for others that hold a lock.
-
-    Raises:
-        sqlite3.OperationalError: locked for longer than the busy time-out, or not writable.
-        ValueError: there is a table of this name with other columns.
-    """
-    _switch_to_wal(db, patience)
-    db.execute(f"PRAGMA synchronous = {synchronous}")
-    known = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'kv_store%'")}
-    if not {b"kv_store", b"kv_store_expiry"} <= known:
-        db.execute("BEGIN IMMEDIATE")
-        for statement in _CREATE:
-            db.execute(statement)
-        db.execute("COMMIT")
-    columns = {row[1] for row in db.execute("PRAGMA table_info(kv_store)")}
-    if not {b"key", b"value", b"expires_at"} <= columns:
-        raise ValueError("it has a table kv_store with other columns than key, value and expires_at")
-
-
-def _switch_to_wal(db: sqlite3.Connection, patience: float) -> None:
-    """Make the log a WAL; SQLite does not apply its busy time-out to this switch, so the wait is ours."""
-    give_up = time.monotonic() + patience
-    while db.execute("PRAGMA journal_mode").fetchone()[0] not in (b"wal", b"memory"):
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if not is_locked(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)
-        else:
-            return  # also if the file system cannot do it: SQLite then keeps its older, slower log
-
-
 def read_one(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
     """Return the live text under ``key``."""
     row = db.execute(_READ, {"key": key, "now": now}).fetchone()
@@ -136,8 +93,10 @@ def remaining(db: sqlite3.Connection, keys: list[str], now: float) -> list[int]:
     return [MISSING if row is None else _milliseconds(row[0], now) for row in rows]
 
 
-def _milliseconds(expires_at: float | None, now: float) -> int:
-    return NO_EXPIRY if expires_at is None else max(1, math.ceil((expires_at - now) * 1000))
+def _milliseconds(expires_at: Any, now: float) -> int:
+    if not isinstance(expires_at, int | float) or math.isinf(expires_at):
+        return NO_EXPIRY  # null, or what a foreign writer put there and SQLite finds larger than any time
+    return max(1, math.ceil((expires_at - now) * 1000))
 
 
 def apply(db: sqlite3.Connection, commits: list[Commit], now: float) -> list[Outcome | Exception]:
@@ -218,8 +177,13 @@ def keys(db: sqlite3.Connection, span: Span, now: float) -> list[str]:
     if not span.exact:
         return [key for key, _ in _matching(db, "key, NULL", span, now)]
     inner, parameters = _select("key", span, now)
-    [array] = db.execute(f"SELECT json_group_array(key) FROM ({inner})", parameters).fetchone()  # noqa: S608
-    found: list[str] = decode(array)
+    try:
+        [array] = db.execute(f"SELECT json_group_array(key) FROM ({inner})", parameters).fetchone()  # noqa: S608
+        found: list[str] = decode(array)
+    except (sqlite3.OperationalError, CorruptValueError):
+        found, array = [""], b""
+    if found[:1] == [""] or b"\\u0000" in array:  # names of a foreign writer that are no keys: look at each
+        return [key for key, _ in _matching(db, "key, NULL", span, now)]
     return found
 
 
@@ -228,24 +192,27 @@ def entries(db: sqlite3.Connection, span: Span, now: float) -> list[tuple[str, b
     if not span.exact:
         return list(_matching(db, "key, value", span, now))
     statement, parameters = _select("key, value", span, now)
-    return [(key.decode(), text) for key, text in db.execute(statement, parameters)]
+    rows = db.execute(statement, parameters).fetchall()
+    found = [(key, text) for raw, text in rows if (key := own_key(raw)) is not None]
+    if span.limit is not None and len(found) < len(rows):
+        return list(_matching(db, "key, value", span, now))  # names of foreign writers took places of ours
+    return found
 
 
-def count(db: sqlite3.Connection, span: Span, now: float) -> int:
-    """Return how many live keys ``span`` has."""
-    if not span.exact:
-        return sum(1 for _ in _matching(db, "key, NULL", span, now))
-    inner, parameters = _select("key", span, now)
-    [number] = db.execute(f"SELECT count(*) FROM ({inner})", parameters).fetchone()  # noqa: S608
-    return int(number)
+def own_key(raw: Any) -> str | None:
+    """Return the key, or None for a name that a foreign writer chose and that no key of ours can be."""
+    try:
+        return check_key(raw.decode())
+    except (ValueError, AttributeError):
+        return None
 
 
 def _matching(db: sqlite3.Connection, columns: str, span: Span, now: float) -> Iterator[tuple[str, Any]]:
     statement, parameters = _select(columns, span, now)
     left = -1 if span.limit is None else span.limit
     for raw, text in db.execute(statement, {**parameters, "limit": -1}):
-        key = raw.decode()
-        if left != 0 and span.has(key):
+        key = own_key(raw)
+        if left != 0 and key is not None and span.has(key):
             left -= 1
             yield key, text
         if left == 0:

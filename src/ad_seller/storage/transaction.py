@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .codec import decode
-from .commit import KEEP, LEAVE, Commit, Delete, Expect, Keep, Marker, Outcome, Put, Refused, Write
+from .commit import KEEP, LEAVE, Commit, Delete, Expect, Keep, Marker, Put, Refused, Write
 from .entities import EntityHelpers
 from .errors import (
     ConflictError,
@@ -28,24 +28,12 @@ from .lifecycle import LifecycleHelpers
 from .pages import OnCorrupt, Page, report_corrupt
 from .patterns import compile_glob
 from .process import changed
+from .store import Store
 
 if TYPE_CHECKING:
     from .lease import Lease
 
 _open: weakref.WeakKeyDictionary[asyncio.Task[Any], set[int]] = weakref.WeakKeyDictionary()
-
-
-class Store(Protocol):
-    """What a transaction needs of a backend."""
-
-    async def keys(self, pattern: str = "*") -> list[str]:
-        """See `StorageBackend.keys`."""
-
-    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]: ...
-
-    async def _atomic_commit(self, commit: Commit) -> Outcome: ...
-
-    def _atomic_encode(self, value: Any, key: str) -> bytes: ...
 
 
 class Transaction(EntityHelpers, IndexHelpers, LifecycleHelpers):

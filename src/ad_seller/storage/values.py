@@ -17,7 +17,7 @@ MAX_DEPTH = 200
 #: second at this one, with everything else waiting.
 MAX_INT_DIGITS = 100_000
 
-_SHORT_INT_DIGITS = 4000  # below sys.int_info.default_max_str_digits, which guards str(int) and int(str)
+_SHORT_INT_DIGITS = 600  # below the least that sys.set_int_max_str_digits allows, 640
 _BITS_PER_DIGIT = math.log2(10)
 
 
