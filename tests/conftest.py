@@ -1,4 +1,7 @@
-"""Real engines for all tests: `redis_url` for ordinary ones, `own_redis` for those that break things."""
+"""Real engines for all tests.
+
+`redis_url` and `postgres_url` are for ordinary ones, `own_redis` and `own_postgres` for those that break things.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
+from tests.postgres.support import created_database, empty_database
 
 FOREIGN_REDIS = os.environ.get("REDIS_URL")
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+FOREIGN_POSTGRES = DATABASE_URL if DATABASE_URL.startswith("postgres") else None
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +45,7 @@ def redis_binary(request: pytest.FixtureRequest) -> RedisBinary:
 
 
 @pytest.fixture(scope="session")
-def redis_server(
-    redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RedisServer]:
+def redis_server(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A server that the tests of one worker share: never stop, freeze or reconfigure it."""
     with RedisServer(tmp_path_factory.mktemp("redis"), binary=redis_binary) as server:
         yield server
@@ -70,4 +75,48 @@ def own_redis(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[RedisServer
     """A server that only this test uses, and may kill, freeze and restart; it keeps what was acknowledged."""
     config = {"appendonly": "yes", "appendfsync": "always"}
     with RedisServer(tmp_path / "redis", binary=redis_binary, config=config) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server that the tests of one worker share: never stop, freeze or reconfigure it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_admin_url(request: pytest.FixtureRequest) -> str:
+    """A database of the shared PostgreSQL in which nothing is written, to create others from."""
+    if FOREIGN_POSTGRES:
+        return FOREIGN_POSTGRES.replace("postgresql+asyncpg:", "postgresql:", 1)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.url()
+
+
+@pytest.fixture(scope="session")
+def postgres_worker_url(postgres_admin_url: str) -> Iterator[str]:
+    """A database for the tests of one worker."""
+    with created_database(postgres_admin_url) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_worker_url: str) -> str:
+    """A database without entries."""
+    empty_database(postgres_worker_url)
+    return postgres_worker_url
+
+
+@pytest.fixture
+def new_database(postgres_admin_url: str) -> Iterator[str]:
+    """A database that nobody has ever connected to."""
+    with created_database(postgres_admin_url) as url:
+        yield url
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server that only this test uses, and may kill, freeze and restart; it keeps what was acknowledged."""
+    with PostgresServer(config={"fsync": "on", "full_page_writes": "on"}) as server:
         yield server

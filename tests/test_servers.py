@@ -73,9 +73,7 @@ class TestFinding:
     ) -> None:
         named = fake_server(tmp_path / "redis-server", "Redis server v=99.1.2 sha=0:0 build=1")
         monkeypatch.setenv(BINARY_VARIABLE, str(named))
-        assert find_redis_binary() == RedisBinary(
-            named, "redis", "99.1.2", "Redis server v=99.1.2 sha=0:0 build=1"
-        )
+        assert find_redis_binary() == RedisBinary(named, "redis", "99.1.2", "Redis server v=99.1.2 sha=0:0 build=1")
 
     def test_path_comes_before_bundled(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         fake_server(tmp_path / "valkey-server", "Valkey server v=98.0.0 sha=0:0 build=1")
@@ -125,9 +123,7 @@ class TestLife:
         with client_of(own_redis) as client:
             assert client.get("deal") == b"signed"
 
-    def test_without_persistence_a_kill_loses_everything(
-        self, redis_binary: RedisBinary, tmp_path: Path
-    ) -> None:
+    def test_without_persistence_a_kill_loses_everything(self, redis_binary: RedisBinary, tmp_path: Path) -> None:
         with RedisServer(tmp_path, binary=redis_binary) as server:
             with client_of(server) as client:
                 client.set("deal", "signed")
@@ -178,9 +174,7 @@ class TestLife:
         assert parent.returncode == -signal.SIGKILL
         assert wait_for(lambda: is_gone(int(parent.stdout)))
 
-    def test_stopping_leaves_no_process_and_no_descriptor(
-        self, redis_binary: RedisBinary, tmp_path: Path
-    ) -> None:
+    def test_stopping_leaves_no_process_and_no_descriptor(self, redis_binary: RedisBinary, tmp_path: Path) -> None:
         me = psutil.Process()
         before = len(me.children()), me.num_fds()
         with RedisServer(tmp_path, binary=redis_binary):
@@ -223,9 +217,7 @@ class TestOptions:
             assert client.config_get("maxmemory") == {"maxmemory": str(8 * 2**20)}
             client.close()
 
-    def test_bad_configuration_is_reported_with_the_log(
-        self, redis_binary: RedisBinary, tmp_path: Path
-    ) -> None:
+    def test_bad_configuration_is_reported_with_the_log(self, redis_binary: RedisBinary, tmp_path: Path) -> None:
         with pytest.raises(ServerError, match=r"(?i)no-such-directive|bad directive"):
             RedisServer(tmp_path, binary=redis_binary, config={"no-such-directive": "1"}).start()
 

@@ -171,8 +171,7 @@ class DriverBackend(StorageBackend):
         return not isinstance(outcome, Refused) and outcome[0]
 
     async def exists(self, key: str) -> bool:
-        [left] = await self._here().expiries.submit([check_key(key)])
-        return left != MISSING
+        return await self._left(check_key(key)) != MISSING
 
     async def keys(self, pattern: str = "*") -> list[str]:
         glob = compile_glob(pattern)
@@ -186,8 +185,8 @@ class DriverBackend(StorageBackend):
 
     async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
         wanted = check_keys(keys)
-        session = self._here()
-        texts = await session.reads.submit(wanted) if wanted else []
+        self._here()
+        texts = await self._atomic_snapshot(wanted) if wanted else []
         found = [(key, text) for key, text in zip(wanted, texts, strict=True) if text is not None]
         return dict(await decode_all(found, on_corrupt))
 
@@ -235,18 +234,29 @@ class DriverBackend(StorageBackend):
         return Page(items, encode_cursor(rows[-1][0]) if more else None)
 
     async def ttl(self, key: str) -> float | None:
-        [left] = await self._here().expiries.submit([check_key(key)])
+        left = await self._left(check_key(key))
         if left == MISSING:
             raise MissingKeyError(f"There is no entry under {key!r}", key=key)
         return None if left == NO_EXPIRY else left / 1000
 
+    async def _left(self, key: str) -> int:
+        [left] = await self._here().expiries.submit([key])
+        if isinstance(left, Exception):
+            raise self._explain("read", key, left) from left
+        return left
+
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         session = self._here()
         if len(keys) == 1 and session.quiet:
-            text = self._read_now(keys[0])
-            if text is not LATER:
-                return [text]
-        return await session.reads.submit(keys)
+            now = self._read_now(keys[0])
+            if now is not LATER:
+                return [now]
+        texts: list[bytes | None] = []
+        for key, text in zip(keys, await session.reads.submit(keys), strict=True):
+            if isinstance(text, Exception):
+                raise self._explain("read", key, text) from text
+            texts.append(text)
+        return texts
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         [outcome] = await self._here().commits.submit([commit])
@@ -330,16 +340,16 @@ class DriverBackend(StorageBackend):
         """Forget everything without touching it: it belongs to a parent process or an event loop that ended."""
 
     @abstractmethod
-    async def _read(self, keys: list[str]) -> Sequence[bytes | None]:
-        """Return the live texts under ``keys``, None where there is none."""
+    async def _read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
+        """Return the live texts under ``keys``, None where there is none, an exception for what failed alone."""
 
     def _read_now(self, key: str) -> bytes | Later | None:
         """Return the live text at once, without awaiting, or `LATER` to have it read in bulk."""
         return LATER
 
     @abstractmethod
-    async def _remaining(self, keys: list[str]) -> Sequence[int]:
-        """Return the milliseconds that each entry has left, or `NO_EXPIRY`, or `MISSING`."""
+    async def _remaining(self, keys: list[str]) -> Sequence[int | Exception]:
+        """Return the milliseconds that each entry has left, or `NO_EXPIRY`, or `MISSING`, or what failed alone."""
 
     @abstractmethod
     async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:

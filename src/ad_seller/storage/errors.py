@@ -35,12 +35,14 @@ from __future__ import annotations
 import re
 
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: passwords with / # ? in them are common
+_BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/]*:[^\s'\"]*@")  # user:password@host without a scheme
 _SECRET_PARAMETERS = re.compile(r"(?i)((?:password|passwd|secret|token)=)[^&#\s]*")
 
 
 def redact(text: str) -> str:
     """Return ``text`` with the user name and password of every URL in it replaced by ``***``."""
-    return _SECRET_PARAMETERS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+    text = _BARE_CREDENTIALS.sub(r"\1***@", _CREDENTIALS.sub("***@", text))
+    return _SECRET_PARAMETERS.sub(r"\1***", text)
 
 
 def check_slashes(url: str) -> None:

@@ -1,4 +1,4 @@
-"""The statements of the PostgreSQL backend, and how commits are packed for them.
+"""The statements of the PostgreSQL backend.
 
 All data go as parameters. Deadlines are of the server's clock, read by ``clock_timestamp()``: ``now()`` stands
 still during a transaction.
@@ -6,12 +6,9 @@ still during a transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
-from .driver import MISSING, NO_EXPIRY
+from .driver import NO_EXPIRY
 from .listing import Span
 
 TABLE: Final = "ad_seller_kv"
@@ -31,7 +28,7 @@ SWEEP: Final = f"""
     WITH expired AS MATERIALIZED (
         SELECT key FROM {TABLE} WHERE expires_at <= statement_timestamp()
         ORDER BY expires_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
-    DELETE FROM {TABLE} USING expired WHERE {TABLE}.key = expired.key"""  # noqa: S608
+    DELETE FROM {TABLE} USING expired WHERE {TABLE}.key = expired.key RETURNING 1"""  # noqa: S608
 
 COMMIT: Final = f"SELECT * FROM {COMMIT_FUNCTION}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"  # noqa: S608
 
@@ -52,7 +49,7 @@ CREATE OR REPLACE FUNCTION {COMMIT_FUNCTION}(
     l_key text[], l_text text[], l_ms bigint[],
     e_until int[], e_commit int[], e_key text[], e_text text[],
     w_until int[], w_commit int[], w_op text[], w_key text[], w_text text[], w_ms bigint[],
-    OUT unmet int[], OUT missed int[]
+    OUT unmet int[], OUT hits int[]
 ) LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $function$
@@ -64,7 +61,7 @@ DECLARE
     w_from int := 0;
 BEGIN
     unmet := '{{}}';
-    missed := '{{}}';
+    hits := '{{}}';
     INSERT INTO {TABLE} AS t (key, value, expires_at)
     SELECT l.key, coalesce(l.text, {_MARK}), clock_timestamp() + l.ms * interval '1 millisecond'
     FROM unnest(l_key, l_text, l_ms) AS l(key, text, ms)
@@ -112,11 +109,9 @@ BEGIN
                     AND (t.expires_at IS NULL OR t.expires_at > moment)
                 RETURNING w.position
             )
-            SELECT missed || ARRAY(
-                SELECT (w.position + w_from)::int FROM w WHERE w.op IN ('t', 'd')
-                EXCEPT ALL (SELECT touched.position + w_from FROM touched
-                    UNION ALL SELECT deleted.position + w_from FROM deleted)
-            ) INTO missed;
+            SELECT hits || ARRAY(
+                SELECT position + w_from FROM touched UNION ALL SELECT position + w_from FROM deleted
+            )::int[] INTO hits;
         END IF;
         e_from := e_until[wave];
         w_from := w_until[wave];
@@ -129,24 +124,44 @@ END
 $function$"""  # noqa: S608
 
 
-@dataclass(slots=True)
-class _Column:
-    """The parts of one kind (expectations or writes), wave by wave."""
+def session_settings(timeout: float) -> dict[str, str]:
+    """Return what each session is started with; ``timeout`` in seconds.
 
-    rows: list[list[tuple[Any, ...]]] = field(default_factory=list)
+    A statement that takes too long is stopped by the server a little before we give up: then it is certain that
+    nothing was applied. The plans of our few statements need not be made anew for each use, and must not settle
+    on scanning the whole table while that is small.
+    """
+    return {
+        "default_transaction_isolation": "read committed",
+        "statement_timeout": str(int(timeout * 900)),
+        "lock_timeout": str(int(timeout * 200)),
+        "enable_seqscan": "off",
+        "plan_cache_mode": "force_generic_plan",
+        "jit": "off",
+    }
 
-    def add(self, wave: int, row: tuple[Any, ...]) -> None:
-        while len(self.rows) < wave:
-            self.rows.append([])
-        self.rows[wave - 1].append(row)
 
-    def flat(self) -> list[tuple[Any, ...]]:
-        return [row for wave in self.rows for row in wave]
+def select(columns: str, span: Span, after: str | None, limit: int | None) -> tuple[str, list[Any]]:
+    """Return a statement over a part of ``span``, and its parameters.
 
-    def until(self, waves: int) -> list[int]:
-        """Return how many rows there are up to the end of each wave."""
-        ends, end = [], 0
-        for wave in range(waves):
-            end += len(self.rows[wave]) if wave < len(self.rows) else 0
-            ends.append(end)
-        return ends
+    Args:
+        columns: what to select, a constant.
+        span: the keys.
+        after: only keys greater than this one; None for all of the span.
+        limit: at most so many rows, in the order of their keys; None for all, in no order.
+    """
+    start = span.glob.prefix if after is None else after
+    parameters: list[Any] = [start]
+    if span.glob.literal:  # its `stop` contains NUL, which PostgreSQL does not take
+        parameters = [span.glob.prefix]
+        conditions = "key = $1::text" if after is None else "false AND key = $1::text"
+    else:
+        conditions = f"key {'>=' if after is None else '>'} $1::text"
+        if span.stop is not None:
+            parameters.append(span.stop)
+            conditions += " AND key < $2::text"
+    statement = f"SELECT {columns} FROM {TABLE} WHERE {conditions} AND {_LIVE}"  # noqa: S608
+    if limit is not None:
+        parameters.append(limit)
+        statement += f" ORDER BY key LIMIT ${len(parameters)}::bigint"
+    return statement, parameters

@@ -2,66 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import islice, zip_longest
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar
-
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-)
 
 from .capabilities import Capabilities
 from .codec import encode
-from .commit import Commit, Outcome, Put
+from .commit import Commit, Outcome
 from .driver import DriverBackend
-from .errors import (
-    ConfigurationError,
-    CrossStoreError,
-    InvalidArgumentError,
-    StorageConnectionError,
-    StorageError,
-    StorageTimeoutError,
-    StoreUnavailableError,
-    UnknownOutcomeError,
-    redact,
-    shown,
-)
+from .errors import ConfigurationError, InvalidArgumentError, StorageError, StoreUnavailableError, redact, shown
 from .keys import check_key
-from .listing import Pace, Span
-from .patterns import escape
+from .listing import Span
 from .process import run_to_end
 from .redis_cluster import ClusterRouter
-from .redis_link import BrokenError, Command, NotSentError, RedisLink
-from .redis_router import RedisRouter, Task, error_code
+from .redis_errors import translate
+from .redis_link import Command, RedisLink
+from .redis_plan import Plan, spread
+from .redis_router import RedisRouter, Task
+from .redis_scan import sorted_keys
 from .redis_scripts import COMMITS, EXPIRIES, pack, unpack
-from .redis_sentinel import SentinelRouter, UnknownServiceError
+from .redis_sentinel import SentinelRouter
 from .redis_url import parse_redis_url
 
 #: Connections at most; batching makes do with few.
 MAX_CONNECTIONS = 8
 
-_SCAN_COUNT = 10_000  #: keys that one SCAN looks at: few round trips, and at most a few ms of the server's time
 _MGET_KEYS = 1_000  #: keys of one MGET
-_SCRIPT_PARTS = 1_000  #: reads and writes of one script, unless one commit has more: the server does nothing else
-_SCRIPT_BYTES = 8 * 1024 * 1024  #: text of one script's values, likewise
-
-
-#: Redis takes at most 1,048,576 arguments in one command, a write is four of them.
-#: https://redis.io/docs/latest/develop/reference/protocol-spec/
-MAX_COMMIT_PARTS = 200_000
 
 _ROUTERS: dict[str, type[RedisRouter]] = {
     "server": RedisRouter,
     "sentinel": SentinelRouter,
     "cluster": ClusterRouter,
 }
-_WRITING = ("Cannot write", "Cannot increment", "Cannot publish")
 
 
 class RedisBackend(DriverBackend):
@@ -107,6 +79,7 @@ class RedisBackend(DriverBackend):
         self.key_prefix = key_prefix
         self._max_connections = max_connections
         self._router = self._make_router()
+        self._plan = Plan(key_prefix, self._router.split)
 
     def __repr__(self) -> str:
         """Return the class and the address, without the password."""
@@ -126,6 +99,7 @@ class RedisBackend(DriverBackend):
     def _make_router(self) -> RedisRouter:
         router = _ROUTERS[self._url.kind]
         try:
+            RedisLink(self._url.sample, connections=1, timeout=1.0)  # connects nothing, but looks at the options
             return router(
                 self._url,
                 connections=self._max_connections,
@@ -158,18 +132,18 @@ class RedisBackend(DriverBackend):
         names = [self.key_prefix + key for key in keys]
         groups = [part for group in self._router.split(names) for part in _chunks(group, _MGET_KEYS)]
         tasks = [Task(names[group[0]], ("MGET", *(names[i] for i in group))) for group in groups]
-        return _spread(len(keys), groups, await self._router.send(tasks, writes=False))
+        return spread(len(keys), groups, await self._router.send(tasks, writes=False))
 
     async def _remaining(self, keys: list[str]) -> Sequence[int]:
         names = [self.key_prefix + key for key in keys]
         groups = self._router.split(names)
         calls = [([names[i] for i in group], ()) for group in groups]
-        left = _spread(len(keys), groups, await self._router.run(EXPIRIES, calls, writes=False))
+        left = spread(len(keys), groups, await self._router.run(EXPIRIES, calls, writes=False))
         return [1 if ms == 0 else ms for ms in left]
 
     async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
-        for loads in self._plan(commits, outcomes):
+        for loads in self._plan.rounds(commits, outcomes):
             calls = [pack([commits[i] for i in load], self.key_prefix) for load in loads]
             answers = await self._router.run(COMMITS, calls, writes=True)
             for load, answer in zip(loads, answers, strict=True):
@@ -178,46 +152,9 @@ class RedisBackend(DriverBackend):
                     outcomes[i] = answer if failed else unpack(answer[position], commits[i].expectations)
         return [outcome if outcome is not None else [] for outcome in outcomes]
 
-    def _plan(self, commits: list[Commit], outcomes: list[Outcome | Exception | None]) -> list[list[list[int]]]:
-        """Return rounds of script calls, as positions of commits; note the outcome of what cannot be sent.
-
-        The calls of a round go to different slots. Commits of one slot are applied in their order.
-        """
-        positions: list[int] = []
-        for i, commit in enumerate(commits):
-            obstacle = self._obstacle(commit)
-            if obstacle is not None or commit.first_key is None:
-                outcomes[i] = obstacle or []
-            else:
-                positions.append(i)
-        firsts = [f"{self.key_prefix}{commits[i].first_key}" for i in positions]
-        groups = [[positions[place] for place in group] for group in self._router.split(firsts)]
-        loads = [list(_script_loads(commits, group)) for group in groups]
-        return [[load for load in turn if load] for turn in zip_longest(*loads)]
-
-    def _obstacle(self, commit: Commit) -> StorageError | None:
-        """Return the error of a commit that Redis cannot take whole."""
-        size = len(commit.expectations) + len(commit.writes)
-        if size > MAX_COMMIT_PARTS:
-            return InvalidArgumentError(
-                f"A commit on Redis has at most {MAX_COMMIT_PARTS:,} reads and writes, this has {size:,}; split it",
-                key=commit.first_key,
-            )
-        if size == 1 or self._url.kind != "cluster":
-            return None
-        keys = commit.keys
-        if len(self._router.split([self.key_prefix + key for key in keys])) > 1:
-            return CrossStoreError(
-                f"The keys {keys[0]!r} and {keys[-1]!r} of one commit lie in different slots of the cluster. "
-                "A key_prefix in braces, e.g. key_prefix='{tenant}:', puts all entries of a tenant into one slot; "
-                "then they can be committed together.",
-                key=commit.first_key,
-            )
-        return None
-
     async def _keys(self, span: Span) -> list[str]:
         found: list[str] = []
-        async for key in self._sorted_keys(span):
+        async for key in sorted_keys(self._router, self.key_prefix, span, self.timeout):
             found.append(key)
             if span.limit is not None and len(found) >= span.limit:
                 break
@@ -233,39 +170,6 @@ class RedisBackend(DriverBackend):
             if len(found) >= wanted:
                 break
         return found[:wanted]
-
-    async def _sorted_keys(self, span: Span) -> AsyncIterator[str]:
-        """Yield the matching keys in order: Redis gives them in none, and some twice."""
-        runs: list[list[str]] = []
-        await asyncio.gather(*(self._scan_server(link, span, runs) for link in await self._router.masters()))
-        pace = Pace()
-        previous = None
-        for position, key in enumerate(heapq.merge(*runs)):
-            if key != previous and span.has(key):
-                yield key
-            previous = key
-            if position % 256 == 255:
-                await pace.rest()
-
-    async def _scan_server(self, link: RedisLink, span: Span, runs: list[list[str]]) -> None:
-        """Add sorted runs of the keys on one server that start as the matching ones do."""
-        prefix = self.key_prefix.encode()
-        pattern = escape(self.key_prefix + span.glob.prefix) + ("" if span.glob.literal else "*")
-        pace = Pace()
-        cursor: bytes | int = 0
-        while True:
-            deadline = asyncio.get_running_loop().time() + self.timeout
-            [answer] = await link.pipeline(
-                [("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", "string")], deadline
-            )
-            if isinstance(answer, ResponseError):
-                raise answer
-            cursor, raw = answer
-            keys = (_own_key(name[len(prefix) :]) for name in raw)
-            runs.append(sorted(key for key in keys if key is not None))
-            await pace.rest()
-            if int(cursor) == 0:
-                return
 
     # --- what existing agents use on Redis only --------------------------------------------------------
 
@@ -307,59 +211,7 @@ class RedisBackend(DriverBackend):
     # --- errors ----------------------------------------------------------------------------------------
 
     def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
-        cause = error.__cause__ or error if isinstance(error, NotSentError | BrokenError) else error
-        address = redact(self.redis_url)
-        reason = redact(str(cause))
-        if isinstance(error, BrokenError) and what.startswith(_WRITING):
-            return UnknownOutcomeError(
-                f"{what}: the connection to {address} was lost after the write had been sent ({reason}). It may or "
-                "may not have been applied: read the key before writing again.",
-                key=key,
-            )
-        if isinstance(cause, ResponseError) and "OOM command not allowed" in reason:  # inside a script, before 7.0
-            cause = OutOfMemoryError(reason)
-        if isinstance(cause, ResponseError) and error_code(cause) == "READONLY":
-            cause = ReadOnlyError(reason)
-        match cause:
-            case AuthenticationError() | AuthorizationError():
-                return StorageConnectionError(
-                    f"{what}: {address} refused the login ({reason}); check user and password.", key=key
-                )
-            case OutOfMemoryError():
-                return StoreUnavailableError(
-                    f"{what}: Redis is out of memory and wrote nothing. Raise maxmemory or remove entries.",
-                    key=key,
-                )
-            case ReadOnlyError():
-                return StoreUnavailableError(f"{what}: {address} is a read-only replica; name its master.", key=key)
-            case ResponseError():
-                return StoreUnavailableError(f"{what}: Redis refused: {reason}", key=key)
-            case UnknownServiceError():
-                return StorageConnectionError(
-                    f"{what}: {reason}; check the service name in {address} (SENTINEL MASTERS lists them).", key=key
-                )
-            case TimeoutError():
-                return self._timed_out(what, key)
-        if "imeout" in reason:  # redis-py's TimeoutError is not Python's
-            return self._timed_out(what, key)
-        return StorageConnectionError(
-            f"{what}: {address} cannot be reached ({reason}). Is the server running, and the address right?",
-            key=key,
-        )
-
-    def _timed_out(self, what: str, key: str | None) -> StorageTimeoutError:
-        return StorageTimeoutError(
-            f"{what}: {redact(self.redis_url)} did not answer within {self.timeout:g} s. Is it frozen?",
-            key=key,
-        )
-
-
-def _own_key(raw: bytes) -> str | None:
-    """Return the key, or None for a name that a foreign writer chose and that no key of ours can be."""
-    try:
-        return check_key(raw.decode())
-    except ValueError:
-        return None
+        return translate(error, what, key, address=redact(self.redis_url), timeout=self.timeout)
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
@@ -371,31 +223,3 @@ def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
 def _option(error: Exception) -> str:
     """Return what redis-py says of an option, without its own class names."""
     return redact(str(error).rpartition("__init__() ")[2])
-
-
-def _spread(size: int, groups: list[list[int]], answers: list[Any]) -> list[Any]:
-    """Put the answers for groups of keys into the order of the keys; raise the first that is an error."""
-    spread: list[Any] = [None] * size
-    for group, answer in zip(groups, answers, strict=True):
-        if isinstance(answer, Exception):
-            raise answer
-        for i, item in zip(group, answer, strict=True):
-            spread[i] = item
-    return spread
-
-
-def _script_loads(commits: list[Commit], positions: list[int]) -> Iterator[list[int]]:
-    """Split into parts that do not keep the server from other work for long; a commit stays whole."""
-    part: list[int] = []
-    parts = size = 0
-    for i in positions:
-        more = len(commits[i].expectations) + len(commits[i].writes)
-        text = sum(len(write.text) for write in commits[i].writes if isinstance(write, Put))
-        if part and (parts + more > _SCRIPT_PARTS or size + text > _SCRIPT_BYTES):
-            yield part
-            part, parts, size = [], 0, 0
-        part.append(i)
-        parts += more
-        size += text
-    if part:
-        yield part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -12,6 +13,9 @@ Kind = Literal["server", "sentinel", "cluster"]
 
 _KINDS: dict[str, Kind] = {"": "server", "sentinel": "sentinel", "cluster": "cluster"}
 _CLIENT_OPTIONS = frozenset({"decode_responses", "encoding", "encoding_errors", "protocol", "max_connections"})
+_SENTINEL_OPTIONS = ("sentinel_password", "sentinel_username")
+_DATA_OPTIONS = ("db", "username", "password")  #: what holds for the servers with entries only
+_NODE = re.compile(r"(?:\[(?P<ip>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 _DEFAULT_PORTS = {"cluster": 6379, "sentinel": 26379}
 
 
@@ -25,6 +29,7 @@ class RedisURL:
         nodes: host and port of the sentinels, or of some nodes of the cluster; empty for one server.
         service: the name of the master among the sentinels.
         sentinel_password: for the sentinels themselves, or None.
+        sentinel_username: likewise, where they have users.
     """
 
     kind: Kind
@@ -32,10 +37,16 @@ class RedisURL:
     nodes: tuple[tuple[str, int], ...] = ()
     service: str = ""
     sentinel_password: str | None = None
+    sentinel_username: str | None = None
     _scheme: str = "redis"
     _login: str = ""
     _path: str = ""
     _query: str = ""
+
+    @property
+    def sample(self) -> str:
+        """The URL of one server, whichever."""
+        return self.text if self.kind == "server" else self.server(*self.nodes[0])
 
     def server(self, host: str, port: int) -> str:
         """Return the URL of one data node, with the login and the options that were given."""
@@ -43,7 +54,9 @@ class RedisURL:
 
     def sentinel(self, host: str, port: int) -> str:
         """Return the URL of one sentinel."""
-        query = urlencode({"password": self.sentinel_password}) if self.sentinel_password else ""
+        options = [one for one in parse_qsl(self._query[1:]) if one[0] not in _DATA_OPTIONS]
+        login = (("username", self.sentinel_username), ("password", self.sentinel_password))
+        query = urlencode([*options, *(one for one in login if one[1])])
         return f"{self._scheme}://{_bracketed(host)}:{port}{'?' if query else ''}{query}"
 
 
@@ -54,7 +67,7 @@ def parse_redis_url(url: object) -> RedisURL:
         url: ``redis://``, ``rediss://`` (TLS) or ``unix://`` as redis-py takes them;
             ``redis+sentinel://host1:26379,host2:26379/service/db``; ``redis+cluster://host1:6379,host2:6379``;
             ``rediss+…`` for TLS. Login and options stand where they do in a plain URL;
-            ``sentinel_password`` is an option.
+            ``sentinel_password`` and ``sentinel_username`` are options. TLS and its options hold for all servers.
 
     Raises:
         ConfigurationError: it is something else.
@@ -63,8 +76,10 @@ def parse_redis_url(url: object) -> RedisURL:
         raise ConfigurationError(
             "Redis URL required: pass redis_url or set REDIS_URL, e.g. redis://localhost:6379/0"
         )
+    hosts = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
     try:
-        parts = urlsplit(url)
+        # Several hosts are no URL for every version of Python, if one of them is in brackets.
+        parts = urlsplit(url.replace(hosts, "group", 1) if "+" in url.partition("://")[0] and hosts else url)
     except ValueError as error:
         raise ConfigurationError(f"Not a Redis URL: {redact(shown(url))} ({error})") from None
     scheme, _, suffix = parts.scheme.partition("+")
@@ -82,7 +97,7 @@ def parse_redis_url(url: object) -> RedisURL:
     if kind == "server":
         _check_server(scheme, parts)
         return RedisURL(kind, urlunsplit(parts))
-    return _parse_group(kind, url, scheme, parts)
+    return _parse_group(kind, url, scheme, parts._replace(netloc=hosts))
 
 
 def _check_server(scheme: str, parts: SplitResult) -> None:
@@ -105,19 +120,24 @@ def _parse_group(kind: Kind, url: str, scheme: str, parts: SplitResult) -> Redis
     if not nodes:
         raise ConfigurationError(f"{redact(url)!r} names no host")
     options = parse_qsl(parts.query)
-    sentinel_password = dict(options).get("sentinel_password")
-    query = urlencode([(name, value) for name, value in options if name != "sentinel_password"])
+    of_sentinels = {name: value for name, value in options if name in _SENTINEL_OPTIONS}
+    query = urlencode([(name, value) for name, value in options if name not in _SENTINEL_OPTIONS])
     service, _, database = parts.path.strip("/").partition("/")
     if kind == "sentinel" and not service:
         raise ConfigurationError(f"{redact(url)!r} names no service: redis+sentinel://host:26379/mymaster/0")
     if kind == "cluster" and service not in ("", "0"):
+        raise ConfigurationError(f"{redact(url)!r}: a cluster has only database 0")
+    if kind == "sentinel" and database and not database.isdecimal():
+        raise ConfigurationError(f"{redact(url)!r}: the database is a number, not {database!r}")
+    if kind == "cluster" and dict(options).get("db", "0") != "0":
         raise ConfigurationError(f"{redact(url)!r}: a cluster has only database 0")
     return RedisURL(
         kind,
         url,
         nodes,
         unquote(service) if kind == "sentinel" else "",
-        sentinel_password,
+        of_sentinels.get("sentinel_password"),
+        of_sentinels.get("sentinel_username"),
         scheme,
         f"{login}{at}",
         f"/{database or 0}" if kind == "sentinel" else "/0",
@@ -126,12 +146,15 @@ def _parse_group(kind: Kind, url: str, scheme: str, parts: SplitResult) -> Redis
 
 
 def _parse_node(node: str, default: int, url: str) -> tuple[str, int]:
-    host, colon, port = node.rpartition(":")
-    if not colon or node.endswith("]"):
-        host, port = node, str(default)
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigurationError(f"{redact(url)!r}: {node!r} is no host:port")
-    return host.strip("[]"), int(port)
+    match = _NODE.fullmatch(node)
+    port = int(match["port"] or default) if match else 0
+    if match is None or not 0 < port < 65536:
+        # Without the text: it may be a part of the password.
+        raise ConfigurationError(
+            f"{redact(url)!r}: after the login stands host:port, several with commas between them. Special "
+            "characters in a password are percent-encoded (/ is %2F, ? is %3F, @ is %40)"
+        )
+    return match["ip"] or match["host"], port
 
 
 def _bracketed(host: str) -> str:

@@ -22,13 +22,13 @@ class Session:
         """Make the batchers; they belong to the running event loop."""
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
-        self.reads: Batcher[str, bytes | None] = Batcher(
+        self.reads: Batcher[str, bytes | Exception | None] = Batcher(
             backend._read,
             explain=backend._explain_read,
             timeout=backend.timeout,
             concurrency=backend._readers,
         )
-        self.expiries: Batcher[str, int] = Batcher(
+        self.expiries: Batcher[str, int | Exception] = Batcher(
             backend._remaining, explain=backend._explain_read, timeout=backend.timeout
         )
         # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is

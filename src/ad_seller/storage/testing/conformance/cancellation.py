@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ...base import StorageBackend
+from ...transaction import Transaction
 from .harness import Harness, Leftovers, need_sharing
 from .jobs import NewBackend, run_elsewhere, write_entries
 
@@ -156,6 +157,26 @@ class CancellationConformance(Harness):
         assert [one for one in index if one in added] == added, "an acknowledged add is missing or out of order"
         assert len(index) == len(set(index))
         assert set(index) <= set(ids)
+
+    async def test_cancelled_transactions_are_all_or_nothing(self, backend: StorageBackend) -> None:
+        rng = random.Random(9)  # noqa: S311
+        await backend.set_many({"left": 1000, "right": 1000})
+
+        async def transfer(transaction: Transaction) -> None:
+            balances: dict[str, int] = await transaction.get_many(["left", "right"])
+            await transaction.set("left", balances["left"] - 1)
+            await transaction.set("right", balances["right"] + 1)
+
+        for _ in range(self.storm_size // 60):
+            tasks = [asyncio.ensure_future(backend.transact(transfer)) for _ in range(3)]
+            for _ in range(rng.randint(0, 20)):
+                await asyncio.sleep(rng.choice([0, 0, 0, 0.0003]))
+            for task in tasks[1:]:
+                task.cancel()
+            async with asyncio.timeout(30):
+                await asyncio.wait(tasks)
+            tasks[0].result()
+            assert sum((await backend.get_many(["left", "right"])).values()) == 2000, "half of a transaction"
 
     async def test_cancelled_connect_leaves_nothing(self, new_backend: NewBackend) -> None:
         rng = random.Random(7)  # noqa: S311

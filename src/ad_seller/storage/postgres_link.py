@@ -1,0 +1,361 @@
+"""Statements to one PostgreSQL server over a few connections, with the outcome of each failure known.
+
+asyncpg's own pool asks the server to reset a connection after every use, which doubles the round trips, and its
+way of cancelling a statement opens another connection without any limit of time
+(https://github.com/MagicStack/asyncpg/issues/1326). So connections are kept here, a statement is never cancelled,
+and one that takes too long loses its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import asyncpg
+
+R = TypeVar("R")
+Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
+
+_IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
+
+#: Of a parent process: not even collected as garbage, because that would end the parent's sessions.
+_left_to_the_parent: list[Any] = []
+
+
+class NotSentError(Exception):
+    """No connection could be made, and nothing was sent; the cause says why."""
+
+
+class BrokenError(Exception):
+    """The connection was lost after the statement had been sent; the cause says why."""
+
+
+class NotReadyError(Exception):
+    """There was no connection in the given time; one may come later."""
+
+
+class PostgresLink:
+    """At most ``most`` connections to one server.
+
+    Args:
+        options: what `asyncpg.connect` takes.
+        least: how many are kept open.
+        most: how many at most; callers wait for a free one.
+        timeout: seconds for connecting, and for each answer.
+    """
+
+    def __init__(self, options: dict[str, Any], *, least: int, most: int, timeout: float) -> None:
+        """Nothing is connected yet."""
+        self._options = options
+        self._least = least
+        self._most = most
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._all: set[_Connection] = set()
+        self._idle: list[_Connection] = []
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._growing: set[asyncio.Task[None]] = set()
+        self._connecting: set[asyncio.Task[_Connection]] = set()
+        self._closing = False
+
+    # --- statements ------------------------------------------------------------------------------------
+
+    async def read(self, statement: str, *parameters: Any) -> list[Any]:
+        """Return the rows of a statement that changes nothing; tried again once if the connection breaks.
+
+        Raises:
+            NotSentError: see the class.
+            BrokenError: see the class.
+            NotReadyError: see the class.
+            TimeoutError: no answer in time.
+            asyncpg.PostgresError: the server refused.
+        """
+        deadline = self._loop.time() + self._timeout
+        try:
+            return await self._run(statement, parameters, deadline, deadline)
+        except BrokenError:
+            self._drop_idle()  # they have most likely been lost with the same server
+            return await self._run(statement, parameters, deadline, deadline)
+
+    async def write(self, statement: str, *parameters: Any, patience: float | None = None) -> list[Any]:
+        """Send a statement exactly once and return its rows.
+
+        Args:
+            statement: with $1 and so on for the parameters.
+            parameters: their values.
+            patience: seconds to wait for a connection; as long as for an answer if not given.
+
+        Raises:
+            NotSentError: nothing was sent.
+            NotReadyError: no connection within ``patience``; nothing was sent.
+            BrokenError: sent, and the connection was lost.
+            TimeoutError: sent, and no answer in time.
+            asyncpg.PostgresError: the server refused; nothing was applied.
+        """
+        now = self._loop.time()
+        end = now + (self._timeout if patience is None else patience)
+        return await self._run(statement, parameters, end, now + self._timeout)
+
+    async def _run(self, statement: str, parameters: tuple[Any, ...], end: float, deadline: float) -> list[Any]:
+        connection = await self._acquire(end)
+        # In a task of its own: a caller that is cancelled does not cancel the statement.
+        task = self._loop.create_task(self._use(connection, statement, parameters, deadline))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def _use(
+        self, connection: _Connection, statement: str, parameters: tuple[Any, ...], deadline: float
+    ) -> list[Any]:
+        try:
+            return await connection.fetch(statement, parameters, deadline)
+        finally:
+            self._release(connection)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not report it as lost
+
+    # --- connections -----------------------------------------------------------------------------------
+
+    async def open(self, prepare: Prepare) -> None:
+        """Make the first connections.
+
+        Args:
+            prepare: is given a function that runs statements on the first one, before any other is made.
+
+        Raises:
+            NotSentError: the server cannot be reached.
+        """
+        first = await self._connect()
+        try:
+
+            async def fetch(statement: str, *parameters: Any) -> list[Any]:
+                return await first.fetch(statement, parameters, self._loop.time() + self._timeout)
+
+            await prepare(fetch)
+            self._idle.append(first)
+            self._idle += await _gather(self._connect, self._least - 1)
+        except BaseException:
+            self._terminate_all()
+            raise
+
+    async def _connect(self) -> _Connection:
+        """Make a connection; asyncpg reports errors to nobody if it is cancelled at it, so that is let finish."""
+        task = self._loop.create_task(_Connection.open(self._options, self._timeout))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        try:
+            connection = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_terminate_late)
+            raise
+        self._all.add(connection)
+        return connection
+
+    async def _acquire(self, end: float) -> _Connection:
+        """Return an idle connection, or wait for one until ``end``; a new one is made meanwhile if allowed."""
+        waited = False
+        while (connection := self._take_idle()) is None:
+            self._grow_if_allowed()
+            await self._queue(end, first=waited)
+            waited = True
+        return connection
+
+    def _take_idle(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_quiet:
+                return connection
+            self._forget(connection)
+        return None
+
+    async def _queue(self, end: float, *, first: bool) -> None:
+        """Wait for a turn; ``first`` for those who had one already and found that somebody was faster."""
+        waiter = self._loop.create_future()
+        if first:
+            self._waiters.appendleft(waiter)
+        else:
+            self._waiters.append(waiter)
+        timer = self._loop.call_at(end, _expire, waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._wake()  # our turn goes to the next
+            raise
+        finally:
+            timer.cancel()
+
+    def _grow_if_allowed(self) -> None:
+        if len(self._all) + len(self._growing) < self._most and len(self._growing) <= len(self._waiters):
+            task = self._loop.create_task(self._grow())
+            self._growing.add(task)
+            task.add_done_callback(self._growing.discard)
+
+    async def _grow(self) -> None:
+        """Make one more connection for those who wait; if there is none at all, they learn why."""
+        try:
+            connection = await self._connect()
+        except NotSentError as error:
+            if not self._all:
+                self._fail_waiters(error)
+        else:
+            self._release(connection)
+
+    def _release(self, connection: _Connection) -> None:
+        if connection.is_closed or self._closing:
+            self._forget(connection)
+        else:
+            connection.idle_since = self._loop.time()
+            self._idle.append(connection)
+            self._trim()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Give the next one in the queue a turn."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _fail_waiters(self, error: BaseException) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                failure = NotSentError(str(error))
+                failure.__cause__ = error.__cause__ or error
+                waiter.set_exception(failure)
+
+    def _trim(self) -> None:
+        """Close what has not been used for long; the list is a stack, so that is its bottom."""
+        oldest = self._idle[0]
+        if len(self._all) > self._least and self._loop.time() - oldest.idle_since > _IDLE_SECONDS:
+            self._forget(self._idle.pop(0))
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._forget(self._idle.pop())
+
+    def _forget(self, connection: _Connection) -> None:
+        connection.terminate()
+        self._all.discard(connection)
+
+    def _terminate_all(self) -> None:
+        self._idle.clear()
+        for connection in list(self._all):
+            self._forget(connection)
+
+    # --- end -------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Close all connections, after what is under way."""
+        self._closing = True
+        for growing in self._growing:
+            growing.cancel()
+        while self._tasks or self._growing:
+            await asyncio.wait({*self._tasks, *self._growing})
+        self._terminate_all()
+        await asyncio.sleep(0)  # asyncio closes the sockets one step later
+
+    def abandon(self) -> None:
+        """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
+        if self._pid != os.getpid():
+            _left_to_the_parent.append(self)
+        for connection in self._all:
+            connection.close_socket()
+
+
+class _Connection:
+    """One connection of asyncpg, and when it was last used."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.idle_since = 0.0
+        socket = raw._transport.get_extra_info("socket")
+        self._socket: Any = socket
+        self._poll = select.poll()
+        self._poll.register(socket.fileno(), select.POLLIN)
+
+    @classmethod
+    async def open(cls, options: dict[str, Any], timeout: float) -> _Connection:
+        try:
+            return cls(await asyncpg.connect(**options, timeout=timeout))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise NotSentError(str(error)) from error
+
+    @property
+    def is_closed(self) -> bool:
+        closed: bool = self._raw.is_closed()
+        return closed
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it can be used: on an idle connection nothing comes but the news of its end."""
+        return not self.is_closed and not self._poll.poll(0)
+
+    async def fetch(self, statement: str, parameters: tuple[Any, ...], deadline: float) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            self.terminate()
+
+        timer = loop.call_at(deadline, give_up)
+        try:
+            rows: list[Any] = await self._raw.fetch(statement, *parameters)
+        except asyncpg.PostgresError as error:
+            if late:
+                raise TimeoutError("no answer in time") from error
+            if self.is_closed or isinstance(error, asyncpg.PostgresConnectionError):
+                raise BrokenError(str(error)) from error
+            raise
+        except (OSError, asyncpg.InterfaceError) as error:
+            if late:
+                raise TimeoutError("no answer in time") from error
+            if not self.is_closed:
+                raise  # a parameter that asyncpg cannot encode: not sent
+            raise BrokenError(str(error)) from error
+        finally:
+            timer.cancel()
+        return rows
+
+    def terminate(self) -> None:
+        """Close it without waiting for anything."""
+        self._raw.terminate()
+
+    def close_socket(self) -> None:
+        """Close our end of the socket only: nothing may be sent, and no event loop is there to do it."""
+        self._socket._sock.close()
+
+
+def _terminate_late(task: asyncio.Task[_Connection]) -> None:
+    """Close a connection for which nobody waits any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(NotReadyError("no free connection in time"))
+
+
+async def _gather(make: Callable[[], Awaitable[_Connection]], count: int) -> list[_Connection]:
+    """Make several connections at once; if one fails, the caller closes the others."""
+    tasks = [asyncio.ensure_future(make()) for _ in range(max(count, 0))]
+    try:
+        return [await task for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,79 @@
+"""What redis-py and the server say, as errors of ours."""
+
+from __future__ import annotations
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+
+from .errors import (
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+    UnknownOutcomeError,
+    redact,
+)
+from .redis_link import BrokenError, NotSentError
+from .redis_router import error_code
+from .redis_sentinel import UnknownServiceError
+
+_WRITING = ("Cannot write", "Cannot increment", "Cannot publish")
+
+
+def translate(error: BaseException, what: str, key: str | None, *, address: str, timeout: float) -> StorageError:
+    """Return our error.
+
+    Args:
+        error: what was raised.
+        what: the start of the message: what could not be done.
+        key: the key that it was about.
+        address: the URL without its password.
+        timeout: seconds that were waited.
+    """
+    cause = error.__cause__ or error if isinstance(error, NotSentError | BrokenError) else error
+    reason = redact(str(cause))
+    if isinstance(error, BrokenError) and what.startswith(_WRITING):
+        return UnknownOutcomeError(
+            f"{what}: the connection to {address} was lost after the write had been sent ({reason}). It may or "
+            "may not have been applied: read the key before writing again.",
+            key=key,
+        )
+    if isinstance(cause, ResponseError) and "OOM command not allowed" in reason:  # inside a script, before 7.0
+        cause = OutOfMemoryError(reason)
+    if isinstance(cause, ResponseError) and error_code(cause) == "READONLY":
+        cause = ReadOnlyError(reason)
+    match cause:
+        case AuthenticationError() | AuthorizationError():
+            return StorageConnectionError(
+                f"{what}: {address} refused the login ({reason}); check user and password.", key=key
+            )
+        case OutOfMemoryError():
+            return StoreUnavailableError(
+                f"{what}: Redis is out of memory and wrote nothing. Raise maxmemory or remove entries.",
+                key=key,
+            )
+        case ReadOnlyError():
+            return StoreUnavailableError(f"{what}: {address} is a read-only replica; name its master.", key=key)
+        case ResponseError():
+            return StoreUnavailableError(f"{what}: Redis refused: {reason}", key=key)
+        case UnknownServiceError():
+            return StorageConnectionError(
+                f"{what}: {reason}; check the service name in {address} (SENTINEL MASTERS lists them).", key=key
+            )
+        case TimeoutError():
+            return _timed_out(what, key, address, timeout)
+    if "imeout" in reason:  # redis-py's TimeoutError is not Python's
+        return _timed_out(what, key, address, timeout)
+    return StorageConnectionError(
+        f"{what}: {address} cannot be reached ({reason}). Is the server running, and the address right?",
+        key=key,
+    )
+
+
+def _timed_out(what: str, key: str | None, address: str, timeout: float) -> StorageTimeoutError:
+    return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. Is it frozen?", key=key)

@@ -1,0 +1,135 @@
+"""What other processes do in these tests: ``python -m tests.atomic.jobs '[address, job, arguments]'``.
+
+A process connects, says "ready", waits for a line and runs its job; it says what the job returns as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from ad_seller.storage import LeaseHeldError, LeaseLostError, StorageBackend, Transaction
+from examples.api_keys import KeyRefusedError, use_key
+from examples.booking import QuoteTakenError, book
+
+from .support import Address
+
+
+def say(what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+async def increment(storage: StorageBackend, key: str, tasks: int, times: int, _: int) -> None:
+    async def count() -> None:
+        for _ in range(times):
+            await storage.increment(key)
+
+    await asyncio.gather(*(count() for _ in range(tasks)))
+
+
+async def update(storage: StorageBackend, key: str, tasks: int, times: int, _: int) -> list[Any]:
+    """Add one to a field, and note which number came out; return how often `change` ran, and the longest call."""
+    runs = 0
+    seconds: list[float] = []
+
+    def change(record: dict[str, Any] | None) -> dict[str, Any]:
+        nonlocal runs
+        runs += 1
+        return (record or {"label": "kept"}) | {"n": (record or {}).get("n", 0) + 1}
+
+    async def count() -> None:
+        for _ in range(times):
+            began = time.perf_counter()
+            await storage.update(key, change)
+            seconds.append(time.perf_counter() - began)
+
+    await asyncio.gather(*(count() for _ in range(tasks)))
+    return [runs, seconds]
+
+
+async def add_sessions(storage: StorageBackend, buyer: str, count: int, number: int) -> None:
+    names = [f"s{number}-{n}" for n in range(count)]
+    await asyncio.gather(*(storage.add_session_to_buyer_index(name, buyer) for name in names))
+
+
+async def book_quotes(storage: StorageBackend, quotes: int, tries: int, number: int) -> int:
+    """Try to book each quote several times at once; return how many bookings succeeded."""
+    booked = 0
+    for quote in range(quotes):
+        calls = [book(storage, f"buyer-{number}-{n}", f"request-{quote}", f"qt-{quote}") for n in range(tries)]
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, QuoteTakenError):
+                raise answer
+            booked += not isinstance(answer, BaseException)
+    return booked
+
+
+async def count_uses(storage: StorageBackend, keys: int, number: int) -> int:
+    """Use each key until it is refused; return how often that went well."""
+    used = 0
+
+    async def use_up(name: str) -> None:
+        nonlocal used
+        try:
+            while True:
+                await use_key(storage, name)
+                used += 1
+        except KeyRefusedError:
+            pass
+
+    await asyncio.gather(*(use_up(f"k{n}") for n in range(keys)))
+    return used
+
+
+async def same_requests(storage: StorageBackend, requests: int, number: int) -> list[Any]:
+    """Send the same idempotent requests as the other processes; return the answers."""
+
+    async def send(request: int) -> Any:
+        async def work(tx: Transaction) -> dict[str, Any]:
+            await tx.set(f"ran:{request}:{os.getpid()}", True)
+            return {"request": request, "by": os.getpid()}
+
+        return await storage.run_once("test", f"request-{request}", {"n": request}, work)
+
+    return await asyncio.gather(*(send(request) for request in range(requests) for _ in range(2)))
+
+
+async def hold_lease(storage: StorageBackend, name: str, times: int, number: int) -> list[list[Any]]:
+    """Take a lease several times; return [fence, since, until] of each hold, on the machine's clock."""
+    holds: list[list[Any]] = []
+    while len(holds) < times:
+        try:
+            async with storage.lease(name, 5, wait=10) as lease:
+                since = time.monotonic()
+                await asyncio.sleep(0.005)
+                holds.append([lease.fence, since, time.monotonic()])
+        except LeaseHeldError:
+            continue
+    return holds
+
+
+async def keep_lease(storage: StorageBackend, name: str, ttl: float, number: int) -> str:
+    """Hold a lease until it is lost, or this process is killed."""
+    try:
+        async with storage.lease(name, ttl) as lease:
+            say(["held", lease.fence])
+            await asyncio.sleep(30)
+    except LeaseLostError:
+        return "lost"
+    return "kept"
+
+
+async def main() -> None:
+    address, job, arguments = json.loads(sys.argv[1])
+    async with Address(*address).open() as storage:
+        say("ready")
+        await asyncio.to_thread(sys.stdin.readline)
+        say(await globals()[job](storage, *arguments))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,39 @@
+"""RedisBackend keeps the storage contract on a cluster, with one tenant in one slot and with entries everywhere."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.conformance import NewBackend, StorageConformance, StoreRaw
+from ad_seller.storage.testing.redis_groups import RedisCluster
+from ad_seller.storage.testing.redis_nodes import ask
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+class OnCluster(StorageConformance):
+    key_prefix: str
+    storm_size = 1500
+
+    @pytest.fixture
+    def new_backend(self, cluster: RedisCluster) -> NewBackend:
+        return partial(RedisBackend, cluster.url, key_prefix=self.key_prefix)
+
+    @pytest.fixture
+    def store_raw(self, cluster: RedisCluster) -> StoreRaw:
+        async def store_raw(key: str, text: bytes) -> None:
+            name = f"{self.key_prefix}{key}"
+            ask(cluster.master_of(name), "SET", name, text.decode(errors="surrogateescape"))
+
+        return store_raw
+
+
+class TestOneTenant(OnCluster):
+    key_prefix = "{tenant-1}:"
+
+
+class TestSpread(OnCluster):
+    key_prefix = "ad_seller:"

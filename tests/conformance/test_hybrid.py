@@ -1,0 +1,36 @@
+"""HybridBackend keeps the storage contract, whatever it is made of."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ad_seller.storage import StorageBackend
+from ad_seller.storage.hybrid_backend import HybridBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from ad_seller.storage.testing.conformance import NewBackend, StorageConformance
+
+
+def postgres_and_redis(postgres_url: str, redis_url: str, prefix: str) -> StorageBackend:
+    return HybridBackend(PostgresBackend(postgres_url), RedisBackend(redis_url, key_prefix=prefix))
+
+
+def two_files(folder: str) -> StorageBackend:
+    first, second = (SQLiteBackend(f"sqlite:///{folder}/{name}.db") for name in ("first", "second"))
+    return HybridBackend(first, second, routes=["session:", "session_index:", "e", "k", "quote:"])
+
+
+class TestHybrid(StorageConformance):
+    @pytest.fixture
+    def new_backend(self, postgres_url: str, redis_url: str, redis_prefix: str) -> NewBackend:
+        return partial(postgres_and_redis, postgres_url, redis_url, redis_prefix)
+
+
+class TestHybridOfTwoFiles(StorageConformance):
+    @pytest.fixture
+    def new_backend(self, tmp_path: Path) -> NewBackend:
+        return partial(two_files, str(tmp_path))

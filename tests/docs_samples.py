@@ -1,0 +1,52 @@
+"""Samples in the documentation are copies of tested files: `python tests/docs_samples.py` renews them.
+
+A page says ``<!-- file: examples/x.py -->`` where the file stands, and ``<!-- output: examples/x.py -->`` where
+what it prints stands; the fenced block that follows is the copy.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+_SAMPLE = re.compile(r"^<!-- (file|output): (\S+) -->\n(?:```\w*\n.*?\n```\n)?", re.MULTILINE | re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Return every page of the documentation."""
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+def filled(page: str) -> str:
+    """Return the text of a page with every sample as it is now."""
+
+    def sample(match: re.Match[str]) -> str:
+        kind, name = match.groups()
+        text = (ROOT / name).read_text() if kind == "file" else output_of(name)
+        return f"<!-- {kind}: {name} -->\n```{'python' if kind == 'file' else 'text'}\n{text.rstrip()}\n```\n"
+
+    return _SAMPLE.sub(sample, page)
+
+
+@cache
+def output_of(name: str) -> str:
+    """Run an example in an empty folder and return what it prints; a warning or an error stops it."""
+    with TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-W", "error", ROOT / name], cwd=folder, capture_output=True, text=True, timeout=60
+        )
+    if run.returncode or run.stderr:
+        raise RuntimeError(f"{name} failed:\n{run.stderr}")
+    return run.stdout
+
+
+if __name__ == "__main__":
+    for path in pages():
+        path.write_text(filled(path.read_text()))

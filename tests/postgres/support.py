@@ -1,0 +1,71 @@
+"""What tests do with PostgreSQL past the backend."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from ad_seller.storage.postgres_schema import SCHEMA_TABLE
+from ad_seller.storage.postgres_sql import TABLE
+
+
+async def sql(url: str, statement: str, *parameters: Any) -> list[Any]:
+    """Run one statement over a connection of its own and return its rows."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        rows: list[Any] = await connection.fetch(statement, *parameters)
+        return rows
+    finally:
+        await connection.close()
+
+
+def run_sql(url: str, statement: str, *parameters: Any) -> list[Any]:
+    """`sql`, where no event loop runs."""
+    return asyncio.run(sql(url, statement, *parameters))
+
+
+def with_database(url: str, database: str) -> str:
+    """Return the URL of another database of the same server."""
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+@contextmanager
+def created_database(admin_url: str, options: str = "") -> Iterator[str]:
+    """Create a database, and remove it at the end, also if somebody is still connected."""
+    name = f"ad_seller_test_{uuid.uuid4().hex[:16]}"
+    run_sql(admin_url, f"CREATE DATABASE {name} {options}")
+    try:
+        yield with_database(admin_url, name)
+    finally:
+        run_sql(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def empty_database(url: str) -> None:
+    """Remove all entries, if there are tables."""
+    if run_sql(url, "SELECT 1 WHERE to_regclass($1) IS NOT NULL", SCHEMA_TABLE):
+        run_sql(url, f"TRUNCATE {TABLE}")
+
+
+async def connections(url: str) -> int:
+    """Return how many sessions the database has, besides the one that asks."""
+    [(number,)] = await sql(
+        url,
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+    return int(number)
+
+
+async def connections_become(url: str, number: int, seconds: float = 5.0) -> bool:
+    """Wait until there are so many sessions: the server notices the end of one a moment later."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    found = await connections(url)
+    while found != number and asyncio.get_running_loop().time() < deadline:
+        found = await connections(url)
+    return found == number

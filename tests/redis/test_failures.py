@@ -1,0 +1,284 @@
+"""Servers that are not there, freeze, restart, refuse or hang up: an error in time, and no need to reconnect."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from ad_seller.storage import (
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+    UnknownOutcomeError,
+)
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.servers import RedisServer
+
+from .support import TOLERANCE, answering, calls, plain
+
+Call = Callable[[RedisBackend, str], Coroutine[Any, Any, Any]]
+
+READS: list[Call] = [
+    lambda store, key: store.get(key),
+    lambda store, key: store.exists(key),
+    lambda store, key: store.keys(f"{key}*"),
+    lambda store, key: store.scan(f"{key}*"),
+    lambda store, key: store.get_many([key, "x"]),
+    lambda store, key: store.ttl("always"),
+    lambda store, key: store.get_stats(),
+]
+WRITES: list[Call] = [
+    lambda store, key: store.set(key, {"n": 1}),
+    lambda store, key: store.set_many({key: 1, f"{key}:2": 2}, ttl=60),
+    lambda store, key: store.delete(key),
+    lambda store, key: store.update(key, lambda current: 1),
+    lambda store, key: store.expire(key, 60),
+    lambda store, key: store.incr(f"counter:{key}"),
+    lambda store, key: store.publish("news", {"key": key}),
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def timed(call: Coroutine[Any, Any, Any]) -> tuple[Any, float]:
+    """Return the result, or the exception, and the seconds that it took."""
+    started = time.monotonic()
+    try:
+        result = await call
+    except Exception as error:
+        result = error
+    return result, time.monotonic() - started
+
+
+def test_no_call_waits_longer_than_five_seconds_unless_told() -> None:
+    assert RedisBackend("redis://localhost").timeout == 5.0
+
+
+async def test_nobody_there() -> None:
+    port = free_port()
+    error, seconds = await timed(RedisBackend(f"redis://127.0.0.1:{port}").connect())
+    assert isinstance(error, StorageConnectionError)
+    assert isinstance(error, ConnectionError)
+    assert f"127.0.0.1:{port}" in str(error)
+    assert "running" in str(error)
+    assert seconds < 1
+
+
+async def test_no_such_host() -> None:
+    error, seconds = await timed(RedisBackend("redis://no-such-host.invalid", timeout=3).connect())
+    assert isinstance(error, StorageConnectionError | StorageTimeoutError)
+    assert "no-such-host.invalid" in str(error)
+    assert seconds < 3 + TOLERANCE
+
+
+async def test_somebody_else_there() -> None:
+    """A server that listens and says nothing, and one that speaks another language."""
+    for answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff\x00\xff\r\n"):
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes = answer) -> None:
+            writer.write(answer)
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        store = RedisBackend(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.3)
+        error, seconds = await timed(store.connect())
+        assert isinstance(error, StorageError), repr(error)
+        assert seconds < 0.3 + TOLERANCE
+        server.close()
+        await asyncio.sleep(0.01)
+
+
+async def test_a_connect_that_failed_can_be_tried_again(own_redis: RedisServer) -> None:
+    own_redis.stop()
+    store = RedisBackend(own_redis.url)
+    with pytest.raises(StorageConnectionError):
+        await store.connect()
+    own_redis.start()
+    async with store:
+        await store.set("key", 1)
+
+
+async def test_a_frozen_server_keeps_nobody_waiting(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    """500 reads and writes, started at different times, get an error of ours within the time-out of 1 s."""
+    chance = random.Random(5)
+    await own_store.set("always", 1)
+    own_redis.freeze()
+    tasks = []
+    for number in range(500):
+        call = chance.choice(READS + WRITES)
+        tasks.append(asyncio.create_task(timed(call(own_store, f"key:{number}"))))
+        if number % 5 == 0:
+            await asyncio.sleep(chance.random() * 0.02)
+    results = await asyncio.gather(*tasks)
+    for error, seconds in results:
+        assert isinstance(error, StorageTimeoutError | UnknownOutcomeError), repr(error)
+        assert isinstance(error, TimeoutError | ConnectionError)
+        assert seconds < 1.0 + TOLERANCE
+    own_redis.thaw()
+    for call in READS + WRITES:
+        await call(own_store, "after")
+
+
+async def test_a_frozen_server_that_thaws_in_time(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    await own_store.set_many({"always": 1, "key": 1})
+    own_redis.freeze()
+    tasks = [asyncio.create_task(call(own_store, "key")) for call in READS + WRITES]
+    await asyncio.sleep(0.2)
+    own_redis.thaw()
+    await asyncio.gather(*tasks)
+
+
+async def test_connecting_to_a_frozen_server(own_redis: RedisServer) -> None:
+    own_redis.freeze()
+    store = RedisBackend(own_redis.url, timeout=0.4)
+    error, seconds = await timed(store.connect())
+    assert isinstance(error, StorageTimeoutError | StorageConnectionError)
+    assert "0.4 s" in str(error)
+    assert seconds < 0.4 + TOLERANCE
+    own_redis.thaw()
+    async with store:
+        await store.set("key", 1)
+
+
+async def test_disconnect_from_a_frozen_server(own_redis: RedisServer) -> None:
+    store = RedisBackend(own_redis.url, timeout=0.4)
+    await store.connect()
+    own_redis.freeze()
+    write = asyncio.create_task(timed(store.set("key", 1)))
+    await asyncio.sleep(0)
+    _, seconds = await timed(store.disconnect())
+    assert seconds < 0.4 + TOLERANCE
+    assert isinstance((await write)[0], StorageError)
+    own_redis.thaw()
+
+
+@pytest.mark.parametrize("first", range(len(READS + WRITES)))
+async def test_after_a_restart_the_next_call_succeeds(
+    first: int, own_redis: RedisServer, own_store: RedisBackend
+) -> None:
+    """Whichever it is, without reconnecting; and what was acknowledged is there."""
+    await own_store.set_many({"always": 1, "key": 1})
+    await asyncio.gather(*(call(own_store, f"many:{number}") for number in range(8) for call in READS))
+    await asyncio.to_thread(own_redis.restart)
+    await (READS + WRITES)[first](own_store, "key")
+    assert await own_store.get("always") == 1
+
+
+async def test_while_the_server_is_down_the_error_comes_at_once(
+    own_redis: RedisServer, own_store: RedisBackend
+) -> None:
+    await own_store.set("always", 1)
+    own_redis.kill()
+    for call in READS + WRITES:
+        error, seconds = await timed(call(own_store, "key"))
+        assert isinstance(error, StorageConnectionError | UnknownOutcomeError), repr(error)
+        assert seconds < 1
+    own_redis.start()
+    for call in READS + WRITES:
+        await call(own_store, "key")
+    assert await own_store.get("always") == 1
+
+
+async def test_idle_connections_that_the_server_closes(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    await own_store.set("always", 1)
+    with plain(own_redis.url) as client:
+        for number in range(20):
+            await asyncio.gather(*(call(own_store, f"key:{i}") for i in range(5) for call in READS + WRITES))
+            assert client.execute_command("CLIENT", "KILL", "TYPE", "normal") > 0
+            if number % 2:
+                await asyncio.sleep(0.002)
+            await asyncio.gather(*(call(own_store, f"key:{i}") for i in range(5) for call in READS + WRITES))
+
+
+async def test_a_script_that_the_server_forgot(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    await own_store.set("key", 0)
+    with plain(own_redis.url) as client:
+        for number in range(5):
+            client.script_flush()
+            await asyncio.gather(
+                own_store.set("key", number), own_store.set("other", number), own_store.exists("key")
+            )
+            assert await own_store.get_many(["key", "other"]) == {"key": number, "other": number}
+            client.script_flush()
+            assert await own_store.increment("counter") == number + 1
+            client.script_flush()
+            assert await own_store.ttl("key") is None
+
+
+async def test_out_of_memory(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    await own_store.set_many({"old": "intact", "counter": 5})
+    with plain(own_redis.url) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        await own_store.set_many({f"fill:{number}": "x" * 100_000 for number in range(10)})
+        client.config_set("maxmemory", client.info("memory")["used_memory"] - 500_000)
+        failing = (
+            lambda: own_store.set("old", "new"),
+            lambda: own_store.set_many({"old": "new", "new": 1}),
+            lambda: own_store.create("new", 1),
+            lambda: own_store.update("old", lambda current: "new"),
+            lambda: own_store.incr("counter"),
+        )
+        for call in failing:
+            with pytest.raises(StoreUnavailableError, match=r"out of memory.*maxmemory") as caught:
+                await call()
+            assert caught.value.key in {"old", "new", "counter"}
+        assert await own_store.get_many(["old", "new", "counter"]) == {"old": "intact", "counter": 5}
+        assert await own_store.delete("fill:0")  # making room is possible
+        client.config_set("maxmemory", 0)
+        await own_store.set("old", "new")
+        assert await own_store.incr("counter") == 6
+
+
+async def test_a_read_only_replica(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    await own_store.set("key", "old")
+    with plain(own_redis.url) as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        try:
+            for call in (
+                lambda: own_store.set("key", "new"),
+                lambda: own_store.delete("key"),
+                lambda: own_store.update("key", lambda current: "new"),
+                lambda: own_store.expire("key", 60),
+                lambda: own_store.incr("counter"),
+            ):
+                with pytest.raises(StoreUnavailableError, match=r"read-only replica"):
+                    await call()
+            assert await own_store.get("key") == "old"
+            assert await own_store.keys() == ["key"]
+            assert await own_store.ttl("key") is None
+        finally:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+    await own_store.set("key", "new")
+
+
+@pytest.mark.parametrize("answer", [b"-LOADING Redis is loading the dataset in memory\r\n", b"-NOPERM no\r\n"])
+async def test_a_refusal_is_no_unknown_outcome(answer: bytes) -> None:
+    async with (
+        answering(answer, to=b"EVALSHA") as port,
+        RedisBackend(f"redis://127.0.0.1:{port}", timeout=1) as store,
+    ):
+        error, seconds = await timed(store.set("key", 1))
+    assert isinstance(error, StorageConnectionError | StoreUnavailableError | StorageTimeoutError), repr(error)
+    assert seconds < 1 + TOLERANCE
+
+
+async def test_a_server_that_is_loading_answers_later(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    """Nothing is asked twice in a way that counts twice."""
+    await own_store.increment("counter")
+    with plain(own_redis.url) as client:
+        client.config_resetstat()
+    assert await own_store.increment("counter") == 2
+    assert sum(calls(own_redis.url).values()) <= 6

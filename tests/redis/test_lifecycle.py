@@ -1,0 +1,177 @@
+"""Scripts that forget to close, event loops that come and go, processes that fork, and cancelled callers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from typing import Any
+
+import pytest
+
+from ad_seller.storage import NotConnectedError, StorageBackend
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.servers import RedisServer
+from tests.processes import run_code, run_job
+from tests.storms import Holdings, Operation, cancel_at_random, value_of
+
+from .support import JOBS, plain
+
+FORGETFUL = """
+import asyncio, sys
+from ad_seller.storage import get_storage_backend
+store = get_storage_backend("redis", redis_url=sys.argv[1])
+
+async def main():
+    await store.connect()
+    await store.set("key", 1)
+    calls = [asyncio.create_task(store.set(f"key{n}", "x" * 5000)) for n in range(200)]
+    calls += [asyncio.create_task(store.incr("counter")) for n in range(20)]
+    calls += [asyncio.create_task(store.keys()) for n in range(5)]
+    await asyncio.sleep(float(sys.argv[2]))
+    {end}
+
+asyncio.run(main())
+"""
+
+
+def connections(url: str) -> int:
+    """How many connections the server has beside this look's own."""
+    with plain(url) as client:
+        return len(client.client_list()) - 1
+
+
+@pytest.mark.parametrize("moment", [0, 0.2])
+@pytest.mark.parametrize(("end", "code"), [("pass", 0), ("raise KeyError('of the application')", 1)])
+def test_a_script_that_forgets_to_disconnect_ends(
+    end: str, code: int, moment: float, own_redis: RedisServer
+) -> None:
+    done = run_code(FORGETFUL.replace("{end}", end), own_redis.url, moment, seconds=30)
+    assert done.returncode == code
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if "Exception" in line or "Warning" in line or "Fatal" in line] == []
+    assert connections(own_redis.url) == 0
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # that is what ended loops leave
+def test_a_second_event_loop_after_the_first_has_ended(own_redis: RedisServer) -> None:
+    store = RedisBackend(own_redis.url)
+
+    async def use(number: int) -> None:
+        if number:
+            with pytest.raises(NotConnectedError, match="event loop"):
+                await store.get("key")
+        await store.connect()
+        await asyncio.gather(*(store.incr("counter") for _ in range(20)))
+        await store.set("key", number)
+        assert await store.get("key") == number
+
+    for number in range(10):
+        asyncio.run(use(number))
+        gc.collect()
+    assert connections(own_redis.url) <= 8
+    asyncio.run(store.disconnect())
+    gc.collect()
+    assert connections(own_redis.url) == 0
+
+
+def test_two_event_loops_at_the_same_time(own_redis: RedisServer) -> None:
+    store = RedisBackend(own_redis.url)
+
+    async def elsewhere() -> None:
+        for call in (
+            lambda: store.get("key"),
+            lambda: store.set("key", 2),
+            lambda: store.incr("n"),
+            lambda: store.connect(),
+            lambda: store.disconnect(),
+        ):
+            with pytest.raises(NotConnectedError, match="event loop"):
+                await asyncio.wait_for(call(), 5)
+
+    async def main() -> None:
+        async with store:
+            await store.set("key", 1)
+            await asyncio.to_thread(asyncio.run, elsewhere())
+            assert await store.get("key") == 1
+
+    asyncio.run(main())
+
+
+def test_a_forked_child_connects_anew_and_the_parent_goes_on(own_redis: RedisServer) -> None:
+    run_job(JOBS, "fork_while_connected", own_redis.url)
+    assert connections(own_redis.url) == 0
+
+
+async def test_disconnect_waits_for_what_is_under_way(own_redis: RedisServer) -> None:
+    store = RedisBackend(own_redis.url)
+    for number in range(10):
+        await store.connect()
+        calls: list[Any] = [asyncio.create_task(store.incr("counter")) for _ in range(30)]
+        calls += [asyncio.create_task(store.set(f"key:{number}", number)) for number in range(30)]
+        calls += [asyncio.create_task(store.keys()), asyncio.create_task(store.publish("x", 1))]
+        for _ in range(number % 4 + 1):
+            await asyncio.sleep(0)
+        await store.disconnect()
+        await asyncio.gather(*calls)
+    assert connections(own_redis.url) == 0
+    async with store:
+        assert await store.get("counter") == 300
+
+
+async def _incr(store: StorageBackend, key: str) -> None:
+    assert isinstance(store, RedisBackend)
+    assert isinstance(await store.incr(f"counter:{key}"), int)
+
+
+async def _publish(store: StorageBackend, key: str) -> None:
+    assert isinstance(store, RedisBackend)
+    assert await store.publish(key, 1) == 0
+
+
+async def _stats(store: StorageBackend, key: str) -> None:
+    assert isinstance(store, RedisBackend)
+    assert "keyspace_hits" in await store.get_stats()
+
+
+@pytest.mark.parametrize("connections_at_most", [2, 8])
+async def test_ten_thousand_cancelled_operations(connections_at_most: int, own_redis: RedisServer) -> None:
+    more: list[Operation] = [_incr, _incr, _publish, _stats]
+    async with RedisBackend(own_redis.url, max_connections=connections_at_most) as store:
+        await store.set("warm-up", 1)
+        await asyncio.gather(*(store.incr("warm-up") for _ in range(50)))
+        before = Holdings()
+        for part in range(5):
+            cancelled, ended = await cancel_at_random(store, 1000, seed=part, more=more)
+            assert min(cancelled, ended) > 50
+            await store.set("mine", value_of("mine", part))
+            assert await store.get("mine") == value_of("mine", part)
+            assert connections(own_redis.url) <= connections_at_most
+        # Every place in the pool is still there: as many slow calls as it has places run at the same time.
+        await asyncio.wait_for(asyncio.gather(*(store.incr("last") for _ in range(200))), 10)
+        await before.settle()
+    assert connections(own_redis.url) == 0
+
+
+async def test_a_hundred_cancelled_connects_leak_nothing(own_redis: RedisServer) -> None:
+    chance = random.Random(3)
+    with plain(own_redis.url) as client:
+        client.ping()
+        before = Holdings()
+        connected = 0
+        for number in range(100):
+            store = RedisBackend(own_redis.url)
+            connect = asyncio.create_task(store.connect())
+            for _ in range(number % 8):
+                await asyncio.sleep(0)
+            if number % 3 == 0:
+                await asyncio.sleep(chance.random() * 0.002)
+            connect.cancel()
+            await asyncio.gather(connect, return_exceptions=True)
+            if not connect.cancelled():
+                connected += 1
+                assert await store.exists("key") is False
+                await store.disconnect()
+        assert connected < 100
+        await before.settle()
+        assert len(client.client_list()) == 1
