@@ -18,7 +18,7 @@ demo: .venv/installed ## Set everything up and run a seller's day on a new SQLit
 	@$(BIN)/python examples/seller_day.py
 
 test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" narrows it)
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check $(CHECKED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -77,8 +78,7 @@ class Script:
         return [list(self._calls(task)) for task in range(self.workload.tasks)]
 
     async def _set_all(self, rows: dict[str, Value]) -> None:
-        for key, row in rows.items():
-            await self.contender.set(key, row)
+        await asyncio.gather(*(self.contender.set(key, row) for key, row in rows.items()))
 
     def _calls(self, task: int) -> Iterator[Call]:
         make = getattr(self, f"_{self.workload.kind.replace('-any', '')}")

@@ -69,21 +69,25 @@ def _arguments(
             raise ConfigurationError(
                 f"Redis URL required for {storage} storage. Set REDIS_URL or pass redis_url, e.g. redis://localhost:6379/0"
             )
-        return {"redis_url": redis_url}
+        replicas = _whole("REDIS_WAIT_REPLICAS", settings.redis_wait_replicas)
+        return {"redis_url": redis_url, "key_prefix": settings.redis_key_prefix, "wait_replicas": replicas}
     if backend == "postgres":
         if not database_url:
             raise ConfigurationError(
                 f"PostgreSQL URL required for {storage} storage. Set DATABASE_URL or pass database_url, e.g. "
                 "postgresql://user:password@localhost:5432/ad_seller"
             )
-        pool = {"pool_min": settings.postgres_pool_min, "pool_max": settings.postgres_pool_max}
-        return {"database_url": database_url, **{name: _whole(name, text) for name, text in pool.items()}}
+        pool = {
+            "pool_min": _whole("POSTGRES_POOL_MIN", settings.postgres_pool_min),
+            "pool_max": _whole("POSTGRES_POOL_MAX", settings.postgres_pool_max),
+        }
+        return {"database_url": database_url, **pool}
     return {"database_url": DEFAULT_DATABASE_URL if database_url is None else database_url}
 
 
 def _whole(name: str, text: str) -> int:
     if not text.strip().isdecimal():
-        raise ConfigurationError(f"POSTGRES_{name.upper()} is a whole number, not {shown(text)}")
+        raise ConfigurationError(f"{name} is a whole number, not {shown(text)}")
     return int(text)
 
 

@@ -15,8 +15,9 @@ from .driver import MISSING, DriverBackend
 from .errors import ConfigurationError, InvalidValueError, StorageError, UnknownOutcomeError, redact, shown
 from .listing import Pace, Span
 from .postgres_commits import Packed, loads, text_bytes
+from .postgres_connection import BrokenError, NotReadyError
 from .postgres_errors import explain
-from .postgres_link import BrokenError, NotReadyError, PostgresLink
+from .postgres_link import PostgresLink
 from .postgres_schema import Fetch, set_up
 from .postgres_url import parse_postgres_url
 

@@ -14,7 +14,7 @@ from .errors import (
     StoreUnavailableError,
     redact,
 )
-from .postgres_link import NotReadyError, NotSentError
+from .postgres_connection import NotReadyError, NotSentError
 
 _POOLER = (
     "Is there a pooler in between that gives each transaction another session (PgBouncer in transaction mode)? "
@@ -53,7 +53,7 @@ _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], typ
         "Our tables were removed or changed; disconnect and connect, which sets up what is missing.",
     ),
     (asyncpg.InsufficientResourcesError, StoreUnavailableError, "Nothing was written; free some space there."),
-    (asyncpg.QueryCanceledError, StorageTimeoutError, "Nothing was written. Is the server overloaded?"),
+    (asyncpg.QueryCanceledError, StorageTimeoutError, "Nothing was written. Is it overloaded?"),
     (
         (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError),
         StorageTimeoutError,

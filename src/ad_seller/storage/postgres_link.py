@@ -1,41 +1,25 @@
-"""Statements to one PostgreSQL server over a few connections, with the outcome of each failure known.
+"""Statements to one PostgreSQL server over a few connections.
 
-asyncpg's own pool asks the server to reset a connection after every use, which doubles the round trips, and its
-way of cancelling a statement opens another connection without any limit of time
-(https://github.com/MagicStack/asyncpg/issues/1326). So connections are kept here, a statement is never cancelled,
-and one that takes too long loses its connection.
+asyncpg's own pool asks the server to reset a connection after every use, which doubles the round trips. So
+connections are kept here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import select
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import asyncpg
+from .postgres_connection import BrokenError, Connection, NotReadyError, NotSentError, UnusableError
 
-R = TypeVar("R")
 Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
 
 _IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
 
 #: Of a parent process: not even collected as garbage, because that would end the parent's sessions.
-_left_to_the_parent: list[Any] = []
-
-
-class NotSentError(Exception):
-    """No connection could be made, and nothing was sent; the cause says why."""
-
-
-class BrokenError(Exception):
-    """The connection was lost after the statement had been sent; the cause says why."""
-
-
-class NotReadyError(Exception):
-    """There was no connection in the given time; one may come later."""
+_left_to_the_parent: list[PostgresLink] = []
 
 
 class PostgresLink:
@@ -56,12 +40,12 @@ class PostgresLink:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
-        self._all: set[_Connection] = set()
-        self._idle: list[_Connection] = []
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._all: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._waiters: deque[_Waiter] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._growing: set[asyncio.Task[None]] = set()
-        self._connecting: set[asyncio.Task[_Connection]] = set()
+        self._connecting: set[asyncio.Task[Connection]] = set()
         self._closing = False
 
     # --- statements ------------------------------------------------------------------------------------
@@ -89,7 +73,7 @@ class PostgresLink:
         Args:
             statement: with $1 and so on for the parameters.
             parameters: their values.
-            patience: seconds to wait for a connection; as long as for an answer if not given.
+            patience: seconds to wait for a connection, before all others; as long as for an answer if not given.
 
         Raises:
             NotSentError: nothing was sent.
@@ -100,18 +84,24 @@ class PostgresLink:
         """
         now = self._loop.time()
         end = now + (self._timeout if patience is None else patience)
-        return await self._run(statement, parameters, end, now + self._timeout)
+        return await self._run(statement, parameters, end, now + self._timeout, first=patience is not None)
 
-    async def _run(self, statement: str, parameters: tuple[Any, ...], end: float, deadline: float) -> list[Any]:
-        connection = await self._acquire(end)
-        # In a task of its own: a caller that is cancelled does not cancel the statement.
-        task = self._loop.create_task(self._use(connection, statement, parameters, deadline))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+    async def _run(
+        self, statement: str, parameters: tuple[Any, ...], end: float, deadline: float, *, first: bool = False
+    ) -> list[Any]:
+        while True:
+            connection = await self._acquire(end, first=first)
+            # In a task of its own: a caller that is cancelled does not cancel the statement.
+            task = self._loop.create_task(self._use(connection, statement, parameters, deadline))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+            try:
+                return await asyncio.shield(task)
+            except UnusableError:
+                continue  # each one is closed at that, so this ends
 
     async def _use(
-        self, connection: _Connection, statement: str, parameters: tuple[Any, ...], deadline: float
+        self, connection: Connection, statement: str, parameters: tuple[Any, ...], deadline: float
     ) -> list[Any]:
         try:
             return await connection.fetch(statement, parameters, deadline)
@@ -147,9 +137,9 @@ class PostgresLink:
             self._terminate_all()
             raise
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> Connection:
         """Make a connection; asyncpg reports errors to nobody if it is cancelled at it, so that is let finish."""
-        task = self._loop.create_task(_Connection.open(self._options, self._timeout))
+        task = self._loop.create_task(Connection.open(self._options, self._timeout))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         try:
@@ -160,16 +150,15 @@ class PostgresLink:
         self._all.add(connection)
         return connection
 
-    async def _acquire(self, end: float) -> _Connection:
+    async def _acquire(self, end: float, *, first: bool) -> Connection:
         """Return an idle connection, or wait for one until ``end``; a new one is made meanwhile if allowed."""
-        waited = False
         while (connection := self._take_idle()) is None:
             self._grow_if_allowed()
-            await self._queue(end, first=waited)
-            waited = True
+            await self._queue(end, first=first)
+            first = True  # who had a turn, and found that somebody was faster, need not begin anew
         return connection
 
-    def _take_idle(self) -> _Connection | None:
+    def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.is_quiet:
@@ -178,18 +167,18 @@ class PostgresLink:
         return None
 
     async def _queue(self, end: float, *, first: bool) -> None:
-        """Wait for a turn; ``first`` for those who had one already and found that somebody was faster."""
-        waiter = self._loop.create_future()
+        """Wait for a turn until ``end``, as the last or the ``first`` of the queue."""
+        waiter = _Waiter(self._loop)
         if first:
             self._waiters.appendleft(waiter)
         else:
             self._waiters.append(waiter)
-        timer = self._loop.call_at(end, _expire, waiter)
+        timer = self._loop.call_at(end, waiter.fail, NotReadyError("no free connection in time"))
         try:
-            await waiter
+            await waiter.turn
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._wake()  # our turn goes to the next
+            if waiter.has_turn:
+                self._wake()  # it goes to the next
             raise
         finally:
             timer.cancel()
@@ -202,15 +191,16 @@ class PostgresLink:
 
     async def _grow(self) -> None:
         """Make one more connection for those who wait; if there is none at all, they learn why."""
+        started = self._loop.time()
         try:
             connection = await self._connect()
         except NotSentError as error:
             if not self._all:
-                self._fail_waiters(error)
+                self._fail_waiters(error, started)
         else:
             self._release(connection)
 
-    def _release(self, connection: _Connection) -> None:
+    def _release(self, connection: Connection) -> None:
         if connection.is_closed or self._closing:
             self._forget(connection)
         else:
@@ -223,17 +213,17 @@ class PostgresLink:
         """Give the next one in the queue a turn."""
         while self._waiters:
             waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            if not waiter.turn.done():
+                waiter.turn.set_result(None)
                 return
 
-    def _fail_waiters(self, error: BaseException) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                failure = NotSentError(str(error))
-                failure.__cause__ = error.__cause__ or error
-                waiter.set_exception(failure)
+    def _fail_waiters(self, error: BaseException, since: float) -> None:
+        """Tell those who have been waiting ``since`` then; for later ones it is tried again."""
+        while self._waiters and (self._waiters[0].turn.done() or self._waiters[0].since <= since):
+            failure = NotSentError(str(error))
+            failure.__cause__ = error.__cause__ or error
+            self._waiters.popleft().fail(failure)
+        self._wake()
 
     def _trim(self) -> None:
         """Close what has not been used for long; the list is a stack, so that is its bottom."""
@@ -245,7 +235,7 @@ class PostgresLink:
         while self._idle:
             self._forget(self._idle.pop())
 
-    def _forget(self, connection: _Connection) -> None:
+    def _forget(self, connection: Connection) -> None:
         connection.terminate()
         self._all.discard(connection)
 
@@ -271,86 +261,32 @@ class PostgresLink:
         if self._pid != os.getpid():
             _left_to_the_parent.append(self)
         for connection in self._all:
-            connection.close_socket()
+            connection.leave()
 
 
-class _Connection:
-    """One connection of asyncpg, and when it was last used."""
+class _Waiter:
+    """One in the queue for a connection."""
 
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self.idle_since = 0.0
-        socket = raw._transport.get_extra_info("socket")
-        self._socket: Any = socket
-        self._poll = select.poll()
-        self._poll.register(socket.fileno(), select.POLLIN)
-
-    @classmethod
-    async def open(cls, options: dict[str, Any], timeout: float) -> _Connection:
-        try:
-            return cls(await asyncpg.connect(**options, timeout=timeout))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise NotSentError(str(error)) from error
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.since = loop.time()
+        self.turn: asyncio.Future[None] = loop.create_future()
 
     @property
-    def is_closed(self) -> bool:
-        closed: bool = self._raw.is_closed()
-        return closed
+    def has_turn(self) -> bool:
+        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether it can be used: on an idle connection nothing comes but the news of its end."""
-        return not self.is_closed and not self._poll.poll(0)
-
-    async def fetch(self, statement: str, parameters: tuple[Any, ...], deadline: float) -> list[Any]:
-        loop = asyncio.get_running_loop()
-        late = False
-
-        def give_up() -> None:
-            nonlocal late
-            late = True
-            self.terminate()
-
-        timer = loop.call_at(deadline, give_up)
-        try:
-            rows: list[Any] = await self._raw.fetch(statement, *parameters)
-        except asyncpg.PostgresError as error:
-            if late:
-                raise TimeoutError("no answer in time") from error
-            if self.is_closed or isinstance(error, asyncpg.PostgresConnectionError):
-                raise BrokenError(str(error)) from error
-            raise
-        except (OSError, asyncpg.InterfaceError) as error:
-            if late:
-                raise TimeoutError("no answer in time") from error
-            if not self.is_closed:
-                raise  # a parameter that asyncpg cannot encode: not sent
-            raise BrokenError(str(error)) from error
-        finally:
-            timer.cancel()
-        return rows
-
-    def terminate(self) -> None:
-        """Close it without waiting for anything."""
-        self._raw.terminate()
-
-    def close_socket(self) -> None:
-        """Close our end of the socket only: nothing may be sent, and no event loop is there to do it."""
-        self._socket._sock.close()
+    def fail(self, error: Exception) -> None:
+        if not self.turn.done():
+            self.turn.set_exception(error)
 
 
-def _terminate_late(task: asyncio.Task[_Connection]) -> None:
+def _terminate_late(task: asyncio.Task[Connection]) -> None:
     """Close a connection for which nobody waits any more."""
     if not task.cancelled() and task.exception() is None:
         task.result().terminate()
 
 
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(NotReadyError("no free connection in time"))
-
-
-async def _gather(make: Callable[[], Awaitable[_Connection]], count: int) -> list[_Connection]:
+async def _gather(make: Callable[[], Awaitable[Connection]], count: int) -> list[Connection]:
     """Make several connections at once; if one fails, the caller closes the others."""
     tasks = [asyncio.ensure_future(make()) for _ in range(max(count, 0))]
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, ClassVar
@@ -27,7 +29,13 @@ from .redis_url import parse_redis_url
 #: Connections at most; batching makes do with few.
 MAX_CONNECTIONS = 8
 
+#: Listings that walk the keys at the same time; the other connections stay free for reads and writes.
+_WALKS = 2
+
 _MGET_KEYS = 1_000  #: keys of one MGET
+
+#: What makes a cluster put all keys of a prefix into one slot.
+_HASH_TAG = re.compile(r"^[^{]*\{[^}]+\}")
 
 _ROUTERS: dict[str, type[RedisRouter]] = {
     "server": RedisRouter,
@@ -78,6 +86,7 @@ class RedisBackend(DriverBackend):
         self._wait_replicas = wait_replicas
         self.key_prefix = key_prefix
         self._max_connections = max_connections
+        self._walks = asyncio.Semaphore(_WALKS)
         self._router = self._make_router()
         self._plan = Plan(key_prefix, self._router.split)
 
@@ -93,7 +102,7 @@ class RedisBackend(DriverBackend):
             expiry="store",
             durable=True,
             shared=True,
-            atomic_batches=self._url.kind != "cluster",
+            atomic_batches=self._url.kind != "cluster" or _HASH_TAG.search(self.key_prefix) is not None,
         )
 
     def _make_router(self) -> RedisRouter:
@@ -121,6 +130,7 @@ class RedisBackend(DriverBackend):
             await run_to_end(router.close())
             raise
         self._router = router
+        self._walks = asyncio.Semaphore(_WALKS)
 
     async def _close(self) -> None:
         await self._router.close()
@@ -128,18 +138,18 @@ class RedisBackend(DriverBackend):
     def _abandon(self) -> None:
         self._router.abandon()
 
-    async def _read(self, keys: list[str]) -> Sequence[bytes | None]:
+    async def _read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
         names = [self.key_prefix + key for key in keys]
         groups = [part for group in self._router.split(names) for part in _chunks(group, _MGET_KEYS)]
         tasks = [Task(names[group[0]], ("MGET", *(names[i] for i in group))) for group in groups]
         return spread(len(keys), groups, await self._router.send(tasks, writes=False))
 
-    async def _remaining(self, keys: list[str]) -> Sequence[int]:
+    async def _remaining(self, keys: list[str]) -> Sequence[int | Exception]:
         names = [self.key_prefix + key for key in keys]
         groups = self._router.split(names)
         calls = [([names[i] for i in group], ()) for group in groups]
         left = spread(len(keys), groups, await self._router.run(EXPIRIES, calls, writes=False))
-        return [1 if ms == 0 else ms for ms in left]
+        return [1 if isinstance(ms, int) and ms == 0 else ms for ms in left]
 
     async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
@@ -148,16 +158,23 @@ class RedisBackend(DriverBackend):
             answers = await self._router.run(COMMITS, calls, writes=True)
             for load, answer in zip(loads, answers, strict=True):
                 for position, i in enumerate(load):
-                    failed = isinstance(answer, Exception)
-                    outcomes[i] = answer if failed else unpack(answer[position], commits[i].expectations)
+                    item = answer if isinstance(answer, Exception) else answer[position]
+                    if not isinstance(item, Exception):
+                        item = unpack(item, commits[i].expectations)
+                    outcomes[i] = item
         return [outcome if outcome is not None else [] for outcome in outcomes]
 
     async def _keys(self, span: Span) -> list[str]:
         found: list[str] = []
-        async for key in sorted_keys(self._router, self.key_prefix, span, self.timeout):
-            found.append(key)
-            if span.limit is not None and len(found) >= span.limit:
-                break
+        async with asyncio.timeout(self.timeout):
+            await self._walks.acquire()
+        try:
+            async for key in sorted_keys(self._router, self.key_prefix, span, self.timeout):
+                found.append(key)
+                if span.limit is not None and len(found) >= span.limit:
+                    break
+        finally:
+            self._walks.release()
         return found
 
     async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
@@ -165,8 +182,11 @@ class RedisBackend(DriverBackend):
         found: list[tuple[str, bytes]] = []
         wanted = len(keys) if span.limit is None else span.limit
         for chunk in _chunks(keys, min(_MGET_KEYS, wanted) or 1):
-            texts = await self._read(chunk)
-            found += [(key, text) for key, text in zip(chunk, texts, strict=True) if text is not None]
+            for key, text in zip(chunk, await self._read(chunk), strict=True):
+                if isinstance(text, Exception):
+                    raise text
+                if text is not None:
+                    found.append((key, text))
             if len(found) >= wanted:
                 break
         return found[:wanted]

@@ -47,6 +47,12 @@ def translate(error: BaseException, what: str, key: str | None, *, address: str,
         cause = OutOfMemoryError(reason)
     if isinstance(cause, ResponseError) and error_code(cause) == "READONLY":
         cause = ReadOnlyError(reason)
+    if isinstance(cause, ResponseError) and error_code(cause) in ("MOVED", "ASK", "CLUSTERDOWN"):
+        return StoreUnavailableError(
+            f"{what}: {address} is a node of a cluster that cannot serve this now ({reason}). Name a cluster with "
+            "redis+cluster://, and look at CLUSTER INFO.",
+            key=key,
+        )
     match cause:
         case AuthenticationError() | AuthorizationError():
             return StorageConnectionError(

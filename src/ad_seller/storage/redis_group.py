@@ -73,8 +73,8 @@ class GroupRouter(RedisRouter):
 
     async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:
         left = deadline - asyncio.get_running_loop().time()
-        if left <= 0:
-            return False
+        if left < 4 * _PAUSE:
+            return False  # a try that is cut short would hide why this one failed
         if tries > _REDIRECTS or not {error_code(answer) for answer in answers} <= {"ASK", "MOVED"}:
             await asyncio.sleep(min(_PAUSE, left))
         return True

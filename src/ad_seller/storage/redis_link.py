@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -29,7 +29,7 @@ Command = Sequence[Argument]
 _REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
 
 
-_left_to_the_parent: list[BlockingConnectionPool] = []
+_left_to_the_parent: list[ConnectionPool] = []
 
 
 class NotSentError(Exception):
@@ -55,10 +55,11 @@ class RedisLink:
     def __init__(self, url: str, *, connections: int, timeout: float) -> None:
         """Nothing is connected yet."""
         self._pid = os.getpid()
-        self._pool = BlockingConnectionPool.from_url(
+        # Not redis-py's blocking pool: its condition can lose a wake-up when a waiter is cancelled.
+        self._free = asyncio.Semaphore(connections)
+        self._pool = ConnectionPool.from_url(
             url,
             max_connections=connections,
-            timeout=None,  # the deadline of each call decides
             socket_connect_timeout=timeout,
             socket_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
@@ -95,12 +96,18 @@ class RedisLink:
             raise
         finally:
             await self._pool.release(connection)
+            self._free.release()
         return answers
 
     async def _connection(self, deadline: float) -> Any:
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._pool.get_connection()  # type: ignore[no-untyped-call]
+                await self._free.acquire()
+                try:
+                    return await self._pool.get_connection()  # type: ignore[no-untyped-call]
+                except BaseException:
+                    self._free.release()
+                    raise
         except (RedisError, OSError) as error:
             raise NotSentError(_reason(error)) from error
 

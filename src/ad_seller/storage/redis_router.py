@@ -178,15 +178,14 @@ class RedisRouter:
         for i, place in zip(load, places, strict=True):
             answers[i] = found[place]
             if wait and not isinstance(found[place], ResponseError):
-                answers[i] = self._confirmed(found[place], found[-1], tasks[i].key)
+                answers[i] = self._confirmed(found[place], found[-1])
 
-    def _confirmed(self, answer: Any, replicas: Any, key: str | None) -> Any:
+    def _confirmed(self, answer: Any, replicas: Any) -> Any:
         if isinstance(replicas, int) and replicas >= self._wait_replicas:
             return answer
         return UnknownOutcomeError(
-            f"The write of {key!r} was applied on the master, but {replicas} of {self._wait_replicas} replicas "
-            "confirmed it in time. It may be lost in a failover: read the key before writing again.",
-            key=key,
+            f"The master has applied the write, but {replicas} of the {self._wait_replicas} replicas that were asked "
+            "for confirmed it in time. It may be lost in a failover: read the key before writing again."
         )
 
     def _link(self, url: str) -> RedisLink:

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from .keys import check_key
 from .listing import Pace, Span
 from .patterns import escape
-from .redis_link import BrokenError, NotSentError, RedisLink
+from .redis_link import RedisLink
 from .redis_router import RedisRouter
 
 _SCAN_COUNT = 10_000  #: keys that one SCAN looks at: few round trips, and at most a few ms of the server's time
@@ -26,7 +26,8 @@ async def sorted_keys(router: RedisRouter, prefix: str, span: Span, timeout: flo
         span: what is asked for.
         timeout: seconds that each of many answers may take.
     """
-    runs = await _runs(router, prefix, span, timeout)
+    found = await router.everywhere(lambda link: _scan_server(link, prefix, span, timeout))
+    runs = [run for server in found for run in server]
     pace = Pace()
     previous = None
     for position, key in enumerate(heapq.merge(*runs)):
@@ -37,23 +38,9 @@ async def sorted_keys(router: RedisRouter, prefix: str, span: Span, timeout: flo
             await pace.rest()
 
 
-async def _runs(router: RedisRouter, prefix: str, span: Span, timeout: float) -> list[list[str]]:
-    """Return sorted runs of the keys, from all servers; begin again once if a connection breaks."""
-    try:
-        return await _walk(router, prefix, span, timeout)
-    except (BrokenError, NotSentError):
-        return await _walk(router, prefix, span, timeout)
-
-
-async def _walk(router: RedisRouter, prefix: str, span: Span, timeout: float) -> list[list[str]]:
-    links = await router.masters()
+async def _scan_server(link: RedisLink, prefix: str, span: Span, timeout: float) -> list[list[str]]:
+    """Return sorted runs of the keys on one server that start as the matching ones do."""
     runs: list[list[str]] = []
-    await asyncio.gather(*(_scan_server(link, prefix, span, timeout, runs) for link in links))
-    return runs
-
-
-async def _scan_server(link: RedisLink, prefix: str, span: Span, timeout: float, runs: list[list[str]]) -> None:
-    """Add sorted runs of the keys on one server that start as the matching ones do."""
     skipped = len(prefix.encode())
     pattern = escape(prefix + span.glob.prefix) + ("" if span.glob.literal else "*")
     pace = Pace()
@@ -68,7 +55,7 @@ async def _scan_server(link: RedisLink, prefix: str, span: Span, timeout: float,
         runs.append(sorted(key for key in keys if key is not None))
         await pace.rest()
         if int(cursor) == 0:
-            return
+            return runs
 
 
 def _own_key(raw: bytes) -> str | None:

@@ -26,7 +26,7 @@ def parse_sqlite_url(url: object) -> str:
     if not separator:
         check_slashes(url)
         return url
-    if f"{scheme}://" not in _SCHEMES:
+    if f"{scheme.lower()}://" not in _SCHEMES:
         raise ConfigurationError(
             f"{redact(url)!r} is not a SQLite URL; use sqlite:///path, or choose the storage type that fits "
             "its scheme (STORAGE_TYPE)"

@@ -179,6 +179,11 @@ class RedisCluster(Group):
         [port] = {port for first, last, port in _owners_by(self.running[0]) if first <= slot <= last}
         return self.node_at(port)
 
+    def follows(self, node: RedisServer, master: RedisServer) -> bool:
+        """Tell whether a server is a replica of that master."""
+        role = ask(node, "ROLE")
+        return bool(role[0] == "slave" and role[2] == master.port)
+
     def kill_master(self, key: str = "a") -> RedisServer:
         """End the master of a key as a crash does, and return it; `heal` brings it back."""
         master = self.master_of(key)

@@ -163,9 +163,9 @@ class CancellationConformance(Harness):
         await backend.set_many({"left": 1000, "right": 1000})
 
         async def transfer(transaction: Transaction) -> None:
-            balances: dict[str, int] = await transaction.get_many(["left", "right"])
-            await transaction.set("left", balances["left"] - 1)
-            await transaction.set("right", balances["right"] + 1)
+            for key, change in (("left", -1), ("right", 1)):
+                balance: Any = await transaction.get(key)
+                await transaction.set(key, balance + change)
 
         for _ in range(self.storm_size // 60):
             tasks = [asyncio.ensure_future(backend.transact(transfer)) for _ in range(3)]

@@ -1,0 +1,127 @@
+"""One connection to a PostgreSQL server, with the outcome of each failure known.
+
+asyncpg's way of cancelling a statement opens another connection without any limit of time
+(https://github.com/MagicStack/asyncpg/issues/1326). So a statement is never cancelled here, and one that takes too
+long loses its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import Any
+
+import asyncpg
+
+
+class NotReadyError(Exception):
+    """There was no connection in the given time, and nothing was sent; one may come later."""
+
+
+class NotSentError(Exception):
+    """No connection could be made, and nothing was sent; the cause says why."""
+
+
+class BrokenError(Exception):
+    """The connection was lost after the statement had been sent; the cause says why."""
+
+
+class UnusableError(Exception):
+    """The server had ended the connection before; nothing was sent."""
+
+
+class Connection:
+    """One connection of asyncpg.
+
+    Args:
+        raw: what `asyncpg.connect` returned.
+
+    Attributes:
+        idle_since: when it was last used, in the event loop's time.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        """Find the socket."""
+        self._raw = raw
+        self.idle_since = 0.0
+        socket = raw._transport.get_extra_info("socket")
+        self._socket: Any = socket
+        self._poll = select.poll()
+        self._poll.register(socket.fileno(), select.POLLIN)
+
+    @classmethod
+    async def open(cls, options: dict[str, Any], timeout: float) -> Connection:
+        """Connect within ``timeout`` seconds; ``options`` are those of `asyncpg.connect`.
+
+        Raises:
+            NotSentError: it cannot be done; the cause says why.
+        """
+        try:
+            return cls(await asyncpg.connect(**options, timeout=timeout))
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise NotSentError(str(error)) from error
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended, as far as is known here."""
+        closed: bool = self._raw.is_closed()
+        return closed
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it can be used: on an idle connection nothing comes but the news of its end."""
+        return not self.is_closed and not self._poll.poll(0)
+
+    async def fetch(self, statement: str, parameters: tuple[Any, ...], deadline: float) -> list[Any]:
+        """Run a statement and return its rows.
+
+        Args:
+            statement: with $1 and so on for the parameters.
+            parameters: their values.
+            deadline: in the event loop's time; if it passes, the connection is closed.
+
+        Raises:
+            UnusableError: nothing was sent.
+            BrokenError: sent, and the connection was lost.
+            TimeoutError: sent, and no answer in time.
+            asyncpg.PostgresError: the server refused; nothing was applied.
+        """
+        loop = asyncio.get_running_loop()
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            self.terminate()
+
+        timer = loop.call_at(deadline, give_up)
+        try:
+            rows: list[Any] = await self._raw.fetch(statement, *parameters)
+        except asyncpg.InternalClientError as error:
+            if str(error).startswith("cannot switch to state"):  # the news of its end has come, and no more yet
+                raise UnusableError from error
+            raise BrokenError(str(error)) from error
+        except asyncpg.PostgresError as error:
+            if late:
+                raise TimeoutError("no answer in time") from error
+            if self.is_closed or isinstance(error, asyncpg.PostgresConnectionError):
+                raise BrokenError(str(error)) from error
+            raise
+        except (OSError, asyncpg.InterfaceError) as error:
+            if late:
+                raise TimeoutError("no answer in time") from error
+            if not self.is_closed:
+                raise  # a parameter that asyncpg cannot encode: not sent
+            raise BrokenError(str(error)) from error
+        finally:
+            timer.cancel()
+        return rows
+
+    def terminate(self) -> None:
+        """Close it without waiting for anything."""
+        self._raw.terminate()
+
+    def leave(self) -> None:
+        """Close our end of the socket and send nothing: the session is a parent's, or its event loop has ended."""
+        self._socket._sock.close()
+        self._raw._aborted = True  # so that asyncpg does not say goodbye when this is collected as garbage

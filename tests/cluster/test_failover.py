@@ -1,0 +1,118 @@
+"""Masters of a cluster die and freeze under load: calls fail clearly or wait, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from ad_seller.storage import StorageError, UnknownOutcomeError
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.redis_groups import RedisCluster
+from tests.failover import TOLERANCE, Load
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+PREFIXES = pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])
+
+
+@PREFIXES
+async def test_a_master_dies_under_load_and_comes_back(cluster: RedisCluster, prefix: str) -> None:
+    async with (
+        RedisBackend(cluster.url, prefix) as quick,
+        RedisBackend(cluster.url, prefix, wait_replicas=1) as safe,
+        Load(quick, prefix="quick", callers=6) as any_load,
+        Load(safe) as safe_load,
+    ):
+        await asyncio.sleep(0.3)
+        killed = await asyncio.to_thread(cluster.kill_master, f"{prefix}load:0:same")
+        assert await any_load.all_succeed(15) > 1, "no failover was needed"
+        assert await safe_load.missing(quick) == []
+        await asyncio.to_thread(killed.start)  # with nothing in its memory; without it nobody can confirm
+        await safe_load.all_succeed(10)
+        await asyncio.to_thread(cluster.heal)
+        await safe_load.all_succeed(5)
+    for load in (any_load, safe_load):
+        load.assert_clear()
+    assert safe_load.stale == []
+    async with RedisBackend(cluster.url, prefix) as other:
+        assert await safe_load.missing(other) == []
+        assert set(safe_load.written) <= set(await other.keys("load:*"))
+
+
+async def test_a_master_freezes_under_load_and_thaws(cluster: RedisCluster) -> None:
+    async with (
+        RedisBackend(cluster.url) as quick,
+        RedisBackend(cluster.url, wait_replicas=1) as safe,
+        Load(quick, prefix="quick", callers=6) as any_load,
+        Load(safe) as safe_load,
+    ):
+        frozen = cluster.master_of("ad_seller:load:0:same")
+        frozen.freeze()
+        await any_load.all_succeed(15)
+        frozen.thaw()
+        await safe_load.all_succeed(10)
+        await asyncio.to_thread(cluster.heal)
+        await safe_load.all_succeed(5)
+        assert await safe_load.missing(safe) == []
+    for load in (any_load, safe_load):
+        load.assert_clear()
+    assert safe_load.stale == []
+
+
+async def test_who_was_idle_finds_the_new_master(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url) as idle, RedisBackend(cluster.url) as busy:
+        await busy.set("a", "old")
+        assert await idle.get("a") == "old"
+        frozen = cluster.master_of("ad_seller:a")
+        frozen.freeze()
+        await set_at_last(busy, "a", "new")
+        frozen.thaw()
+        assert await idle.get("a") == "new"
+        assert await idle.keys("a") == ["a"]
+
+
+async def set_at_last(store: RedisBackend, key: str, value: str) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            with contextlib.suppress(StorageError):
+                return await store.set(key, value)
+
+
+async def test_a_listing_waits_for_the_new_master(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url, timeout=15, wait_replicas=1) as store:
+        entries = {f"item:{n}": n for n in range(100)}
+        await store.set_many(entries)
+        await asyncio.to_thread(cluster.kill_master)
+        assert set(await store.keys("item:*")) == set(entries)
+        assert dict((await store.scan("item:*")).items) == entries
+
+
+async def test_no_replica_confirms(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url, "{t}:", timeout=1, wait_replicas=2) as store:
+        with pytest.raises(UnknownOutcomeError, match="1 of the 2 replicas") as caught:
+            await store.set("a", 1)
+        assert caught.value.key == "a"
+        assert await store.get("a") == 1
+
+
+async def test_slots_that_nobody_serves(cluster: RedisCluster) -> None:
+    loop = asyncio.get_running_loop()
+    async with RedisBackend(cluster.url, timeout=2) as store:
+        await store.set("a", 1)
+        master = cluster.master_of("ad_seller:a")
+        replica = next(node for node in cluster.nodes if cluster.follows(node, master))
+        replica.kill()
+        master.kill()
+        await asyncio.sleep(3)
+        for call in (store.get("a"), store.set("a", 2), store.keys("a*"), store.increment("n")):
+            began = loop.time()
+            with pytest.raises(StorageError, match=r"redis-cli --cluster check|cannot be reached"):
+                await call
+            assert loop.time() - began < 2 + TOLERANCE
+        with pytest.raises(StorageError, match=r"redis-cli --cluster check|cannot be reached"):
+            await RedisBackend(cluster.url, timeout=2).connect()
+        await asyncio.to_thread(cluster.heal)
+        await store.set("a", 3)
+        assert await store.get("a") == 3

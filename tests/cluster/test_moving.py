@@ -1,0 +1,81 @@
+"""Slots move from master to master under load: no call fails, no listing misses anything."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.redis_groups import RedisCluster
+from tests.failover import Load
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+@pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])
+async def test_no_call_fails(cluster: RedisCluster, prefix: str) -> None:
+    async with RedisBackend(cluster.url, prefix, wait_replicas=1) as store, Load(store) as load:
+        for key in (f"load:{n}:same" for n in range(4)):
+            with cluster.moving(f"{prefix}{key}") as move:
+                await load.all_succeed(5)  # some entries here, new ones there: ASK
+                for _ in range(20):
+                    await asyncio.to_thread(move.move_keys, 3)
+                    assert (await store.get_many([key, "missing"]))[key]["n"] > 0
+                    assert await store.ttl(key) is None
+            await load.all_succeed(5)  # MOVED
+        assert await load.missing(store) == []
+    assert load.failures == []
+    assert load.stale == []
+
+
+async def test_batches_while_a_tenant_moves(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url, "{tenant}:") as store:
+        await store.set_many({f"old:{n}": n for n in range(50)})
+        with cluster.moving("{tenant}:") as move:
+            move.move_keys(25)
+            everything = [f"old:{n}" for n in range(50)]
+            assert len(await store.get_many([*everything, "missing"])) == 50
+            assert all(await asyncio.gather(*(store.exists(key) for key in everything)))
+            await asyncio.gather(*(store.set(f"new:{n}", n) for n in range(50)))
+            assert sorted(await asyncio.gather(*(store.increment("n") for _ in range(20)))) == list(range(1, 21))
+            assert await asyncio.gather(*(store.delete(key) for key in everything)) == [True] * 50
+        assert await store.count("new:*") == 50
+        assert await store.count("old:*") == 0
+
+
+async def test_a_commit_over_keys_on_both_sides_waits_for_the_end_of_the_move(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url, "{tenant}:") as store:
+        await store.set("old", 1)
+        with cluster.moving("{tenant}:"):
+            booking = asyncio.create_task(_book(store))
+            await asyncio.sleep(0.3)
+            assert not booking.done()
+        await booking
+        assert await store.get_many(["old", "new"]) == {"old": 2, "new": 2}
+
+
+async def test_no_listing_misses_an_entry_on_its_way(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url, "{tenant}:") as store:
+        keys = {f"item:{n}" for n in range(300)}
+        await store.set_many(dict.fromkeys(keys, 1))
+        for _ in range(4):
+            with cluster.moving("{tenant}:") as move:
+                moving = asyncio.create_task(asyncio.to_thread(_move_slowly, move.move_keys))
+                while not moving.done():
+                    assert set(await store.keys("item:*")) == keys
+                    assert len((await store.scan("item:*")).items) == len(keys)
+                await moving
+        assert await store.count() == len(keys)
+
+
+async def _book(store: RedisBackend) -> None:
+    async with store.transaction() as tx:
+        tx.set("old", await tx.get("old") + 1)
+        tx.set("new", 2)
+
+
+def _move_slowly(move_keys: object) -> None:
+    assert callable(move_keys)
+    while move_keys(3):
+        pass
