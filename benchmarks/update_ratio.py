@@ -1,9 +1,9 @@
 """What atomicity costs: ``python benchmarks/update_ratio.py [memory sqlite redis]``.
 
 Without contention, 64 tasks, each on keys of its own, do `set`, `update` and `transact`, the rounds interleaved:
-operations a second, the median of the rounds, and the ratio to `set` of the same round; then the same ratio by this
-process's CPU time, which other work on the machine hardly disturbs. With contention, 64 tasks change ONE key, in one
-process and in four: how long a call takes, and how often its work ran for each call.
+operations a second, the median of the rounds, and the ratio to `set` of the same round; then the same ratio by
+this process's CPU time, which other work on the machine hardly disturbs. With contention, 64 tasks change ONE key,
+in one process and in four: how long a call takes, how often its work ran for each call, how many calls gave up.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from ad_seller.storage import StorageBackend, Transaction, open_url
+from ad_seller.storage import ConflictError, StorageBackend, Transaction, open_url
 from ad_seller.storage.testing.servers import RedisServer
 
 TASKS = 64
 RECORD: dict[str, Any] = {"status": "available", "pricing": {"cpm": 15.3}, "notes": "x" * 450}  # about 500 bytes
+#: The seconds of each call, how often the work ran, how many calls gave up.
+Contended = tuple[list[float], int, int]
 Call = Callable[[str], Awaitable[Any]]
 
 
@@ -37,7 +39,7 @@ class Counted:
     """Counts how often the given work runs."""
 
     def __init__(self) -> None:
-        self.runs = 0
+        self.runs = self.gave_up = 0
 
     def change(self, record: dict[str, Any]) -> dict[str, Any]:
         self.runs += 1
@@ -82,19 +84,24 @@ async def uncontended(storage: StorageBackend, rounds: int, seconds: float) -> d
     return rates
 
 
-async def contended(storage: StorageBackend, kind: str, tasks: int, times: int) -> tuple[list[float], int]:
-    """Return the seconds of each call on one key, and how often its work ran."""
+async def contended(storage: StorageBackend, kind: str, tasks: int, times: int) -> Contended:
+    """Change one key, from all tasks."""
     count = Counted()
     seconds: list[float] = []
 
     async def task() -> None:
         for _ in range(times):
             began = time.perf_counter()
-            await (storage.update("hot", count.change) if kind == "update" else transaction(storage, "hot", count))
+            try:
+                await (
+                    storage.update("hot", count.change) if kind == "update" else transaction(storage, "hot", count)
+                )
+            except ConflictError:
+                count.gave_up += 1
             seconds.append(time.perf_counter() - began)
 
     await asyncio.gather(*(task() for _ in range(tasks)))
-    return seconds, count.runs
+    return seconds, count.runs, count.gave_up
 
 
 async def contender(url: str, kind: str, tasks: int, times: int) -> None:
@@ -105,7 +112,7 @@ async def contender(url: str, kind: str, tasks: int, times: int) -> None:
         print(json.dumps(await contended(storage, kind, tasks, times)))
 
 
-def contended_by_processes(url: str, kind: str, processes: int, times: int) -> tuple[list[float], int]:
+def contended_by_processes(url: str, kind: str, processes: int, times: int) -> Contended:
     order = json.dumps([url, kind, TASKS // processes, times])
     started = [
         subprocess.Popen(
@@ -124,7 +131,8 @@ def contended_by_processes(url: str, kind: str, processes: int, times: int) -> t
         process.stdin.write("go\n")
         process.stdin.flush()
     answers = [json.loads(process.communicate()[0]) for process in started]
-    return [took for seconds, _ in answers for took in seconds], sum(runs for _, runs in answers)
+    seconds = [took for of_process, _, _ in answers for took in of_process]
+    return seconds, sum(runs for _, runs, _ in answers), sum(gave_up for _, _, gave_up in answers)
 
 
 @asynccontextmanager
@@ -161,11 +169,11 @@ async def measure(name: str, rounds: int, seconds: float) -> None:
                     tell_contended(name, kind, processes, *report)
 
 
-def tell_contended(name: str, kind: str, processes: int, seconds: list[float], runs: int) -> None:
+def tell_contended(name: str, kind: str, processes: int, seconds: list[float], runs: int, gave_up: int) -> None:
     median, most = 1000 * statistics.median(seconds), 1000 * max(seconds)
     print(
         f"| {name} | {kind} | one key, {processes} x {TASKS // processes} tasks | {median:.1f} ms | {most:.1f} ms "
-        f"| {most / median:.1f} | {runs / len(seconds):.2f} |"
+        f"| {most / median:.1f} | {runs / len(seconds):.2f} | {gave_up} |"
     )
 
 
@@ -180,7 +188,7 @@ def main() -> None:
         asyncio.run(contender(*json.loads(arguments.contender)))
         return
     print("| backend | call | a second | ratio to set (rounds) | by CPU time |")
-    print("|   then  | call | contention | median | slowest | slowest/median | runs for each call |")
+    print("|   then  | call | contention | median | slowest | slowest/median | runs for each call | gave up |")
     for name in arguments.backends:
         asyncio.run(measure(name, arguments.rounds, arguments.seconds))
 

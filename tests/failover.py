@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from ad_seller.storage import StorageBackend, StorageError
-from ad_seller.storage.testing.redis_nodes import ask
-from ad_seller.storage.testing.servers import RedisServer
 
 #: Seconds that a loaded machine may add to what is measured.
 TOLERANCE = 2.0
-
-_BETWEEN_SERVERS = re.compile(r"flags=[SM]|cmd=(psync|replconf|subscribe|publish|info)")
 
 
 @dataclass
@@ -131,19 +126,3 @@ class Load:
             text = str(failure.error)
             assert len(text) > 20, failure
             assert "password" not in text.lower() or "check user and password" in text
-
-
-def connections(server: RedisServer) -> list[str]:
-    """Return the connections of clients to a server, without this one and those of other servers."""
-    lines: list[str] = ask(server, "CLIENT", "LIST").splitlines()
-    busy = (
-        "cmd=client",
-        "cmd=psync",
-        "cmd=replconf",
-        "cmd=subscribe",
-        "cmd=publish",
-        "cmd=info",
-        "flags=S",
-        "flags=M",
-    )
-    return [line for line in lines if not any(mark in line for mark in busy)]

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data import ORDER_PREFIX, SIZES, WORK, value, work_key
+from ..data import ORDER_PREFIX, WORK, value, work_key
 from ..results import Burst
 from .postgres_plain import ENTRIES, KEYS, Prepared, after
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ..workloads import Workload
 
 _CLIENTS = (8, 16, 32, 64)  #: of more than one client, the number that is fastest is used
-_KEY = "'bench:{size}:' || lpad((:i)::text, 7, '0')"
+# pgbench takes every colon that a name follows for a variable, even inside quotes.
+_KEY = "'bench' || chr(58) || '{size}' || chr(58) || lpad(:i::text, 7, '0')"
 _LIVE = "(expires_at IS NULL OR expires_at > extract(epoch FROM clock_timestamp()))"
 
 
@@ -58,7 +59,7 @@ class Pgbench(Prepared):
             Path(file.name).write_text(_script(workload))
             process = await asyncio.create_subprocess_exec(
                 *(self.program, "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2))),
-                *("-t", str(each), "-f", file.name, self.place),
+                *("-t", str(each), "-f", file.name, "-D", f"value={_text(workload.size)}", self.place),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C"},
@@ -83,13 +84,15 @@ def _script(workload: Workload) -> str:
         case "get":
             return f"{pick}SELECT value FROM kv WHERE key = {key} AND {_LIVE};\n"
         case "set":
-            text = json.dumps(value(work_key(size, 0), size), separators=(",", ":"))
-            assert len(text) <= SIZES[size] + 16
             return (
-                f"{pick}INSERT INTO kv VALUES ({key}, $json${text}$json$, NULL) "
+                f"{pick}INSERT INTO kv VALUES ({key}, :value, NULL) "
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at;\n"
             )
         case "keys" | "entries":
             statement = KEYS if workload.kind == "keys" else ENTRIES
             return statement.replace("$1", f"'{ends[0]}'").replace("$2", f"'{ends[1]}'") + ";\n"
     raise ValueError(workload.kind)
+
+
+def _text(size: str) -> str:
+    return json.dumps(value(work_key(size, 0), size), separators=(",", ":"))

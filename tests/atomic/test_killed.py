@@ -52,7 +52,7 @@ def test_in_50_rounds(engine: Engine, address: Address) -> None:
         timeout=100,
     )
     assert (run.returncode, run.stderr) == (0, "")
-    assert int(run.stdout) >= ROUNDS // 2
+    assert int(run.stdout) >= ROUNDS // 5  # how many children were killed before they had finished
     finished = address.run(check)
     assert 0 < finished < ROUNDS
     address.run(repeat)

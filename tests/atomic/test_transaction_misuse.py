@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -132,12 +133,12 @@ class TestSize:
             assert await storage.count("other*") == 0
 
     async def test_more_than_the_engine_takes_is_refused_whole(self, address: Address) -> None:
-        if address.kind != "redis":
-            pytest.skip("SQLite and memory take any number")
+        """Redis takes 200,000 reads and writes in one commit; SQLite and memory any number."""
+        refused = pytest.raises(InvalidArgumentError, match="split") if address.kind == "redis" else nullcontext()
         async with address.open(timeout=30) as storage:
-            with pytest.raises(InvalidArgumentError, match="split"):
+            with refused:
                 async with storage.transaction() as tx:
                     for number in range(200_001):
                         await tx.set(f"k{number}", 0)
-            assert await storage.count("k*") == 0
+            assert await storage.count("k*") == (0 if address.kind == "redis" else 200_001)
             await storage.set("k", 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import pytest
 
@@ -11,6 +10,7 @@ from ad_seller.storage import StorageError, UnknownOutcomeError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import TOLERANCE, Load
+from tests.groups import set_at_last
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -71,13 +71,6 @@ async def test_who_was_idle_finds_the_new_master(cluster: RedisCluster) -> None:
         frozen.thaw()
         assert await idle.get("a") == "new"
         assert await idle.keys("a") == ["a"]
-
-
-async def set_at_last(store: RedisBackend, key: str, value: str) -> None:
-    async with asyncio.timeout(15):
-        while True:
-            with contextlib.suppress(StorageError):
-                return await store.set(key, value)
 
 
 async def test_a_listing_waits_for_the_new_master(cluster: RedisCluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -71,8 +72,9 @@ async def test_no_listing_misses_an_entry_on_its_way(cluster: RedisCluster) -> N
 
 async def _book(store: RedisBackend) -> None:
     async with store.transaction() as tx:
-        tx.set("old", await tx.get("old") + 1)
-        tx.set("new", 2)
+        old: Any = await tx.get("old")
+        await tx.set("old", old + 1)
+        await tx.set("new", 2)
 
 
 def _move_slowly(move_keys: object) -> None:

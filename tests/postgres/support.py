@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from ad_seller.storage.postgres_schema import SCHEMA_TABLE
-from ad_seller.storage.postgres_sql import TABLE
+from ad_seller.storage.postgres_sql import APPLICATION, TABLE
 
 
 async def sql(url: str, statement: str, *parameters: Any) -> list[Any]:
@@ -53,11 +53,12 @@ def empty_database(url: str) -> None:
 
 
 async def connections(url: str) -> int:
-    """Return how many sessions the database has, besides the one that asks."""
+    """Return how many sessions of the backend the database has."""
     [(number,)] = await sql(
         url,
         "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+        "WHERE datname = current_database() AND application_name = $1",
+        APPLICATION,
     )
     return int(number)
 

@@ -168,18 +168,21 @@ class AtomicOperations:
         """
         _check_attempts(attempts)
         check_work(work)
+        conflict: str | None = None
         for attempt in range(attempts):
-            transaction = Transaction(self)
-            try:
-                async with transaction:
-                    result = await awaited(work(transaction))
-            except ConflictError as error:
-                if not transaction.conflicted or attempt + 1 == attempts:
-                    raise
-                del error  # its traceback holds this frame
-            else:
-                return result
-            await backoff(attempt)
+            async with process.retry_turn(self, conflict):
+                transaction = Transaction(self)
+                try:
+                    async with transaction:
+                        result = await awaited(work(transaction))
+                except ConflictError as error:
+                    if not transaction.conflicted or attempt + 1 == attempts:
+                        raise
+                    conflict = error.key
+                else:
+                    return result
+            if attempt:  # not after the first: the turn orders the tasks of this process
+                await backoff(attempt)
         raise AssertionError("not reached: the last attempt returns or raises")
 
     async def run_once(
@@ -292,7 +295,10 @@ async def _update(
 ) -> Any:
     """Do what `update` says; ``created_ttl`` is for an entry that is new while ``ttl`` is `KEEP`."""
     key = check_key(key)
-    async with process.turn(store, key):
+    store._atomic_check()
+    turns = process.state_of(store).turns
+    await turns.acquire(key, getattr(store, "timeout", None))
+    try:
         for attempt in range(attempts):
             [text] = await store._atomic_snapshot([key])
             current = None if text is None else decode(text, key=key)
@@ -306,6 +312,8 @@ async def _update(
             if await _applies(store, Expect(key, text), write):
                 return None if value is Marker.DELETE else value
             await backoff(attempt)
+    finally:
+        turns.release(key)
     raise ConflictError(
         f"{key!r} was changed by others {attempts} times in a row; nothing was written. Try again later.",
         key=key,

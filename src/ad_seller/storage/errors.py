@@ -35,7 +35,7 @@ from __future__ import annotations
 import re
 
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: passwords with / # ? in them are common
-_BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/]*:[^\s'\"]*@")  # user:password@host without a scheme
+_BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/:]*:(?!//)[^\s'\"]*@")  # user:password@host without a scheme
 _SECRET_PARAMETERS = re.compile(r"(?i)((?:password|passwd|secret|token)=)[^&#\s]*")
 
 
@@ -65,6 +65,11 @@ def shown(value: object, limit: int = 80) -> str:
     except Exception:  # whatever a hostile object raises
         return f"<{type(value).__name__} without a repr>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def shown_url(url: object) -> str:
+    """Return a short repr of what was given as a URL, without credentials, however long it is."""
+    return shown(redact(url)) if isinstance(url, str) else redact(shown(url))
 
 
 class StorageError(Exception):

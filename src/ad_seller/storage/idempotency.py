@@ -123,16 +123,20 @@ class Idempotent:
 
     async def _run_claimed(self, work: Work, claim: bytes) -> bytes | None:
         """Run ``work`` until its commit goes through, or the claim is lost."""
+        conflict: str | None = None
         for attempt in range(DEFAULT_ATTEMPTS):
-            transaction = Transaction(self._store)
-            try:
-                return await self._attempt(transaction, work, claim)
-            except ConflictError as error:
-                if not transaction.conflicted:
-                    raise  # from inside of work
-                if error.key == self.key:
-                    return await self._commit_late(transaction.commit)
-            await backoff(attempt)
+            async with process.retry_turn(self._store, conflict):
+                transaction = Transaction(self._store)
+                try:
+                    return await self._attempt(transaction, work, claim)
+                except ConflictError as error:
+                    if not transaction.conflicted:
+                        raise  # from inside of work
+                    if error.key == self.key:
+                        return await self._commit_late(transaction.commit)
+                    conflict = error.key
+            if attempt:
+                await backoff(attempt)
         raise ConflictError(
             f"{self.key!r}: what the request reads was changed by others {DEFAULT_ATTEMPTS} times in a row; "
             "nothing was written. Try again later.",

@@ -109,20 +109,26 @@ class Lease:
         """Give it up; if it was lost meanwhile, say so."""
         renewing, self._renewing = self._renewing, None
         assert renewing is not None, "entered"  # noqa: S101
-        renewing.cancel()
-        await run_to_end(_ended(renewing))
-        was_lost = self._lost
-        if not was_lost:
-            outcome = await run_to_end(self._give_up())
-            self._lost = isinstance(outcome, Refused)  # it ended unnoticed, e.g. while the block never awaited
+        cancelled_here = self._lost
+        try:
+            await run_to_end(self._leave(renewing))
+        finally:
+            ours = False
+            if cancelled_here and self._holder is not None:
+                ours = self._holder.uncancel() <= self._cancelling
         if self._lost:
-            self._tell(error, cancelled_here=was_lost)
+            self._tell(error, ours=ours)
 
-    def _tell(self, error: BaseException | None, *, cancelled_here: bool) -> None:
+    async def _leave(self, renewing: asyncio.Task[None]) -> None:
+        """End the renewal and give the lease up; one piece, so that a cancellation cannot come in between."""
+        renewing.cancel()
+        await asyncio.wait([renewing])
+        if not self._lost:
+            outcome = await self._give_up()
+            self._lost = isinstance(outcome, Refused)  # it ended unnoticed, e.g. while the block never awaited
+
+    def _tell(self, error: BaseException | None, *, ours: bool) -> None:
         """Raise the loss, unless the block leaves with an exception of its own; that gets a note."""
-        ours = False
-        if cancelled_here and self._holder is not None:
-            ours = self._holder.uncancel() <= self._cancelling
         if error is None or (ours and isinstance(error, asyncio.CancelledError)):
             raise self._error() from error
         error.add_note(str(self._error()))
@@ -178,7 +184,3 @@ class Lease:
             "Stop what it protects and take it anew.",
             key=self.key,
         )
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    await asyncio.wait([task])

@@ -106,11 +106,14 @@ class PostgresBackend(DriverBackend):
 
     def _options(self) -> dict[str, Any]:
         """Return what `asyncpg.connect` is called with."""
-        options: dict[str, Any] = {"dsn": self._dsn, "statement_cache_size": 0}
-        if self._statement_cache:
-            options |= {"statement_cache_size": 100, "max_cached_statement_lifetime": 0}
-            options["server_settings"] = sql.session_settings(self.timeout)
-        return options
+        settings = {} if "application_name=" in self._dsn else {"application_name": sql.APPLICATION}
+        if not self._statement_cache:
+            return {"dsn": self._dsn, "statement_cache_size": 0, "server_settings": settings}
+        return {
+            "dsn": self._dsn,
+            "max_cached_statement_lifetime": 0,  # for ever
+            "server_settings": settings | sql.session_settings(self.timeout),
+        }
 
     async def _close(self) -> None:
         link, self._opened = self._opened, None

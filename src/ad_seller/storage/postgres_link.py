@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from .postgres_connection import BrokenError, Connection, NotReadyError, NotSentError, UnusableError
@@ -44,7 +45,7 @@ class PostgresLink:
         self._idle: list[Connection] = []
         self._waiters: deque[_Waiter] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._growing: set[asyncio.Task[None]] = set()
+        self._growing: set[asyncio.Task[Connection]] = set()
         self._connecting: set[asyncio.Task[Connection]] = set()
         self._closing = False
 
@@ -105,6 +106,9 @@ class PostgresLink:
     ) -> list[Any]:
         try:
             return await connection.fetch(statement, parameters, deadline)
+        except TimeoutError:
+            self._drop_idle()  # nor would they answer, and a write that was sent has an unknown outcome
+            raise
         finally:
             self._release(connection)
 
@@ -185,20 +189,19 @@ class PostgresLink:
 
     def _grow_if_allowed(self) -> None:
         if len(self._all) + len(self._growing) < self._most and len(self._growing) <= len(self._waiters):
-            task = self._loop.create_task(self._grow())
+            task = self._loop.create_task(self._connect())
             self._growing.add(task)
-            task.add_done_callback(self._growing.discard)
+            task.add_done_callback(partial(self._grown, self._loop.time()))
 
-    async def _grow(self) -> None:
-        """Make one more connection for those who wait; if there is none at all, they learn why."""
-        started = self._loop.time()
-        try:
-            connection = await self._connect()
-        except NotSentError as error:
-            if not self._all:
-                self._fail_waiters(error, started)
-        else:
-            self._release(connection)
+    def _grown(self, started: float, task: asyncio.Task[Connection]) -> None:
+        """Hand a new connection to those who wait; if there is none at all, they learn why."""
+        self._growing.discard(task)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is None:
+            self._release(task.result())
+        elif not self._all:
+            self._fail_waiters(error, started)
 
     def _release(self, connection: Connection) -> None:
         if connection.is_closed or self._closing:

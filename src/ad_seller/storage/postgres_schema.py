@@ -47,12 +47,13 @@ _LOCK_PATIENCE = 12  #: how many times the time-out to wait for it
 _FAR = 9_000_000_000_000  #: seconds since the epoch that timestamptz no longer holds: never
 _TAKE_OVER_ROWS = 2_000  #: of one statement, so that each answers within the time-out
 
+#: Not to_regclass(), which inside a transaction does not notice what others have created meanwhile.
 _FACTS = f"""
     SELECT current_setting('server_version_num')::int AS server,
         current_setting('server_encoding') AS encoding,
         current_setting('transaction_isolation') AS isolation,
-        to_regclass('{SCHEMA_TABLE}') IS NOT NULL AS has_schema,
-        to_regclass('{OLD_TABLE}') IS NOT NULL AS has_old"""
+        ARRAY(SELECT relname::text FROM pg_class
+            WHERE relname IN ('{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables"""
 _OLD_RECORD = f"take-over of {OLD_TABLE}"
 _RECORDS = f"SELECT name, value FROM {SCHEMA_TABLE}"  # noqa: S608
 _RECORD = f"""
@@ -123,7 +124,7 @@ async def _look(fetch: Fetch) -> _State:
     [facts] = await fetch(_FACTS)
     _check_server(facts)
     records: dict[str, str] = {}
-    if facts["has_schema"]:
+    if SCHEMA_TABLE in facts["tables"]:
         records = {row["name"]: row["value"] for row in await fetch(_RECORDS)}
     version = int(records.get("version", 0))
     if version > VERSION:
@@ -131,7 +132,7 @@ async def _look(fetch: Fetch) -> _State:
             f"The database has version {version} of our tables, this package knows up to {VERSION}: a newer "
             "ad-seller-storage has set it up. Upgrade this one (pip install -U ad-seller-storage)."
         )
-    return _State(version, bool(facts["has_old"]) and _OLD_RECORD not in records)
+    return _State(version, OLD_TABLE in facts["tables"] and _OLD_RECORD not in records)
 
 
 def _check_server(facts: Any) -> None:

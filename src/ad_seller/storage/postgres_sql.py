@@ -14,6 +14,8 @@ from .listing import Span
 TABLE: Final = "ad_seller_kv"
 COMMIT_FUNCTION: Final = "ad_seller_kv_commit"
 
+APPLICATION: Final = "ad_seller_storage"  #: what pg_stat_activity calls our sessions
+
 _LIVE = "(expires_at IS NULL OR expires_at > clock_timestamp())"
 
 READ: Final = f"SELECT key, value FROM {TABLE} WHERE key = ANY($1::text[]) AND {_LIVE}"  # noqa: S608

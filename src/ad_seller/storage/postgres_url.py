@@ -75,7 +75,7 @@ def _with_options(text: str, hosts: int) -> str:
     """Translate SQLAlchemy's ``ssl``, refuse what asyncpg cannot take, and choose a host that can be written to."""
     base, _, query = text.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    if query and not options:
+    if query and not all(options.values()):
         raise ConfigurationError(f"{redact(text)!r}: options are written ?name=value&name=value")
     for name, advice in _FOREIGN.items():
         if name in options:

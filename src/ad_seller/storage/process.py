@@ -13,7 +13,8 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .codec import decode, encode
@@ -22,12 +23,13 @@ from .errors import (
     InvalidArgumentError,
     MissingKeyError,
     NotConnectedError,
+    StorageTimeoutError,
     UnsupportedError,
     shown,
 )
 from .expiry import check_ttl
 from .keys import check_key
-from .locks import Hold, KeyLocks
+from .locks import KeyLocks
 
 if TYPE_CHECKING:
     from .base import StorageBackend
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ad_seller.storage")
 
 R = TypeVar("R")
+_COURTESY = 1.0  #: seconds that a transaction waits for others that met the same conflict
 _ATTRIBUTE = "_ad_seller_process_state"
 _GUARDED = "_ad_seller_guarded"
 
@@ -46,6 +49,7 @@ class ProcessState:
     Attributes:
         locks: held while an entry is written.
         turns: the queues of `update` calls, one for each key.
+        retries: the queues of transactions that met a conflict, one for each key.
         running: the idempotent requests that run here, by key; each future ends with its run.
         deadlines: monotonic seconds by key; None for an entry that is known not to expire.
     """
@@ -61,6 +65,7 @@ class ProcessState:
     def _start_over(self) -> None:
         self.locks = KeyLocks()
         self.turns = KeyLocks()
+        self.retries = KeyLocks()
         self.running: dict[str, asyncio.Future[None]] = {}
 
     def settle(self) -> None:
@@ -218,10 +223,23 @@ async def _write(backend: StorageBackend, write: Write, before: bytes | None) ->
             await backend.set(key, decode(text), whole_seconds(ttl_ms))
 
 
-def turn(backend: Store, key: str) -> Hold:
-    """Return a context that waits until it is our turn to update ``key``, in the order of the calls."""
-    backend._atomic_check()
-    return state_of(backend).turns.hold(key, timeout=getattr(backend, "timeout", None))
+@asynccontextmanager
+async def retry_turn(backend: Store, key: str | None) -> AsyncIterator[None]:
+    """Let transactions that met a conflict over ``key`` run again one after the other, rather than all at once.
+
+    This is courtesy among the tasks of one process, not a lock: whoever has waited a while goes on anyway.
+    """
+    hold = None if key is None else state_of(backend).retries.hold(key, timeout=_COURTESY)
+    try:
+        if hold is not None:
+            await hold.__aenter__()
+    except StorageTimeoutError:
+        hold = None
+    try:
+        yield
+    finally:
+        if hold is not None:
+            await hold.__aexit__()
 
 
 def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
@@ -229,7 +247,7 @@ def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
     if not callable(change):
         raise InvalidArgumentError(f"The change for {key!r} must be a function, not {shown(change)}", key=key)
     value = change(current)
-    if inspect.isawaitable(value):
+    if hasattr(type(value), "__await__"):
         if inspect.iscoroutine(value):
             value.close()
         raise InvalidArgumentError(

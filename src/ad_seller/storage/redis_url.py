@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from .errors import ConfigurationError, redact, shown
+from .errors import ConfigurationError, redact, shown_url
 
 Kind = Literal["server", "sentinel", "cluster"]
 
@@ -81,12 +81,12 @@ def parse_redis_url(url: object) -> RedisURL:
         # Several hosts are no URL for every version of Python, if one of them is in brackets.
         parts = urlsplit(url.replace(hosts, "group", 1) if "+" in url.partition("://")[0] and hosts else url)
     except ValueError as error:
-        raise ConfigurationError(f"Not a Redis URL: {redact(shown(url))} ({error})") from None
+        raise ConfigurationError(f"Not a Redis URL: {shown_url(url)} ({error})") from None
     scheme, _, suffix = parts.scheme.partition("+")
     if scheme not in ("redis", "rediss", "unix") or suffix not in _KINDS or (suffix and scheme == "unix"):
         raise ConfigurationError(
             "A Redis URL starts with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, "
-            f"not {redact(shown(url))}"
+            f"not {shown_url(url)}"
         )
     if parts.fragment:
         raise ConfigurationError(f"{redact(url)!r} contains a '#'; in a password it is written %23")

@@ -108,18 +108,21 @@ def _load(name: str, registration: Registration) -> BackendClass:
         return registration.target
     module_name, _, class_name = registration.target.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if registration.extra is None:
-            raise ConfigurationError(
-                f"Storage type {name!r}: cannot import {registration.target}: {error}"
+        if registration.extra is not None:
+            raise MissingDependencyError(
+                f"Storage type {name!r} needs a package that is not installed ({error.name}). "
+                f"Install it with: pip install 'ad-seller-storage[{registration.extra}]'"
             ) from error
-        raise MissingDependencyError(
-            f"Storage type {name!r} needs a package that is not installed ({error.name}). "
-            f"Install it with: pip install 'ad-seller-storage[{registration.extra}]'"
+        raise ConfigurationError(f"Storage type {name!r}: cannot import {registration.target}: {error}") from error
+    except Exception as error:  # a module of somebody else may raise anything
+        raise ConfigurationError(
+            f"Storage type {name!r}: {module_name} fails when it is imported: {type(error).__name__}: {error}"
         ) from error
-    except AttributeError as error:
-        raise ConfigurationError(f"Storage type {name!r}: {module_name} has no {class_name}") from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        raise ConfigurationError(f"Storage type {name!r}: {module_name} has no {class_name}")
     if not (isinstance(found, type) and issubclass(found, StorageBackend)):
         raise ConfigurationError(f"Storage type {name!r}: {registration.target} is no subclass of StorageBackend")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import ConfigurationError, check_slashes, redact, shown
+from .errors import ConfigurationError, check_slashes, redact, shown_url
 
 MEMORY = ":memory:"
 _SCHEMES = ("sqlite://", "sqlite+aiosqlite://")
@@ -20,7 +20,7 @@ def parse_sqlite_url(url: object) -> str:
     """
     if not isinstance(url, str) or not url.strip() or "\0" in url:
         raise ConfigurationError(
-            f"A SQLite URL is a non-empty str such as sqlite:///./ad_seller.db, not {redact(shown(url))}"
+            f"A SQLite URL is a non-empty str such as sqlite:///./ad_seller.db, not {shown_url(url)}"
         )
     scheme, separator, rest = url.partition("://")
     if not separator:

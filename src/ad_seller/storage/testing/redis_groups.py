@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 from .redis_nodes import ClusterNode, DataNode, Sentinel, ask
 from .servers import RedisServer, ServerError
@@ -119,7 +120,7 @@ class RedisCluster(Group):
     @property
     def url(self) -> str:
         """The address for clients: a node of each pair, so that one always answers."""
-        login = f":{self._password}@" if self._password else ""
+        login = f":{quote(self._password, safe='')}@" if self._password else ""
         return f"redis+cluster://{login}" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def start(self) -> None:
@@ -197,8 +198,10 @@ class RedisCluster(Group):
         target = next(node for node in self.masters() if node is not source)
         move = SlotMove(self, ask(source, "CLUSTER", "KEYSLOT", key), source, target)
         move.begin()
-        yield move
-        move.finish()
+        try:
+            yield move
+        finally:
+            move.finish()
 
 
 class SlotMove:
@@ -285,8 +288,8 @@ class SentinelGroup(Group):
     @property
     def url(self) -> str:
         """The address for clients."""
-        login = f":{self._password}@" if self._password else ""
-        option = f"?sentinel_password={self._sentinel_password}" if self._sentinel_password else ""
+        login = f":{quote(self._password, safe='')}@" if self._password else ""
+        option = f"?sentinel_password={quote(self._sentinel_password, safe='')}" if self._sentinel_password else ""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{login}{hosts}/{SERVICE}/0{option}"
 

@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
-from .servers import RedisServer, ServerError
+from .servers import RedisServer, ServerError, _quoted
 
 #: Below 22,768 a cluster's second port, 10,000 higher, stays out of the range of outgoing connections.
 _PORTS: Final = range(20_000, 22_700)
@@ -153,9 +153,10 @@ class Sentinel(RedisServer):
             f"sentinel parallel-syncs {name} 2",
         ]
         if self._watched._password:
-            lines.append(f"sentinel auth-pass {name} {self._watched._password}")
+            lines.append(f"sentinel auth-pass {name} {_quoted(self._watched._password)}")
         if self._password:
-            lines += [f"requirepass {self._password}", f"sentinel sentinel-pass {self._password}"]
+            word = _quoted(self._password)
+            lines += [f"requirepass {word}", f"sentinel sentinel-pass {word}"]
         path.touch(mode=0o600)
         path.write_text("\n".join([*lines, ""]))
         return path

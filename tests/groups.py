@@ -1,0 +1,100 @@
+"""What a cluster and a Sentinel group must both keep: few connections, none left behind, a recorded day."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+from collections.abc import Callable, Sequence
+
+from ad_seller.storage import StorageBackend, StorageError
+from ad_seller.storage.testing.redis_nodes import ask
+from ad_seller.storage.testing.servers import RedisServer
+from tests.cli.support import EXCERPT, SHARED_DAY, run
+
+MOST_CONNECTIONS = 20
+
+_BETWEEN_SERVERS = re.compile(r"flags=[SM]|cmd=(psync|replconf|subscribe|publish|info|client)")
+
+
+def connections(server: RedisServer) -> list[str]:
+    """Return the connections of clients to a server, without this one and those of other servers."""
+    lines: list[str] = ask(server, "CLIENT", "LIST").splitlines()
+    return [line for line in lines if not _BETWEEN_SERVERS.search(line)]
+
+
+async def check_many_callers(store: StorageBackend, servers: Sequence[RedisServer], callers: int = 2000) -> None:
+    """Let many callers work at once: none may fail, and no server may see more than few connections."""
+    most = 0
+    done = asyncio.Event()
+
+    async def count() -> None:
+        nonlocal most
+        while not done.is_set():
+            for server in servers:
+                most = max(most, len(await asyncio.to_thread(connections, server)))
+            await asyncio.sleep(0.02)
+
+    async def call(number: int) -> None:
+        key = f"caller:{number}"
+        await store.set(key, {"n": number}, ttl=60)
+        assert await store.get(key) == {"n": number}
+        assert await store.exists(key)
+        await store.update(key, lambda current: {**current, "seen": True})
+        if number % 50 == 0:
+            assert key in await store.keys("caller:*")
+        assert await store.delete(key)
+
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*map(call, range(callers)))
+    done.set()
+    await counting
+    assert 0 < most <= MOST_CONNECTIONS
+    assert await store.count() == 0
+
+
+async def check_cancelled_connects(
+    new_backend: Callable[[], StorageBackend], servers: Sequence[RedisServer], times: int = 100
+) -> None:
+    """Cancel connecting at many moments: no connection may be left on any server."""
+    rng = random.Random(1)
+    for _ in range(times):
+        backend = new_backend()
+        connecting = asyncio.ensure_future(backend.connect())
+        await asyncio.sleep(rng.choice([0, 0.0005, 0.001, 0.002, 0.004, 0.008]))
+        connecting.cancel()
+        await asyncio.wait([connecting])
+        if not connecting.cancelled():
+            connecting.result()
+            await backend.disconnect()  # it was faster
+    for server in servers:
+        await none_left(server)
+
+
+async def none_left(server: RedisServer) -> None:
+    """Wait until a server has no connections of clients."""
+    left: list[str] = []
+    for _ in range(50):
+        left = connections(server)
+        if not left:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"left behind on port {server.port}: {left}")
+
+
+async def set_at_last(store: StorageBackend, key: str, value: object, seconds: float = 15) -> None:
+    """Try until the write goes through."""
+    async with asyncio.timeout(seconds):
+        while True:
+            with contextlib.suppress(StorageError):
+                return await store.set(key, value)
+
+
+def check_recorded_day(url: str) -> None:
+    """Replay a recorded day by the command line, and compare."""
+    day, total = (SHARED_DAY, 9_000) if SHARED_DAY.is_file() else (EXCERPT, 300)
+    done = run("replay", str(day), "--url", url, "--json")
+    report = json.loads(done.stdout)
+    assert (report["applied"], report["total"], report["mismatches"]) == (total, total, 0), done.stderr

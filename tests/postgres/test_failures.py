@@ -1,0 +1,396 @@
+"""A server that freezes, restarts, ends sessions or says no, and callers who give up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ad_seller.storage import (
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+    UnknownOutcomeError,
+)
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.postgres_sql import TABLE
+from ad_seller.storage.testing.postgres_server import PostgresServer
+from tests.postgres.support import connections, connections_become, sql
+
+END_ALL = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
+
+
+async def ended(call: Awaitable[Any]) -> tuple[float, Any]:
+    """How long a call takes, and what it returns or raises."""
+    started = time.perf_counter()
+    try:
+        result = await call
+    except StorageError as error:
+        result = error
+    return time.perf_counter() - started, result
+
+
+def operations(storage: PostgresBackend) -> list[Awaitable[Any]]:
+    return [
+        storage.get("a"),
+        storage.set("a", 1),
+        storage.delete("b"),
+        storage.keys(),
+        storage.count(),
+        storage.scan("x*"),
+        storage.exists("a"),
+        storage.ttl("a"),
+        storage.get_many(["a", "b"]),
+        storage.increment("n"),
+        storage.cleanup_expired(),
+    ]
+
+
+@pytest.fixture
+async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
+    async with PostgresBackend(postgres_url) as storage:
+        await storage.set("a", 1)
+        yield storage
+
+
+class TestFrozen:
+    async def test_every_call_fails_in_time_and_the_next_one_after_it_succeeds(
+        self, own_postgres: PostgresServer
+    ) -> None:
+        async with PostgresBackend(own_postgres.url(), timeout=1.0) as storage:
+            await storage.set("a", 1)
+            own_postgres.freeze()
+            for _ in range(2):  # with connections that were there before, and without
+                for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
+                    assert isinstance(result, StorageTimeoutError | UnknownOutcomeError), result
+                    assert seconds < 1.3
+            own_postgres.thaw()
+            for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
+                assert not isinstance(result, StorageError), result
+                assert seconds < 1.0
+
+    async def test_calls_that_wait_go_on_when_the_server_does(self, own_postgres: PostgresServer) -> None:
+        async with PostgresBackend(own_postgres.url()) as storage:
+            await storage.set("a", 1)
+            own_postgres.freeze()
+            calls = [asyncio.create_task(ended(call)) for call in operations(storage)]
+            await asyncio.sleep(0.5)
+            own_postgres.thaw()
+            for seconds, result in await asyncio.gather(*calls):
+                assert not isinstance(result, StorageError), result
+                assert seconds < 1.5
+
+    async def test_a_write_that_was_sent_has_an_unknown_outcome_and_one_that_was_not_has_none(
+        self, own_postgres: PostgresServer
+    ) -> None:
+        async with PostgresBackend(own_postgres.url(), timeout=0.5) as storage:
+            await storage.set("a", 1)
+            own_postgres.freeze()
+            sent = asyncio.create_task(ended(storage.set("a", 2)))
+            await asyncio.sleep(0.1)
+            queued = asyncio.create_task(ended(storage.set("b", 2)))
+            for (_, result), kind in ((await sent, UnknownOutcomeError), (await queued, StorageTimeoutError)):
+                assert isinstance(result, kind)
+                assert result.key in ("a", "b")
+            own_postgres.thaw()
+            assert await storage.get("a") in (1, 2)
+            assert await storage.get("b") is None
+
+    async def test_connect_and_disconnect_end(self, own_postgres: PostgresServer) -> None:
+        connected = PostgresBackend(own_postgres.url())
+        await connected.connect()
+        own_postgres.freeze()
+        seconds, result = await ended(PostgresBackend(own_postgres.url(), timeout=0.5).connect())
+        assert isinstance(result, StorageTimeoutError)
+        assert seconds < 1.0
+        seconds, result = await ended(connected.disconnect())
+        assert result is None
+        assert seconds < 1.0
+        own_postgres.thaw()
+        assert await connections_become(own_postgres.url(), 0)
+
+
+class TestRestart:
+    async def test_calls_succeed_again_without_connecting(self, own_postgres: PostgresServer) -> None:
+        async with PostgresBackend(own_postgres.url()) as storage:
+            await storage.set("a", 1)
+            for how in (own_postgres.stop, own_postgres.shut_down_immediately, own_postgres.kill):
+                await asyncio.to_thread(how)
+                for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
+                    assert isinstance(result, StorageConnectionError | UnknownOutcomeError), result
+                    assert isinstance(result, ConnectionError)
+                    assert seconds < 1.0
+                await asyncio.to_thread(own_postgres.start)
+                for _, result in await asyncio.gather(*map(ended, operations(storage))):
+                    assert not isinstance(result, StorageError), result
+
+    async def test_restart_between_two_calls_is_not_noticed(self, own_postgres: PostgresServer) -> None:
+        async with PostgresBackend(own_postgres.url()) as storage:
+            for number in range(3):
+                await storage.set("a", number)
+                await asyncio.to_thread(own_postgres.restart)
+                assert await storage.get("a") == number
+
+    async def test_all_acknowledged_writes_survive_ten_immediate_shutdowns(
+        self, own_postgres: PostgresServer
+    ) -> None:
+        acknowledged: dict[str, int] = {}
+        counted = unknown = 0
+
+        async def write(storage: PostgresBackend, name: str, end: asyncio.Event) -> None:
+            nonlocal counted, unknown
+            number = acknowledged.get(name, 0)
+            while not end.is_set():
+                number += 1
+                try:
+                    await storage.set(name, number)
+                    acknowledged[name] = number
+                    await storage.increment("count")
+                    counted += 1
+                except UnknownOutcomeError as error:
+                    unknown += error.key == "count"
+                except (StorageConnectionError, StoreUnavailableError):
+                    await asyncio.sleep(0.01)
+
+        async with PostgresBackend(own_postgres.url()) as storage:
+            for _ in range(10):
+                end = asyncio.Event()
+                writers = [asyncio.create_task(write(storage, f"deal:{name}", end)) for name in range(20)]
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(own_postgres.shut_down_immediately)
+                end.set()
+                await asyncio.gather(*writers)
+                await asyncio.to_thread(own_postgres.start)
+                found = await storage.get_many(acknowledged)
+                assert all(found[name] >= number for name, number in acknowledged.items())
+                assert counted <= await storage.get("count") <= counted + unknown
+        assert counted > 100
+
+
+class TestEndedSessions:
+    async def test_idle_sessions_that_the_server_ends_fail_no_call(
+        self, storage: PostgresBackend, postgres_url: str
+    ) -> None:
+        for pause in (0, 0, 0, 0, 0, 0.001, 0.01, 0.1):
+            await asyncio.gather(*operations(storage))
+            await sql(postgres_url, END_ALL)
+            await asyncio.sleep(pause)
+            await asyncio.gather(*operations(storage))
+
+    async def test_a_blocked_event_loop_does_not_matter(self, storage: PostgresBackend, postgres_url: str) -> None:
+        connection = await asyncpg.connect(postgres_url)
+        for _ in range(5):
+            await connection.fetch(END_ALL)
+            time.sleep(0.02)  # the news comes in while nothing is read
+            await storage.set("a", 2)
+            assert await storage.get("a") == 2
+        await connection.close()
+
+    async def test_a_session_that_ends_in_the_middle_fails_no_read(
+        self, storage: PostgresBackend, postgres_url: str
+    ) -> None:
+        stop = asyncio.Event()
+
+        async def end_again_and_again() -> None:
+            for _ in range(20):
+                await sql(postgres_url, END_ALL)
+                await asyncio.sleep(0.02)
+            stop.set()
+
+        async def read() -> None:
+            while not stop.is_set():
+                assert await storage.get("a") == 1
+
+        ending = asyncio.create_task(end_again_and_again())
+        results = await asyncio.gather(*(read() for _ in range(20)), return_exceptions=True)
+        await ending
+        failures = [result for result in results if result is not None]
+        assert all(isinstance(failure, StorageConnectionError) for failure in failures)
+        assert await storage.get("a") == 1
+
+
+class TestConnecting:
+    async def test_a_hundred_cancelled_connects_leave_nothing(self, postgres_url: str) -> None:
+        before = set(asyncio.all_tasks())
+        cancelled = 0
+        for number in range(100):
+            storage = PostgresBackend(postgres_url, pool_min=3)
+            task = asyncio.create_task(storage.connect())
+            await asyncio.sleep(number * 0.0003)
+            task.cancel()
+            [result] = await asyncio.gather(task, return_exceptions=True)
+            assert result is None or isinstance(result, asyncio.CancelledError)
+            cancelled += result is not None
+            await storage.disconnect()
+        assert cancelled > 10
+        assert await connections_become(postgres_url, 0)
+        assert asyncio.all_tasks() == before
+
+    async def test_a_hundred_failed_connects_leave_nothing(self, new_database: str) -> None:
+        async with PostgresBackend(new_database):
+            pass
+        await sql(new_database, "UPDATE ad_seller_schema SET value = '99' WHERE name = 'version'")
+        for _ in range(100):
+            with pytest.raises(StoreUnavailableError):
+                await PostgresBackend(new_database).connect()
+        assert await connections_become(new_database, 0)
+
+    async def test_two_thousand_callers_within_the_pool(self, postgres_url: str) -> None:
+        most = 0
+        done = asyncio.Event()
+
+        async def watch() -> None:
+            nonlocal most
+            while not done.is_set():
+                most = max(most, await connections(postgres_url))
+
+        async def call(storage: PostgresBackend, number: int) -> None:
+            await storage.set(f"deal:{number}", {"n": number})
+            assert await storage.get(f"deal:{number}") == {"n": number}
+            assert await storage.exists(f"deal:{number}")
+            assert await storage.create(f"order:{number}", number)
+            await storage.increment(f"count:{number % 7}")
+            assert await storage.keys(f"order:{number}") == [f"order:{number}"]
+
+        async with PostgresBackend(postgres_url, pool_max=4, timeout=30) as storage:
+            watching = asyncio.create_task(watch())
+            await asyncio.gather(*(call(storage, number) for number in range(2000)))
+            done.set()
+            await watching
+            assert sum((await storage.get_many(f"count:{n}" for n in range(7))).values()) == 2000
+        assert 1 < most <= 4
+        assert await connections_become(postgres_url, 0)
+
+    async def test_more_sessions_than_the_server_has_are_not_needed(self, own_postgres: PostgresServer) -> None:
+        async with PostgresBackend(own_postgres.url(), pool_min=1, pool_max=500) as storage:
+            await storage.set("a", 1)
+            await asyncio.gather(*(storage.keys("a*") for _ in range(500)))
+
+    async def test_a_pool_of_one(self, postgres_url: str) -> None:
+        async with PostgresBackend(postgres_url, 1, 1) as storage:
+            await asyncio.gather(*(storage.increment("n") for _ in range(50)), *(storage.keys() for _ in range(50)))
+            assert await storage.get("n") == 50
+            assert await connections(postgres_url) == 1
+
+
+class TestLocksOfOthers:
+    async def test_a_long_transaction_is_waited_for_and_then_named(self, postgres_url: str) -> None:
+        async with PostgresBackend(postgres_url, timeout=1.0) as storage:
+            await storage.set("a", 1)
+            other = await asyncpg.connect(postgres_url)
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute(f"UPDATE {TABLE} SET value = '2' WHERE key = 'a'")
+            waiting = asyncio.create_task(storage.set("a", 3))
+            assert await storage.get("a") == 1, "readers do not wait"
+            seconds, result = await ended(storage.set("a", 4))
+            assert isinstance(result, StorageTimeoutError)
+            assert "Nothing was written" in str(result)
+            assert seconds < 2.5
+            await asyncio.gather(waiting, return_exceptions=True)
+            await transaction.commit()
+            assert await storage.get("a") == 2
+            await storage.set("a", 5)
+            await other.close()
+
+    async def test_sweeping_passes_over_what_others_hold(self, postgres_url: str) -> None:
+        async with PostgresBackend(postgres_url, sweep_interval=None) as storage:
+            await storage.set_many({f"old:{n}": n for n in range(10)}, ttl=0.01)
+            await asyncio.sleep(0.05)
+            other = await asyncpg.connect(postgres_url)
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute(f"SELECT FROM {TABLE} WHERE key = 'old:3' FOR UPDATE")
+            assert await storage.cleanup_expired() == 9
+            await transaction.rollback()
+            await other.close()
+            assert await storage.cleanup_expired() == 1
+
+
+class TestRefusals:
+    async def refused(self, url: str, match: str, **settings: Any) -> StorageError:
+        with pytest.raises(StorageError, match=match) as caught:
+            await PostgresBackend(url, timeout=2, **settings).connect()
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is not None
+        return caught.value
+
+    async def test_wrong_password(self) -> None:
+        def start() -> PostgresServer:
+            server = PostgresServer(password="right secret")
+            server.start()
+            return server
+
+        server = await asyncio.to_thread(start)
+        try:
+            async with PostgresBackend(server.url()) as storage:
+                await storage.set("a", 1)
+            error = await self.refused(
+                server.url(password="wrong secret"), "password authentication failed.*Check user"
+            )
+            assert isinstance(error, StorageConnectionError)
+            await self.refused(server.url(user="nobody", password="x"), "password authentication failed")
+        finally:
+            await asyncio.to_thread(server.remove)
+
+    async def test_missing_database(self, postgres_url: str) -> None:
+        url = f"{postgres_url}_missing"
+        assert isinstance(await self.refused(url, "does not exist.*CREATE DATABASE"), StorageConnectionError)
+
+    async def test_nobody_there(self) -> None:
+        error = await self.refused(
+            "postgresql://u:secret@127.0.0.1:1/d", "cannot be reached .*Is the server running"
+        )
+        assert isinstance(error, ConnectionError)
+
+    async def test_unknown_host(self) -> None:
+        await self.refused(
+            "postgresql://u:secret@no-such-host.invalid/d", "There is no such host|cannot be reached"
+        )
+
+    async def test_no_socket(self, tmp_path: object) -> None:
+        await self.refused(f"postgresql://u:secret@/d?host={tmp_path}", "cannot be reached")
+
+    async def test_another_kind_of_server(self, redis_url: str) -> None:
+        address = redis_url.rpartition("@")[2].removeprefix("redis://").partition("/")[0]
+        await self.refused(f"postgresql://u:secret@{address}/d", "cannot be reached|did not answer")
+
+    async def test_tls_that_the_server_does_not_offer(self, postgres_url: str) -> None:
+        await self.refused(f"{postgres_url}?sslmode=require", "cannot be reached .*SSL")
+
+    async def test_an_option_that_the_server_does_not_know(self, postgres_url: str) -> None:
+        await self.refused(f"{postgres_url}?no_such_option=1", "no_such_option")
+
+    async def test_too_many_sessions(self, new_database: str) -> None:
+        name = new_database.rpartition("/")[2]
+        await sql(new_database, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
+        if os.environ.get("DATABASE_URL"):
+            pytest.skip("superusers are not limited")
+        await sql(new_database, f"CREATE ROLE {name}_user LOGIN")
+        await sql(new_database, f"GRANT CREATE ON SCHEMA public TO {name}_user")
+        url = f"postgresql://{name}_user@{new_database.rpartition('@')[2]}"
+        error = await self.refused(url, "too many connections.*pool_max", pool_min=5)
+        assert isinstance(error, StorageConnectionError)
+        async with PostgresBackend(url, pool_min=1, pool_max=10) as storage:
+            await asyncio.gather(*(storage.keys() for _ in range(50)), *(storage.increment("n") for _ in range(50)))
+        await connections_become(new_database, 0)
+        await sql(new_database, f"DROP OWNED BY {name}_user")
+        await sql(new_database, f"DROP ROLE {name}_user")
+
+    async def test_over_a_unix_socket(self, postgres_server: PostgresServer) -> None:
+        async with PostgresBackend(postgres_server.socket_url()) as storage:
+            assert await storage.get("nothing") is None
+
+    async def test_the_first_host_that_can_be_written_to(self, postgres_url: str) -> None:
+        head, _, tail = postgres_url.rpartition("@")
+        async with PostgresBackend(f"{head}@127.0.0.1:1,{tail}") as storage:
+            await storage.set("a", 1)

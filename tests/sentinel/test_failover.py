@@ -1,0 +1,151 @@
+"""The master of a Sentinel group dies and freezes under load; whoever comes back late is never believed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ad_seller.storage import StorageConnectionError, StorageError, UnknownOutcomeError
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.redis_groups import SentinelGroup
+from ad_seller.storage.testing.redis_nodes import ask
+from ad_seller.storage.testing.servers import RedisServer
+from tests.failover import TOLERANCE, Load
+from tests.groups import set_at_last
+
+pytestmark = pytest.mark.xdist_group("sentinel")
+
+
+async def test_the_master_dies_under_load_and_comes_back(group: SentinelGroup) -> None:
+    async with RedisBackend(group.url, wait_replicas=1) as store, Load(store) as load:
+        await asyncio.sleep(0.3)
+        killed = await asyncio.to_thread(group.kill_master)
+        assert await load.all_succeed(15) > 1, "no failover was needed"
+        assert await load.missing(store) == []
+        await asyncio.to_thread(killed.start)  # empty, and sure that it is the master
+        await load.all_succeed(5)
+        await asyncio.to_thread(group.heal)
+        await load.all_succeed(5)
+    load.assert_clear()
+    assert load.stale == []
+    async with RedisBackend(group.url) as other:
+        assert await load.missing(other) == []
+        assert set(load.written) <= set(await other.keys("load:*"))
+
+
+async def test_the_master_freezes_under_load_and_thaws(group: SentinelGroup) -> None:
+    async with RedisBackend(group.url, wait_replicas=1) as store, Load(store) as load:
+        frozen = group.master()
+        frozen.freeze()
+        await load.all_succeed(15)
+        frozen.thaw()
+        await load.all_succeed(5)
+        await asyncio.to_thread(group.heal)
+        await load.all_succeed(5)
+        assert await load.missing(store) == []
+    load.assert_clear()
+    assert load.stale == []
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "killed"])
+async def test_who_was_idle_does_not_believe_the_old_master(group: SentinelGroup, frozen: bool) -> None:
+    async with RedisBackend(group.url) as idle, RedisBackend(group.url) as busy:
+        await busy.set("a", "old")
+        assert await idle.get("a") == "old"
+        old = group.master()
+        if frozen:
+            old.freeze()
+        else:
+            old.kill()
+        await set_at_last(busy, "a", "new")
+        if frozen:
+            old.thaw()
+        else:
+            await asyncio.to_thread(old.start)
+        for _ in range(20):
+            assert await idle.get("a") == "new"
+            assert await idle.keys("a") == ["a"]
+            await asyncio.sleep(0.01)
+        await idle.set("a", "newer")
+        assert await busy.get("a") == "newer"
+
+
+async def test_a_replica_that_was_the_master_is_not_read(group: SentinelGroup) -> None:
+    """An orderly switch: the old master lives, becomes a replica at once and drops its clients."""
+    async with RedisBackend(group.url) as idle:
+        await idle.set("a", "old")
+        old = group.master()
+        new = await asyncio.to_thread(switch, group, old)
+        ask(new, "SET", "ad_seller:a", '"new"')
+        ask(old, "DEBUG", "SLEEP", "0")
+        assert await idle.get("a") == "new"
+
+
+def switch(group: SentinelGroup, old: RedisServer) -> RedisServer:
+    ask(group.sentinels[0], "SENTINEL", "FAILOVER", "mymaster")
+    while group.master() is old or ask(old, "ROLE")[0] == "master":
+        pass
+    return group.master()
+
+
+async def test_a_listing_waits_for_the_new_master(group: SentinelGroup) -> None:
+    async with RedisBackend(group.url, timeout=15, wait_replicas=1) as store:
+        entries = {f"item:{n}": n for n in range(100)}
+        await store.set_many(entries)
+        await asyncio.to_thread(group.kill_master)
+        assert set(await store.keys("item:*")) == set(entries)
+        assert dict((await store.scan("item:*")).items) == entries
+
+
+async def test_too_few_replicas_confirm(group: SentinelGroup) -> None:
+    async with RedisBackend(group.url, timeout=1, wait_replicas=3) as store:
+        with pytest.raises(UnknownOutcomeError, match="2 of the 3 replicas") as caught:
+            await store.set("a", 1)
+        assert caught.value.key == "a"
+        assert await store.get("a") == 1
+
+
+async def test_without_sentinels_the_master_serves_on(
+    group: SentinelGroup, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RedisBackend(group.url, timeout=2) as store:
+        await store.set("a", 1)
+        for sentinel in group.sentinels:
+            sentinel.kill()
+        await asyncio.sleep(1.1)
+        assert await store.get("a") == 1
+        await store.set("a", 2)
+        assert "No sentinel answers" in caplog.text
+        with pytest.raises(StorageConnectionError, match="cannot be reached"):
+            await RedisBackend(group.url).connect()
+        master = group.nodes[[node.port for node in group.nodes].index(_master_port(group))]
+        master.kill()
+        for call in (store.get("a"), store.set("a", 3), store.keys()):
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(StorageError, match="cannot be reached|sent but not confirmed|lost after"):
+                await call
+            assert asyncio.get_running_loop().time() - began < 2 + TOLERANCE
+        await asyncio.to_thread(group.heal)
+        await store.set("a", 4)
+        assert await store.get("a") == 4
+
+
+def _master_port(group: SentinelGroup) -> int:
+    return next(node.port for node in group.nodes if ask(node, "ROLE")[0] == "master")
+
+
+async def test_frozen_sentinels_hold_nobody_up(group: SentinelGroup) -> None:
+    async with RedisBackend(group.url) as store:
+        await store.set("a", 1)
+        for sentinel in group.sentinels[:2]:
+            sentinel.freeze()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while loop.time() < began + 2.5:
+            call = loop.time()
+            assert await store.get("a") == 1
+            assert loop.time() - call < 1 + TOLERANCE
+        async with RedisBackend(group.url) as other:
+            assert await other.get("a") == 1
+        assert loop.time() - began < 2.5 + 5 + TOLERANCE
