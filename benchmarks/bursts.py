@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time
 
 from .contender import Contender
 from .kinds import Call, Script
@@ -41,7 +41,7 @@ async def run(contender: Contender, workload: Workload, entries: int, seconds: f
     tally = Tally()
     ticking = asyncio.create_task(_tick(perf_counter() + seconds)) if ticker else None
     await asyncio.sleep(0)
-    began = perf_counter()
+    began, cpu = perf_counter(), process_time()
     if not workload.needs:
         await asyncio.sleep(seconds)
     elif contender.batched and hasattr(contender, f"{workload.needs[0]}_batch"):
@@ -50,6 +50,7 @@ async def run(contender: Contender, workload: Workload, entries: int, seconds: f
         deadline = perf_counter_ns() + int(seconds * 1e9)
         await asyncio.gather(*(_task(contender, own, deadline, tally, script.endless) for own in calls))
     elapsed = perf_counter() - began if tally.busy is None else tally.busy
+    cpu = process_time() - cpu
     stall = None if ticking is None else await ticking
     wrong = tally.wrong + (await script.wrong(tally.failed) if workload.needs else 0)
     latencies = sorted(tally.latencies)
@@ -61,6 +62,7 @@ async def run(contender: Contender, workload: Workload, entries: int, seconds: f
         p50=percentile(latencies, 0.5) / 1_000 if latencies else None,
         p99=percentile(latencies, 0.99) / 1_000 if latencies else None,
         stall=stall,
+        cpu=cpu * 1e6 / len(latencies) if latencies else None,
         error=tally.error,
     )
 

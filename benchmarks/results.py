@@ -22,6 +22,7 @@ class Burst:
         p50: Microseconds of the median operation (pgbench: of the mean one).
         p99: Likewise.
         stall: Milliseconds by which the latest tick of a 1 ms ticker was late.
+        cpu: Microseconds of computing time of the contender's process for each operation, checks included.
         error: The first exception.
         clients: Connections of pgbench.
     """
@@ -33,6 +34,7 @@ class Burst:
     p50: float | None = None
     p99: float | None = None
     stall: float | None = None
+    cpu: float | None = None
     error: str | None = None
     clients: int | None = None
 

@@ -16,7 +16,7 @@ from tests.cli.support import EXCERPT, SHARED_DAY, run
 
 MOST_CONNECTIONS = 20
 
-_BETWEEN_SERVERS = re.compile(r"flags=[SM]|cmd=(psync|replconf|subscribe|publish|info|client)")
+_BETWEEN_SERVERS = re.compile(r"name=sentinel-|flags=[SM]|cmd=(psync|replconf|client)\b")
 
 
 def connections(server: RedisServer) -> list[str]:

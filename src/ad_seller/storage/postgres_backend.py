@@ -204,7 +204,7 @@ class PostgresBackend(DriverBackend):
             await pace.rest()
 
     async def _sweep(self, rows: int) -> int:
-        return len(await self._link.write(sql.SWEEP, rows))
+        return len(await self._link.read(sql.SWEEP, rows))
 
     def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
         return explain(what, key, error, address=redact(self.database_url), timeout=self.timeout)

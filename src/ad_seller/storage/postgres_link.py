@@ -52,7 +52,7 @@ class PostgresLink:
     # --- statements ------------------------------------------------------------------------------------
 
     async def read(self, statement: str, *parameters: Any) -> list[Any]:
-        """Return the rows of a statement that changes nothing; tried again once if the connection breaks.
+        """Return the rows of a statement that may run twice; it does if the connection breaks.
 
         Raises:
             NotSentError: see the class.
@@ -157,7 +157,6 @@ class PostgresLink:
     async def _acquire(self, end: float, *, first: bool) -> Connection:
         """Return an idle connection, or wait for one until ``end``; a new one is made meanwhile if allowed."""
         while (connection := self._take_idle()) is None:
-            self._grow_if_allowed()
             await self._queue(end, first=first)
             first = True  # who had a turn, and found that somebody was faster, need not begin anew
         return connection
@@ -177,6 +176,7 @@ class PostgresLink:
             self._waiters.appendleft(waiter)
         else:
             self._waiters.append(waiter)
+        self._grow_if_allowed()
         timer = self._loop.call_at(end, waiter.fail, NotReadyError("no free connection in time"))
         try:
             await waiter.turn
@@ -188,7 +188,7 @@ class PostgresLink:
             timer.cancel()
 
     def _grow_if_allowed(self) -> None:
-        if len(self._all) + len(self._growing) < self._most and len(self._growing) <= len(self._waiters):
+        if len(self._all) + len(self._growing) < self._most and len(self._growing) < len(self._waiters):
             task = self._loop.create_task(self._connect())
             self._growing.add(task)
             task.add_done_callback(partial(self._grown, self._loop.time()))

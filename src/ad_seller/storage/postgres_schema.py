@@ -53,7 +53,7 @@ _FACTS = f"""
         current_setting('server_encoding') AS encoding,
         current_setting('transaction_isolation') AS isolation,
         ARRAY(SELECT relname::text FROM pg_class
-            WHERE relname IN ('{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables"""
+            WHERE relname IN ('{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables"""  # noqa: S608
 _OLD_RECORD = f"take-over of {OLD_TABLE}"
 _RECORDS = f"SELECT name, value FROM {SCHEMA_TABLE}"  # noqa: S608
 _RECORD = f"""

@@ -1,0 +1,97 @@
+"""Whether something fell: quick ratios against a stored table with generous bounds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from .goals import ours
+from .results import Results
+
+TABLE = Path(__file__).with_name("guard.json")
+
+#: What is looked at, and against whom: an own figure in the same round, so that the machine's speed does not count.
+WATCHED = {
+    "sqlite": {
+        "get-1-s": "sqlite3",
+        "get-64-s": "sqlite3",
+        "get-512-s": "sqlite3",
+        "set-64-s": "sqlite3",
+        "mixed-64-s": "sqlite3",
+        "update-64": "sqlite3",
+        "keys-1000": "sqlite3",
+        "list-1000": "sqlite3",
+    },
+    "redis": {
+        "get-1-s": "socket",
+        "get-64-s": "socket",
+        "set-64-s": "socket",
+        "set-512-s": "socket",
+        "update-64": "redis-py",
+        "keys-100000": "socket",
+        "list-100000": "socket",
+    },
+    "postgres": {
+        "get-1-s": "asyncpg",
+        "get-64-s": "asyncpg",
+        "set-64-s": "asyncpg",
+        "update-64": "asyncpg",
+        "keys-1000": "asyncpg",
+        "list-1000": "asyncpg",
+    },
+}
+
+_SHARE = 0.6  #: of the ratio that was stored; what stays above it may be noise
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A ratio that came out below its bound."""
+
+    engine: str
+    workload: str
+    base: str
+    stored: float
+    found: float | None
+
+    def __str__(self) -> str:
+        found = "no figure" if self.found is None else f"{self.found:.2f}"
+        return (
+            f"{self.engine}, {self.workload}: {found} of {self.base}, was {self.stored:.2f}, "
+            f"the bound is {self.stored * _SHARE:.2f}"
+        )
+
+
+Table = dict[str, dict[str, float]]
+
+
+def measured(results: list[Results]) -> Table:
+    """Our ratio in each watched workload, the median of the rounds; none if anything failed or was wrong."""
+    table: Table = {}
+    for found in results:
+        me = ours(found.engine)
+        for workload, base in WATCHED[found.engine].items():
+            ratio = found.ratio(workload, me, base)
+            if ratio is not None and not found.total(workload, me, "failed") + found.total(workload, me, "wrong"):
+                table.setdefault(found.engine, {})[workload] = round(ratio.median, 3)
+    return table
+
+
+def falls(stored: Table, now: Table, engines: list[str]) -> list[Fall]:
+    """What is in the stored table and has fallen below its bound, or is missing."""
+    return [
+        Fall(engine, workload, WATCHED[engine][workload], ratio, now.get(engine, {}).get(workload))
+        for engine in engines
+        for workload, ratio in stored.get(engine, {}).items()
+        if now.get(engine, {}).get(workload, 0.0) < ratio * _SHARE
+    ]
+
+
+def load() -> Table:
+    table: Table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+    return table
+
+
+def save(table: Table) -> None:
+    TABLE.write_text(json.dumps({**load(), **table}, indent=2, sort_keys=True) + "\n")
