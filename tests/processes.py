@@ -49,6 +49,7 @@ def run_code(
     code: str, *arguments: object, cwd: Path = ROOT, env: Mapping[str, str] | None = None, seconds: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run Python text in a new process to its end, whatever that is."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.run(
         [sys.executable, "-c", code, *(str(argument) for argument in arguments)],
         cwd=cwd,
@@ -56,7 +57,7 @@ def run_code(
         text=True,
         timeout=seconds,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        env={**os.environ, "PYTHONPATH": path, **(env or {})},
     )
 
 

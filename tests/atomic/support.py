@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, TypeVar
 import redis
 
 from ad_seller.storage import StorageBackend, compile_glob
+from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
@@ -78,6 +80,13 @@ class Address(NamedTuple):
                 return SQLiteBackend(self.url, **settings)
             case "redis":
                 return RedisBackend(self.url, self.prefix, **settings)
+            case "postgres":
+                return PostgresBackend(self.url, **settings)
+            case "hybrid":
+                redis_url, prefix = self.prefix.split(" ")
+                return HybridBackend(
+                    PostgresBackend(self.url, **settings), RedisBackend(redis_url, prefix, **settings)
+                )
             case "memory":
                 return MemoryBackend(**settings)
         return DictBackend()

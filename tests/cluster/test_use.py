@@ -16,7 +16,7 @@ from ad_seller.storage.testing.redis_nodes import ask
 from ad_seller.storage.testing.servers import RedisServer
 from tests.groups import check_cancelled_connects, check_many_callers, check_recorded_day, none_left
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = pytest.mark.xdist_group("cluster-failures")
 
 SECRET = "s3cret/ü@:,?"
 SPREAD = [f"deal:{n}" for n in range(30)]

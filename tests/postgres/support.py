@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.postgres_schema import SCHEMA_TABLE
 from ad_seller.storage.postgres_sql import APPLICATION, TABLE
+from tests.atomic.support import Address
 
 
 async def sql(url: str, statement: str, *parameters: Any) -> list[Any]:
@@ -56,8 +59,7 @@ async def connections(url: str) -> int:
     """Return how many sessions of the backend the database has."""
     [(number,)] = await sql(
         url,
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND application_name = $1",
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
         APPLICATION,
     )
     return int(number)
@@ -70,3 +72,24 @@ async def connections_become(url: str, number: int, seconds: float = 5.0) -> boo
     while found != number and asyncio.get_running_loop().time() < deadline:
         found = await connections(url)
     return found == number
+
+
+async def store_text(url: str, key: str, text: str) -> None:
+    """Write any text as the value of a key, past the backend."""
+    async with PostgresBackend(url):
+        pass  # the tables are there now
+    await sql(
+        url,
+        f"INSERT INTO {TABLE} (key, value) VALUES ($1, $2) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = NULL",
+        key,
+        text,
+    )
+
+
+class PostgresAddress(Address):
+    """Where a store is that has PostgreSQL behind it."""
+
+    def write_text(self, key: str, text: str) -> None:
+        with ThreadPoolExecutor(1) as thread:  # an event loop may be running here
+            thread.submit(asyncio.run, store_text(self.url, key, text)).result()

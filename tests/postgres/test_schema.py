@@ -65,10 +65,12 @@ class TestSetUp:
     async def test_a_set_up_that_was_cut_off_is_done_again(self, new_database: str) -> None:
         await older_agent(new_database, {"deal:1": 1})
         for step in range(12):
-            task = asyncio.create_task(PostgresBackend(new_database, pool_min=1).connect())
+            storage = PostgresBackend(new_database, pool_min=1)
+            task = asyncio.create_task(storage.connect())
             await asyncio.sleep(0.002 * step)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await storage.disconnect()
         assert await connections_become(new_database, 0)
         async with PostgresBackend(new_database) as storage:
             assert await storage.keys() == ["deal:1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ad_seller.storage import ConfigurationError, get_storage_backend, open_url
@@ -84,7 +86,7 @@ def test_the_repr_shows_no_password() -> None:
     ],
     ids=str,
 )
-def test_settings_that_cannot_work(settings: dict[str, int]) -> None:
+def test_settings_that_cannot_work(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"pool_min|pool_max|timeout"):
         PostgresBackend("postgresql://h/d", **settings)
 

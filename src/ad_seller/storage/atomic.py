@@ -11,7 +11,7 @@ from typing import Any
 
 from . import process
 from .codec import canonical, decode, encode
-from .commit import KEEP, Commit, Delete, Expect, Keep, Marker, Outcome, Put, Refused, Touch, Write
+from .commit import KEEP, Commit, Delete, Expect, Keep, Outcome, Put, Refused, Touch, Write
 from .entities import Record
 from .errors import ConflictError, InvalidArgumentError, shown
 from .expiry import TTL, check_ttl
@@ -21,6 +21,7 @@ from .keys import check_key
 from .lease import Lease
 from .store import Store
 from .transaction import Transaction, awaited, check_work
+from .updates import update_entry
 from .waiting import DEFAULT_ATTEMPTS, backoff
 
 Change = Callable[[Any], Any]
@@ -110,7 +111,7 @@ class AtomicOperations:
                 )
             return (current or 0) + by
 
-        total: int = await _update(self, key, add, ttl=KEEP, created_ttl=check_ttl(ttl, key=key))
+        total: int = await update_entry(self, key, add, ttl=KEEP, created_ttl=check_ttl(ttl, key=key))
         return total
 
     async def update(
@@ -118,9 +119,9 @@ class AtomicOperations:
     ) -> Any:
         """Replace the value under ``key`` by ``change(value)`` and return the new one; nothing is lost.
 
-        ``change`` may run several times, so it should do nothing else than compute. Tasks of one process take
-        turns in the order of their calls; if another process was faster, the new value is read and ``change``
-        runs again.
+        ``change`` may run several times, so it should do nothing else than compute. Changes of tasks of one
+        process are applied in the order of their calls, those that wait at the same time in one commit; if another
+        process was faster, the new value is read and they run again.
 
         Args:
             key: the key.
@@ -137,7 +138,7 @@ class AtomicOperations:
         """
         ttl_ms = ttl if ttl is KEEP else check_ttl(ttl, key=key)
         _check_attempts(attempts)
-        return await _update(self, key, change, ttl=ttl_ms, created_ttl=None, attempts=attempts)
+        return await update_entry(self, key, change, ttl=ttl_ms, attempts=attempts)
 
     # --- several keys ----------------------------------------------------------------------------------
 
@@ -282,39 +283,3 @@ async def touch(store: Store, key: str, ttl_ms: int | None) -> bool:
 
 async def _applies(store: Store, expect: Expect, write: Write) -> bool:
     return not isinstance(await store._atomic_commit(Commit((expect,), (write,))), Refused)
-
-
-async def _update(
-    store: Store,
-    key: str,
-    change: Change,
-    *,
-    ttl: int | Keep | None,
-    created_ttl: int | None,
-    attempts: int = DEFAULT_ATTEMPTS,
-) -> Any:
-    """Do what `update` says; ``created_ttl`` is for an entry that is new while ``ttl`` is `KEEP`."""
-    key = check_key(key)
-    store._atomic_check()
-    turns = process.state_of(store).turns
-    await turns.acquire(key, getattr(store, "timeout", None))
-    try:
-        for attempt in range(attempts):
-            [text] = await store._atomic_snapshot([key])
-            current = None if text is None else decode(text, key=key)
-            value = process.changed(change, current, key)
-            if value is Marker.LEAVE or (value is Marker.DELETE and text is None):
-                return current
-            write: Write = Delete(key)
-            if value is not Marker.DELETE:
-                kept = created_ttl if text is None and ttl is KEEP else ttl
-                write = Put(key, store._atomic_encode(value, key), kept)
-            if await _applies(store, Expect(key, text), write):
-                return None if value is Marker.DELETE else value
-            await backoff(attempt)
-    finally:
-        turns.release(key)
-    raise ConflictError(
-        f"{key!r} was changed by others {attempts} times in a row; nothing was written. Try again later.",
-        key=key,
-    )

@@ -31,7 +31,8 @@ from .errors import (
 )
 from .expiry import TTL, Clock, check_ttl, system_clock
 from .keys import check_key, decode_cursor, encode_cursor
-from .listing import Pace, Span, decode_all
+from .listing import Span, decode_all
+from .pace import Pace
 from .pages import OnCorrupt, Page
 from .patterns import compile_glob
 from .process import run_to_end

@@ -33,6 +33,7 @@ A lower-level exception is always kept as ``__cause__``. No message contains a p
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: passwords with / # ? in them are common
 _BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/:]*:(?!//)[^\s'\"]*@")  # user:password@host without a scheme
@@ -86,9 +87,20 @@ class StorageError(Exception):
         super().__init__(message)
         self.key = key
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors be copied, and sent to another process, whatever arguments their class takes."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         """Return the plain message, whichever builtin error the class also is."""
         return str(self.args[0])
+
+
+def _rebuilt(cls: type[StorageError], args: tuple[Any, ...], attributes: dict[str, Any]) -> StorageError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidArgumentError(StorageError, ValueError, TypeError):

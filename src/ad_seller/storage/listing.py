@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from .codec import decode
 from .errors import CorruptValueError
+from .pace import Pace
 from .pages import OnCorrupt, report_corrupt
 from .patterns import Glob, successor
-
-_PACE = 0.002  #: seconds of work on the event loop after which other tasks get their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +39,6 @@ class Span:
     def has(self, key: str) -> bool:
         """Tell whether ``key`` belongs to the span."""
         return (self.after is None or key > self.after) and self.glob.matches(key)
-
-
-class Pace:
-    """Lets other tasks run when a long computation on the event loop has taken its share."""
-
-    def __init__(self) -> None:
-        """Start the clock."""
-        self._since = time.perf_counter()
-
-    async def rest(self) -> None:
-        """Yield to the event loop if it is time."""
-        if time.perf_counter() - self._since > _PACE:
-            await asyncio.sleep(0)
-            self._since = time.perf_counter()
 
 
 async def decode_all(rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt) -> list[tuple[str, Any]]:

@@ -12,7 +12,8 @@ from .capabilities import Capabilities
 from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
 from .driver import MISSING, NO_EXPIRY, DriverBackend
 from .errors import StorageError, StoreUnavailableError
-from .listing import Pace, Span
+from .listing import Span
+from .pace import Pace
 
 
 class _Entry(NamedTuple):

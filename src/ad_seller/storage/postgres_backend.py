@@ -13,7 +13,8 @@ from .capabilities import Capabilities
 from .commit import Commit, Outcome
 from .driver import MISSING, DriverBackend
 from .errors import ConfigurationError, InvalidValueError, StorageError, UnknownOutcomeError, redact, shown
-from .listing import Pace, Span
+from .listing import Span
+from .pace import Pace
 from .postgres_commits import Packed, loads, text_bytes
 from .postgres_connection import BrokenError, NotReadyError
 from .postgres_errors import explain

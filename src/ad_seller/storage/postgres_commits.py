@@ -44,7 +44,7 @@ class Packed:
         wave = max((self._last_write.get(key, 0) for key in commit.keys), default=0) + 1
         wave = max([wave, *(self._last_check.get(write.key, 0) for write in commit.writes)])
         for expect in commit.expectations:
-            self._last_check[expect.key] = wave
+            self._last_check[expect.key] = max(wave, self._last_check.get(expect.key, 0))
             _wave(self._checks, wave).append((number, expect))
         for position, write in enumerate(commit.writes):
             turn = max(wave, self._last_write.get(write.key, 0) + 1)

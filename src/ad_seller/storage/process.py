@@ -13,6 +13,7 @@ import inspect
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +35,7 @@ from .locks import KeyLocks
 if TYPE_CHECKING:
     from .base import StorageBackend
     from .store import Store
+    from .updates import Wish
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -48,7 +50,8 @@ class ProcessState:
 
     Attributes:
         locks: held while an entry is written.
-        turns: the queues of `update` calls, one for each key.
+        lines: who waits to update a key; there is a line as long as an update of the key runs.
+        tasks: the tasks that serve those lines.
         retries: the queues of transactions that met a conflict, one for each key.
         running: the idempotent requests that run here, by key; each future ends with its run.
         deadlines: monotonic seconds by key; None for an entry that is known not to expire.
@@ -64,7 +67,8 @@ class ProcessState:
 
     def _start_over(self) -> None:
         self.locks = KeyLocks()
-        self.turns = KeyLocks()
+        self.lines: dict[str, deque[Wish]] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
         self.retries = KeyLocks()
         self.running: dict[str, asyncio.Future[None]] = {}
 

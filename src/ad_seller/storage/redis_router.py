@@ -184,8 +184,8 @@ class RedisRouter:
         if isinstance(replicas, int) and replicas >= self._wait_replicas:
             return answer
         return UnknownOutcomeError(
-            f"The master has applied the write, but {replicas} of the {self._wait_replicas} replicas that were asked "
-            "for confirmed it in time. It may be lost in a failover: read the key before writing again."
+            f"The master has applied the write, but only {replicas} of {self._wait_replicas} replicas confirmed it "
+            "in time. It may be lost in a failover: read the key before writing again."
         )
 
     def _link(self, url: str) -> RedisLink:

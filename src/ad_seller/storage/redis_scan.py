@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from redis.exceptions import ResponseError
 
 from .keys import check_key
-from .listing import Pace, Span
+from .listing import Span
+from .pace import Pace
 from .patterns import escape
 from .redis_link import RedisLink
 from .redis_router import RedisRouter

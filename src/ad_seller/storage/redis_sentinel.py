@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
@@ -18,6 +19,7 @@ log = logging.getLogger("ad_seller.storage")
 T = TypeVar("T")
 
 _ASK_EVERY = 1.0  #: seconds between two questions to a sentinel whether the master is still the same
+_GRACE = 0.5  #: seconds that slower sentinels are given after the first answer
 _ASK_AGAIN = 10.0  #: the same, while no sentinel answers
 
 
@@ -37,7 +39,8 @@ class SentinelRouter(GroupRouter):
     _fresh_for = _ASK_EVERY
     _proof = ("ROLE",)
     _master: Node | None = None
-    _sentinels: tuple[Node, ...] = ()
+    _epoch = -1
+    _silent: frozenset[Node] | set[Node] = frozenset()
 
     async def masters(self) -> list[RedisLink]:
         """Return the link to the master."""
@@ -62,47 +65,76 @@ class SentinelRouter(GroupRouter):
         return results
 
     async def _find(self, deadline: float) -> None:
-        """Ask the sentinels, one after the other, and make sure that whom they name is a master."""
+        """Ask the sentinels, and make sure that whom they name is a master."""
         doubted = self._doubted_at >= self._known_at
-        trouble: Exception = NotSentError("no sentinel was asked")
-        self._sentinels = self._sentinels or self._url.nodes
-        for sentinel in self._sentinels:
-            until = self._share(deadline, len(self._sentinels)) if doubted else self._share(deadline, 20)
-            try:
-                master = await self._named_by(sentinel, until)
-                if doubted or master != self._master:
-                    await self._check_role(master, until)
-            except (NotSentError, BrokenError, UnknownServiceError) as error:
-                trouble = error
-                continue
-            self._sentinels = (sentinel, *(one for one in self._sentinels if one != sentinel))
-            await self._follow(master)
+        try:
+            epoch, master = max(await self._named(self._share(deadline, 2 if doubted else 10)))
+        except (NotSentError, BrokenError) as error:
+            if doubted or self._master is None:
+                raise NotSentError(f"no sentinel answers ({error})") from (error.__cause__ or error)
+            log.warning("No sentinel answers (%s); the master stays %s:%d for now", error, *self._master)
+            self._fresh_for = _ASK_AGAIN
             return
-        if isinstance(trouble, UnknownServiceError):
-            raise trouble
-        if doubted or self._master is None:
-            raise NotSentError(f"no sentinel leads to a master ({trouble})") from (trouble.__cause__ or trouble)
-        log.warning("No sentinel answers (%s); the master stays %s:%d for now", trouble, *self._master)
-        self._fresh_for = _ASK_AGAIN
-
-    async def _follow(self, master: Node) -> None:
         self._fresh_for = _ASK_EVERY
-        old, self._master = self._master, master
+        if doubted or (epoch >= self._epoch and master != self._master):
+            await self._check_role(master, self._share(deadline, 2))
+            await self._follow(master, epoch)
+
+    async def _named(self, deadline: float) -> list[tuple[int, Node]]:
+        """Return whom each sentinel names, with the number of the failover that it has last heard of.
+
+        After a failover some name the old master for up to two seconds, so all are asked: the highest number is
+        right. Those that were silent the last time are asked, but not waited for.
+        """
+        asked = {one: asyncio.ensure_future(self._named_by(one, deadline)) for one in self._url.nodes}
+        try:
+            await _first_answer(asked.values())
+            heard = [task for one, task in asked.items() if one not in self._silent and not task.done()]
+            if heard:
+                await asyncio.wait(heard, timeout=_GRACE)
+            self._silent = {one for one, task in asked.items() if not task.done()}
+            answers = [task.result() for task in asked.values() if _has_answer(task)]
+            if answers:
+                return answers
+            errors = [task.exception() or NotSentError("no answer") for task in asked.values()]
+            raise next((error for error in errors if isinstance(error, UnknownServiceError)), errors[0])
+        finally:
+            for task in asked.values():
+                task.cancel()
+            await asyncio.gather(*asked.values(), return_exceptions=True)
+
+    async def _follow(self, master: Node, epoch: int) -> None:
+        old, self._master, self._epoch = self._master, master, epoch
         if old is not None and old != master:
             log.warning("The master was %s:%d, now it is %s:%d", *old, *master)
             await self._leave(old)
 
-    async def _named_by(self, sentinel: Node, deadline: float) -> Node:
-        question = ("SENTINEL", "get-master-addr-by-name", self._url.service)
-        [answer] = await self._link(self._url.sentinel(*sentinel)).pipeline([question], deadline)
-        if isinstance(answer, ResponseError):
-            raise NotSentError(str(answer)) from answer
+    async def _named_by(self, sentinel: Node, deadline: float) -> tuple[int, Node]:
+        service = self._url.service
+        questions = [("SENTINEL", "get-master-addr-by-name", service), ("SENTINEL", "MASTER", service)]
+        [address, fields] = await self._link(self._url.sentinel(*sentinel)).pipeline(questions, deadline)
+        if isinstance(address, ResponseError):
+            raise NotSentError(str(address)) from address
         self._met = True
-        if answer is None:
+        if address is None or isinstance(fields, ResponseError):
             host, port = sentinel
-            raise UnknownServiceError(f"the sentinel {host}:{port} knows no service {self._url.service!r}")
-        return answer[0].decode(), int(answer[1])
+            raise UnknownServiceError(f"the sentinel {host}:{port} knows no service {service!r}")
+        epoch = dict(zip(fields[::2], fields[1::2], strict=True)).get(b"config-epoch", 0)
+        return int(epoch), (address[0].decode(), int(address[1]))
 
     async def _check_role(self, master: Node, deadline: float) -> None:
         [role] = await self._link_to(master).pipeline([("ROLE",)], deadline)
         self._check_proof(role)
+
+
+async def _first_answer(asked: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait until one has an answer, or all have failed."""
+    waiting = set(asked)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if any(map(_has_answer, done)):
+            return
+
+
+def _has_answer(asked: asyncio.Future[Any]) -> bool:
+    return asked.done() and not asked.cancelled() and asked.exception() is None

@@ -138,7 +138,8 @@ class SQLiteBackend(DriverBackend):
         db = self._connected()
         try:
             prepare(db, self.path, synchronous=self._synchronous, patience=self.timeout)
-            db.execute(f"PRAGMA busy_timeout = {_LOCK_ATTEMPT_MS}")
+            attempt = min(_LOCK_ATTEMPT_MS, int(self.timeout * 1000 / 4))
+            db.execute(f"PRAGMA busy_timeout = {attempt}")
         except BaseException:
             db.close()
             raise

@@ -337,16 +337,18 @@ class SentinelGroup(Group):
         """Wait until all sentinels name the same living master, whom the other running servers follow."""
         wait_for(self._is_ok, "the sentinels agree on a master, and the others follow it", seconds)
 
+    def _agreed(self) -> bool:
+        """Tell whether all sentinels name the same server, and it is a master."""
+        named = {self._named_by(one) for one in self.sentinels if one.running}
+        return len(named) == 1 and bool(ask(self.node_at(named.pop()), "ROLE")[0] == "master")
+
     def _is_ok(self) -> bool:
         watching = [one for one in self.sentinels if one.running]
-        named = {self._named_by(one) for one in watching}
-        if len(named) != 1:
+        if not self._agreed():
             return False
-        master = self.node_at(named.pop())
+        master = self.master()
         return (
-            master.running
-            and ask(master, "ROLE")[0] == "master"
-            and all(_sees(one, len(self.running) - 1, len(watching) - 1) for one in watching)
+            all(_sees(one, len(self.running) - 1, len(watching) - 1) for one in watching)
             and all(node is master or ask(node, "ROLE")[2] == master.port for node in self.running)
             and self.replicates()
         )
@@ -356,17 +358,13 @@ class SentinelGroup(Group):
         for server in (*self.sentinels, *self.nodes):
             if server.running:
                 server.thaw()
-            else:
-                server.start()
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self._follow(self.master())
-                self.wait_until_ok(5)
-                return
-            except ServerError:
-                if time.monotonic() > deadline:
-                    raise
+        for sentinel in self.sentinels:
+            sentinel.start()
+        wait_for(self._agreed, "the sentinels agree on a living master", 30)
+        for node in self.nodes:
+            node.start()
+        self._follow(self.master())
+        self.wait_until_ok(30)
 
 
 def _sees(sentinel: RedisServer, replicas: int, others: int) -> bool:

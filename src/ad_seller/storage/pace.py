@@ -1,0 +1,22 @@
+"""Long computations on the event loop, in steps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+_PACE = 0.002  #: seconds of work on the event loop after which other tasks get their turn
+
+
+class Pace:
+    """Lets other tasks run when a long computation on the event loop has taken its share."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._since = time.perf_counter()
+
+    async def rest(self) -> None:
+        """Yield to the event loop if it is time."""
+        if time.perf_counter() - self._since > _PACE:
+            await asyncio.sleep(0)
+            self._since = time.perf_counter()

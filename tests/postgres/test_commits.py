@@ -1,0 +1,209 @@
+"""What the packing of commits and the function in the database make of them, against the plain meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from ad_seller.storage import KEEP, InvalidValueError
+from ad_seller.storage.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.postgres_commits import Packed, loads
+from ad_seller.storage.postgres_sql import TABLE
+from tests.postgres.support import sql
+
+KEYS = ["a", "b", "c", "d", "e"]
+TEXTS = [b"1", b"2", b'"x"']
+TTLS = [None, None, 5, 3_600_000]  # milliseconds; what lives for 5 has gone before the next batch
+
+
+@pytest.fixture
+async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
+    async with PostgresBackend(postgres_url, sweep_interval=None) as storage:
+        yield storage
+
+
+def some_commit(choose: random.Random) -> Commit:
+    def write() -> Write:
+        key = choose.choice(KEYS)
+        match choose.randrange(6):
+            case 0:
+                return Delete(key)
+            case 1:
+                return Touch(key, choose.choice([None, 3_600_000]))
+            case 2:
+                return Put(key, choose.choice(TEXTS), KEEP)
+        return Put(key, choose.choice(TEXTS), choose.choice(TTLS))
+
+    expectations = [Expect(choose.choice(KEYS), choose.choice([None, *TEXTS])) for _ in range(choose.randrange(3))]
+    if choose.random() < 0.5:
+        return Commit((), (write(),))
+    return Commit(tuple(expectations), tuple(write() for _ in range(choose.randrange(4))))
+
+
+async def state(storage: PostgresBackend | MemoryBackend) -> list[tuple[str, object, bool]]:
+    """Every live key, its value, and whether it will expire."""
+    items = (await storage.scan()).items
+    return [(key, value, await storage.ttl(key) is not None) for key, value in items]
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_any_batch_means_what_it_means_in_memory(storage: PostgresBackend, seed: int) -> None:
+    choose = random.Random(seed)
+    async with MemoryBackend() as model:
+        for _ in range(8):
+            batch = [some_commit(choose) for _ in range(choose.randrange(1, 15))]
+            assert await storage._apply(batch) == await model._apply(batch)
+            await asyncio.sleep(0.008)
+            assert await state(storage) == await state(model)
+
+
+async def test_nothing_is_left_of_locks_on_absent_keys(storage: PostgresBackend, postgres_url: str) -> None:
+    absent = tuple(Expect(f"absent:{n}", None) for n in range(20))
+    await storage.set("here", 1)
+    assert await storage._apply([Commit(absent, (Put("new", b"1"),))]) == [[True]]
+    assert await storage._apply([Commit((*absent, Expect("here", b"2")), (Put("x", b"1"),))]) == [Refused("here")]
+    assert await storage._apply([Commit((), (Delete("absent:1"), Touch("absent:2", 5)))]) == [[False, False]]
+    assert [row["key"] for row in await sql(postgres_url, f"SELECT key FROM {TABLE} ORDER BY 1")] == ["here", "new"]
+
+
+async def test_the_first_expectation_that_fails_is_named(storage: PostgresBackend) -> None:
+    wrong = [Expect(key, b"0") for key in ("z", "a", "m")]
+    assert await storage._apply([Commit(tuple(wrong), (Put("q", b"1"),))]) == [Refused("z")]
+
+
+async def test_an_empty_batch_and_an_empty_commit(storage: PostgresBackend) -> None:
+    nothing: list[Outcome] = [[]]
+    assert await storage._apply([Commit((), ())]) == nothing
+
+
+async def test_thousands_of_entries_in_one_commit(storage: PostgresBackend) -> None:
+    entries = {f"deal:{n:05}": {"n": n} for n in range(20_000)}
+    await storage.set_many(entries)
+    assert await storage.count("deal:*") == 20_000
+    assert await storage.get_many(entries) == entries
+    assert await storage.delete_many(entries) == 20_000
+
+
+async def test_values_of_many_megabytes(storage: PostgresBackend) -> None:
+    large = {f"large:{n}": "x" * 9_000_000 for n in range(6)}
+    await asyncio.gather(*(storage.set(key, value) for key, value in large.items()))
+    assert await storage.get_many(large) == large
+
+
+def test_a_batch_is_split_by_its_size_and_a_commit_is_not() -> None:
+    small, large = Commit((), (Put("a", b"x" * 1000),)), Commit((), (Put("a", b"x" * 20_000_000),))
+    assert list(loads([small, small])) == [(0, 2)]
+    assert list(loads([small, large, small, small])) == [(0, 1), (1, 2), (2, 4)]
+
+
+async def test_a_commit_that_no_message_can_carry(
+    storage: PostgresBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ad_seller.storage.postgres_backend._MOST_BYTES", 1000)
+    with pytest.raises(InvalidValueError, match="at most 1,000 bytes"):
+        await storage.set("a", "x" * 1000)
+    await storage.set("a", "x" * 900)
+
+
+async def test_one_commit_that_the_server_refuses_does_not_spoil_the_others(
+    storage: PostgresBackend, postgres_url: str
+) -> None:
+    await sql(postgres_url, f"ALTER TABLE {TABLE} ADD CONSTRAINT no_b CHECK (key <> 'b')")
+    try:
+        answers = await asyncio.gather(*(storage.set(key, key) for key in KEYS), return_exceptions=True)
+        assert [type(answer).__name__ for answer in answers] == [
+            "NoneType",
+            "StoreUnavailableError",
+            "NoneType",
+            "NoneType",
+            "NoneType",
+        ]
+        assert await storage.keys() == ["a", "c", "d", "e"]
+    finally:
+        await sql(postgres_url, f"ALTER TABLE {TABLE} DROP CONSTRAINT no_b")
+
+
+def test_plain_writes_need_no_waves() -> None:
+    batch = [Commit((), (Put(str(n % 3), b"%d" % n),)) for n in range(9)]
+    arguments = Packed(batch).arguments
+    assert arguments[:2] == [["0", "1", "2"], ["6", "7", "8"]]
+    assert arguments[7] == []
+
+
+class TestRaces:
+    async def test_one_of_many_creators_wins(self, postgres_url: str) -> None:
+        instances = [PostgresBackend(postgres_url, 1, 2) for _ in range(6)]
+        await asyncio.gather(*(instance.connect() for instance in instances))
+        for number in range(60):
+            created = await asyncio.gather(
+                *(instance.create(f"one:{number}", n) for n, instance in enumerate(instances))
+            )
+            assert created.count(True) == 1
+            assert await instances[0].get(f"one:{number}") == created.index(True)
+        await asyncio.gather(*(instance.disconnect() for instance in instances))
+
+    async def test_two_that_each_need_the_other_to_be_absent(self, postgres_url: str) -> None:
+        """The write skew that snapshot isolation lets through."""
+        async with PostgresBackend(postgres_url, 1, 1) as one, PostgresBackend(postgres_url, 1, 1) as two:
+            for number in range(60):
+                x, y = f"x:{number}", f"y:{number}"
+                answers = await asyncio.gather(
+                    one._apply([Commit((Expect(x, None),), (Put(y, b"1"),))]),
+                    two._apply([Commit((Expect(y, None),), (Put(x, b"1"),))]),
+                )
+                refused = [answer for answer in answers if isinstance(answer[0], Refused)]
+                assert len(refused) == 1
+                assert await one.count(f"?:{number}") == 1
+
+    async def test_an_absent_key_is_locked_against_plain_writers_too(
+        self, storage: PostgresBackend, postgres_url: str
+    ) -> None:
+        """While a commit that expects a key to be absent is open, nobody can write it."""
+        other = await asyncpg.connect(postgres_url)
+        transaction = other.transaction()
+        await transaction.start()
+        packed = Packed([Commit((Expect("absent", None),), (Put("seen", b"1"),))])
+        placeholders = ", ".join(f"${n}" for n in range(1, 14))
+        await other.fetch(f"SELECT * FROM ad_seller_kv_commit({placeholders})", *packed.arguments)
+        writing = asyncio.create_task(storage.set("seen", 2))
+        await asyncio.sleep(0.1)
+        assert not writing.done()
+        await transaction.commit()
+        await writing
+        await other.close()
+
+    async def test_overlapping_batches_in_opposite_orders_never_deadlock(
+        self, postgres_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        keys = [f"k:{n}" for n in range(30)]
+        instances = [PostgresBackend(postgres_url, 1, 3) for _ in range(4)]
+        await asyncio.gather(*(instance.connect() for instance in instances))
+
+        async def work(instance: PostgresBackend, seed: int) -> None:
+            choose = random.Random(seed)
+            for _ in range(40):
+                some = choose.sample(keys, 12)
+                match choose.randrange(4):
+                    case 0:
+                        await instance.set_many(dict.fromkeys(some, seed))
+                    case 1:
+                        await instance.delete_many(some)
+                    case 2:
+                        await asyncio.gather(*(instance.create(key, seed) for key in some))
+                    case 3:
+                        await instance._apply(
+                            [Commit(tuple(Expect(k, None) for k in some[:6]), (Delete(some[7]),))]
+                        )
+
+        await asyncio.gather(*(work(instance, n) for n, instance in enumerate(instances * 3)))
+        [(deadlocks,)] = await sql(
+            postgres_url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+        assert deadlocks == 0
+        await asyncio.gather(*(instance.disconnect() for instance in instances))
