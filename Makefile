@@ -8,11 +8,11 @@ BIN     := .venv/bin
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock clean
+.PHONY: help demo test check fmt bench bench-full bench-guard lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: .venv/installed ## Set everything up and run a seller's day on a new SQLite file
 	@$(BIN)/python examples/seller_day.py
@@ -30,15 +30,27 @@ fmt: .venv/installed ## Put the code into the house format, fix what can be fixe
 	$(BIN)/ruff check --fix-only $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
 
-lock: ## Pin requirements/dev.txt anew from requirements/dev.in
-	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(PIP_QUIET) uv
-	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--no-emit-index-url --no-emit-find-links --no-header requirements/dev.in -o requirements/dev.txt
-	@{ echo '# Pinned by `make lock` from requirements/dev.in; edit that file, not this one.'; \
-		cat requirements/dev.txt; } > requirements/dev.tmp && mv requirements/dev.tmp requirements/dev.txt
+bench: .venv-bench/installed ## Compare with other stores, some minutes per engine (ARGS="--engine redis" narrows it)
+	.venv-bench/bin/python -m benchmarks $(ARGS)
 
-clean: ## Remove .venv and everything that was generated
-	rm -rf .venv .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist
+bench-full: .venv-bench/installed ## Likewise with every workload, up to 1,000,000 entries
+	.venv-bench/bin/python -m benchmarks --full $(ARGS)
+
+bench-guard: .venv-bench/installed ## Tell what has become slower than benchmarks/guard.json allows
+	.venv-bench/bin/python -m benchmarks --guard $(ARGS)
+
+lock: ## Pin requirements/dev.txt and bench.txt anew from the .in files
+	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(PIP_QUIET) uv
+	for name in dev bench; do \
+		.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+			--no-emit-index-url --no-emit-find-links --no-header requirements/$$name.in -o requirements/$$name.txt && \
+		{ echo "# Pinned by \`make lock\` from requirements/$$name.in; edit that file, not this one."; \
+			cat requirements/$$name.txt; } > requirements/lock.tmp && \
+		mv requirements/lock.tmp requirements/$$name.txt || exit 1; \
+	done
+
+clean: ## Remove the environments and everything that was generated
+	rm -rf .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # New pins: .venv from scratch. A change of pyproject.toml alone: the project's own entry is renewed.
@@ -51,4 +63,15 @@ clean: ## Remove .venv and everything that was generated
 
 .venv/installed: .venv/requirements pyproject.toml
 	@$(BIN)/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The benchmarks' other stores and clients stay out of .venv.
+.venv-bench/requirements: requirements/bench.txt
+	@echo "Setting up .venv-bench (once, about half a minute) ..."
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/pip install $(PIP_QUIET) -r requirements/bench.txt
+	@touch $@
+
+.venv-bench/installed: .venv-bench/requirements pyproject.toml
+	@.venv-bench/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -17,6 +17,12 @@ from .results import Results, load, save
 from .rounds import Plan, Run
 from .workloads import WORKLOADS, Workload
 
+#: Whose versions the pages name.
+_LIBRARIES = (
+    *("aiosqlite", "asyncpg", "coredis", "diskcache", "hiredis", "langgraph-checkpoint-sqlite", "msgspec"),
+    *("py-key-value-aio", "redis", "valkey-glide"),
+)
+
 _PAGES = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 
@@ -44,15 +50,23 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--engine", action="append", choices=ENGINES, help="only this one; may be repeated")
-    parser.add_argument("--full", action="store_true", help="everything, with longer bursts, up to 1,000,000 entries")
-    parser.add_argument("--only", metavar="PATTERN", action="append", help="only workloads of such names; writes no pages")
+    parser.add_argument(
+        "--full", action="store_true", help="everything, with longer bursts, up to 1,000,000 entries"
+    )
+    parser.add_argument(
+        "--only", metavar="PATTERN", action="append", help="only workloads of such names; writes no pages"
+    )
     parser.add_argument("--contenders", metavar="NAME,NAME", help="only these; writes no pages")
     parser.add_argument("--rounds", type=int, help="bursts of each contender in each workload")
     parser.add_argument("--seconds", type=float, help="of each burst")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
     parser.add_argument("--out", type=Path, default=_PAGES, metavar="FOLDER", help="where pages and plots go")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="measure nothing: pages and plots from such a JSON")
-    parser.add_argument("--guard", action="store_true", help="quick ratios against benchmarks/guard.json; 1 if some fell")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="measure nothing: pages and plots from such a JSON"
+    )
+    parser.add_argument(
+        "--guard", action="store_true", help="quick ratios against benchmarks/guard.json; 1 if some fell"
+    )
     parser.add_argument("--store-guard", action="store_true", help="write benchmarks/guard.json anew")
     parser.add_argument("--folder", type=Path, metavar="FOLDER", help="where SQLite's files go; the disk matters")
     parser.add_argument("--list", action="store_true", help="show the names of workloads and contenders")
@@ -66,7 +80,7 @@ def _options() -> argparse.Namespace:
 
 def _run(engine: str, options: argparse.Namespace) -> Results:
     guarding = options.guard or options.store_guard
-    seconds = options.seconds or (0.5 if options.full else 0.15)
+    seconds = options.seconds or (0.5 if options.full else 0.1)
     plan = Plan(rounds=options.rounds or 7, seconds=seconds)
     began = time.time()
     load_before = os.getloadavg()[0]
@@ -77,7 +91,7 @@ def _run(engine: str, options: argparse.Namespace) -> Results:
             watched = guard.WATCHED[engine]
             entries = [
                 entry for entry in contenders.of_engine(engine)
-                if entry.role == "ours" and not entry.writes_only or entry.name in watched.values()
+                if (entry.role == "ours" and not entry.writes_only) or entry.name in watched.values()
             ]  # fmt: skip
             workloads = [workload for workload in WORKLOADS if workload.name in watched]
         else:
@@ -112,8 +126,7 @@ def _versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
-    for name in ("aiosqlite", "py-key-value-aio", "langgraph-checkpoint-sqlite", "diskcache", "redis", "valkey-glide",
-                 "coredis", "hiredis", "asyncpg", "msgspec"):  # fmt: skip
+    for name in _LIBRARIES:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter, perf_counter_ns, process_time
+from typing import Any
 
-from .contender import Contender
-from .kinds import Call, Script
+from .contender import Arguments, Contender
+from .kinds import Call, Judge, Script
 from .results import Burst
 from .stats import percentile
 from .workloads import Workload
@@ -23,14 +25,15 @@ class Tally:
     failed: int = 0
     wrong: int = 0
     error: str | None = None
-    busy: float | None = None
 
     def note(self, error: Exception) -> None:
         self.failed += 1
         self.error = self.error or f"{type(error).__name__}: {error}"[:300]
 
 
-async def run(contender: Contender, workload: Workload, entries: int, seconds: float, ticker: bool = False) -> Burst:
+async def run(
+    contender: Contender, workload: Workload, entries: int, seconds: float, ticker: bool = False
+) -> Burst:
     """Do the workload for so many seconds; with a ``ticker``, for the stall only."""
     external = getattr(contender, "burst", None)
     if external is not None:
@@ -49,7 +52,7 @@ async def run(contender: Contender, workload: Workload, entries: int, seconds: f
     else:
         deadline = perf_counter_ns() + int(seconds * 1e9)
         await asyncio.gather(*(_task(contender, own, deadline, tally, script.endless) for own in calls))
-    elapsed = perf_counter() - began if tally.busy is None else tally.busy
+    elapsed = perf_counter() - began
     cpu = process_time() - cpu
     stall = None if ticking is None else await ticking
     wrong = tally.wrong + (await script.wrong(tally.failed) if workload.needs else 0)
@@ -89,32 +92,39 @@ async def _task(contender: Contender, calls: list[Call], deadline: int, tally: T
             return
 
 
-def _in_batches(contender: Contender, calls: list[list[Call]], seconds: float, tally: Tally, *, endless: bool) -> None:
-    """Make the calls of all tasks at once, again and again. Only the time inside the contender counts."""
-    methods = {call.method: getattr(contender, f"{call.method}_batch") for own in calls for call in own}
+def _in_batches(
+    contender: Contender, calls: list[list[Call]], seconds: float, tally: Tally, *, endless: bool
+) -> None:
+    """Make the calls of all tasks at once, again and again."""
+    batches = list(_batches(contender, calls))
     deadline = perf_counter() + seconds
-    tally.busy = 0.0
     while True:
-        for position in range(max(map(len, calls))):
-            turn = [own[position] for own in calls if position < len(own)]
-            for method, batch in methods.items():
-                _batch(batch, [call for call in turn if call.method == method], tally)
+        for method, arguments, judges in batches:
+            start = perf_counter_ns()
+            answers = method(arguments)
+            took = perf_counter_ns() - start
+            tally.latencies += [took] * len(arguments)
+            for right, answer in zip(judges, answers, strict=True):
+                if not right(answer):
+                    tally.wrong += 1
             if endless and perf_counter() >= deadline:
                 return
         if not endless:
             return
 
 
-def _batch(method: object, calls: list[Call], tally: Tally) -> None:
-    if not calls:
-        return
-    arguments = [call.arguments for call in calls]
-    start = perf_counter_ns()
-    answers = method(arguments)  # type: ignore[operator]
-    took = perf_counter_ns() - start
-    tally.busy = (tally.busy or 0.0) + took / 1e9
-    tally.latencies += [took] * len(calls)
-    tally.wrong += sum(not call.right(answer) for call, answer in zip(calls, answers, strict=True))
+def _batches(
+    contender: Contender, calls: list[list[Call]]
+) -> Iterator[tuple[Callable[[list[Arguments]], list[Any]], list[Arguments], list[Judge]]]:
+    """The tasks' first calls, those of one method together, then their second calls, and so on."""
+    for position in range(max(map(len, calls))):
+        by_method: dict[str, list[Call]] = {}
+        for own in calls:
+            if position < len(own):
+                by_method.setdefault(own[position].method, []).append(own[position])
+        for method, batch in by_method.items():
+            judges = [call.right for call in batch]
+            yield getattr(contender, f"{method}_batch"), [call.arguments for call in batch], judges
 
 
 async def _tick(until: float) -> float:
@@ -127,5 +137,3 @@ async def _tick(until: float) -> float:
         worst = max(worst, now - before - _TICK)
         before = now
     return worst * 1_000
-
-

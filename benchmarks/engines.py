@@ -72,7 +72,9 @@ def _redis(root: Path) -> Iterator[Places]:
     from ad_seller.storage.testing.servers import RedisServer
 
     with RedisServer(root, maxmemory="12gb", config={"databases": "64"}) as server:
-        yield _RedisDatabases(server.url, f"{server.binary.product} {server.binary.version}, no persistence, loopback TCP")
+        yield _RedisDatabases(
+            server.url, f"{server.binary.product} {server.binary.version}, no persistence, loopback TCP"
+        )
 
 
 class _PostgresDatabases:

@@ -85,12 +85,14 @@ GOALS = {
 class Verdict:
     """What a run reached; None if the run has no such figure.
 
-    ``met`` looks at the median of the rounds alone; ``sure`` tells whether every single round says the same.
+    ``by_cpu`` is the ratio of the computing time of the two processes, without the server's. ``met`` looks at the
+    median of the rounds alone; ``sure`` tells whether every single round says the same.
     """
 
     goal: Goal
     against: str
     reached: Spread | None
+    by_cpu: float | None = None
 
     @property
     def met(self) -> bool | None:
@@ -122,7 +124,8 @@ def verdicts(results: Results) -> Iterator[Verdict]:
             case _:
                 against = best_peer(results, goal.workload) if goal.against == BEST_PEER else goal.against
                 ratio = results.ratio(goal.workload, me, against) if against else None
-                yield Verdict(goal, against or goal.against, ratio)
+                by_cpu = results.cpu_ratio(goal.workload, me, against) if against else None
+                yield Verdict(goal, against or goal.against, ratio, by_cpu)
 
 
 def best_peer(results: Results, workload: str) -> str | None:

@@ -17,13 +17,13 @@ from .workloads import Workload
 
 TITLES = {"sqlite": "SQLite", "redis": "Redis", "postgres": "PostgreSQL", "memory": "Memory"}
 
-_HOW = """Every contender runs in a process of its own. Each round gives every contender one burst, in turning order, so that
-what else the machine does hits all alike. Only ratios inside a round are compared: `ours ÷ it` is the median of the rounds'
-ratios, with the lowest and the highest. Absolute figures are this machine's, on that day. Every answer is checked against what was
-written; what raised counts as failed and not as an operation. A stall is by how much the latest tick of a 1 ms ticker came late,
-as the median of the rounds and the worst of them; a limit has no event loop, so nothing to tick. `CPU/op` is the computing time of
-the contender's own process, without the server's, checks of the answers included: the figure that other work on the machine
-disturbs least.
+_HOW = """Every contender runs in a process of its own. Each round gives every contender one burst, in turning order, so
+that what else the machine does hits all alike. Only ratios inside a round are compared: `ours ÷ it` is the median of
+the rounds' ratios, with the lowest and the highest. Absolute figures are this machine's, on that day. Every answer is
+checked against what was written; what raised counts as failed and not as an operation. A stall is by how much the
+latest tick of a 1 ms ticker came late, as the median of the rounds and the worst of them; a limit has no event loop,
+so nothing to tick. `CPU/op` is the computing time of the contender's own process, without the server's, checks of the
+answers included: the figure that other work on the machine disturbs least; `by CPU` is the ratio of these.
 """
 
 _SHOWN = ("get-1-s", "get-64-s", "get-512-s", "set-1-s", "set-64-s", "mixed-64-s", "keys-100000", "list-100000")
@@ -68,8 +68,12 @@ def goals_table(results: Results) -> list[str]:
     if not found:
         return []
     met = sum(verdict.met is True for verdict in found)
-    lines = [f"## Goals: {met} of {len(found)} met", "", "| workload | against | goal | reached | range | |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = [
+        f"## Goals: {met} of {len(found)} met",
+        "",
+        "| workload | against | goal | reached | range | by CPU | |",
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
     for verdict in found:
         goal, reached = verdict.goal, verdict.reached
         bound = f"{goal.bound:g} x" if goal.is_ratio else f"at most {goal.bound:g}{_unit(goal.against)}"
@@ -77,8 +81,9 @@ def goals_table(results: Results) -> list[str]:
         best = " (best peer)" if goal.against == goals.BEST_PEER else ""
         middle = "not measured" if reached is None else f"{reached.median:.3g}{_unit(goal.against)}"
         ends = "" if reached is None else f"{reached.low:.3g} to {reached.high:.3g}"
+        cpu = "" if verdict.by_cpu is None else f"{verdict.by_cpu:.2f} x"
         title = WORKLOADS[goal.workload].title
-        lines.append(f"| {title} | {label}{best} | {bound} | {middle} | {ends} | {_mark(verdict)} |")
+        lines.append(f"| {title} | {label}{best} | {bound} | {middle} | {ends} | {cpu} | {_mark(verdict)} |")
     return [*lines, ""]
 
 
@@ -96,7 +101,12 @@ def _mark(verdict: Verdict) -> str:
 
 
 def _contenders(results: Results) -> list[str]:
-    lines = ["## Contenders", "", "| contender | role | an acknowledged write survives | codec | |", "|---|---|---|---|---|"]
+    lines = [
+        "## Contenders",
+        "",
+        "| contender | role | an acknowledged write survives | codec | |",
+        "|---|---|---|---|---|",
+    ]
     for entry in of_engine(results.engine):
         took_part = any(entry.name in found for found in results.bursts.values())
         note = "compared by writes only" if entry.writes_only else ""
@@ -111,22 +121,31 @@ def _contenders(results: Results) -> list[str]:
 
 def workload_table(results: Results, workload: Workload) -> list[str]:
     me = goals.ours(results.engine)
-    lines = [f"### {workload.title}", "", "| contender | ops/s | p50 | p99 | CPU/op | ours ÷ it | range | stall, worst | failed | wrong |"]
+    lines = [
+        f"### {workload.title}",
+        "",
+        "| contender | ops/s | p50 | p99 | CPU/op | ours ÷ it | range | stall, worst | failed | wrong |",
+    ]
     lines.append("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     found = results.bursts[workload.name]
     for name in sorted(found, key=lambda name: -_median(results.spread(workload.name, name, "rate"))):
         entry = BY_NAME[name]
         rate, ratio = results.spread(workload.name, name, "rate"), results.ratio(workload.name, me, name)
-        p50, p99, cpu, stall = (results.spread(workload.name, name, what) for what in ("p50", "p99", "cpu", "stall"))
-        label = f"**{entry.label}**" if name == me else entry.label
-        lines.append(
-            f"| {label}{'' if entry.durable or not workload.writes else ' *'} | {rated(_median(rate))} "
-            f"| {_time(p50)} | {_time(p99)} | {_time(cpu)} | {'' if ratio is None or name == me else f'{ratio.median:.2f}'} "
-            f"| {'' if ratio is None or name == me else f'{ratio.low:.2f} to {ratio.high:.2f}'} "
-            f"| {'' if stall is None else f'{stall.median:.1f} ms, {stall.high:.1f}'} "
-            f"| {results.total(workload.name, name, 'failed') or ''} "
-            f"| {results.total(workload.name, name, 'wrong') or ''} |"
+        p50, p99, cpu, stall = (
+            results.spread(workload.name, name, what) for what in ("p50", "p99", "cpu", "stall")
         )
+        label = f"**{entry.label}**" if name == me else entry.label
+        other = None if name == me else ratio
+        cells = [
+            label + ("" if entry.durable or not workload.writes else " *"),
+            *(rated(_median(rate)), _time(p50), _time(p99), _time(cpu)),
+            "" if other is None else f"{other.median:.2f}",
+            "" if other is None else f"{other.low:.2f} to {other.high:.2f}",
+            "" if stall is None else f"{stall.median:.1f} ms, {stall.high:.1f}",
+            str(results.total(workload.name, name, "failed") or ""),
+            str(results.total(workload.name, name, "wrong") or ""),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     errors = sorted({f"{BY_NAME[name].label}: {burst.error.splitlines()[0][:160]}" for name, bursts in found.items()
                      for burst in bursts if burst.error})  # fmt: skip
     return [*lines, "", *(f"- {error}" for error in errors), *([""] if errors else [])]
@@ -158,7 +177,13 @@ def _time(spread: Spread | None) -> str:
     if spread is None:
         return ""
     micros = spread.median
-    return f"{micros / 1_000:.1f} ms" if micros >= 1_000 else f"{micros:.0f} µs" if micros >= 10 else f"{micros:.1f} µs"
+    return (
+        f"{micros / 1_000:.1f} ms"
+        if micros >= 1_000
+        else f"{micros:.0f} µs"
+        if micros >= 10
+        else f"{micros:.1f} µs"
+    )
 
 
 # --- plots ---------------------------------------------------------------------------------------------

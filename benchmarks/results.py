@@ -64,6 +64,11 @@ class Results:
         pairs = zip(self.rates(workload, contender), self.rates(workload, base), strict=False)
         return spread([mine / its for mine, its in pairs if mine and its])
 
+    def cpu_ratio(self, workload: str, contender: str, base: str) -> float | None:
+        """Likewise by computing time: how many operations it does in the time that the base needs for one."""
+        mine, its = self.spread(workload, contender, "cpu"), self.spread(workload, base, "cpu")
+        return its.median / mine.median if mine and its and mine.median else None
+
     def spread(self, workload: str, contender: str, attribute: str) -> Spread | None:
         found = [getattr(burst, attribute) for burst in self.bursts.get(workload, {}).get(contender, [])]
         return spread([number for number in found if number is not None])
@@ -84,7 +89,9 @@ def load(path: Path) -> list[Results]:
     found = []
     for fields in json.loads(path.read_text()):
         bursts = {
-            workload: {contender: [Burst(**burst) for burst in rounds] for contender, rounds in by_contender.items()}
+            workload: {
+                contender: [Burst(**burst) for burst in rounds] for contender, rounds in by_contender.items()
+            }
             for workload, by_contender in fields.pop("bursts").items()
         }
         found.append(Results(**fields, bursts=bursts))

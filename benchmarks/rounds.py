@@ -20,6 +20,7 @@ from .workloads import ORDERS_STAGE, Workload
 
 _FILL_SECONDS = 1_800.0
 _BURST_SECONDS = 60.0
+_STALL_ROUNDS = 5
 _ROOT = Path(__file__).parents[1]
 
 
@@ -109,10 +110,17 @@ class Run:
         for turn in range(min(self._plan.rounds, workload.rounds)):
             for name in turned(names, turn):
                 burst = self._burst(name, workload, self._plan.seconds)
-                if workload.stall and name in self._workers and not self._entries[name].type.batched:
+                if (
+                    workload.stall
+                    and turn < _STALL_ROUNDS
+                    and name in self._workers
+                    and not self._entries[name].type.batched
+                ):
                     burst.stall = self._burst(name, workload, self._plan.seconds, ticker=True).stall
                 found.setdefault(name, []).append(burst)
         self._plan.say("  " + _line(workload, found))
+        if workload.processes > 1:
+            self._close_seconds(names, workload.stage)
 
     def _burst(self, name: str, workload: Workload, seconds: float, *, ticker: bool = False) -> Burst:
         if name not in self._workers:
@@ -137,6 +145,15 @@ class Run:
                 self._seconds[name] = Worker(name)
                 self._seconds[name].ask("open", self._place[name])
                 self._seconds[name].ask("resume", stage)
+
+    def _close_seconds(self, names: list[str], stage: int) -> None:
+        """End the second processes; and open the first ones anew, some of which a lock error has left unusable."""
+        for name in names:
+            if name in self._seconds:
+                self._seconds.pop(name).stop()
+                self._attempt(name, "close")
+                self._attempt(name, "open", self._place[name])
+                self._attempt(name, "resume", stage)
 
     def _cold(self, name: str) -> Burst:
         key = work_key("s", 7)

@@ -53,7 +53,7 @@ class Workload:
 
 
 _BYTES = {"s": "218 B", "m": "1.4 KB", "l": "20 KB"}
-_CORE_POINTS = {(tasks, "s") for tasks in (1, 64, 512)} | {(64, "l")}
+_CORE_POINTS = {(kind, tasks, "s") for kind in ("get", "set") for tasks in (1, 64, 512)} | {("get", 64, "l")}
 
 
 def _points(kind: str) -> list[Workload]:
@@ -66,7 +66,7 @@ def _points(kind: str) -> list[Workload]:
             tasks=tasks,
             size=size,
             stall=size == "s" or (tasks, size) == (64, "l"),
-            full=(tasks, size) not in _CORE_POINTS,
+            full=(kind, tasks, size) not in _CORE_POINTS,
         )
         for size in ("s", "m", "l")
         for tasks in (1, 64, 512)
@@ -75,7 +75,7 @@ def _points(kind: str) -> list[Workload]:
 
 def _listings(stage: int) -> list[Workload]:
     among = f"1,000 among {stage:,}"
-    common = {"stage": stage, "group": "Listings", "full": stage == 1_000_000}
+    common = {"stage": stage, "group": "Listings", "full": stage != 100_000}
     big = stage == 100_000
     return [
         Workload(f"keys-{stage}", f"keys of {among}", "keys", ("keys",), stall=big, **common),  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def _growth(stage: int) -> list[Workload]:
     kinds = {"get": 64, "set": 64, "keys": 1, "entries": 1, "page": 1}
     return [
         Workload(f"{kind}@{stage}", kind, f"{kind}-any" if kind in ("get", "set") else kind, (kind,), tasks=tasks,
-                 stage=stage, rounds=5, full=stage == 1_000_000, group="Growth")
+                 stage=stage, rounds=3, full=stage == 1_000_000, group="Growth")
         for kind, tasks in kinds.items()
     ]  # fmt: skip
 
@@ -102,7 +102,7 @@ WORKLOADS = (
     *_points("get"),
     *_points("set"),
     Workload("mixed-64-s", "80 % get, 20 % set, 64 tasks, 218 B", "mixed", ("get", "set"), tasks=64, stall=True),
-    Workload("ttl-64-s", "set with TTL, 64 tasks, 218 B", "ttl", ("set",), tasks=64),
+    Workload("ttl-64-s", "set with TTL, 64 tasks, 218 B", "ttl", ("set",), tasks=64, full=True),
     Workload("delete-64", "delete, 64 tasks", "delete", ("set", "delete"), tasks=64),
     Workload("update-64", "update, 64 tasks, 512 keys", "update", ("update",), tasks=64, group="Atomic"),
     Workload("move-64", "two-key transaction, 64 tasks, 512 keys", "move", ("move",), tasks=64, group="Atomic"),

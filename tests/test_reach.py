@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,18 +47,6 @@ class Reach:
     async def test_point_operations_do_not_stall_the_event_loop(self, store: StorageBackend) -> None:
         stalls = [await longest_stall(point_operations(store)) for _ in range(3)]
         assert min(stall.cpu for stall in stalls) < MOST_IN_POINT_OPERATIONS, stalls
-
-    async def test_others_go_on_during_a_listing(self, store: StorageBackend) -> None:
-        await fill(store, 30_000)
-        listing = asyncio.create_task(store.scan("*[!x]"))
-        await asyncio.sleep(0)
-        done = 0
-        while not listing.done():
-            await store.set("session:1", {"n": done})
-            assert await store.get("session:1") == {"n": done}
-            done += 1
-        assert done >= 2
-        assert len((await listing).items) >= 30_000
 
     def test_memory_does_not_grow(self, url: str) -> None:
         done = run_job("tests.reach_jobs", "grow", url)

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data import ORDER_PREFIX, WORK, value, work_key
@@ -56,7 +55,8 @@ class Pgbench(Prepared):
     async def _run(self, workload: Workload, clients: int, each: int) -> tuple[float, float]:
         """Transactions per second, and the mean latency in ms."""
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
-            Path(file.name).write_text(_script(workload))
+            file.write(_script(workload))
+            file.flush()
             process = await asyncio.create_subprocess_exec(
                 *(self.program, "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2))),
                 *("-t", str(each), "-f", file.name, "-D", f"value={_text(workload.size)}", self.place),

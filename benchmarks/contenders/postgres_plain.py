@@ -14,7 +14,10 @@ from ..data import Value
 CONNECTIONS = 10
 
 TABLE = 'CREATE TABLE IF NOT EXISTS kv (key text COLLATE "C" PRIMARY KEY, value text NOT NULL, expires_at float8)'
-INDEX = "CREATE INDEX IF NOT EXISTS kv_status ON kv (((value::jsonb)->>'status')) WHERE key >= 'order:' AND key < 'order;'"
+INDEX = (
+    "CREATE INDEX IF NOT EXISTS kv_status ON kv (((value::jsonb)->>'status')) "
+    "WHERE key >= 'order:' AND key < 'order;'"
+)
 LIVE = "(expires_at IS NULL OR expires_at > extract(epoch FROM clock_timestamp()))"
 GET = f"SELECT value FROM kv WHERE key = $1 AND {LIVE}"
 PUT = (

@@ -108,14 +108,15 @@ class Glide(Client):
             request_timeout=5_000,
             inflight_requests_limit=10_000,
         )
-        self._seconds = lambda ttl: ExpirySet(ExpiryType.SEC, ttl)
+        self._expiry: Any = ExpirySet
+        self._unit: Any = ExpiryType.SEC
         self.client = await GlideClient.create(configuration)
 
     async def close(self) -> None:
         await self.client.close()
 
     async def set(self, key: str, value: Value, ttl: int | None = None) -> None:
-        await self.client.set(key, dump(value), expiry=None if ttl is None else self._seconds(ttl))
+        await self.client.set(key, dump(value), expiry=None if ttl is None else self._expiry(self._unit, ttl))
 
     async def keys(self, prefix: str) -> list[str]:
         found: set[bytes] = set()

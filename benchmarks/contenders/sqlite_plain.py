@@ -100,7 +100,8 @@ class Naive(Contender):
         async with self.lock:
             await self.db.execute("BEGIN IMMEDIATE")
             before, after = await self.get(source), await self.get(target)
-            assert before is not None and after is not None
+            assert before is not None
+            assert after is not None
             await self.db.execute(PUT, (source, _dump(added(-1)(before)), None))
             await self.db.execute(PUT, (target, _dump(added(1)(after)), None))
             await self.db.commit()

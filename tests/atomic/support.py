@@ -12,16 +12,16 @@ import sys
 import time
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-
-import redis
 
 from ad_seller.storage import StorageBackend, compile_glob
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.redis_tasks import Task
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
 T = TypeVar("T")
@@ -99,8 +99,12 @@ class Address(NamedTuple):
                 db.execute(f"CREATE TABLE IF NOT EXISTS kv_store ({columns})")
                 db.execute("INSERT OR REPLACE INTO kv_store VALUES (?, ?, NULL)", (key, text))
         else:
-            with redis.Redis.from_url(self.url) as client:
-                client.set(f"{self.prefix}{key}", text)
+            with ThreadPoolExecutor(1) as other:  # an event loop may be running in this thread
+                other.submit(asyncio.run, self._write_to_redis(f"{self.prefix}{key}", text)).result()
+
+    async def _write_to_redis(self, name: str, text: str) -> None:
+        async with RedisBackend(self.url, self.prefix) as backend:
+            await backend._router.send([Task(name, ("SET", name, text))], writes=True)
 
     def run(self, use: Callable[[StorageBackend], Coroutine[Any, Any, T]]) -> T:
         """Return what ``use`` makes of a connected backend, in an event loop of its own."""
