@@ -78,7 +78,7 @@ _BODIES = {size: _body(size) for size in SIZES}
 
 
 def growth(start: int, stop: int) -> Iterator[tuple[str, Value]]:
-    """The entries by which a store grows from ``start`` to ``stop``; those that are worked on come with the first."""
+    """The entries by which a store grows from ``start`` to ``stop``; what get and set use comes with the first."""
     if start == 0:
         for size, count in WORK.items():
             yield from ((key, value(key, size)) for key in (work_key(size, i) for i in range(count)))

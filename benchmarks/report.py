@@ -17,13 +17,14 @@ from .workloads import Workload
 
 TITLES = {"sqlite": "SQLite", "redis": "Redis", "postgres": "PostgreSQL", "memory": "Memory"}
 
-_HOW = """Every contender runs in a process of its own. Each round gives every contender one burst, in turning order, so
-that what else the machine does hits all alike. Only ratios inside a round are compared: `ours ÷ it` is the median of
-the rounds' ratios, with the lowest and the highest. Absolute figures are this machine's, on that day. Every answer is
-checked against what was written; what raised counts as failed and not as an operation. A stall is by how much the
-latest tick of a 1 ms ticker came late, as the median of the rounds and the worst of them; a limit has no event loop,
-so nothing to tick. `CPU/op` is the computing time of the contender's own process, without the server's, checks of the
-answers included: the figure that other work on the machine disturbs least; `by CPU` is the ratio of these.
+_HOW = """Every contender runs in a process of its own. Each round gives every contender one burst, in turning
+order, so that what else the machine does hits all alike. Only ratios inside a round are compared: `ours
+÷ it` is the median of the rounds' ratios, with the lowest and the highest. Absolute figures are this
+machine's, on that day. Every answer is checked against what was written; what raised counts as failed
+and not as an operation. A stall is by how much the latest tick of a 1 ms ticker came late, as the median
+of the rounds and the worst of them; a limit has no event loop, so nothing to tick. `CPU/op` is the
+computing time of the contender's own process, without the server's, checks of the answers included: the
+figure that other work on the machine disturbs least; `by CPU` is the ratio of these.
 """
 
 _SHOWN = ("get-1-s", "get-64-s", "get-512-s", "set-1-s", "set-64-s", "mixed-64-s", "keys-100000", "list-100000")
@@ -94,7 +95,7 @@ def _unit(against: str) -> str:
 def _mark(verdict: Verdict) -> str:
     if verdict.met is None:
         return "?"
-    return ("met" if verdict.met else "**not met**") + ("" if verdict.sure else ", within the range")
+    return ("met" if verdict.met else "**not met**") + ("" if verdict.sure else ", not in every round")
 
 
 # --- tables --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Run it with ``make demo``, or ``python examples/seller_day.py --help``. It reads
 
 1. the seller opens the shop: products, packages, a media kit;
 2. every buyer agent registers, asks questions, negotiates a quote, books it, follows its order and changes it;
-3. eight buyers reach for the same quote at the same moment, and exactly one gets it;
+3. eight buyers reach for the same quote at the same moment, and exactly one gets it; a key is revoked in use;
 4. the file is closed, opened again, and compared with every write that was acknowledged.
 """
 
@@ -30,11 +30,22 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ad_seller.storage import PREFIXES, TTL, StorageBackend, StorageError, Transaction, encode, open_url
+from ad_seller.storage import (
+    PREFIXES,
+    TTL,
+    Put,
+    StorageBackend,
+    StorageError,
+    Transaction,
+    decode,
+    encode,
+    open_url,
+)
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
 T = TypeVar("T")
 Record = dict[str, Any]
+Work = Callable[[Transaction], Awaitable[Any]]
 
 PRODUCTS = {"inv-ctv-sports-preroll": 28.0, "inv-ctv-news-preroll": 24.5, "inv-video-web-preroll": 15.0}
 QUESTIONS = ("What CTV inventory do you have?", "What does the pre-roll cost?", "Is January available?")
@@ -42,6 +53,8 @@ ORDER_PATH = ("draft", "submitted", "pending_approval", "approved", "in_progress
 CHANGE_PATH = ("pending", "validating", "pending_approval", "approved", "applied")
 WEEK = 7 * 86_400
 RIVALS = 8
+API_KEY = "api_key:demo"
+USES = 40
 RECORDED_DAY = Path("../shared/data/seller-day.jsonl.gz")
 
 
@@ -69,7 +82,8 @@ async def serve_buyer(storage: StorageBackend, number: int) -> None:
     await talk(storage, agent_id, pricing_key)
     quote_id = await offer_quote(storage, list(PRODUCTS)[number % len(PRODUCTS)], pricing_key)
     await negotiate(storage, quote_id)
-    deal_id = await book(storage, quote_id, agent_id)
+    # The buyer sends the request twice, as clients do when an answer is late. It is one booking all the same.
+    deal_id, _ = await asyncio.gather(*(book(storage, quote_id, agent_id) for _ in range(2)))
     if deal_id is not None:
         order_id = await fulfil(storage, deal_id, quote_id)
         await change_order(storage, order_id, impressions=2_500_000)
@@ -132,21 +146,24 @@ async def book(storage: StorageBackend, quote_id: str, agent_id: str) -> str | N
     """Turn the quote into a deal, or return None if somebody else has it.
 
     What a transaction writes takes effect together, and only if nothing that it read has changed meanwhile;
-    ``transact`` runs the work again in that case. The quote's expiry stays as it was.
+    otherwise ``run_once`` runs the work again. It also records the answer in the same commit: whoever sends the
+    request again gets the same deal. The quote's expiry stays as it was.
     """
-    deal_id = new_id("DEMO-").upper()
 
-    async def work(tx: Transaction) -> Record:
+    async def work(tx: Transaction) -> str | None:
         quote = await tx.get_quote(quote_id)
         if quote is None or quote["status"] != "available":
-            return {}
+            return None
+        deal_id, event_id = new_id("DEMO-").upper(), str(uuid.uuid4())
         deal = {"deal_id": deal_id, "deal_type": "PD", "status": "confirmed", "impressions": 2_000_000}
-        deal |= {"quote_id": quote_id, "agent_id": agent_id, "created_at": now()}
-        await tx.set_deal(deal_id, deal)
-        booked = await tx.update_quote(quote_id, with_(status="booked", booked_by=agent_id, deal_id=deal_id))
-        return {f"deal:{deal_id}": deal, f"quote:{quote_id}": booked}
+        await tx.set_deal(deal_id, deal | {"quote_id": quote_id, "agent_id": agent_id, "created_at": now()})
+        await tx.update_quote(quote_id, with_(status="booked", booked_by=agent_id, deal_id=deal_id))
+        event = {"event_id": event_id, "event_type": "deal.booked", "deal_id": deal_id, "timestamp": now()}
+        await tx.set(f"event:{event_id}", event)
+        return deal_id
 
-    return deal_id if await storage.transact(work) else None
+    deal_id: str | None = await storage.run_once(f"book:{agent_id}", quote_id, {"quote_id": quote_id}, work)
+    return deal_id
 
 
 async def fulfil(storage: StorageBackend, deal_id: str, quote_id: str) -> str:
@@ -185,6 +202,13 @@ async def contest(storage: StorageBackend) -> tuple[str, list[str]]:
     return quote_id, [deal_id for deal_id in answers if deal_id is not None]
 
 
+async def revoke_in_use(storage: StorageBackend) -> None:
+    """Revoke an API key while many requests count their use of it: neither change undoes the other."""
+    await storage.set(API_KEY, {"key_id": API_KEY, "revoked": False, "use_count": 0})
+    uses = (storage.update(API_KEY, lambda key: key | {"use_count": key["use_count"] + 1}) for _ in range(USES))
+    await asyncio.gather(*uses, storage.update(API_KEY, with_(revoked=True)))
+
+
 # --- 4. What was promised, and what is there ---------------------------------------------------------------
 
 
@@ -216,11 +240,22 @@ class ObservedStorage(SQLiteBackend):
             self._note(f"agent_url_index:{url}", agent_id)
         return known
 
-    async def transact(self, work: Callable[[Transaction], Awaitable[Any]], **options: Any) -> Any:
-        """Run a transaction; the one in `book` returns what it wrote, by key."""
-        result = await self._timed("transaction", super().transact(work, **options))
-        for key, value in result.items() if isinstance(result, dict) else ():
-            self._note(key, value)
+    async def run_once(self, scope: str, key: str, request: Any, work: Work, *args: Any, **options: Any) -> Any:
+        """Note what the run that took effect has written, and the record that it leaves."""
+        written: dict[str, bytes] = {}
+
+        async def observed(tx: Transaction) -> Any:
+            written.clear()  # of a run that met a conflict
+            result = await work(tx)
+            written.update({write.key: write.text for write in tx.commit.writes if isinstance(write, Put)})
+            return result
+
+        result = await self._timed("run once", super().run_once(scope, key, request, observed, *args, **options))
+        record = f"idempotency:{scope}:{key}"
+        if record not in self.acknowledged:
+            self._note(record, await super().get(record))
+        for name, text in written.items():
+            self._note(name, decode(text))
         return result
 
     def _note(self, key: str, value: Any) -> None:
@@ -266,6 +301,7 @@ async def live_the_day(url: str, buyers: int) -> Day:
             await open_shop(storage)
             await asyncio.gather(*map(serve, range(buyers)))
             contested, winners = await contest(storage)
+            await revoke_in_use(storage)
     return Day(buyers, storage, time.perf_counter() - began, contested, winners)
 
 
@@ -299,12 +335,17 @@ def compare(day: Day, found: Found) -> dict[str, bool]:
         "the rounds of each negotiation are 1, 2, 3": rounds == [[1, 2, 3]] * day.buyers,
         "every order is booked, with its whole audit trail": trails == [[*ORDER_PATH[1:]]] * day.buyers,
         f"{RIVALS} buyers wanted one quote at once, exactly one got it": day.winners == [booked],
+        "a key that was revoked while in use stays revoked": [
+            (key["revoked"], key["use_count"]) for key in records(API_KEY)
+        ]
+        == [(True, USES)],
+        "every booking was sent twice, and made once": len(records("deal:")) == day.buyers + 1,
         "quotes expire within 24 h, sessions within a week": all(map(in_time, found.left, found.left.values())),
     }
 
 
 def in_time(key: str, left: float | None) -> bool:
-    limit = {"quote": 86_400, "session": WEEK}.get(key.partition(":")[0])
+    limit = {"quote": 86_400, "idempotency": 86_400, "session": WEEK}.get(key.partition(":")[0])
     return left is None if limit is None else left is not None and 0 < left <= limit
 
 
@@ -322,6 +363,7 @@ def summarise(path: Path, day: Day, found: Found, checks: dict[str, bool]) -> Re
     """Return everything that is reported, as JSON."""
     calls = sum(map(len, day.storage.milliseconds.values()))
     prefixes = [*PREFIXES.values(), "session_index:buyer:", "agent_url_index:"]
+    prefixes += ["event:", "idempotency:", "api_key:"]
     return {
         "ok": all(checks.values()),
         "checks": checks,

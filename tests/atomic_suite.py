@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
-
-from tests.atomic.support import Address
 
 #: They make their own backend.
 _OTHERS = ("custom",)
@@ -26,16 +24,18 @@ def atomic_tests() -> dict[str, Any]:
             if inspect.isclass(item) and name.startswith("Test") and item.__module__ == module.__name__:
                 found[f"Test{topic.title().replace('_', '')}{name[4:]}"] = item
             elif inspect.isfunction(item) and name.startswith("test_"):
-                found[f"test_{topic}_{name[5:]}"] = item
+                found[f"test_{topic}_{name[5:]}"] = _marked(item, getattr(module, "pytestmark", None))
             elif type(item).__name__ == "FixtureFunctionDefinition":
                 found[name] = item
     return found
 
 
-class GroupAddress(Address):
-    """Where a group of servers is; texts are written by what the test's fixture says."""
-
-    write: Callable[[str, str], object]
-
-    def write_text(self, key: str, text: str) -> None:
-        self.write(f"{self.prefix}{key}", text)
+def _marked(test: FunctionType, mark: Any) -> FunctionType:
+    """Return a copy of ``test`` with the mark of the module that it comes from."""
+    if mark is None:
+        return test
+    copy = FunctionType(test.__code__, test.__globals__, test.__name__, test.__defaults__, test.__closure__)
+    copy.__dict__.update(test.__dict__)
+    copy.__kwdefaults__ = test.__kwdefaults__
+    copy.__dict__["pytestmark"] = [*getattr(test, "pytestmark", []), getattr(mark, "mark", mark)]
+    return copy

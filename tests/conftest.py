@@ -120,3 +120,33 @@ def own_postgres() -> Iterator[PostgresServer]:
     """A server that only this test uses, and may kill, freeze and restart; it keeps what was acknowledged."""
     with PostgresServer(config={"fsync": "on", "full_page_writes": "on"}) as server:
         yield server
+
+
+#: Reasons for which a check of the conformance kit does not apply to a backend, which its capabilities declare.
+DECLARED = ("does not declare", "declares neither", "offers no store_raw")
+
+
+class SkipsFailInCI:
+    """A test that did not run proves nothing: in CI only a backend's declared capabilities may skip one."""
+
+    def __init__(self) -> None:
+        self.unexpected: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            if not reason.startswith(DECLARED):
+                self.unexpected.append(f"{report.nodeid}: {reason}")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexpected and not hasattr(session.config, "workerinput"):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.unexpected:
+            terminalreporter.write_line(f"SKIPPED IN CI, which counts as a failure: {line}", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI"):
+        config.pluginmanager.register(SkipsFailInCI())

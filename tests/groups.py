@@ -16,7 +16,7 @@ from tests.cli.support import EXCERPT, SHARED_DAY, run
 
 MOST_CONNECTIONS = 20
 
-_BETWEEN_SERVERS = re.compile(r"name=sentinel-|flags=[SM]|cmd=(psync|replconf|client)\b")
+_BETWEEN_SERVERS = re.compile(r"name=sentinel-|flags=[SM]|cmd=(psync|replconf|restore-asking|client)\b")
 
 
 def connections(server: RedisServer) -> list[str]:

@@ -8,9 +8,8 @@ import pytest
 
 from ad_seller.storage import StorageBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
-from ad_seller.storage.testing.redis_nodes import ask
-from tests.atomic.support import MOMENTS, Moment
-from tests.atomic_suite import GroupAddress, atomic_tests
+from tests.atomic.support import Address
+from tests.atomic_suite import atomic_tests
 
 pytestmark = pytest.mark.xdist_group("cluster-failures")
 
@@ -22,26 +21,17 @@ def engine() -> tuple[str, None]:
     return "redis", None
 
 
-@pytest.fixture(params=MOMENTS, ids=lambda moment: str(moment.__name__))
-def moment(request: pytest.FixtureRequest) -> Moment:
-    """The module of some of the tests parametrizes them by this."""
-    found: Moment = request.param
-    return found
-
-
 @pytest.fixture
 def own_redis() -> None:
     pytest.skip("breaks a server of its own, so it is the same as in tests/atomic")
 
 
 @pytest.fixture
-def address(cluster: RedisCluster) -> GroupAddress:
-    address = GroupAddress("redis", cluster.url, "{tenant-1}:")
-    address.write = lambda name, text: ask(cluster.master_of(name), "SET", name, text)
-    return address
+def address(cluster: RedisCluster) -> Address:
+    return Address("redis", cluster.url, "{tenant-1}:")
 
 
 @pytest.fixture
-async def backend(address: GroupAddress) -> AsyncIterator[StorageBackend]:
+async def backend(address: Address) -> AsyncIterator[StorageBackend]:
     async with address.open() as storage:
         yield storage

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from ad_seller.storage import CrossStoreError, StorageBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.conformance import NewBackend, StorageConformance, StoreRaw
 from ad_seller.storage.testing.redis_groups import RedisCluster
@@ -37,3 +38,7 @@ class TestOneTenant(OnCluster):
 
 class TestSpread(OnCluster):
     key_prefix = "ad_seller:"
+
+    async def test_cancelled_transactions_are_all_or_nothing(self, backend: StorageBackend) -> None:
+        with pytest.raises(CrossStoreError):
+            await super().test_cancelled_transactions_are_all_or_nothing(backend)

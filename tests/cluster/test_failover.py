@@ -83,7 +83,7 @@ async def test_a_listing_waits_for_the_new_master(cluster: RedisCluster) -> None
 
 
 async def test_no_replica_confirms(cluster: RedisCluster) -> None:
-    async with RedisBackend(cluster.url, "{t}:", timeout=1, wait_replicas=2) as store:
+    async with RedisBackend(cluster.url, "{t}:", timeout=2, wait_replicas=2) as store:
         with pytest.raises(UnknownOutcomeError, match="1 of 2 replicas") as caught:
             await store.set("a", 1)
         assert caught.value.key == "a"

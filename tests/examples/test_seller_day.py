@@ -59,12 +59,12 @@ class TestTheDay:
     def test_only_quotes_and_sessions_expire(self, result: tuple[Path, dict[str, Any], str]) -> None:
         _, report, _ = result
         ends = {p: row["expires_in_s"] for p, row in report["stored"].items() if row["expires_in_s"]}
-        assert ends.keys() == {"quote:", "session:"}
+        assert ends.keys() == {"quote:", "session:", "idempotency:"}
         assert 86_300 < ends["quote:"][0] <= ends["quote:"][1] <= 86_400
 
     def test_times_are_plausible(self, result: tuple[Path, dict[str, Any], str]) -> None:
         _, report, _ = result
-        assert report["latency"].keys() == {"read", "write", "change", "transaction"}
+        assert report["latency"].keys() == {"read", "write", "change", "run once"}
         assert sum(row["calls"] for row in report["latency"].values()) == report["calls"]
         assert all(0 < row["p50_ms"] <= row["p99_ms"] for row in report["latency"].values())
 

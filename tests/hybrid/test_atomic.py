@@ -6,11 +6,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ad_seller.storage import StorageBackend
+from ad_seller.storage import CrossStoreError, StorageBackend
 from tests.atomic_suite import atomic_tests
 from tests.postgres.support import PostgresAddress
 
 globals().update(atomic_tests())
+
+
+class TestTransactionOwnView(globals()["TestTransactionOwnView"]):  # type: ignore[misc]
+    async def test_the_indexes_too(self, backend: StorageBackend) -> None:
+        """The one test that reads both indexes in one transaction; they are on different sides."""
+        with pytest.raises(CrossStoreError, match=r"agent_url_index.*session_index"):
+            await super().test_the_indexes_too(backend)
+        assert await backend.keys() == []
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import pytest
 
 from ad_seller.storage import StorageBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
-from ad_seller.storage.testing.redis_nodes import ask
-from tests.atomic.support import MOMENTS, Moment
-from tests.atomic_suite import GroupAddress, atomic_tests
+from tests.atomic.support import Address
+from tests.atomic_suite import atomic_tests
 
 pytestmark = pytest.mark.xdist_group("sentinel")
 
@@ -22,26 +21,17 @@ def engine() -> tuple[str, None]:
     return "redis", None
 
 
-@pytest.fixture(params=MOMENTS, ids=lambda moment: str(moment.__name__))
-def moment(request: pytest.FixtureRequest) -> Moment:
-    """The module of some of the tests parametrizes them by this."""
-    found: Moment = request.param
-    return found
-
-
 @pytest.fixture
 def own_redis() -> None:
     pytest.skip("breaks a server of its own, so it is the same as in tests/atomic")
 
 
 @pytest.fixture
-def address(group: SentinelGroup) -> GroupAddress:
-    address = GroupAddress("redis", group.url, "ad_seller:")
-    address.write = lambda name, text: ask(group.master(), "SET", name, text)
-    return address
+def address(group: SentinelGroup) -> Address:
+    return Address("redis", group.url, "ad_seller:")
 
 
 @pytest.fixture
-async def backend(address: GroupAddress) -> AsyncIterator[StorageBackend]:
+async def backend(address: Address) -> AsyncIterator[StorageBackend]:
     async with address.open() as storage:
         yield storage

@@ -100,7 +100,7 @@ async def test_a_listing_waits_for_the_new_master(group: SentinelGroup) -> None:
 
 
 async def test_too_few_replicas_confirm(group: SentinelGroup) -> None:
-    async with RedisBackend(group.url, timeout=1, wait_replicas=3) as store:
+    async with RedisBackend(group.url, timeout=2, wait_replicas=3) as store:
         with pytest.raises(UnknownOutcomeError, match="2 of 3 replicas") as caught:
             await store.set("a", 1)
         assert caught.value.key == "a"

@@ -7,7 +7,7 @@ await storage.set_quote("qt-a1b2c3d4e5f6", {"status": "available"})
 from .base import StorageBackend
 from .capabilities import Capabilities
 from .codec import decode, encode
-from .commit import DELETE, KEEP, LEAVE, Keep
+from .commit import DELETE, KEEP, LEAVE, Commit, Delete, Expect, Keep, Put
 from .errors import (
     ConfigurationError,
     ConflictError,
@@ -56,10 +56,13 @@ __all__ = [
     "SESSION_INDEX_PREFIX",
     "TTL",
     "Capabilities",
+    "Commit",
     "ConfigurationError",
     "ConflictError",
     "CorruptValueError",
     "CrossStoreError",
+    "Delete",
+    "Expect",
     "IdempotencyConflictError",
     "InvalidArgumentError",
     "InvalidCursorError",
@@ -78,6 +81,7 @@ __all__ = [
     "NotConnectedError",
     "OnCorrupt",
     "Page",
+    "Put",
     "StorageBackend",
     "StorageConnectionError",
     "StorageError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .commit import KEEP, Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
@@ -37,11 +37,12 @@ class Packed:
                     _, key, text, ms = _written(write)
                     self._locks[key] = (text, ms)
             else:
-                self._locks |= dict.fromkeys(commit.keys, (None, None))
-                self._place(number, commit)
+                keys = {part.key for part in (*commit.expectations, *commit.writes)}
+                self._locks |= dict.fromkeys(keys, (None, None))
+                self._place(number, commit, keys)
 
-    def _place(self, number: int, commit: Commit) -> None:
-        wave = max((self._last_write.get(key, 0) for key in commit.keys), default=0) + 1
+    def _place(self, number: int, commit: Commit, keys: Iterable[str]) -> None:
+        wave = max((self._last_write.get(key, 0) for key in keys), default=0) + 1
         wave = max([wave, *(self._last_check.get(write.key, 0) for write in commit.writes)])
         for expect in commit.expectations:
             self._last_check[expect.key] = max(wave, self._last_check.get(expect.key, 0))

@@ -1,0 +1,54 @@
+"""Behind a pooler that gives each transaction another session."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from ad_seller.storage import StorageConnectionError, StorageError, StoreUnavailableError
+from ad_seller.storage.postgres_backend import PostgresBackend
+from tests.postgres.pooler import pooled
+from tests.postgres.support import sql
+
+
+async def test_everything_works_without_statements_on_the_server(new_database: str) -> None:
+    async with (
+        pooled(new_database) as url,
+        PostgresBackend(url, statement_cache=False) as one,
+        PostgresBackend(url, statement_cache=False) as two,
+    ):
+        for number, storage in enumerate((one, two) * 20):
+            await storage.set(f"deal:{number}", {"n": number}, ttl=100)
+            assert await storage.get(f"deal:{number}") == {"n": number}
+            await asyncio.gather(*(storage.increment("n") for storage in (one, two)))
+        await asyncio.gather(*(storage.increment("n") for storage in (one, two) * 50))
+        assert await one.get("n") == 180
+        assert await two.count("deal:*") == 40
+        assert len(await one.keys()) == 41
+        assert await two.delete_many([f"deal:{n}" for n in range(40)]) == 40
+        async with one.transaction() as tx:
+            await tx.set("a", 1)
+            assert await tx.create("b", 2)
+        assert await two.get_many(["a", "b"]) == {"a": 1, "b": 2}
+
+
+async def test_settings_of_the_session_are_refused_with_the_next_step(new_database: str) -> None:
+    async with pooled(new_database) as url:
+        with pytest.raises(StorageConnectionError, match=r"unsupported startup parameter.*statement_cache=False"):
+            await PostgresBackend(url).connect()
+
+
+async def test_statements_that_vanish_are_named_with_the_next_step(postgres_url: str) -> None:
+    async with PostgresBackend(postgres_url, 1, 1) as storage:
+        await storage.set("a", 1)
+        assert await storage.get("a") == 1
+        [connection] = storage._link._all
+        await connection._raw.execute("DEALLOCATE ALL")  # as a proxy does behind our back
+        with pytest.raises(StoreUnavailableError, match=r"prepared statement .* statement_cache=False") as caught:
+            await storage.set("a", 2)
+        assert isinstance(caught.value.__cause__, asyncpg.InvalidSQLStatementNameError)
+        with pytest.raises(StorageError, match="statement_cache=False"):
+            await storage.get("a")
+    assert [row["value"] for row in await sql(postgres_url, "SELECT value FROM ad_seller_kv")] == ["1"]
