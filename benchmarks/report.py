@@ -206,7 +206,7 @@ def _bars(results: Results, workload: str) -> Iterator[Bar]:
 
 
 def growth(results: Results) -> str:
-    measured = sorted((name for name in results.bursts if WORKLOADS[name].grows), key=_kind_of)
+    measured = sorted((name for name in results.bursts if WORKLOADS[name].grows), key=_panel_of)
     panels = []
     for kind, names in groupby(measured, key=_kind_of):
         points: dict[str, list[tuple[float, float]]] = {}
@@ -223,6 +223,10 @@ def growth(results: Results) -> str:
 
 def _kind_of(name: str) -> str:
     return name.partition("@")[0]
+
+
+def _panel_of(name: str) -> int:
+    return list(_GROWN).index(_kind_of(name))
 
 
 _GROWN = {

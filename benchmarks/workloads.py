@@ -89,7 +89,7 @@ def _growth(stage: int) -> list[Workload]:
     kinds = {"get": 64, "set": 64, "keys": 1, "entries": 1, "page": 1}
     return [
         Workload(f"{kind}@{stage}", kind, f"{kind}-any" if kind in ("get", "set") else kind, (kind,), tasks=tasks,
-                 stage=stage, rounds=3, full=stage == 1_000_000, group="Growth")
+                 stage=stage, rounds=5, full=stage == 1_000_000, group="Growth")
         for kind, tasks in kinds.items()
     ]  # fmt: skip
 

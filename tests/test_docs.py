@@ -19,7 +19,9 @@ import ad_seller.storage
 from ad_seller.storage import PREFIXES, Lease, StorageError, Transaction
 from ad_seller.storage.cli.app import app
 from ad_seller.storage.cli.running import Exit
+from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.registry import ENTRY_POINT_GROUP
 from ad_seller.storage.settings import DEFAULT_DATABASE_URL
@@ -27,7 +29,15 @@ from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.docs_samples import EXAMPLES, ROOT, filled, output_of, pages
 
 PACKAGE = ROOT / "src" / "ad_seller" / "storage"
-VARIABLES = ("STORAGE_TYPE", "DATABASE_URL", "REDIS_URL")
+VARIABLES = (
+    "STORAGE_TYPE",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "REDIS_KEY_PREFIX",
+    "REDIS_WAIT_REPLICAS",
+    "POSTGRES_POOL_MIN",
+    "POSTGRES_POOL_MAX",
+)
 
 #: Words in code style that are neither ours nor Python's: columns, fields of records, options of engines.
 FOREIGN = {
@@ -39,6 +49,18 @@ FOREIGN = {
     "product_id",
     "order_id",
     "ad_seller",
+    # PostgreSQL's
+    "ad_seller_kv",
+    "ad_seller_kv_commit",
+    "ad_seller_schema",
+    "ad_seller_storage",
+    "application_name",
+    "max_connections",
+    "pg_stat_activity",
+    "search_path",
+    "statement_timeout",
+    "synchronous_commit",
+    "synchronous_standby_names",
 }
 
 every_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
@@ -168,7 +190,11 @@ def check_command(words: list[str]) -> None:
 class TestNames:
     @every_page
     def test_exist(self, page: Path) -> None:
-        known = words_of_the_code() if page.name in ("CONTRIBUTING.md", "design.md", "custom-backend.md") else known_names()
+        known = (
+            words_of_the_code()
+            if page.name in ("CONTRIBUTING.md", "design.md", "custom-backend.md")
+            else known_names()
+        )
         for code in re.findall(r"`([^`\n]+)`", prose(page)):
             for name in re.findall(r"^([A-Za-z]\w*)\(|^([A-Z][a-z]+[A-Z]\w+|[a-z]+_[a-z_]+)$", code):
                 assert "".join(name) in known, f"{page.name} mentions `{code}`, which is not there"
@@ -201,7 +227,7 @@ class TestNames:
 
 def known_names() -> set[str]:
     """What users can name: the public names, the methods and the arguments."""
-    backends = (MemoryBackend, SQLiteBackend, RedisBackend)
+    backends = (MemoryBackend, SQLiteBackend, RedisBackend, PostgresBackend, HybridBackend)
     sources = (*backends, Transaction, Lease, ad_seller.storage, ad_seller.storage.factory, builtins)
     names = {name for source in sources for name in dir(source) if not name.startswith("_")}
     for cls in {cls for backend in backends for cls in backend.__mro__}:
@@ -222,7 +248,8 @@ class TestConfiguration:
     @pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
     def test_every_variable_is_explained(self, page: str) -> None:
         read = set(re.findall(r'values\.get\("([A-Z_]+)"\)', (PACKAGE / "settings.py").read_text()))
-        assert set(re.findall(r"^ *\| `([A-Z_]+)` \|", text_of(page), re.MULTILINE)) == read == set(VARIABLES)
+        rows = re.findall(r"^ *\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", text_of(page), re.MULTILINE)
+        assert {name for row in rows for name in re.findall(r"[A-Z_]+", row)} == read == set(VARIABLES)
         assert DEFAULT_DATABASE_URL in text_of(page)
 
     def test_the_entry_point_group_is_right(self) -> None:

@@ -18,5 +18,11 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCl
 @pytest.fixture
 def cluster(shared_cluster: RedisCluster) -> Iterator[RedisCluster]:
     yield shared_cluster
-    shared_cluster.heal()
     shared_cluster.clear()
+
+
+@pytest.fixture
+def mended(cluster: RedisCluster) -> Iterator[None]:
+    """For tests that break something."""
+    yield
+    cluster.heal()

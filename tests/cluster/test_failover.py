@@ -12,7 +12,7 @@ from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import TOLERANCE, Load
 from tests.groups import set_at_last
 
-pytestmark = pytest.mark.xdist_group("cluster-failures")
+pytestmark = [pytest.mark.xdist_group("cluster-failures"), pytest.mark.usefixtures("mended")]
 
 PREFIXES = pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])
 

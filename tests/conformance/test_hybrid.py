@@ -12,7 +12,12 @@ from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
-from ad_seller.storage.testing.conformance import NewBackend, StorageConformance
+from ad_seller.storage.testing.conformance import NewBackend, StorageConformance, StoreRaw
+from ad_seller.storage.testing.conformance.atomic import AtomicConformance
+from ad_seller.storage.testing.conformance.batches import BatchConformance
+from ad_seller.storage.testing.conformance.entities import EntityConformance
+from ad_seller.storage.testing.conformance.patterns import PatternConformance
+from tests.postgres.support import raw_writer
 
 
 def postgres_and_redis(postgres_url: str, redis_url: str, prefix: str) -> StorageBackend:
@@ -29,8 +34,14 @@ class TestHybrid(StorageConformance):
     def new_backend(self, postgres_url: str, redis_url: str, redis_prefix: str) -> NewBackend:
         return partial(postgres_and_redis, postgres_url, redis_url, redis_prefix)
 
+    @pytest.fixture
+    def store_raw(self, postgres_url: str) -> StoreRaw:
+        return raw_writer(postgres_url)
 
-class TestHybridOfTwoFiles(StorageConformance):
+
+class TestHybridOfTwoFiles(AtomicConformance, BatchConformance, EntityConformance, PatternConformance):
+    """Two backends of one kind, with routes that spread the entries of the tests over both."""
+
     @pytest.fixture
     def new_backend(self, tmp_path: Path) -> NewBackend:
         return partial(two_files, str(tmp_path))

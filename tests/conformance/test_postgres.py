@@ -7,9 +7,11 @@ from functools import partial
 import pytest
 
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_sql import TABLE
 from ad_seller.storage.testing.conformance import NewBackend, StorageConformance, StoreRaw
-from tests.postgres.support import sql
+from ad_seller.storage.testing.conformance.atomic import AtomicConformance
+from ad_seller.storage.testing.conformance.batches import BatchConformance
+from ad_seller.storage.testing.conformance.expiry import ExpiryConformance
+from tests.postgres.support import raw_writer
 
 
 class TestPostgres(StorageConformance):
@@ -19,17 +21,11 @@ class TestPostgres(StorageConformance):
 
     @pytest.fixture
     def store_raw(self, postgres_url: str) -> StoreRaw:
-        async def store_raw(key: str, text: bytes) -> None:
-            try:
-                await sql(postgres_url, f"INSERT INTO {TABLE} (key, value) VALUES ($1, $2)", key, text.decode())
-            except UnicodeDecodeError:
-                pytest.skip("a text column of PostgreSQL holds nothing but UTF-8")
-
-        return store_raw
+        return raw_writer(postgres_url)
 
 
-class TestPostgresBehindAPooler(TestPostgres):
-    """Without statements on the server and without settings of the session."""
+class TestPostgresBehindAPooler(AtomicConformance, BatchConformance, ExpiryConformance):
+    """Without statements on the server and without settings of the session: what the SQL decides."""
 
     @pytest.fixture
     def new_backend(self, postgres_url: str) -> NewBackend:

@@ -18,5 +18,11 @@ def shared_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelG
 @pytest.fixture
 def group(shared_group: SentinelGroup) -> Iterator[SentinelGroup]:
     yield shared_group
-    shared_group.heal()
     shared_group.clear()
+
+
+@pytest.fixture
+def mended(group: SentinelGroup) -> Iterator[None]:
+    """For tests that break something."""
+    yield
+    group.heal()

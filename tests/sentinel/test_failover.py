@@ -13,7 +13,7 @@ from ad_seller.storage.testing.redis_nodes import ask
 from tests.failover import TOLERANCE, Load
 from tests.groups import set_at_last
 
-pytestmark = pytest.mark.xdist_group("sentinel")
+pytestmark = [pytest.mark.xdist_group("sentinel"), pytest.mark.usefixtures("mended")]
 
 
 async def test_the_master_dies_under_load_and_comes_back(group: SentinelGroup) -> None:

@@ -153,7 +153,7 @@ class PostgresBackend(DriverBackend):
             return [InvalidValueError(f"One commit has at most {_MOST_BYTES:,} bytes, this has {size:,}; split it")]
         packed = Packed(commits)
         try:
-            [row] = await self._link.write(sql.COMMIT, *packed.arguments, patience=_PATIENCE if first else None)
+            return await self._send(packed, _PATIENCE if first else None)
         except (NotReadyError, *_TRANSIENT) as error:
             if first:
                 raise NotStartedError(_obstacle(error)) from error
@@ -164,7 +164,13 @@ class PostgresBackend(DriverBackend):
             if len(commits) == 1:
                 return [error]
             return [(await self._apply_load([commit], first=False))[0] for commit in commits]
-        return packed.outcomes(row["unmet"], row["hits"])
+
+    async def _send(self, packed: Packed, patience: float | None) -> list[Outcome]:
+        if packed.is_plain:
+            await self._link.write(sql.PUT, *packed.puts, patience=patience)
+            return packed.outcomes((), ())
+        [(unmet, hits)] = await self._link.write(sql.COMMIT, *packed.arguments, patience=patience)
+        return packed.outcomes(unmet, hits)
 
     async def _keys(self, span: Span) -> list[str]:
         found: list[str] = []
@@ -186,7 +192,7 @@ class PostgresBackend(DriverBackend):
         if not span.exact:
             return len(await self._keys(span))
         statement, parameters = sql.select("count(*)", span, None, None)
-        [(number,)] = await self._link.read(statement, *parameters)
+        [(number,)] = await self._link.read(statement, *parameters, cancellable=True)
         return int(number)
 
     async def _pages(self, columns: str, span: Span, rows: int) -> AsyncIterator[list[Any]]:
@@ -197,7 +203,7 @@ class PostgresBackend(DriverBackend):
         pace = Pace()
         while True:
             statement, parameters = sql.select(columns, span, after, rows)
-            page = await self._link.read(statement, *parameters)
+            page = await self._link.read(statement, *parameters, cancellable=True)
             yield page
             if len(page) < rows:
                 return
@@ -205,7 +211,7 @@ class PostgresBackend(DriverBackend):
             await pace.rest()
 
     async def _sweep(self, rows: int) -> int:
-        return len(await self._link.read(sql.SWEEP, rows))
+        return len(await self._link.read(sql.SWEEP, rows, cancellable=True))
 
     def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
         return explain(what, key, error, address=redact(self.database_url), timeout=self.timeout)

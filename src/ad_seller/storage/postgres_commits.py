@@ -53,15 +53,27 @@ class Packed:
             _wave(self._writes, turn).append((number, position, write))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing but storing; `puts` are all the parameters then."""
+        return not self._checks and not self._writes
+
+    @property
+    def puts(self) -> list[Any]:
+        """Keys, texts and milliseconds; a key that is only locked has no text."""
+        return [
+            list(self._locks),
+            [text for text, _ in self._locks.values()],
+            [ms for _, ms in self._locks.values()],
+        ]
+
+    @property
     def arguments(self) -> list[Any]:
         """The parameters of the call."""
         waves = max(len(self._checks), len(self._writes))
         checks = [row for wave in self._checks for row in wave]
         writes = [(number, *_written(write)) for wave in self._writes for number, _, write in wave]
         return [
-            list(self._locks),
-            [text for text, _ in self._locks.values()],
-            [ms for _, ms in self._locks.values()],
+            *self.puts,
             _ends(self._checks, waves),
             [number for number, _ in checks],
             [expect.key for _, expect in checks],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -28,6 +29,27 @@ class BrokenError(Exception):
 
 class UnusableError(Exception):
     """The server had ended the connection before; nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A statement, and how it is to be run.
+
+    Attributes:
+        statement: with $1 and so on for the parameters.
+        parameters: their values.
+        patient_until: when to stop waiting for a connection, in the event loop's time.
+        deadline: when to stop waiting for the answer, likewise.
+        first: whether to come before all others that wait.
+        cancellable: whether the caller may be cancelled.
+    """
+
+    statement: str
+    parameters: tuple[Any, ...]
+    patient_until: float
+    deadline: float
+    first: bool = False
+    cancellable: bool = False
 
 
 class Connection:
@@ -72,13 +94,8 @@ class Connection:
         """Whether it can be used: on an idle connection nothing comes but the news of its end."""
         return not self.is_closed and not self._poll.poll(0)
 
-    async def fetch(self, statement: str, parameters: tuple[Any, ...], deadline: float) -> list[Any]:
-        """Run a statement and return its rows.
-
-        Args:
-            statement: with $1 and so on for the parameters.
-            parameters: their values.
-            deadline: in the event loop's time; if it passes, the connection is closed.
+    async def fetch(self, call: Call) -> list[Any]:
+        """Run a statement and return its rows; if its deadline passes, the connection is closed.
 
         Raises:
             UnusableError: nothing was sent.
@@ -94,9 +111,9 @@ class Connection:
             late = True
             self.terminate()
 
-        timer = loop.call_at(deadline, give_up)
+        timer = loop.call_at(call.deadline, give_up)
         try:
-            rows: list[Any] = await self._raw.fetch(statement, *parameters)
+            rows: list[Any] = await self._raw.fetch(call.statement, *call.parameters)
         except asyncpg.InternalClientError as error:
             if str(error).startswith("cannot switch to state"):  # the news of its end has come, and no more yet
                 raise UnusableError from error
@@ -113,6 +130,9 @@ class Connection:
             if not self.is_closed:
                 raise  # a parameter that asyncpg cannot encode: not sent
             raise BrokenError(str(error)) from error
+        except asyncio.CancelledError:
+            self.terminate()  # at the end of the event loop; otherwise asyncpg would go on to cancel the statement
+            raise
         finally:
             timer.cancel()
         return rows

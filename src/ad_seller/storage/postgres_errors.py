@@ -77,7 +77,7 @@ def explain(what: str, key: str | None, error: BaseException, *, address: str, t
         timeout: seconds that were waited.
     """
     cause = error.__cause__ if isinstance(error, NotSentError) and error.__cause__ else error
-    reason = redact(str(cause)) or type(cause).__name__
+    reason = redact(str(cause)).partition("\n")[0] or type(cause).__name__  # asyncpg's own advice follows
     for kind, ours, advice in _MEANING:
         if isinstance(cause, kind):
             return ours(f"{what}: {address}: {reason}. {advice}", key=key)

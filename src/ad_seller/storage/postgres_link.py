@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from .postgres_connection import BrokenError, Connection, NotReadyError, NotSentError, UnusableError
+from .postgres_connection import BrokenError, Call, Connection, NotReadyError, NotSentError, UnusableError
 
 Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
 
@@ -51,25 +51,28 @@ class PostgresLink:
 
     # --- statements ------------------------------------------------------------------------------------
 
-    async def read(self, statement: str, *parameters: Any) -> list[Any]:
+    async def read(self, statement: str, *parameters: Any, cancellable: bool = False) -> list[Any]:
         """Return the rows of a statement that may run twice; it does if the connection breaks.
 
+        Args:
+            statement: with $1 and so on for the parameters.
+            parameters: their values.
+            cancellable: the caller may be cancelled: then the statement runs to its end in a task of its own.
+
         Raises:
-            NotSentError: see the class.
-            BrokenError: see the class.
-            NotReadyError: see the class.
-            TimeoutError: no answer in time.
+            NotSentError, NotReadyError, BrokenError, TimeoutError: no answer; see `write`.
             asyncpg.PostgresError: the server refused.
         """
         deadline = self._loop.time() + self._timeout
+        call = Call(statement, parameters, deadline, deadline, cancellable=cancellable)
         try:
-            return await self._run(statement, parameters, deadline, deadline)
+            return await self._run(call)
         except BrokenError:
             self._drop_idle()  # they have most likely been lost with the same server
-            return await self._run(statement, parameters, deadline, deadline)
+            return await self._run(call)
 
     async def write(self, statement: str, *parameters: Any, patience: float | None = None) -> list[Any]:
-        """Send a statement exactly once and return its rows.
+        """Send a statement exactly once and return its rows; the caller is not cancelled.
 
         Args:
             statement: with $1 and so on for the parameters.
@@ -85,27 +88,24 @@ class PostgresLink:
         """
         now = self._loop.time()
         end = now + (self._timeout if patience is None else patience)
-        return await self._run(statement, parameters, end, now + self._timeout, first=patience is not None)
+        return await self._run(Call(statement, parameters, end, now + self._timeout, first=patience is not None))
 
-    async def _run(
-        self, statement: str, parameters: tuple[Any, ...], end: float, deadline: float, *, first: bool = False
-    ) -> list[Any]:
+    async def _run(self, call: Call) -> list[Any]:
         while True:
-            connection = await self._acquire(end, first=first)
-            # In a task of its own: a caller that is cancelled does not cancel the statement.
-            task = self._loop.create_task(self._use(connection, statement, parameters, deadline))
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            connection = await self._acquire(call.patient_until, first=call.first)
             try:
+                if not call.cancellable:
+                    return await self._use(connection, call)
+                task = self._loop.create_task(self._use(connection, call))
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
                 return await asyncio.shield(task)
             except UnusableError:
                 continue  # each one is closed at that, so this ends
 
-    async def _use(
-        self, connection: Connection, statement: str, parameters: tuple[Any, ...], deadline: float
-    ) -> list[Any]:
+    async def _use(self, connection: Connection, call: Call) -> list[Any]:
         try:
-            return await connection.fetch(statement, parameters, deadline)
+            return await connection.fetch(call)
         except TimeoutError:
             self._drop_idle()  # nor would they answer, and a write that was sent has an unknown outcome
             raise
@@ -132,7 +132,8 @@ class PostgresLink:
         try:
 
             async def fetch(statement: str, *parameters: Any) -> list[Any]:
-                return await first.fetch(statement, parameters, self._loop.time() + self._timeout)
+                deadline = self._loop.time() + self._timeout
+                return await first.fetch(Call(statement, parameters, deadline, deadline))
 
             await prepare(fetch)
             self._idle.append(first)

@@ -28,6 +28,8 @@ class ClusterRouter(GroupRouter):
         """Nothing is known yet but some addresses."""
         super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
         self._owners: dict[int, Node] = {}
+        self._masters: dict[Node, None] = {}  # in the order of their slots
+        self._ranges: list[Any] = []
         self._teller = url.nodes[0]
 
     def split(self, keys: Sequence[str]) -> list[list[int]]:
@@ -40,7 +42,7 @@ class ClusterRouter(GroupRouter):
     async def masters(self) -> list[RedisLink]:
         """Return links to all masters."""
         await self._find_out(self._deadline())
-        return [self._link_to(node) for node in dict.fromkeys(self._owners.values())]
+        return [self._link_to(node) for node in self._masters]
 
     # --- one slot --------------------------------------------------------------------------------------
 
@@ -126,7 +128,7 @@ class ClusterRouter(GroupRouter):
         """
         deadline = self._deadline()
         await self._find_out(deadline)
-        nodes = list(dict.fromkeys(self._owners.values()))
+        nodes = list(self._masters)
         texts = await all_of(self._told_by(node, deadline) for node in nodes)
         return layout_of(dict(zip(nodes, texts, strict=True)))
 
@@ -141,7 +143,7 @@ class ClusterRouter(GroupRouter):
     async def _find(self, deadline: float) -> None:
         """Ask any node for the owners of the slots; a node that has not joined or is cut off is passed over."""
         trouble: Exception = NotSentError("no node was asked")
-        nodes = [*dict.fromkeys([self._teller, *self._owners.values(), *self._url.nodes])]
+        nodes = [*dict.fromkeys([self._teller, *self._masters, *self._url.nodes])]
         for node in nodes:
             try:
                 [answer] = await self._link_to(node).pipeline(
@@ -161,9 +163,12 @@ class ClusterRouter(GroupRouter):
         raise NotSentError(f"no node tells the slots ({trouble})") from (trouble.__cause__ or trouble)
 
     async def _adopt(self, ranges: list[Any], asked: Node) -> None:
+        if ranges == self._ranges:
+            return
         owners = owners_of(ranges, asked)
-        gone = set(self._owners.values()) - set(owners.values())
-        self._owners = owners
+        masters = dict.fromkeys(owners.values())
+        gone = [node for node in self._masters if node not in masters]
+        self._owners, self._masters, self._ranges = owners, masters, ranges
         for node in gone:
             await self._leave(node)
 

@@ -53,7 +53,7 @@ def layout_of(texts: dict[Node, str]) -> Layout:
             if line[0] in targets:
                 host, _, port = line[1].partition("@")[0].rpartition(":")
                 layout.setdefault(address(host, int(port), node), ())
-    missing = SLOTS - len({slot for slots in layout.values() for slot in _numbers(slots)})
+    missing = SLOTS - _covered([span for slots in layout.values() for span in _spans(slots)])
     if missing:
         raise UncoveredError(f"{missing:,} of {SLOTS:,} slots have no master")
     return layout
@@ -64,8 +64,18 @@ def is_moving(layout: Layout) -> bool:
     return any(text.startswith("[") for slots in layout.values() for text in slots)
 
 
-def _numbers(slots: Sequence[str]) -> Iterator[int]:
+def _spans(slots: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Return first and last slot of each range."""
     for text in slots:
         if not text.startswith("["):
             first, _, last = text.partition("-")
-            yield from range(int(first), int(last or first) + 1)
+            yield int(first), int(last or first)
+
+
+def _covered(spans: list[tuple[int, int]]) -> int:
+    """Return how many slots the ranges hold; for a moment two masters can name the same."""
+    covered, end = 0, -1
+    for first, last in sorted(spans):
+        covered += max(0, last - max(first - 1, end))
+        end = max(end, last)
+    return covered
