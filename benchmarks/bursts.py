@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter, perf_counter_ns, process_time
 from typing import Any
@@ -15,6 +15,10 @@ from .stats import percentile
 from .workloads import Workload
 
 _TICK = 0.001
+
+#: Calls with the contender's method found already: of one operation, and of those of all tasks at once.
+_Bound = tuple[Callable[..., Awaitable[Any]], Arguments, Judge]
+_Batch = tuple[Callable[[list[Arguments]], list[Any]], list[Arguments], list[Judge]]
 
 
 @dataclass
@@ -41,17 +45,20 @@ async def run(
         return found
     script = Script(contender, workload, entries)
     calls = await script.prepare() if workload.needs else []
+    in_batches = contender.batched and all(hasattr(contender, f"{need}_batch") for need in workload.needs)
+    batches = list(_batches(contender, calls)) if in_batches else []
+    bound = [] if in_batches else [[(getattr(contender, call.method), *call[1:]) for call in own] for own in calls]
     tally = Tally()
     ticking = asyncio.create_task(_tick(perf_counter() + seconds)) if ticker else None
     await asyncio.sleep(0)
     began, cpu = perf_counter(), process_time()
-    if not workload.needs:
-        await asyncio.sleep(seconds)
-    elif contender.batched and hasattr(contender, f"{workload.needs[0]}_batch"):
-        _in_batches(contender, calls, seconds, tally, endless=script.endless)
+    deadline = perf_counter_ns() + int(seconds * 1e9)
+    if batches:
+        _in_batches(batches, deadline, tally, endless=script.endless)
+    elif bound:
+        await asyncio.gather(*(_task(own, deadline, tally, endless=script.endless) for own in bound))
     else:
-        deadline = perf_counter_ns() + int(seconds * 1e9)
-        await asyncio.gather(*(_task(contender, own, deadline, tally, script.endless) for own in calls))
+        await asyncio.sleep(seconds)
     elapsed = perf_counter() - began
     cpu = process_time() - cpu
     stall = None if ticking is None else await ticking
@@ -70,12 +77,11 @@ async def run(
     )
 
 
-async def _task(contender: Contender, calls: list[Call], deadline: int, tally: Tally, endless: bool) -> None:
+async def _task(calls: list[_Bound], deadline: int, tally: Tally, *, endless: bool) -> None:
     """Make the calls one after the other until the time is up, or all are made."""
-    bound = [(getattr(contender, call.method), call.arguments, call.right) for call in calls]
     clock, done = perf_counter_ns, tally.latencies.append
-    while bound:
-        for method, arguments, right in bound:
+    while calls:
+        for method, arguments, right in calls:
             start = clock()
             if endless and start >= deadline:
                 return
@@ -92,12 +98,8 @@ async def _task(contender: Contender, calls: list[Call], deadline: int, tally: T
             return
 
 
-def _in_batches(
-    contender: Contender, calls: list[list[Call]], seconds: float, tally: Tally, *, endless: bool
-) -> None:
+def _in_batches(batches: list[_Batch], deadline: int, tally: Tally, *, endless: bool) -> None:
     """Make the calls of all tasks at once, again and again."""
-    batches = list(_batches(contender, calls))
-    deadline = perf_counter() + seconds
     while True:
         for method, arguments, judges in batches:
             start = perf_counter_ns()
@@ -107,15 +109,13 @@ def _in_batches(
             for right, answer in zip(judges, answers, strict=True):
                 if not right(answer):
                     tally.wrong += 1
-            if endless and perf_counter() >= deadline:
+            if endless and perf_counter_ns() >= deadline:
                 return
         if not endless:
             return
 
 
-def _batches(
-    contender: Contender, calls: list[list[Call]]
-) -> Iterator[tuple[Callable[[list[Arguments]], list[Any]], list[Arguments], list[Judge]]]:
+def _batches(contender: Contender, calls: list[list[Call]]) -> Iterator[_Batch]:
     """The tasks' first calls, those of one method together, then their second calls, and so on."""
     for position in range(max(map(len, calls))):
         by_method: dict[str, list[Call]] = {}

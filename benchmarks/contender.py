@@ -28,6 +28,7 @@ class Contender:
     """
 
     batched: ClassVar[bool] = False
+    only_dicts: ClassVar[bool] = False  #: it takes no other values, so it cannot repeat a recording
 
     def __init__(self, place: str) -> None:
         self.place = place

@@ -73,7 +73,7 @@ class Script:
         elif kind in ("update", "move"):
             self._before = await self._sum()
         elif kind == "replay":
-            for key in sorted({call.key for call in recorded()}):
+            for key in sorted({call.key for call in recorded()} - {""}):
                 await self.contender.delete(key)
         return [list(self._calls(task)) for task in range(self.workload.tasks)]
 

@@ -157,7 +157,13 @@ def _memory(results: Results) -> list[str]:
     if not stages:
         return []
     heads = [head for stage in stages for head in (stage, "USS")]
-    lines = ["## Anonymous memory of the process, MiB", "", f"| contender | {' | '.join(heads)} |"]
+    lines = [
+        "## Anonymous memory of the process, MiB",
+        "",
+        "The harness is in it, with the calls it has made ready.",
+        "",
+        f"| contender | {' | '.join(heads)} |",
+    ]
     lines.append("|---|" + "---:|" * len(heads))
     for name, found in results.memory.items():
         numbers = [found.get(key) for stage in stages for key in (stage, f"{stage}, USS")]

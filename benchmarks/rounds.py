@@ -11,12 +11,12 @@ from itertools import groupby
 from pathlib import Path
 
 from .contenders import Entry
-from .data import work_key
+from .data import FILTERED, work_key
 from .engines import Places
 from .results import Burst, Results
 from .stats import turned
 from .worker import Worker, WorkerError, WorkerGoneError
-from .workloads import ORDERS_STAGE, Workload
+from .workloads import EMPTY_STAGE, ORDERS_STAGE, Workload
 
 _FILL_SECONDS = 1_800.0
 _BURST_SECONDS = 60.0
@@ -56,7 +56,7 @@ class Run:
             for entry in self._entries.values():
                 self._workers[entry.name] = Worker(entry.name)
             self._note_memory("before the import")
-            ordered = sorted(workloads, key=lambda workload: workload.stage % 10**9)  # the orders come last
+            ordered = sorted(workloads, key=lambda workload: workload.stage % 10**9)  # the others come last
             for stage, group in groupby(ordered, key=lambda workload: workload.stage):
                 self._stage(stage, list(group))
         finally:
@@ -70,13 +70,13 @@ class Run:
         self._fill(stage, [name for name in self._workers if name in wanted])
         for workload in workloads:
             self._workload(workload)
-        self._note_memory(f"{stage:,} entries" if stage != ORDERS_STAGE else "100,000 orders")
+        self._note_memory(_named(stage))
 
     def _fill(self, stage: int, names: list[str]) -> None:
         """Let the stores grow to the stage, all at the same time; nothing is measured meanwhile."""
-        self._plan.say(f"  filling to {stage:,} entries" if stage > 0 else "  filling with orders")
+        self._plan.say(f"  filling a store: {_named(stage)}")
         for name in names:
-            if name not in self._place or stage == ORDERS_STAGE:
+            if name not in self._place or stage < 0:
                 self._attempt(name, "close")
                 self._place[name] = self._places.new(name)
                 self._attempt(name, "open", self._place[name])
@@ -95,6 +95,7 @@ class Run:
             if all(self._entries[name].type.offers(need) for need in workload.needs)
             and (not self._entries[name].writes_only or workload.needs == ("set",))
             and (not workload.grows or self._entries[name].grows)
+            and not (workload.kind == "replay" and self._entries[name].type.only_dicts)
             and not (name == "pgbench" and (workload.kind not in ("get", "set", "keys", "entries")))
         ]
 
@@ -196,6 +197,10 @@ class Run:
 
 
 _FAILED = object()
+
+
+def _named(stage: int) -> str:
+    return {EMPTY_STAGE: "empty", ORDERS_STAGE: f"{FILTERED:,} orders"}.get(stage, f"{stage:,} entries")
 
 
 def _together(bursts: list[Burst]) -> Burst:

@@ -12,7 +12,7 @@ import psutil
 
 from . import bursts, contenders, data
 from .contender import Contender, Row
-from .workloads import ORDERS_STAGE, Workload
+from .workloads import EMPTY_STAGE, ORDERS_STAGE, Workload
 
 _SECONDS_TO_STOP = 10.0
 
@@ -119,7 +119,7 @@ class _Server:
         if stage == ORDERS_STAGE:
             await self._open_one.fill(data.orders())
             await self._open_one.index()
-        else:
+        elif stage != EMPTY_STAGE:
             rows: Iterator[Row] = data.growth(self._entries, stage)
             await self._open_one.fill(rows)
         self._entries = stage

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from .data import FILTERED
 
-#: Which stores there are: numbers of entries through which one store grows, and one full of orders.
+#: Which stores there are: numbers of entries through which one store grows, an empty one, and one full of orders.
 STAGES = (1_000, 10_000, 100_000, 1_000_000)
+EMPTY_STAGE = -2
 ORDERS_STAGE = -1
 
 
@@ -110,7 +111,7 @@ WORKLOADS = (
              processes=2, group="Processes"),
     COLD,
     Workload("replay", "a seller's day, one caller, 9,000 operations", "replay", ("get", "set", "delete", "keys"),
-             full=True, rounds=3, group="Processes"),
+             stage=EMPTY_STAGE, full=True, rounds=3, group="Processes"),
     *(workload for stage in (1_000, 100_000, 1_000_000) for workload in _listings(stage)),
     *(workload for stage in STAGES for workload in _growth(stage)),
     Workload("find-100", f"100 matches among {FILTERED:,} orders", "find", ("find",), stage=ORDERS_STAGE, full=True,

@@ -22,12 +22,23 @@ def atomic_tests() -> dict[str, Any]:
         module = importlib.import_module(f"tests.atomic.{path.stem}")
         for name, item in vars(module).items():
             if inspect.isclass(item) and name.startswith("Test") and item.__module__ == module.__name__:
-                found[f"Test{topic.title().replace('_', '')}{name[4:]}"] = item
-            elif inspect.isfunction(item) and name.startswith("test_"):
+                found[f"Test{topic.title().replace('_', '')}{name[4:]}"] = _without_own_servers(item)
+            elif inspect.isfunction(item) and name.startswith("test_") and not _has_own_server(item):
                 found[f"test_{topic}_{name[5:]}"] = _marked(item, getattr(module, "pytestmark", None))
             elif type(item).__name__ == "FixtureFunctionDefinition":
                 found[name] = item
     return found
+
+
+def _has_own_server(test: Any) -> bool:
+    """Tell whether a test breaks a server of its own: it would be the same test once more."""
+    return inspect.isfunction(test) and "own_redis" in inspect.signature(test).parameters
+
+
+def _without_own_servers(tests: type) -> type:
+    return type(
+        tests.__name__, (tests,), {name: None for name in dir(tests) if _has_own_server(getattr(tests, name))}
+    )
 
 
 def _marked(test: FunctionType, mark: Any) -> FunctionType:

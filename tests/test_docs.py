@@ -63,7 +63,7 @@ FOREIGN = {
     "synchronous_standby_names",
 }
 
-every_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+every_page = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def text_of(name: str) -> str:

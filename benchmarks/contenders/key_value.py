@@ -13,6 +13,8 @@ from ..data import Value
 class KeyValue(Contender):
     """Keys are split as its users would: what stands before the first colon is the collection."""
 
+    only_dicts = True
+
     async def open(self) -> None:
         self.store = self._make()
         await self.store.setup()

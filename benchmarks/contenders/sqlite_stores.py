@@ -15,6 +15,8 @@ from ..data import Value
 class LangGraph(Contender):
     """LangGraph's AsyncSqliteStore; set to WAL and FULL, so that it is as fast and as durable as it can be."""
 
+    only_dicts = True
+
     async def open(self) -> None:
         from langgraph.store.sqlite.aio import AsyncSqliteStore
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 import pytest
@@ -9,13 +10,21 @@ import pytest
 from ad_seller.storage import CrossStoreError, StorageBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.conformance import NewBackend, StorageConformance, StoreRaw
+from ad_seller.storage.testing.conformance.atomic import AtomicConformance
+from ad_seller.storage.testing.conformance.batches import BatchConformance
+from ad_seller.storage.testing.conformance.cancellation import CancellationConformance
+from ad_seller.storage.testing.conformance.concurrency import ConcurrencyConformance
+from ad_seller.storage.testing.conformance.harness import Harness
+from ad_seller.storage.testing.conformance.patterns import PatternConformance
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
+ALL_TESTS = bool(os.environ.get("AD_SELLER_ALL_TESTS"))
 
-class OnCluster(StorageConformance):
+
+class OnCluster(Harness):
     key_prefix: str
     storm_size = 1500
 
@@ -32,11 +41,17 @@ class OnCluster(StorageConformance):
         return store_raw
 
 
-class TestOneTenant(OnCluster):
+class WhereEntriesLie(
+    PatternConformance, BatchConformance, AtomicConformance, ConcurrencyConformance, CancellationConformance
+):
+    """The sections for which it matters that entries lie in different slots."""
+
+
+class TestOneTenant(OnCluster, StorageConformance):
     key_prefix = "{tenant-1}:"
 
 
-class TestSpread(OnCluster):
+class TestSpread(OnCluster, StorageConformance if ALL_TESTS else WhereEntriesLie):  # type: ignore[misc]
     key_prefix = "ad_seller:"
 
     async def test_cancelled_transactions_are_all_or_nothing(self, backend: StorageBackend) -> None:

@@ -184,8 +184,8 @@ class TestEndedSessions:
     ) -> None:
         for pause in (0, 0, 0, 0.001, 0.1):
             await asyncio.gather(*operations(storage))
-            await sql(postgres_url, END_ALL)
-            assert await connections_become(postgres_url, 0)
+            while await connections(postgres_url):  # one that was being opened may come late
+                await sql(postgres_url, END_ALL)
             await asyncio.sleep(pause)
             await asyncio.gather(*operations(storage))
 

@@ -1,4 +1,7 @@
-"""A real Sentinel group for the tests of this directory; each test finds it whole and empty."""
+"""A real Sentinel group for the tests of this directory; each test finds it whole and empty.
+
+It is six processes, started once per worker: with pytest-xdist, `--dist loadgroup` keeps it to one of each.
+"""
 
 from __future__ import annotations
 

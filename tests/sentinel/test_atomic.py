@@ -22,11 +22,6 @@ def engine() -> tuple[str, None]:
 
 
 @pytest.fixture
-def own_redis() -> None:
-    pytest.skip("breaks a server of its own, so it is the same as in tests/atomic")
-
-
-@pytest.fixture
 def address(group: SentinelGroup) -> Address:
     return Address("redis", group.url, "ad_seller:")
 

@@ -114,8 +114,7 @@ class PostgresLink:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it as lost
+        _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not report it as lost
 
     # --- connections -----------------------------------------------------------------------------------
 

@@ -46,34 +46,38 @@ class ClusterRouter(GroupRouter):
 
     # --- one slot --------------------------------------------------------------------------------------
 
-    async def send(self, tasks: Sequence[Task], *, writes: bool) -> list[Any]:
+    async def send(self, tasks: Sequence[Task], *, writes: bool, deadline: float | None = None) -> list[Any]:
         """Send commands; reads of several keys whose slot is on its way are sent key by key."""
-        answers = await super().send(tasks, writes=writes)
+        deadline = deadline or self._deadline()
+        answers = await super().send(tasks, writes=writes, deadline=deadline)
         for i, (key, command) in enumerate(tasks):
             if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
-                singles = await super().send([Task(key, ("MGET", one)) for one in command[1:]], writes=False)
+                one_by_one = [Task(key, ("MGET", one)) for one in command[1:]]
+                singles = await super().send(one_by_one, writes=False, deadline=deadline)
                 answers[i] = joined([one if isinstance(one, Exception) else one[0] for one in singles])
         return [_told(answer) for answer in answers]
 
-    async def run(self, script: Script, calls: Sequence[Call], *, writes: bool) -> list[Any]:
+    async def run(
+        self, script: Script, calls: Sequence[Call], *, writes: bool, deadline: float | None = None
+    ) -> list[Any]:
         """Run a script with each (keys, arguments); piece by piece where the slot is on its way.
 
         The pieces of a call succeed or fail by themselves: its answers may be exceptions.
         """
-        answers = await super().run(script, calls, writes=writes)
+        deadline = deadline or self._deadline()
+        answers = await super().run(script, calls, writes=writes, deadline=deadline)
         for i, call in enumerate(calls):
             if error_code(answers[i]) == "TRYAGAIN":
-                found = await self._run_pieces(script, pieces(script, call), writes)
+                found = await self._run_pieces(script, pieces(script, call), writes, deadline)
                 answers[i] = found if writes else joined(found)
         return answers
 
-    async def _run_pieces(self, script: Script, calls: list[Call], writes: bool) -> list[Any]:
+    async def _run_pieces(self, script: Script, calls: list[Call], writes: bool, deadline: float) -> list[Any]:
         """Run the pieces until each has one answer; those over several keys wait until the slot has arrived."""
-        deadline = self._deadline()
         found: list[Any] = [None] * len(calls)
         waiting = list(range(len(calls)))
         while True:
-            answers = await super().run(script, [calls[i] for i in waiting], writes=writes)
+            answers = await super().run(script, [calls[i] for i in waiting], writes=writes, deadline=deadline)
             for i, answer in zip(waiting, answers, strict=True):
                 found[i] = answer if isinstance(answer, Exception) else answer[0]
             waiting = [i for i in waiting if error_code(found[i]) == "TRYAGAIN"]

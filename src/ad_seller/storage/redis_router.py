@@ -77,22 +77,32 @@ class RedisRouter:
             raise answer
         return answer
 
-    async def run(self, script: Script, calls: Sequence[Call], *, writes: bool) -> list[Any]:
-        """Run a script with each (keys, arguments), by its hash, and with its text where it is not known yet."""
-        answers = await self.send([script_task("EVALSHA", script.sha, call) for call in calls], writes=writes)
-        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    async def run(
+        self, script: Script, calls: Sequence[Call], *, writes: bool, deadline: float | None = None
+    ) -> list[Any]:
+        """Run a script with each (keys, arguments), by its hash, and with its text where it is not known yet.
+
+        With the text at once if replicas are waited for: to learn that a hash is unknown would take as long.
+        """
+        deadline = deadline or self._deadline()
+        unknown = list(range(len(calls)))
+        answers: list[Any] = [None] * len(calls)
+        if not (writes and self._wait_replicas):
+            tasks = [script_task("EVALSHA", script.sha, call) for call in calls]
+            answers = await self.send(tasks, writes=writes, deadline=deadline)
+            unknown = [i for i in unknown if isinstance(answers[i], NoScriptError)]
         if unknown:
             tasks = [script_task("EVAL", script.text, calls[i]) for i in unknown]
-            for i, answer in zip(unknown, await self.send(tasks, writes=writes), strict=True):
+            for i, answer in zip(unknown, await self.send(tasks, writes=writes, deadline=deadline), strict=True):
                 answers[i] = answer
         return answers
 
-    async def send(self, tasks: Sequence[Task], *, writes: bool) -> list[Any]:
+    async def send(self, tasks: Sequence[Task], *, writes: bool, deadline: float | None = None) -> list[Any]:
         """Send commands and return for each its answer, or the exception that says why there is none.
 
         A read is tried again if its connection breaks; a write only if it surely was not executed.
         """
-        deadline = self._deadline()
+        deadline = deadline or self._deadline()
         answers: list[Any] = [None] * len(tasks)
         waiting = list(range(len(tasks)))
         tries = 0

@@ -17,7 +17,7 @@ Call = tuple[Sequence[str], Sequence[Argument]]
 
 #: Error codes with which a server says that it executed nothing and that another one, or a later moment, will
 #: do. Before Redis 7 a script's error carries the code inside its text.
-_ELSEWHERE = re.compile(r"(?:^|-)(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|LOADING)\b")
+_ELSEWHERE = re.compile(r"(?:^|-)(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|LOADING|NOREPLICAS)\b")
 
 #: redis-py turns some codes into classes and strips them from the message.
 _CLASSES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -81,6 +82,22 @@ def find_all_postgres() -> list[PostgresBinaries]:
         if binaries := _identify(folder):
             found.setdefault(binaries.version, binaries)
     return [binaries for binaries in found.values() if binaries.major >= _OLDEST]
+
+
+def server_user() -> pwd.struct_passwd | None:
+    """Return the user that root starts servers as, because PostgreSQL does not run as root; None for others.
+
+    Raises:
+        ServerError: There is no such user.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise ServerError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody.")
 
 
 def _on_path() -> list[Path]:

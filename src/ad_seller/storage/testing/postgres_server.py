@@ -8,13 +8,13 @@ so root starts it as another user. When the process that started it dies, the se
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +23,7 @@ from urllib.parse import quote
 import psutil
 
 from .binaries import ServerError
-from .postgres_binaries import PostgresBinaries, find_postgres
+from .postgres_binaries import PostgresBinaries, find_postgres, server_user
 from .servers import _free_port, _watch
 
 __all__ = ["PostgresServer"]
@@ -163,8 +163,8 @@ class PostgresServer:
         """End the server without a chance to do anything (SIGKILL); its other processes follow."""
         children = self._processes()[1:] if self.running else []
         self._end(signal.SIGKILL)
-        for child in children:
-            _end_child(child)
+        for child in psutil.wait_procs(children, _STOP_SECONDS)[1]:
+            child.kill()
 
     def restart(self) -> None:
         """Start the server again on the same port and data, after stopping it in good order if it runs."""
@@ -193,7 +193,7 @@ class PostgresServer:
     def _prepare(self) -> None:
         self._port = _free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="ad_seller_pg_"))
-        if (user := _server_user()) is not None:
+        if (user := server_user()) is not None:
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._folder.chmod(0o755)  # the socket is for root too; the data folder has 0700 by itself
             self._bin = self._reachable_programs()
@@ -232,7 +232,7 @@ class PostgresServer:
             "env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
             "start_new_session": True,  # Ctrl-C is for the tests, which then stop the server
         }
-        if (user := _server_user()) is not None:
+        if (user := server_user()) is not None:
             options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         return options
 
@@ -276,7 +276,8 @@ class PostgresServer:
             processes = self._processes()
             self._process.send_signal(by)
             for process in processes:  # a frozen one takes no signal
-                _resume(process)
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -291,32 +292,3 @@ class PostgresServer:
         if self._process is not None:
             self._process.wait()
         self._watchdog = self._process = None
-
-
-def _server_user() -> pwd.struct_passwd | None:
-    """Return the user that root starts the server as; None for whoever is not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise ServerError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody.")
-
-
-def _resume(process: psutil.Process) -> None:
-    try:
-        process.resume()
-    except psutil.NoSuchProcess:
-        return
-
-
-def _end_child(process: psutil.Process) -> None:
-    """Wait for a child of a killed server, which ends by itself; by force if it does not."""
-    try:
-        process.wait(_STOP_SECONDS)
-    except psutil.TimeoutExpired:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return

@@ -56,7 +56,11 @@ class Group:
     nodes: list[RedisServer]
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(

@@ -26,17 +26,22 @@ def ask(server: RedisServer, *words: str | int) -> Any:
     Raises:
         ServerError: there is no answer, or it is an error.
     """
+    return _ask_port(server.port, server._password, words)
+
+
+def _ask_port(port: int, password: str | None, words: tuple[str | int, ...]) -> Any:
     try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=_SECONDS) as connection:
-            if server._password:
-                connection.sendall(_packed(("AUTH", server._password)))
-            connection.sendall(_packed(words))
-            stream = connection.makefile("rb")
-            if server._password:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as connection,
+            connection.makefile("rb") as stream,
+        ):
+            if password:
+                connection.sendall(_packed(("AUTH", password)))
                 _read(stream)
+            connection.sendall(_packed(words))
             return _read(stream)
-    except (OSError, ValueError, IndexError) as error:
-        raise ServerError(f"No answer on port {server.port} to {words[0]}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ServerError(f"No answer on port {port} to {words[0]}: {error}") from error
 
 
 def _packed(words: tuple[str | int, ...]) -> bytes:
@@ -135,6 +140,14 @@ class Sentinel(RedisServer):
     def watch(self, master: RedisServer) -> None:
         """Name the master to watch at the first start."""
         self._watched = master
+
+    def _answers(self, port: int) -> bool:
+        """Whether OUR process answers; not every sentinel knows QUIT, which the others are asked with."""
+        try:
+            told: str = _ask_port(port, self._password, ("INFO", "server"))
+        except ServerError:
+            return False
+        return self._process is not None and f"\r\nprocess_id:{self._process.pid}\r\n" in told
 
     def _write_config(self, port: int) -> Path:
         path = self.directory / "sentinel.conf"

@@ -218,7 +218,8 @@ class RedisServer:
         """Whether OUR process answers on the port and has finished loading its data."""
         login = f"AUTH {_quoted(self._password)}\r\n" if self._password else ""
         answer = _ask(port, f"{login}PING\r\nINFO server\r\nQUIT\r\n".encode())
-        return b"+PONG\r\n" in answer and b"\r\nprocess_id:%d\r\n" % self.pid in answer
+        ours = self._process.pid if self._process is not None else 0  # it may have ended while it was asked
+        return b"+PONG\r\n" in answer and b"\r\nprocess_id:%d\r\n" % ours in answer
 
     def _reap(self) -> None:
         """Collect what ended. The watchdog goes first, so that it never ends a stranger with a reused id."""
