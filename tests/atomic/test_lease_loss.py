@@ -57,7 +57,7 @@ class TestLosing:
 
     async def test_a_block_that_swallows_the_cancellation_is_told(self, backend: StorageBackend) -> None:
         with pytest.raises(LeaseLostError):
-            async with backend.lease(NAME, 0.1) as lease:
+            async with backend.lease(NAME, 0.6) as lease:
                 await take_away(backend, lease)
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(5)
@@ -65,7 +65,7 @@ class TestLosing:
 
     async def test_an_exception_of_the_block_stays_and_gets_a_note(self, backend: StorageBackend) -> None:
         with pytest.raises(ZeroDivisionError) as raised:
-            async with backend.lease(NAME, 0.1) as lease:
+            async with backend.lease(NAME, 0.6) as lease:
                 await take_away(backend, lease)
                 try:
                     await asyncio.sleep(5)
@@ -78,7 +78,7 @@ class TestLosing:
         held = asyncio.Event()
 
         async def use(lost: bool) -> None:
-            async with backend.lease(NAME, 0.15) as lease:
+            async with backend.lease(NAME, 0.6) as lease:
                 if lost:
                     await take_away(backend, lease)
                 held.set()
@@ -102,7 +102,7 @@ class TestLosing:
                 async with asyncio.timeout(0.05):
                     await asyncio.sleep(5)
         with pytest.raises(LeaseLostError):
-            async with asyncio.timeout(5), backend.lease(NAME, 0.1) as lease, asyncio.TaskGroup() as group:
+            async with asyncio.timeout(5), backend.lease(NAME, 0.6) as lease, asyncio.TaskGroup() as group:
                 group.create_task(asyncio.sleep(5))
                 await take_away(backend, lease)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 import pytest
@@ -18,10 +17,9 @@ from ad_seller.storage.testing.conformance.harness import Harness
 from ad_seller.storage.testing.conformance.patterns import PatternConformance
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
+from tests.groups import ALL_TESTS
 
 pytestmark = pytest.mark.xdist_group("cluster")
-
-ALL_TESTS = bool(os.environ.get("AD_SELLER_ALL_TESTS"))
 
 
 class OnCluster(Harness):

@@ -10,15 +10,16 @@ from ad_seller.storage import StorageError, UnknownOutcomeError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import TOLERANCE, Load
-from tests.groups import set_at_last
+from tests.groups import FAILOVERS, set_at_last
 
 pytestmark = [pytest.mark.xdist_group("cluster-failures"), pytest.mark.usefixtures("mended")]
 
-PREFIXES = pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])
+many_times = pytest.mark.parametrize("time", range(FAILOVERS))
 
 
-@PREFIXES
-async def test_a_master_dies_under_load_and_comes_back(cluster: RedisCluster, prefix: str) -> None:
+@many_times
+@pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])
+async def test_a_master_dies_under_load_and_comes_back(cluster: RedisCluster, prefix: str, time: int) -> None:
     async with (
         RedisBackend(cluster.url, prefix) as quick,
         RedisBackend(cluster.url, prefix, wait_replicas=1) as safe,
@@ -41,7 +42,8 @@ async def test_a_master_dies_under_load_and_comes_back(cluster: RedisCluster, pr
         assert set(safe_load.written) <= set(await other.keys("load:*"))
 
 
-async def test_a_master_freezes_under_load_and_thaws(cluster: RedisCluster) -> None:
+@many_times
+async def test_a_master_freezes_under_load_and_thaws(cluster: RedisCluster, time: int) -> None:
     async with (
         RedisBackend(cluster.url) as quick,
         RedisBackend(cluster.url, wait_replicas=1) as safe,

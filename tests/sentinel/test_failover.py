@@ -11,12 +11,16 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
 from tests.failover import TOLERANCE, Load
-from tests.groups import set_at_last
+from tests.groups import FAILOVERS, set_at_last
 
 pytestmark = [pytest.mark.xdist_group("sentinel"), pytest.mark.usefixtures("mended")]
 
 
-async def test_the_master_dies_under_load_and_comes_back(group: SentinelGroup) -> None:
+many_times = pytest.mark.parametrize("time", range(FAILOVERS))
+
+
+@many_times
+async def test_the_master_dies_under_load_and_comes_back(group: SentinelGroup, time: int) -> None:
     async with RedisBackend(group.url, wait_replicas=1) as store, Load(store) as load:
         await asyncio.sleep(0.3)
         killed = await asyncio.to_thread(group.kill_master)
@@ -33,7 +37,8 @@ async def test_the_master_dies_under_load_and_comes_back(group: SentinelGroup) -
         assert set(load.written) <= set(await other.keys("load:*"))
 
 
-async def test_the_master_freezes_under_load_and_thaws(group: SentinelGroup) -> None:
+@many_times
+async def test_the_master_freezes_under_load_and_thaws(group: SentinelGroup, time: int) -> None:
     async with RedisBackend(group.url, wait_replicas=1) as store, Load(store) as load:
         frozen = group.master()
         frozen.freeze()
@@ -47,8 +52,9 @@ async def test_the_master_freezes_under_load_and_thaws(group: SentinelGroup) -> 
     assert load.stale == []
 
 
+@many_times
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "killed"])
-async def test_who_was_idle_does_not_believe_the_old_master(group: SentinelGroup, frozen: bool) -> None:
+async def test_who_was_idle_does_not_believe_the_old_master(group: SentinelGroup, frozen: bool, time: int) -> None:
     async with RedisBackend(group.url) as idle, RedisBackend(group.url) as busy:
         await busy.set("a", "old")
         assert await idle.get("a") == "old"
