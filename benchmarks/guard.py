@@ -43,7 +43,7 @@ WATCHED = {
     },
 }
 
-#: Of the ratio that was stored; what stays above it may be noise. A lone caller's wanders by a factor of two, because
+#: Of the ratio that was stored; above it may be noise. A lone caller's wanders by a factor of two, because
 #: it waits for a socket or a thread.
 _SHARE, _SHARE_ALONE = 0.5, 0.35
 

@@ -17,6 +17,7 @@ from .postgres_plain import ENTRIES, KEYS, Prepared, after
 if TYPE_CHECKING:
     from ..workloads import Workload
 
+_SECONDS = 0.3  #: at least, because starting its clients disturbs a shorter run
 _CLIENTS = (8, 16, 32, 64)  #: of more than one client, the number that is fastest is used
 # pgbench takes every colon that a name follows for a variable, even inside quotes.
 _KEY = "'bench' || chr(58) || '{size}' || chr(58) || lpad(:i::text, 7, '0')"
@@ -31,8 +32,7 @@ class Pgbench(Prepared):
         if program is None:
             raise FileNotFoundError("no pgbench on PATH")
         self.program = program
-        self._clients: dict[str, int] = {}
-        self._rates: dict[str, float] = {}
+        self._best: dict[str, tuple[int, float]] = {}  # by workload: clients, and their rate
         await super().open()
 
     @classmethod
@@ -41,16 +41,20 @@ class Pgbench(Prepared):
 
     async def burst(self, workload: Workload, seconds: float) -> Burst:
         name = workload.name
-        if name not in self._clients:
-            tries = [1] if workload.tasks == 1 else list(_CLIENTS)
-            found = {clients: await self._run(workload, clients, 200) for clients in tries}
-            self._clients[name] = max(found, key=lambda clients: found[clients][0])
-            self._rates[name] = max(rate for rate, _ in found.values())
-        clients = self._clients[name]
-        each = max(10, int(self._rates[name] * seconds / clients))
+        if name not in self._best:
+            tries = [1] if workload.tasks == 1 else _CLIENTS
+            found = {clients: await self._rate(workload, clients) for clients in tries}
+            self._best[name] = max(found.items(), key=lambda pair: pair[1])
+        clients, expected = self._best[name]
+        each = max(10, int(expected * max(seconds, _SECONDS) / clients))
         rate, latency = await self._run(workload, clients, each)
-        self._rates[name] = rate
         return Burst(ops=each * clients, seconds=each * clients / rate, p50=latency * 1_000, clients=clients)
+
+    async def _rate(self, workload: Workload, clients: int) -> float:
+        """Transactions per second, after a shorter run that tells how many make a run of some length."""
+        rate, _ = await self._run(workload, clients, 20)
+        rate, _ = await self._run(workload, clients, max(20, int(rate * _SECONDS / clients)))
+        return rate
 
     async def _run(self, workload: Workload, clients: int, each: int) -> tuple[float, float]:
         """Transactions per second, and the mean latency in ms."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
@@ -19,7 +20,8 @@ log = logging.getLogger("ad_seller.storage")
 T = TypeVar("T")
 
 _ASK_EVERY = 1.0  #: seconds between two questions to a sentinel whether the master is still the same
-_GRACE = 0.5  #: seconds that slower sentinels are given after the first answer
+_GRACE = 1.0  #: seconds that slower sentinels are given after the first answer
+_LAG = 30.0  #: seconds for which a failover that is known counts more than sentinels that have not heard of it
 _ASK_AGAIN = 10.0  #: the same, while no sentinel answers
 
 
@@ -39,7 +41,8 @@ class SentinelRouter(GroupRouter):
     _fresh_for = _ASK_EVERY
     _proof = ("ROLE",)
     _master: Node | None = None
-    _epoch = -1
+    _epoch = -1  # the number of the last failover that is known
+    _epoch_at = -math.inf
     _silent: frozenset[Node] | set[Node] = frozenset()
 
     async def masters(self) -> list[RedisLink]:
@@ -66,9 +69,11 @@ class SentinelRouter(GroupRouter):
 
     async def _find(self, deadline: float) -> None:
         """Ask the sentinels, and make sure that whom they name is a master."""
+        now = asyncio.get_running_loop().time()
         doubted = self._doubted_at >= self._known_at
+        routine = not doubted and now - self._known_at < 2 * self._fresh_for
         try:
-            epoch, master = max(await self._named(self._share(deadline, 2 if doubted else 10)))
+            epoch, master = max(await self._named(self._share(deadline, 10 if routine else 2), routine))
         except (NotSentError, BrokenError) as error:
             if doubted or self._master is None:
                 raise NotSentError(f"no sentinel answers ({error})") from (error.__cause__ or error)
@@ -76,22 +81,28 @@ class SentinelRouter(GroupRouter):
             self._fresh_for = _ASK_AGAIN
             return
         self._fresh_for = _ASK_EVERY
-        if doubted or (epoch >= self._epoch and master != self._master):
+        if epoch < self._epoch and now - self._epoch_at < _LAG:
+            if doubted:
+                raise NotSentError("the sentinels that answer have not heard of the last failover yet")
+            return
+        self._epoch, self._epoch_at = epoch, now
+        if doubted or master != self._master:
             await self._check_role(master, self._share(deadline, 2))
-            await self._follow(master, epoch)
+            await self._follow(master)
 
-    async def _named(self, deadline: float) -> list[tuple[int, Node]]:
+    async def _named(self, deadline: float, routine: bool) -> list[tuple[int, Node]]:
         """Return whom each sentinel names, with the number of the failover that it has last heard of.
 
-        After a failover some name the old master for up to two seconds, so all are asked: the highest number is
-        right. Those that were silent the last time are asked, but not waited for.
+        After a failover some name the old master for up to two seconds, and it may be back by then. So all are
+        asked, and the highest number is right. In routine those that were silent the last time are not waited for.
         """
         asked = {one: asyncio.ensure_future(self._named_by(one, deadline)) for one in self._url.nodes}
         try:
             await _first_answer(asked.values())
-            heard = [task for one, task in asked.items() if one not in self._silent and not task.done()]
-            if heard:
-                await asyncio.wait(heard, timeout=_GRACE)
+            ignored = self._silent if routine else ()
+            late = [task for one, task in asked.items() if one not in ignored and not task.done()]
+            if late:
+                await asyncio.wait(late, timeout=_GRACE)
             self._silent = {one for one, task in asked.items() if not task.done()}
             answers = [task.result() for task in asked.values() if _has_answer(task)]
             if answers:
@@ -103,8 +114,8 @@ class SentinelRouter(GroupRouter):
                 task.cancel()
             await asyncio.gather(*asked.values(), return_exceptions=True)
 
-    async def _follow(self, master: Node, epoch: int) -> None:
-        old, self._master, self._epoch = self._master, master, epoch
+    async def _follow(self, master: Node) -> None:
+        old, self._master = self._master, master
         if old is not None and old != master:
             log.warning("The master was %s:%d, now it is %s:%d", *old, *master)
             await self._leave(old)
