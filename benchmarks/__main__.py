@@ -6,6 +6,7 @@ import argparse
 import fnmatch
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,14 +35,16 @@ def main() -> int:
             _write(options.out, results)
         return 0
     engines = options.engine or list(ENGINES)
-    everything = [_run(engine, options) for engine in engines]
-    if options.json:
-        save(options.json, everything)
-    if options.guard or options.store_guard:
+    guarding = options.guard or options.store_guard
+    everything: list[Results] = []
+    for engine in engines:
+        everything.append(_run(engine, options))
+        if options.json:
+            save(options.json, everything)  # what is there, should the next engine fail
+        if not (guarding or options.only or options.contenders):
+            _write(options.out, everything[-1])
+    if guarding:
         return _guard(everything, engines, store=options.store_guard)
-    if not options.only and not options.contenders:
-        for results in everything:
-            _write(options.out, results)
     for results in everything:
         print("\n".join(["", *report.goals_table(results)]))
     return int(any(_wrong(results) for results in everything))
@@ -156,4 +159,5 @@ def _wrong(results: Results) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Ended by SIGTERM."))  # so that servers and folders go, too
     sys.exit(main())

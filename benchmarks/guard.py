@@ -19,7 +19,6 @@ WATCHED = {
         "get-64-s": "sqlite3",
         "get-512-s": "sqlite3",
         "set-64-s": "sqlite3",
-        "mixed-64-s": "sqlite3",
         "update-64": "sqlite3",
         "keys-1000": "sqlite3",
         "list-1000": "sqlite3",

@@ -11,89 +11,19 @@ As in `servers`, everything ends with the process that started it, and the calls
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import quote
 
-from .redis_nodes import ClusterNode, DataNode, Sentinel, ask
-from .servers import RedisServer, ServerError
+from .redis_nodes import ClusterNode, Group, ask, wait_for
+from .redis_sentinels import SentinelGroup
+from .servers import RedisServer
 
 __all__ = ["RedisCluster", "SentinelGroup", "SlotMove"]
 
 SLOTS: Final = 16_384
-SERVICE: Final = "mymaster"
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    """Wait until ``condition`` holds; a node that does not answer means that it does not hold yet.
-
-    Raises:
-        ServerError: it does not within ``seconds``.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except ServerError:
-            pass
-        if time.monotonic() > deadline:
-            raise ServerError(f"Not within {seconds:g} s: {what}")
-        time.sleep(0.05)
-
-
-class Group:
-    """Servers that start and stop together.
-
-    Attributes:
-        nodes: all servers that hold entries, masters and replicas.
-    """
-
-    nodes: list[RedisServer]
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start all servers and wait until they work together."""
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        """End all servers; harmless when they are stopped."""
-        for node in self.nodes:
-            node.kill()
-
-    @property
-    def running(self) -> list[RedisServer]:
-        """The servers with entries whose process lives."""
-        return [node for node in self.nodes if node.running]
-
-    def node_at(self, port: int) -> RedisServer:
-        """Return the server on a port."""
-        return next(node for node in self.nodes if node.port == port)
-
-    def replicates(self) -> bool:
-        """Tell whether every replica that runs follows a master and has caught up."""
-        return all(_caught_up(node) for node in self.running)
-
-
-def _caught_up(node: RedisServer) -> bool:
-    role = ask(node, "ROLE")
-    return bool(role[0] == "master" or role[3] == "connected")
 
 
 class RedisCluster(Group):
@@ -255,128 +185,3 @@ def _owners_by(node: RedisServer) -> frozenset[tuple[int, int, int]]:
     """Return first slot, last slot and master's port of each range, as this node sees it."""
     ranges: list[Any] = ask(node, "CLUSTER", "SLOTS")
     return frozenset((first, last, master[1]) for first, last, master, *_ in ranges)
-
-
-class SentinelGroup(Group):
-    """A master with 2 replicas, watched by 3 sentinels.
-
-    Args:
-        directory: where each server gets a directory of its own.
-        password: what clients of the servers must say.
-        sentinel_password: what clients of the sentinels must say.
-        down_after: milliseconds after which a silent master counts as down.
-        config: more lines of each data server's configuration.
-
-    Attributes:
-        sentinels: the servers that watch.
-    """
-
-    def __init__(
-        self,
-        directory: str | os.PathLike[str],
-        *,
-        password: str | None = None,
-        sentinel_password: str | None = None,
-        down_after: int = 1000,
-        config: Mapping[str, str] | None = None,
-    ) -> None:
-        base = Path(directory)
-        self.nodes = [DataNode(base / f"data-{n}", password=password, config=config) for n in range(3)]
-        self.sentinels = [
-            Sentinel(base / f"sentinel-{n}", SERVICE, password=sentinel_password, down_after=down_after)
-            for n in range(3)
-        ]
-        self._password = password
-        self._sentinel_password = sentinel_password
-
-    @property
-    def url(self) -> str:
-        """The address for clients."""
-        login = f":{quote(self._password, safe='')}@" if self._password else ""
-        option = f"?sentinel_password={quote(self._sentinel_password, safe='')}" if self._sentinel_password else ""
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{login}{hosts}/{SERVICE}/0{option}"
-
-    def start(self) -> None:
-        """Start the servers, let the replicas follow, then the sentinels, and wait until they all agree."""
-        master = self.nodes[0]
-        for node in self.nodes:
-            node.start()
-        self._follow(master)
-        wait_for(self.replicates, "the replicas follow", 10)
-        for sentinel in self.sentinels:
-            sentinel.watch(master)
-            sentinel.start()
-        self.wait_until_ok(20)
-
-    def stop(self) -> None:
-        """End the sentinels first, so that they do not start a failover."""
-        for sentinel in self.sentinels:
-            sentinel.kill()
-        super().stop()
-
-    def _follow(self, master: RedisServer) -> None:
-        for node in self.running:
-            if node is not master:
-                ask(node, "REPLICAOF", "127.0.0.1", master.port)
-
-    def clear(self) -> None:
-        """Remove all entries."""
-        ask(self.master(), "FLUSHALL")
-
-    def master(self) -> RedisServer:
-        """Return the server that the sentinels name."""
-        return self.node_at(self._named_by(next(one for one in self.sentinels if one.running)))
-
-    def _named_by(self, sentinel: RedisServer) -> int:
-        return int(ask(sentinel, "SENTINEL", "get-master-addr-by-name", SERVICE)[1])
-
-    def kill_master(self) -> RedisServer:
-        """End the master as a crash does, and return it; `heal` brings it back."""
-        master = self.master()
-        master.kill()
-        return master
-
-    def wait_until_ok(self, seconds: float = 20.0) -> None:
-        """Wait until all sentinels name the same living master, whom the other running servers follow."""
-        wait_for(self._is_ok, "the sentinels agree on a master, and the others follow it", seconds)
-
-    def _agreed(self) -> bool:
-        """Tell whether all sentinels name the same server, and it is a master."""
-        named = {self._named_by(one) for one in self.sentinels if one.running}
-        return len(named) == 1 and bool(ask(self.node_at(named.pop()), "ROLE")[0] == "master")
-
-    def _is_ok(self) -> bool:
-        watching = [one for one in self.sentinels if one.running]
-        if not self._agreed():
-            return False
-        master = self.master()
-        return (
-            all(_sees(one, len(self.running) - 1, len(watching) - 1) for one in watching)
-            and all(node is master or ask(node, "ROLE")[2] == master.port for node in self.running)
-            and self.replicates()
-        )
-
-    def heal(self) -> None:
-        """Bring back every server as a follower of the present master, without the sentinels' long pause."""
-        for server in (*self.sentinels, *self.nodes):
-            if server.running:
-                server.thaw()
-        for sentinel in self.sentinels:
-            sentinel.start()
-        wait_for(self._agreed, "the sentinels agree on a living master", 30)
-        for node in self.nodes:
-            node.start()
-        self._follow(self.master())
-        self.wait_until_ok(30)
-
-
-def _sees(sentinel: RedisServer, replicas: int, others: int) -> bool:
-    """Tell whether a sentinel knows at least so many replicas and other sentinels, and a master that is up."""
-    answer = ask(sentinel, "SENTINEL", "MASTER", SERVICE)
-    fields = dict(zip(answer[::2], answer[1::2], strict=True))
-    return (
-        fields["flags"] == "master"
-        and int(fields["num-slaves"]) >= replicas
-        and int(fields["num-other-sentinels"]) >= others
-    )

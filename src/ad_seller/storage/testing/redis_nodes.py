@@ -1,15 +1,17 @@
-"""The servers that Redis groups are made of, and how the groups talk to them: plain sockets, no client."""
+"""The servers that Redis groups are made of, and what all groups can do; plain sockets, no client."""
 
 from __future__ import annotations
 
 import os
 import random
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from .servers import RedisServer, ServerError, _quoted
 
@@ -173,3 +175,71 @@ class Sentinel(RedisServer):
         path.touch(mode=0o600)
         path.write_text("\n".join([*lines, ""]))
         return path
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> None:
+    """Wait until ``condition`` holds; a node that does not answer means that it does not hold yet.
+
+    Raises:
+        ServerError: it does not within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except ServerError:
+            pass
+        if time.monotonic() > deadline:
+            raise ServerError(f"Not within {seconds:g} s: {what}")
+        time.sleep(0.05)
+
+
+class Group:
+    """Servers that start and stop together.
+
+    Attributes:
+        nodes: all servers that hold entries, masters and replicas.
+    """
+
+    nodes: list[RedisServer]
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all servers and wait until they work together."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End all servers; harmless when they are stopped."""
+        for node in self.nodes:
+            node.kill()
+
+    @property
+    def running(self) -> list[RedisServer]:
+        """The servers with entries whose process lives."""
+        return [node for node in self.nodes if node.running]
+
+    def node_at(self, port: int) -> RedisServer:
+        """Return the server on a port."""
+        return next(node for node in self.nodes if node.port == port)
+
+    def replicates(self) -> bool:
+        """Tell whether every replica that runs follows a master and has caught up."""
+        return all(_caught_up(node) for node in self.running)
+
+
+def _caught_up(node: RedisServer) -> bool:
+    role = ask(node, "ROLE")
+    return bool(role[0] == "master" or role[3] == "connected")

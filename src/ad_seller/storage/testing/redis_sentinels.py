@@ -1,0 +1,140 @@
+"""A Sentinel group for tests: a master, two replicas, three sentinels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from .redis_nodes import DataNode, Group, Sentinel, ask, wait_for
+from .servers import RedisServer
+
+SERVICE: Final = "mymaster"
+
+
+class SentinelGroup(Group):
+    """A master with 2 replicas, watched by 3 sentinels.
+
+    Args:
+        directory: where each server gets a directory of its own.
+        password: what clients of the servers must say.
+        sentinel_password: what clients of the sentinels must say.
+        down_after: milliseconds after which a silent master counts as down. With less than two of the sentinels'
+            pings, which come every second, they now and then take a new master for dead and choose another one.
+        config: more lines of each data server's configuration.
+
+    Attributes:
+        sentinels: the servers that watch.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        password: str | None = None,
+        sentinel_password: str | None = None,
+        down_after: int = 2000,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        base = Path(directory)
+        self.nodes = [DataNode(base / f"data-{n}", password=password, config=config) for n in range(3)]
+        self.sentinels = [
+            Sentinel(base / f"sentinel-{n}", SERVICE, password=sentinel_password, down_after=down_after)
+            for n in range(3)
+        ]
+        self._password = password
+        self._sentinel_password = sentinel_password
+
+    @property
+    def url(self) -> str:
+        """The address for clients."""
+        login = f":{quote(self._password, safe='')}@" if self._password else ""
+        option = f"?sentinel_password={quote(self._sentinel_password, safe='')}" if self._sentinel_password else ""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{login}{hosts}/{SERVICE}/0{option}"
+
+    def start(self) -> None:
+        """Start the servers, let the replicas follow, then the sentinels, and wait until they all agree."""
+        master = self.nodes[0]
+        for node in self.nodes:
+            node.start()
+        self._follow(master)
+        wait_for(self.replicates, "the replicas follow", 10)
+        for sentinel in self.sentinels:
+            sentinel.watch(master)
+            sentinel.start()
+        self.wait_until_ok(20)
+
+    def stop(self) -> None:
+        """End the sentinels first, so that they do not start a failover."""
+        for sentinel in self.sentinels:
+            sentinel.kill()
+        super().stop()
+
+    def _follow(self, master: RedisServer) -> None:
+        for node in self.running:
+            if node is not master:
+                ask(node, "REPLICAOF", "127.0.0.1", master.port)
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        ask(self.master(), "FLUSHALL")
+
+    def master(self) -> RedisServer:
+        """Return the server that the sentinels name."""
+        return self.node_at(self._named_by(next(one for one in self.sentinels if one.running)))
+
+    def _named_by(self, sentinel: RedisServer) -> int:
+        return int(ask(sentinel, "SENTINEL", "get-master-addr-by-name", SERVICE)[1])
+
+    def kill_master(self) -> RedisServer:
+        """End the master as a crash does, and return it; `heal` brings it back."""
+        master = self.master()
+        master.kill()
+        return master
+
+    def wait_until_ok(self, seconds: float = 20.0) -> None:
+        """Wait until all sentinels name the same living master, whom the other running servers follow."""
+        wait_for(self._is_ok, "the sentinels agree on a master, and the others follow it", seconds)
+
+    def _agreed(self) -> bool:
+        """Tell whether all sentinels name the same server, and it is a master."""
+        named = {self._named_by(one) for one in self.sentinels if one.running}
+        return len(named) == 1 and bool(ask(self.node_at(named.pop()), "ROLE")[0] == "master")
+
+    def _is_ok(self) -> bool:
+        watching = [one for one in self.sentinels if one.running]
+        if not self._agreed():
+            return False
+        master = self.master()
+        return (
+            all(_sees(one, len(self.running) - 1, len(watching) - 1) for one in watching)
+            and all(node is master or ask(node, "ROLE")[2] == master.port for node in self.running)
+            and self.replicates()
+        )
+
+    def heal(self) -> None:
+        """Bring back every server as a follower of the present master, without the sentinels' long pause."""
+        for server in (*self.sentinels, *self.nodes):
+            if server.running:
+                server.thaw()
+        for sentinel in self.sentinels:
+            sentinel.start()
+        wait_for(self._agreed, "the sentinels agree on a living master", 30)
+        for node in self.nodes:
+            node.start()
+        self._follow(self.master())
+        self.wait_until_ok(30)
+
+
+def _sees(sentinel: RedisServer, replicas: int, others: int) -> bool:
+    """Tell whether a sentinel knows at least so many replicas and other sentinels, and a master that is up."""
+    answer = ask(sentinel, "SENTINEL", "MASTER", SERVICE)
+    fields = dict(zip(answer[::2], answer[1::2], strict=True))
+    return (
+        fields["flags"] == "master"
+        and int(fields["num-slaves"]) >= replicas
+        and int(fields["num-other-sentinels"]) >= others
+    )
