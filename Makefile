@@ -43,7 +43,7 @@ lock: ## Pin requirements/dev.txt and bench.txt anew from the .in files
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(PIP_QUIET) uv
 	for name in dev bench; do \
 		.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-			--no-emit-index-url --no-emit-find-links --no-header requirements/$$name.in -o requirements/$$name.txt && \
+			--no-header requirements/$$name.in -o requirements/$$name.txt && \
 		{ echo "# Pinned by \`make lock\` from requirements/$$name.in; edit that file, not this one."; \
 			cat requirements/$$name.txt; } > requirements/lock.tmp && \
 		mv requirements/lock.tmp requirements/$$name.txt || exit 1; \
