@@ -30,11 +30,12 @@ from .errors import (
     shown,
 )
 from .expiry import TTL, Clock, check_ttl, system_clock
+from .filters import Condition
 from .keys import check_key, decode_cursor, encode_cursor
 from .listing import Span, decode_all
 from .pace import Pace
 from .pages import OnCorrupt, Page
-from .patterns import compile_glob
+from .patterns import compile_glob, escape
 from .process import run_to_end
 from .session import Session
 
@@ -233,6 +234,14 @@ class DriverBackend(StorageBackend):
         rows = rows[:limit]
         items = await decode_all(rows, on_corrupt)
         return Page(items, encode_cursor(rows[-1][0]) if more else None)
+
+    async def _entity_scan(
+        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+    ) -> list[tuple[str, Any]]:
+        pattern = f"{escape(prefix)}*"
+        async with self._listing(pattern):
+            rows = await self._entries(Span(compile_glob(pattern), where=where))
+        return await decode_all(rows, on_corrupt)
 
     async def ttl(self, key: str) -> float | None:
         left = await self._left(check_key(key))

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .commit import KEEP, Keep
-from .errors import InvalidArgumentError, InvalidKeyError, shown
+from .errors import InvalidKeyError, shown
 from .expiry import TTL
+from .filters import Condition, conditions, matches
 from .keys import PREFIXES
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class EntityHelpers:
         async def update(self, key: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any: ...
 
         async def scan(self, pattern: str = "*", *, on_corrupt: OnCorrupt = None) -> Page: ...
+
+    async def _entity_scan(
+        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+    ) -> list[tuple[str, Any]]:
+        """Return the entries under ``prefix``, at least those that match; a backend with an index returns few."""
+        return (await self.scan(f"{prefix}*", on_corrupt=on_corrupt)).items
 
     # --- products ----------------------------------------------------------------------------------
 
@@ -152,7 +159,7 @@ class EntityHelpers:
 
     async def list_quotes(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
-        return await _list(self, "quote", on_corrupt, _check_filters("quote", filters))
+        return await _list(self, "quote", on_corrupt, conditions("quote", filters))
 
     # --- orders ------------------------------------------------------------------------------------
 
@@ -174,7 +181,7 @@ class EntityHelpers:
 
     async def list_orders(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
-        return await _list(self, "order", on_corrupt, _check_filters("order", filters))
+        return await _list(self, "order", on_corrupt, conditions("order", filters))
 
     # --- change requests ---------------------------------------------------------------------------
 
@@ -198,7 +205,7 @@ class EntityHelpers:
 
     async def list_change_requests(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
-        return await _list(self, "change_request", on_corrupt, _check_filters("change_request", filters))
+        return await _list(self, "change_request", on_corrupt, conditions("change_request", filters))
 
     # --- negotiations ------------------------------------------------------------------------------
 
@@ -291,13 +298,6 @@ class EntityHelpers:
         return await _list(self, "media_kit", on_corrupt)
 
 
-_FILTERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "quote": {"status": ("status",), "buyer_id": ("buyer_id",), "product_id": ("product", "product_id")},
-    "order": {"status": ("status",)},
-    "change_request": {"order_id": ("order_id",), "status": ("status",)},
-}
-
-
 def entity_key(entity: str, record_id: object) -> str:
     """Return the key of the record of a kind (a key of `PREFIXES`) with this id."""
     return PREFIXES[entity] + check_id(entity, record_id)
@@ -310,27 +310,8 @@ def check_id(kind: str, record_id: object) -> str:
     return str.__str__(record_id)
 
 
-def _check_filters(entity: str, filters: object) -> Filters:
-    if filters is None:
-        return None
-    known = _FILTERS[entity]
-    if not isinstance(filters, dict) or not filters.keys() <= known.keys():
-        raise InvalidArgumentError(f"{entity} filters are a dict of {', '.join(known)}; got {shown(filters)}")
-    return filters
-
-
-def _matches(record: Any, entity: str, wanted: Record) -> bool:
-    """Tell whether the record has all the wanted field values; a record without the field does not match."""
-    for name, value in wanted.items():
-        found = record
-        for field in _FILTERS[entity][name]:
-            found = found.get(field) if isinstance(found, dict) else None
-        if found is None or found != value:
-            return False
-    return True
-
-
-async def _list(store: EntityHelpers, entity: str, on_corrupt: OnCorrupt, filters: Filters = None) -> list[Any]:
-    page = await store.scan(f"{PREFIXES[entity]}*", on_corrupt=on_corrupt)
-    wanted = {field: value for field, value in (filters or {}).items() if value is not None}
-    return [record for _, record in page.items if _matches(record, entity, wanted)]
+async def _list(
+    store: EntityHelpers, entity: str, on_corrupt: OnCorrupt, where: tuple[Condition, ...] = ()
+) -> list[Any]:
+    items = await store._entity_scan(PREFIXES[entity], where, on_corrupt)
+    return [record for _, record in items if matches(record, where)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from .codec import decode
 from .errors import CorruptValueError
+from .filters import Condition
 from .pace import Pace
 from .pages import OnCorrupt, report_corrupt
 from .patterns import Glob, successor
@@ -15,11 +16,16 @@ from .patterns import Glob, successor
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What a listing asks for: the keys that match ``glob`` and come after ``after``, at most ``limit``."""
+    """What a listing asks for: the keys that match ``glob`` and come after ``after``, at most ``limit``.
+
+    A driver may leave out records that do not fulfil ``where``, but none whose text is no JSON: those must be
+    reported. The caller checks what it gets again.
+    """
 
     glob: Glob
     after: str | None = None
     limit: int | None = None
+    where: tuple[Condition, ...] = ()
 
     @property
     def start(self) -> str:
