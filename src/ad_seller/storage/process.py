@@ -13,7 +13,6 @@ import inspect
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,7 +66,7 @@ class ProcessState:
 
     def _start_over(self) -> None:
         self.locks = KeyLocks()
-        self.lines: dict[str, deque[Wish]] = {}
+        self.lines: dict[str, list[Wish]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.retries = KeyLocks()
         self.running: dict[str, asyncio.Future[None]] = {}

@@ -36,10 +36,6 @@ from .sqlite_url import MEMORY, parse_sqlite_url
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: Milliseconds that one attempt to write waits for the lock. A batch that did not get it goes back into the
-#: queue, so that each call waits its own time and a cancelled one leaves at once.
-_LOCK_ATTEMPT_MS = 100
-
 #: Seconds of one turn of the event loop that may go into reads on its own thread: for a single caller the hop to
 #: a thread and back costs several times as much as the read.
 _TURN_BUDGET = 0.0005
@@ -138,8 +134,7 @@ class SQLiteBackend(DriverBackend):
         db = self._connected()
         try:
             prepare(db, self.path, synchronous=self._synchronous, patience=self.timeout)
-            attempt = min(_LOCK_ATTEMPT_MS, int(self.timeout * 1000 / 4))
-            db.execute(f"PRAGMA busy_timeout = {attempt}")
+            db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `sql.apply`
         except BaseException:
             db.close()
             raise
@@ -219,11 +214,11 @@ class SQLiteBackend(DriverBackend):
         return await self._run(self._connection, self._apply_to_same_file, commits)
 
     def _apply_to_same_file(
-        self, db: sqlite3.Connection, commits: list[Commit], now: float
+        self, db: sqlite3.Connection, commits: list[Commit], _now: float
     ) -> list[Outcome | Exception]:
         if self._file is not None:
             open_files.check(Path(self.path), self._file)
-        return sql.apply(db, commits, now)
+        return sql.apply(db, commits, self._clock)
 
     async def _keys(self, span: Span) -> list[str]:
         return await self._run(self._reader, sql.keys, span)

@@ -7,7 +7,9 @@ expires_at REAL)``, JSON text and epoch seconds. They can read what is written h
 from __future__ import annotations
 
 import math
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from .codec import decode
 from .commit import KEEP, Commit, Delete, Outcome, Put, Refused, Touch, Write
 from .driver import MISSING, NO_EXPIRY
 from .errors import CorruptValueError
+from .expiry import Clock
 from .keys import check_key
 from .listing import Span
 
@@ -44,6 +47,10 @@ _SWEEP = """
     DELETE FROM kv_store WHERE key IN (
         SELECT key FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT :rows)"""
 _ANY_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT 1"
+
+#: Seconds that one attempt to write waits for the lock.
+_LOCK_ATTEMPT = 0.1
+_LOCK_PAUSE = (0.0002, 0.001)  #: seconds between two looks at it, at least and at most
 
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -99,7 +106,7 @@ def _milliseconds(expires_at: Any, now: float) -> int:
     return max(1, math.ceil((expires_at - now) * 1000))
 
 
-def apply(db: sqlite3.Connection, commits: list[Commit], now: float) -> list[Outcome | Exception]:
+def apply(db: sqlite3.Connection, commits: list[Commit], clock: Clock) -> list[Outcome | Exception]:
     """Apply many commits in one transaction, each judged by itself.
 
     If one of them makes SQLite fail, everything is rolled back and each is tried alone, so that only the one
@@ -108,12 +115,8 @@ def apply(db: sqlite3.Connection, commits: list[Commit], now: float) -> list[Out
     Raises:
         NotStartedError: another connection holds the write lock.
     """
-    try:
-        db.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if is_locked(error):
-            raise NotStartedError("another process holds the database's write lock") from error
-        raise
+    _begin(db)
+    now = clock()  # not before the wait for the lock: what expired meanwhile is gone
     try:
         outcomes: list[Outcome | Exception] = [_apply_one(db, commit, now) for commit in commits]
         db.execute("COMMIT")
@@ -122,13 +125,38 @@ def apply(db: sqlite3.Connection, commits: list[Commit], now: float) -> list[Out
             db.execute("ROLLBACK")
         if not isinstance(error, sqlite3.Error):
             raise
-        return [error] if len(commits) == 1 else [_apply_alone(db, commit, now) for commit in commits]
+        return [error] if len(commits) == 1 else [_apply_alone(db, commit, clock) for commit in commits]
     return outcomes
 
 
-def _apply_alone(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome | Exception:
+def _begin(db: sqlite3.Connection) -> None:
+    """Take the write lock.
+
+    The waits are ours and short: SQLite's own grow to 25 ms and more, and then a process that has just given
+    the lock back takes it again before those that wait (https://www.sqlite.org/src/file/src/main.c,
+    sqliteDefaultBusyCallback).
+
+    Raises:
+        NotStartedError: others held it all the time; the calls go back into the queue, so that each waits its own
+            time and a cancelled one leaves at once.
+    """
+    give_up = time.monotonic() + _LOCK_ATTEMPT
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not is_locked(error):
+                raise
+            if time.monotonic() > give_up:
+                raise NotStartedError("another process holds the database's write lock") from error
+        else:
+            return
+        time.sleep(random.uniform(*_LOCK_PAUSE))  # noqa: S311 - no secret
+
+
+def _apply_alone(db: sqlite3.Connection, commit: Commit, clock: Clock) -> Outcome | Exception:
     try:
-        return apply(db, [commit], now)[0]
+        return apply(db, [commit], clock)[0]
     except (NotStartedError, sqlite3.Error) as error:
         return error
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
@@ -106,7 +105,7 @@ async def update_entry(
 ) -> Any:
     """Do what `StorageBackend.update` says; ``created_ttl`` is for an entry that is new while ``ttl`` is `KEEP`."""
     key = check_key(key)
-    store._atomic_check()
+    store._atomic_check()  # before the lines: another event loop must not take them over
     wish = Wish(change, ttl, created_ttl, attempts)
     lines = process.state_of(store).lines
     line = lines.get(key)
@@ -114,36 +113,32 @@ async def update_entry(
         future = wish.stand_in_line()
         line.append(wish)
         return await _wait(store, key, wish, future)
-    lines[key] = deque()
+    lines[key] = []
     try:
-        return await _alone(store, key, wish)
+        for attempt in range(attempts):
+            [text] = await store._atomic_snapshot([key])
+            draft = Draft(key, text)
+            result = draft.apply(store, wish)
+            if await draft.commit(store):
+                return result
+            await backoff(attempt)
+        raise _overtaken(key)
     finally:
-        _next(store, key, lines)
+        if lines[key]:
+            _serve_later(store, key, lines)
+        else:
+            del lines[key]
 
 
-async def _alone(store: Store, key: str, wish: Wish) -> Any:
-    for attempt in range(wish.attempts):
-        [text] = await store._atomic_snapshot([key])
-        draft = Draft(key, text)
-        result = draft.apply(store, wish)
-        if await draft.commit(store):
-            return result
-        await backoff(attempt)
-    raise _overtaken(key)
-
-
-def _next(store: Store, key: str, lines: dict[str, deque[Wish]]) -> None:
+def _serve_later(store: Store, key: str, lines: dict[str, list[Wish]]) -> None:
     """Serve those who have come meanwhile, in a task: the one that was served first may be cancelled."""
-    if lines[key]:
-        state = process.state_of(store)
-        task = asyncio.get_running_loop().create_task(_serve(store, key, lines))
-        state.tasks.add(task)
-        task.add_done_callback(state.tasks.discard)
-    else:
-        del lines[key]
+    state = process.state_of(store)
+    task = asyncio.get_running_loop().create_task(_serve(store, key, lines))
+    state.tasks.add(task)
+    task.add_done_callback(state.tasks.discard)
 
 
-async def _serve(store: Store, key: str, lines: dict[str, deque[Wish]]) -> None:
+async def _serve(store: Store, key: str, lines: dict[str, list[Wish]]) -> None:
     line = lines[key]
     batch: list[Wish] = []
     try:
