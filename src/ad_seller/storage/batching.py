@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_WAKE = 128  #: callers that are woken in one turn of the event loop
+_WAKE = 32  #: callers that are woken in one turn of the event loop
 _GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
 
 
@@ -197,8 +197,12 @@ class Batcher(Generic[T, R]):
             if self._last_not_started is None:
                 self._fail(request, self._too_late())
             elif request.sent:
-                # This attempt is about to tell whether it has started: only then is the outcome known.
-                self._loop.call_later(_GRACE, self._fail, request, self._too_late())
+                self._grant_grace(request)
             else:
                 self._fail(request, self._last_not_started)
         self._watch()
+
+    def _grant_grace(self, request: Request[T, R]) -> None:
+        """Wait a little more: this attempt is about to tell whether it has started, and the outcome is known."""
+        timer = self._loop.call_later(_GRACE, self._fail, request, self._too_late())
+        request.future.add_done_callback(lambda _: timer.cancel())

@@ -71,6 +71,9 @@ class DriverBackend(StorageBackend):
     #: How many bulk reads run at the same time.
     _readers: ClassVar[int] = 1
 
+    #: Keys of one bulk read, unless one caller asks for more.
+    _read_batch: ClassVar[int] = 512
+
     def __init__(
         self,
         *,
@@ -160,7 +163,10 @@ class DriverBackend(StorageBackend):
 
     async def get(self, key: str) -> Any | None:
         key = check_key(key)
-        [text] = await self._atomic_snapshot([key])
+        session = self._here()
+        text = self._read_now(key) if session.quiet else LATER
+        if text is LATER:
+            [text] = await self._read_in_bulk(session, [key])
         return None if text is None else decode(text, key=key)
 
     async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
@@ -261,6 +267,9 @@ class DriverBackend(StorageBackend):
             now = self._read_now(keys[0])
             if now is not LATER:
                 return [now]
+        return await self._read_in_bulk(session, keys)
+
+    async def _read_in_bulk(self, session: Session, keys: Sequence[str]) -> list[bytes | None]:
         texts: list[bytes | None] = []
         for key, text in zip(keys, await session.reads.submit(keys), strict=True):
             if isinstance(text, Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-_PACE = 0.002  #: seconds of work on the event loop after which other tasks get their turn
+_PACE = 0.0005  #: seconds of work on the event loop after which other tasks get their turn
 
 
 class Pace:

@@ -27,6 +27,7 @@ class Session:
             explain=backend._explain_read,
             timeout=backend.timeout,
             concurrency=backend._readers,
+            max_items=backend._read_batch,
         )
         self.expiries: Batcher[str, int | Exception] = Batcher(
             backend._remaining, explain=backend._explain_read, timeout=backend.timeout

@@ -61,6 +61,7 @@ class SQLiteBackend(DriverBackend):
     """
 
     _sweeps: ClassVar[bool] = True
+    _read_batch: ClassVar[int] = 64  # a quarter of a millisecond; these, too, are read without a hop
 
     def __init__(
         self,
@@ -205,6 +206,9 @@ class SQLiteBackend(DriverBackend):
     # --- the hooks -------------------------------------------------------------------------------------
 
     async def _read(self, keys: list[str]) -> Sequence[bytes | None]:
+        if len(keys) <= self._read_batch and self._local is not None and self._session and not self._session.active:
+            with suppress(sqlite3.Error):  # likewise
+                return sql.read(self._local, keys, self._clock())
         return await self._run(self._reader, sql.read, keys)
 
     async def _remaining(self, keys: list[str]) -> Sequence[int]:

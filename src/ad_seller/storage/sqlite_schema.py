@@ -10,13 +10,17 @@ import sqlite3
 import time
 
 from .errors import StoreUnavailableError
+from .sqlite_filters import INDEXES
 from .sqlite_sql import is_locked
 
-_CREATE = (
-    "CREATE TABLE IF NOT EXISTS kv_store (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)",
+_CREATE = {
+    "kv_store": "CREATE TABLE IF NOT EXISTS kv_store (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)",
     # Partial, so that entries without expiry pay nothing for it.
-    "CREATE INDEX IF NOT EXISTS kv_store_expiry ON kv_store (expires_at) WHERE expires_at IS NOT NULL",
-)
+    "kv_store_expiry": (
+        "CREATE INDEX IF NOT EXISTS kv_store_expiry ON kv_store (expires_at) WHERE expires_at IS NOT NULL"
+    ),
+    **INDEXES,
+}
 
 
 def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: float) -> None:
@@ -37,10 +41,14 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
         raise StoreUnavailableError(f"{path!r} cannot be used: {misfit}. Nothing was changed; name another file.")
     _switch_to_wal(db, patience)
     db.execute(f"PRAGMA synchronous = {synchronous}")
-    known = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'kv_store%'")}
-    if not {b"kv_store", b"kv_store_expiry"} <= known:
+    known = {row[0].decode() for row in db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'kv_store%'")}
+    is_new = "kv_store" not in known
+    missing = [statement for name, statement in _CREATE.items() if name not in known]
+    # A new file gets all at once. On one with entries each index is a transaction of its own, so that others can
+    # write in between: 0.2 s for 100,000 orders among 600,000 entries (docs/sqlite.md).
+    for part in [missing] if is_new else [[statement] for statement in missing]:
         db.execute("BEGIN IMMEDIATE")
-        for statement in _CREATE:
+        for statement in part:
             db.execute(statement)
         db.execute("COMMIT")
 

@@ -189,6 +189,8 @@ async def _apply_all(store: Store, draft: Draft, batch: list[Wish]) -> list[tupl
     pace = Pace()
     for wish in batch:
         assert wish.context is not None, "stands in line"  # noqa: S101
+        if wish.future is None or wish.future.done():
+            continue  # it gave up while the entry was read, and was told that nothing is written
         wish.sent = True
         try:
             answers.append((wish, wish.context.run(draft.apply, store, wish)))
@@ -213,8 +215,8 @@ async def _wait(store: Store, key: str, wish: Wish, future: asyncio.Future[Any])
         async with asyncio.timeout(timeout):
             return await future
     except TimeoutError as error:
-        if not future.cancelled():
-            raise  # the change itself raised it, or the commit did
+        if future.done() and not future.cancelled():
+            return future.result()  # it came at the last moment; or the change itself raised it
         raise _too_late(key, wish, timeout) from error
 
 

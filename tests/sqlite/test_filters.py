@@ -1,0 +1,138 @@
+"""Filtered listings by indexes find what a filter over all records finds, and no write fails because of them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ad_seller.storage import CorruptValueError
+from ad_seller.storage.filters import FIELDS, conditions, matches
+from ad_seller.storage.keys import PREFIXES
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from ad_seller.storage.sqlite_filters import INDEXES
+from tests.odd_records import ODD, some_record
+
+from .support import execute, make_older_file, older_set, plain
+
+#: Texts that are no JSON, or not JSON for every version of SQLite.
+BROKEN = ["", "{", "nonsense", '{"status": NaN}', '{"status": "open"} {}', "[" * 5000 + "]" * 5000]
+
+
+@pytest.fixture
+async def storage(path: Path) -> AsyncIterator[SQLiteBackend]:
+    async with SQLiteBackend(str(path), synchronous="NORMAL") as storage:
+        yield storage
+
+
+async def listed(storage: SQLiteBackend, entity: str, filters: dict[str, Any], **more: Any) -> list[Any]:
+    found: list[Any] = await getattr(storage, f"list_{entity}s")(filters, **more)
+    return found
+
+
+@pytest.mark.parametrize("entity", FIELDS)
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_same_as_a_filter_over_all_records(storage: SQLiteBackend, entity: str, seed: int) -> None:
+    choose = random.Random(seed)
+    records = {f"{PREFIXES[entity]}{n:03}": some_record(choose) for n in range(200)}
+    await storage.set_many(records)
+    await storage.set_many({f"{PREFIXES[entity][:-1]};": {"status": "open"}, "deal:1": {"status": "open"}})
+    wanted: list[Any] = [*ODD, None, 1, True, 1.0, [], {"a": "open"}, "\ud800"]
+    for _ in range(40):
+        filters = {name: choose.choice(wanted) for name in FIELDS[entity] if choose.random() < 0.7}
+        where = conditions(entity, filters)
+        expected = [record for record in records.values() if matches(record, where)]
+        assert await listed(storage, entity, filters) == expected, filters
+
+
+@pytest.mark.parametrize("text", [*BROKEN, b"\xff{}", b"{}", 7])
+async def test_what_is_no_json_is_stored_and_reported(storage: SQLiteBackend, path: Path, text: Any) -> None:
+    await storage.set_order("1", {"status": "open"})
+    execute(path, "INSERT OR REPLACE INTO kv_store (key, value) VALUES ('order:2', ?)", text)
+    seen: list[CorruptValueError] = []
+    everything = await storage.list_orders(on_corrupt=seen.append)
+    corrupt = len(seen)
+    assert await listed(storage, "order", {"status": "open"}, on_corrupt=seen.append) == everything[:1]
+    assert [str(error.key) for error in seen] == ["order:2"] * 2 * corrupt
+
+
+async def test_deleted_changed_and_expired_records_are_not_found(path: Path) -> None:
+    now = 1_000.0
+    async with SQLiteBackend(str(path), clock=lambda: now) as storage:
+        for number in range(4):
+            await storage.set_quote(str(number), {"status": "open", "n": number}, ttl=60 if number == 1 else None)
+        await storage.delete_quote("0")
+        await storage.update_quote("2", lambda quote: quote | {"status": "closed"})
+        now += 60
+        assert [quote["n"] for quote in await storage.list_quotes({"status": "open"})] == [3]
+
+
+async def test_the_work_grows_with_what_matches(storage: SQLiteBackend) -> None:
+    """Counted in steps of SQLite's virtual machine, which no other load on the machine changes."""
+    await storage.set_many({f"order:{n:06}": {"status": "open"} for n in range(50)})
+    few = await steps(storage)
+    await storage.set_many({f"order:{n:06}": {"status": "done"} for n in range(50, 20_000)})
+    assert 10 < await steps(storage) < 1.1 * few + 20
+
+
+async def steps(storage: SQLiteBackend) -> int:
+    count = 0
+
+    def counted() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    assert storage._reader is not None
+    await storage._reader.set_progress_handler(counted, 10)
+    assert len(await storage.list_orders({"status": "open"})) == 50
+    await storage._reader.set_progress_handler(lambda: 0, 1_000_000)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("listing", "index"),
+    [
+        ("list_orders", "order_status"),
+        ("list_change_requests", "change_request_order_id"),
+        ("list_change_requests", "change_request_status"),
+        ("list_quotes", "quote_buyer_id"),
+        ("list_quotes", "quote_product_id"),
+        ("list_quotes", "quote_status"),
+    ],
+)
+async def test_each_filter_uses_its_index(storage: SQLiteBackend, path: Path, listing: str, index: str) -> None:
+    statements: list[str] = []
+    assert storage._reader is not None
+    await storage._reader.set_trace_callback(statements.append)
+    field = re.sub("^(order|quote|change_request)_(?!status$)|^.*_(?=status$)", "", index)
+    await getattr(storage, listing)({field: "it's"})
+    await storage._reader.set_trace_callback(lambda _: None)
+    [statement] = [statement for statement in statements if "kv_store" in statement]
+    plan = " / ".join(row[3] for row in execute(path, f"EXPLAIN QUERY PLAN {statement}"))
+    assert f"SEARCH kv_store USING INDEX kv_store_{index} (<expr>=?" in plan, plan
+
+
+async def test_an_older_file_gets_the_indexes_and_older_agents_go_on(path: Path) -> None:
+    make_older_file(path)
+    older_set(path, "order:1", {"status": "open"})
+    async with SQLiteBackend(str(path)) as storage:
+        assert await storage.list_orders({"status": "open"}) == [{"status": "open"}]
+        older_set(path, "order:1", {"status": "closed"})
+        older_set(path, "order:2", {"status": "open", "n": 2})
+        assert await storage.list_orders({"status": "open"}) == [{"status": "open", "n": 2}]
+    names = {name for (name,) in execute(path, "SELECT name FROM sqlite_master WHERE type = 'index'")}
+    assert names >= INDEXES.keys()
+    assert execute(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_without_the_indexes_it_only_takes_longer(storage: SQLiteBackend, path: Path) -> None:
+    await storage.set_order("1", {"status": "open"})
+    with plain(path) as db:
+        for name in INDEXES:
+            db.execute(f"DROP INDEX {name}")
+    assert await storage.list_orders({"status": "open"}) == [{"status": "open"}]
