@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from .base import StorageBackend
 from .errors import ConfigurationError, MissingDependencyError, shown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 #: Other packages register backends under this entry-point group: ``name = "module:Class"``.
 ENTRY_POINT_GROUP = "ad_seller.storage.backends"
@@ -74,7 +77,7 @@ def _is_target(backend: object) -> bool:
 
 def backend_names() -> list[str]:
     """Return the known storage types, sorted."""
-    return sorted({*_registered, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+    return sorted({*_registered, *(point.name for point in _entry_points())})
 
 
 def find_backend(name: str) -> BackendClass:
@@ -93,8 +96,14 @@ def find_backend(name: str) -> BackendClass:
     return _load(name, registration)
 
 
+def _entry_points() -> EntryPoints:
+    from importlib.metadata import entry_points  # costs a third of our start, and most need it never
+
+    return entry_points(group=ENTRY_POINT_GROUP)
+
+
 def _from_entry_points(name: str) -> Registration | None:
-    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.name.lower() == name]
+    points = [point for point in _entry_points() if point.name.lower() == name]
     if len({point.value for point in points}) > 1:
         values = ", ".join(sorted(point.value for point in points))
         raise ConfigurationError(
