@@ -56,5 +56,6 @@ async def decode_all(rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt) -
             items.append((key, decode(text, key=key)))
         except CorruptValueError as error:
             report_corrupt(error, on_corrupt)
-        await pace.rest()
+        if pace.is_due:
+            await pace.rest()
     return items

@@ -15,8 +15,13 @@ class Pace:
         """Start the clock."""
         self._since = time.perf_counter()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for `rest`: asked for each of many small steps, because awaiting costs more."""
+        return time.perf_counter() - self._since > _PACE
+
     async def rest(self) -> None:
         """Yield to the event loop if it is time."""
-        if time.perf_counter() - self._since > _PACE:
+        if self.is_due:
             await asyncio.sleep(0)
             self._since = time.perf_counter()
