@@ -132,6 +132,29 @@ class TestConflict:
         await self.overtaken(backend, lambda tx: tx.create("z", 1), backend.set("z", 1))
         await self.overtaken(backend, lambda tx: tx.list_orders(), backend.set("order:b", 3))
 
+    async def test_a_filtered_listing_watches_what_it_found(self, backend: StorageBackend) -> None:
+        for number in range(4):
+            await backend.set_order(str(number), {"n": number, "status": "draft" if number < 2 else "booked"})
+
+        async def read(tx: Any) -> None:
+            await tx.get_order("3")
+            await tx.set_order("1", {"n": 10, "status": "draft"})
+            await tx.set_order("2", {"n": 20, "status": "booked"})
+            assert [order["n"] for order in await tx.list_orders({"status": "draft"})] == [0, 10]
+
+        await self.overtaken(backend, read, backend.set_order("0", {"n": 0, "status": "booked"}))
+        await backend.set_order("0", {"n": 0, "status": "draft"})
+        await self.overtaken(backend, read, backend.set_order("3", {"n": 3, "status": "draft"}))
+
+    async def test_what_a_filtered_listing_passed_over_is_not_watched(self, backend: StorageBackend) -> None:
+        await backend.set_order("a", {"status": "draft"})
+        await backend.set_order("b", {"status": "booked"})
+        async with backend.transaction() as tx:
+            assert len(await tx.list_orders({"status": "draft"})) == 1
+            await backend.set_order("b", {"status": "completed"})
+            await tx.set("result", 1)
+        assert await backend.exists("result")
+
     async def test_names_the_key(self, backend: StorageBackend) -> None:
         with pytest.raises(ConflictError, match="'a'") as raised:
             async with backend.transaction() as tx:

@@ -7,7 +7,7 @@ seller agent wrote take part.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import process
 from .codec import canonical, decode, encode
@@ -24,11 +24,21 @@ from .transaction import Transaction, awaited, check_work
 from .updates import update_entry
 from .waiting import DEFAULT_ATTEMPTS, backoff
 
+if TYPE_CHECKING:
+    from .filters import Condition
+    from .pages import OnCorrupt
+
 Change = Callable[[Any], Any]
 
 
 class AtomicOperations:
     """Read, change and write without losing what others write; mixed into every backend."""
+
+    if TYPE_CHECKING:
+
+        async def _entity_scan(
+            self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+        ) -> list[tuple[str, Any]]: ...
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         raise NotImplementedError

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .commit import Commit, Outcome
+
+if TYPE_CHECKING:
+    from .filters import Condition
+    from .pages import OnCorrupt
 
 
 class Store(Protocol):
@@ -16,6 +20,11 @@ class Store(Protocol):
 
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
+
+    async def _entity_scan(
+        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+    ) -> list[tuple[str, Any]]:
+        """Return the entries under ``prefix``, at least those that match."""
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the stored texts, as `_atomic_commit` compares them; None for a missing entry."""

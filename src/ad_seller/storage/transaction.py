@@ -22,11 +22,12 @@ from .errors import (
     shown,
 )
 from .expiry import TTL, check_ttl
+from .filters import Condition, matches
 from .indexes import IndexHelpers
 from .keys import check_key
 from .lifecycle import LifecycleHelpers
 from .pages import OnCorrupt, Page, report_corrupt
-from .patterns import compile_glob
+from .patterns import compile_glob, escape
 from .process import changed
 from .store import Store
 
@@ -127,16 +128,39 @@ class Transaction(EntityHelpers, IndexHelpers, LifecycleHelpers):
         self._check_open()
         glob = compile_glob(pattern)
         stored = await self._store.keys(pattern)
-        keys = sorted({*stored, *(key for key in self._writes if glob.matches(key))})
+        return Page(await self._view({*stored, *filter(glob.matches, self._writes)}, on_corrupt), None)
+
+    async def _entity_scan(
+        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+    ) -> list[tuple[str, Any]]:
+        """Return the entries that match, and those that are known already; only these are watched."""
+        if not where:
+            return (await self.scan(f"{escape(prefix)}*", on_corrupt=on_corrupt)).items
+        self._check_open()
+
+        def report(error: CorruptValueError) -> None:
+            if error.key not in self._writes:
+                report_corrupt(error, on_corrupt)
+
+        stored = await self._store._entity_scan(prefix, where, report)
+        keys = {key for key, record in stored if matches(record, where)}
+        return await self._view(keys.union(key for key in self._known_keys if key.startswith(prefix)), on_corrupt)
+
+    async def _view(self, keys: set[str], on_corrupt: OnCorrupt) -> list[tuple[str, Any]]:
+        """Return the entries under ``keys`` as the transaction sees them, in the order of their keys."""
         await self._remember([key for key in keys if key not in self._writes])
         items: list[tuple[str, Any]] = []
-        for key in keys:
+        for key in sorted(keys):
             text = self._known(key)
             try:
                 items += [] if text is None else [(key, decode(text, key=key))]
             except CorruptValueError as error:
                 report_corrupt(error, on_corrupt)
-        return Page(items, None)
+        return items
+
+    @property
+    def _known_keys(self) -> set[str]:
+        return {*self._reads, *self._writes}
 
     async def _text(self, key: str) -> bytes | None:
         self._check_open()
