@@ -8,7 +8,7 @@ BIN     := .venv/bin
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-full bench-guard lock clean
+.PHONY: help demo test torture check fmt bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -19,6 +19,9 @@ demo: .venv/installed ## Set everything up and run a seller's day on a new SQLit
 
 test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" narrows it)
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+torture: .venv/installed ## Try for hours to break every backend (ARGS="--backend sqlite --rounds 20"; see docs/testing.md)
+	@$(BIN)/python -m tests.histories $(ARGS)
 
 check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check $(CHECKED)
@@ -39,9 +42,13 @@ bench-full: .venv-bench/installed ## Likewise with every workload, up to 1,000,0
 bench-guard: .venv-bench/installed ## Tell what has become slower than benchmarks/guard.json allows
 	.venv-bench/bin/python -m benchmarks --guard $(ARGS)
 
-lock: ## Pin requirements/dev.txt and bench.txt anew from the .in files
+docs: .venv-docs/installed ## Build the documentation as pages into site/
+	@.venv-docs/bin/mkdocs build --quiet --strict
+	@echo "Open site/index.html"
+
+lock: ## Pin the requirements/*.txt anew from the .in files
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(PIP_QUIET) uv
-	for name in dev bench; do \
+	for name in dev bench docs; do \
 		.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--no-header requirements/$$name.in -o requirements/$$name.txt && \
 		{ echo "# Pinned by \`make lock\` from requirements/$$name.in; edit that file, not this one."; \
@@ -50,7 +57,7 @@ lock: ## Pin requirements/dev.txt and bench.txt anew from the .in files
 	done
 
 clean: ## Remove the environments and everything that was generated
-	rm -rf .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist
+	rm -rf .venv .venv-bench .venv-docs .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # New pins: .venv from scratch. A change of pyproject.toml alone: the project's own entry is renewed.
@@ -74,4 +81,10 @@ clean: ## Remove the environments and everything that was generated
 
 .venv-bench/installed: .venv-bench/requirements pyproject.toml
 	@.venv-bench/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-docs/installed: requirements/docs.txt
+	@echo "Setting up .venv-docs (once, some seconds) ..."
+	@$(PYTHON) -m venv --clear .venv-docs
+	@.venv-docs/bin/pip install $(PIP_QUIET) -r requirements/docs.txt
 	@touch $@

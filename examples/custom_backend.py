@@ -60,7 +60,8 @@ class DirectoryBackend(StorageBackend):
         async with self._turn:
             worker, self._worker = self._worker, None
             if worker is not None and self._pid == os.getpid():
-                await asyncio.to_thread(worker.shutdown)  # waits for what is under way
+                worker.shutdown(wait=False)  # also if we are cancelled while we wait for what is under way
+                await asyncio.to_thread(worker.shutdown)
 
     async def get(self, key: str) -> Any | None:
         text = await self._run(self._here(), self._read, check_key(key))

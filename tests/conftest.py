@@ -15,6 +15,7 @@ import redis
 
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
+from tests.certificates import Certificates, make_certificates
 from tests.postgres.support import created_database, empty_database
 
 FOREIGN_REDIS = os.environ.get("REDIS_URL")
@@ -76,6 +77,12 @@ def own_redis(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[RedisServer
     config = {"appendonly": "yes", "appendfsync": "always"}
     with RedisServer(tmp_path / "redis", binary=redis_binary, config=config) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of a server and its clients."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")

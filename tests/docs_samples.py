@@ -1,12 +1,14 @@
 """Samples in the documentation are copies of tested files: `python tests/docs_samples.py` renews them.
 
 A page says ``<!-- file: examples/x.py -->`` where the file stands, and ``<!-- output: examples/x.py -->`` where
-what it prints stands; the fenced block that follows is the copy.
+what it prints stands; the fenced block that follows is the copy. After ``<!-- report: ad-seller-storage … -->``
+stands what that command prints.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -17,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 _SAMPLE = re.compile(r"^<!-- (file|output): (\S+) -->\n(?:```\w*\n.*?\n```\n)?", re.MULTILINE | re.DOTALL)
+_REPORT = re.compile(
+    r"^<!-- report: ad-seller-storage ([^\n]+) -->\n(?:```text\n.*?\n```\n)?", re.MULTILINE | re.DOTALL
+)
 
 
 def pages() -> list[Path]:
@@ -35,6 +40,20 @@ def filled(page: str) -> str:
     return _SAMPLE.sub(sample, page)
 
 
+def with_reports(page: str) -> str:
+    """Return the text of a page with the report of every command as it is now; that takes a while."""
+
+    def report(match: re.Match[str]) -> str:
+        command = [sys.executable, "-m", "ad_seller.storage.cli", *shlex.split(match[1])]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        if run.returncode:
+            raise RuntimeError(f"{match[1]} failed:\n{run.stdout}{run.stderr}")
+        lines = "\n".join(line.rstrip() for line in run.stdout.rstrip().splitlines())
+        return f"<!-- report: ad-seller-storage {match[1]} -->\n```text\n{lines}\n```\n"
+
+    return _REPORT.sub(report, page)
+
+
 @cache
 def output_of(name: str) -> str:
     """Run an example in an empty folder and return what it prints; a warning or an error stops it."""
@@ -49,4 +68,4 @@ def output_of(name: str) -> str:
 
 if __name__ == "__main__":
     for path in pages():
-        path.write_text(filled(path.read_text()))
+        path.write_text(with_reports(filled(path.read_text())))

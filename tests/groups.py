@@ -1,4 +1,4 @@
-"""What a cluster and a Sentinel group must both keep: few connections, none left behind, a recorded day."""
+"""What the tests of a cluster and of a Sentinel group share: the servers, and what both must keep."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from ad_seller.storage import StorageBackend, StorageError
+import pytest
+
+from ad_seller.storage import StorageBackend, StorageConnectionError, StorageError, UnknownOutcomeError
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.redis_groups import RedisCluster, SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
 from ad_seller.storage.testing.servers import RedisServer
 from tests.cli.support import EXCERPT, SHARED_DAY, run
+
+RedisGroup = RedisCluster | SentinelGroup
 
 #: AD_SELLER_ALL_TESTS=1 also runs what takes long and hardly ever finds more.
 ALL_TESTS = bool(os.environ.get("AD_SELLER_ALL_TESTS"))
@@ -89,6 +97,59 @@ async def none_left(server: RedisServer) -> None:
     raise AssertionError(f"left behind on port {server.port}: {left}")
 
 
+def fixtures_of(kind: Callable[[Path], RedisGroup], name: str) -> tuple[Any, Any, Any]:
+    """Return fixtures: servers that the tests of a worker share, lent whole and empty, and mended after the test.
+
+    They are six processes: with pytest-xdist, `--dist loadgroup` keeps each worker to one kind.
+    """
+
+    @pytest.fixture(scope="session")
+    def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisGroup]:
+        with kind(tmp_path_factory.mktemp(name)) as group:
+            yield group
+
+    @pytest.fixture
+    def lent(request: pytest.FixtureRequest) -> Iterator[RedisGroup]:
+        group = request.getfixturevalue(f"shared_{name}")
+        yield group
+        group.clear()
+
+    @pytest.fixture
+    def mended(request: pytest.FixtureRequest) -> Iterator[None]:
+        group = request.getfixturevalue(name)
+        yield
+        group.heal()
+
+    return shared, lent, mended
+
+
+async def check_nobody_answers(url: str) -> None:
+    """Connect to servers that are not there: the error is there at once."""
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(StorageConnectionError, match="cannot be reached"):
+        await RedisBackend(url).connect()
+    assert asyncio.get_running_loop().time() - began < 2
+
+
+async def check_a_listing_waits(url: str, kill_master: Callable[[], object]) -> None:
+    """List while a master is being replaced: nothing is missing."""
+    async with RedisBackend(url, timeout=15, wait_replicas=1) as store:
+        entries = {f"item:{n}": n for n in range(100)}
+        await store.set_many(entries)
+        await asyncio.to_thread(kill_master)
+        assert set(await store.keys("item:*")) == set(entries)
+        assert dict((await store.scan("item:*")).items) == entries
+
+
+async def check_too_few_confirm(url: str, prefix: str, *, replicas: int) -> None:
+    """Wait for one replica more than there are: the write is there, and its caller is told that it may be lost."""
+    async with RedisBackend(url, prefix, timeout=2, wait_replicas=replicas + 1) as store:
+        with pytest.raises(UnknownOutcomeError, match=f"{replicas} of {replicas + 1} replicas") as caught:
+            await store.set("a", 1)
+        assert caught.value.key == "a"
+        assert await store.get("a") == 1
+
+
 async def set_at_last(store: StorageBackend, key: str, value: object, seconds: float = 15) -> None:
     """Try until the write goes through."""
     async with asyncio.timeout(seconds):
@@ -97,9 +158,9 @@ async def set_at_last(store: StorageBackend, key: str, value: object, seconds: f
                 return await store.set(key, value)
 
 
-def check_recorded_day(url: str) -> None:
-    """Replay a recorded day by the command line, and compare."""
+def check_recorded_day(url: str | None, **settings: str) -> None:
+    """Replay a recorded day by the command line, and compare; without a URL, the settings name the store."""
     day, total = (SHARED_DAY, 9_000) if SHARED_DAY.is_file() else (EXCERPT, 300)
-    done = run("replay", str(day), "--url", url, "--json")
+    done = run("replay", str(day), *(["--url", url] if url else []), "--json", env=settings, timeout=110)
     report = json.loads(done.stdout)
     assert (report["applied"], report["total"], report["mismatches"]) == (total, total, 0), done.stderr

@@ -52,6 +52,9 @@ FOREIGN = {
     # PostgreSQL's
     "ad_seller_kv",
     "ad_seller_kv_commit",
+    "ad_seller_kv_field",
+    "ad_seller_kv_order_status",
+    "ad_seller_kv_quote_buyer_id",
     "ad_seller_schema",
     "ad_seller_storage",
     "application_name",

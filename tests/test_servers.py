@@ -15,8 +15,9 @@ import psutil
 import pytest
 import redis
 
-from ad_seller.storage.testing import binaries, servers
+from ad_seller.storage.testing import binaries
 from ad_seller.storage.testing.binaries import BINARY_VARIABLE
+from ad_seller.storage.testing.server_process import free_port
 from ad_seller.storage.testing.servers import (
     RedisBinary,
     RedisServer,
@@ -228,9 +229,8 @@ class TestOptions:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        free_port = servers._free_port
         offered = iter([redis_server.port, free_port()])
-        monkeypatch.setattr(servers, "_free_port", lambda: next(offered))
+        monkeypatch.setattr("ad_seller.storage.testing.servers.free_port", lambda: next(offered))
         with RedisServer(tmp_path, binary=redis_binary) as server:
             assert server.port != redis_server.port
 

@@ -17,7 +17,7 @@ from ad_seller.storage.cli.app import app
 from tests.cli.conftest import Invoke
 from tests.cli.support import COMMAND, run
 
-COMMANDS = ["get", "set", "delete", "exists", "ttl", "keys", "list", "count", "replay", "demo"]
+COMMANDS = ["get", "set", "delete", "exists", "ttl", "keys", "list", "count", "replay", "demo", "conform"]
 EXAMPLE = """
 import sys
 async def main(argv=None):

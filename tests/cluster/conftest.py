@@ -1,31 +1,8 @@
-"""A real cluster for the tests of this directory; each test finds it whole and empty.
-
-It is six processes, started once per worker: with pytest-xdist, `--dist loadgroup` keeps it to one of each.
-"""
+"""A real cluster for the tests of this directory; `mended` is for those that break something."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from ad_seller.storage.testing.redis_groups import RedisCluster
+from tests.groups import fixtures_of
 
-
-@pytest.fixture(scope="session")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(shared_cluster: RedisCluster) -> Iterator[RedisCluster]:
-    yield shared_cluster
-    shared_cluster.clear()
-
-
-@pytest.fixture
-def mended(cluster: RedisCluster) -> Iterator[None]:
-    """For tests that break something."""
-    yield
-    cluster.heal()
+shared_cluster, cluster, mended = fixtures_of(RedisCluster, "cluster")

@@ -9,17 +9,9 @@ import pytest
 from ad_seller.storage import CrossStoreError, StorageBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.conformance import NewBackend, StorageConformance, StoreRaw
-from ad_seller.storage.testing.conformance.atomic import AtomicConformance
-from ad_seller.storage.testing.conformance.batches import BatchConformance
-from ad_seller.storage.testing.conformance.cancellation import CancellationConformance
-from ad_seller.storage.testing.conformance.concurrency import ConcurrencyConformance
 from ad_seller.storage.testing.conformance.harness import Harness
-from ad_seller.storage.testing.conformance.patterns import PatternConformance
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
-from tests.groups import ALL_TESTS
-
-pytestmark = pytest.mark.xdist_group("cluster")
 
 
 class OnCluster(Harness):
@@ -39,17 +31,13 @@ class OnCluster(Harness):
         return store_raw
 
 
-class WhereEntriesLie(
-    PatternConformance, BatchConformance, AtomicConformance, ConcurrencyConformance, CancellationConformance
-):
-    """The sections for which it matters that entries lie in different slots."""
-
-
+@pytest.mark.xdist_group("cluster")
 class TestOneTenant(OnCluster, StorageConformance):
     key_prefix = "{tenant-1}:"
 
 
-class TestSpread(OnCluster, StorageConformance if ALL_TESTS else WhereEntriesLie):  # type: ignore[misc]
+@pytest.mark.xdist_group("cluster-spread")
+class TestSpread(OnCluster, StorageConformance):
     key_prefix = "ad_seller:"
 
     async def test_cancelled_transactions_are_all_or_nothing(self, backend: StorageBackend) -> None:

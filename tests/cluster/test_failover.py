@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from ad_seller.storage import StorageError, UnknownOutcomeError
+from ad_seller.storage import StorageError
 from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.redis_slots import lane_of
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import TOLERANCE, Load
-from tests.groups import FAILOVERS, set_at_last
+from tests.groups import FAILOVERS, check_a_listing_waits, check_too_few_confirm, set_at_last
 
 pytestmark = [pytest.mark.xdist_group("cluster-failures"), pytest.mark.usefixtures("mended")]
 
@@ -63,6 +64,27 @@ async def test_a_master_freezes_under_load_and_thaws(cluster: RedisCluster, time
     assert safe_load.stale == []
 
 
+async def test_a_dead_master_holds_up_only_its_own_keys(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url) as store:
+        keys = [f"item:{n}" for n in range(300)]
+        await store.set_many(dict.fromkeys(keys, 0))
+        frozen = cluster.master_of("ad_seller:item:0")
+        dead = [key for key in keys if cluster.master_of(f"ad_seller:{key}") is frozen]
+        # Lanes are fixed groups of slots: some lie on both sides of where the slots of two masters meet.
+        lanes = {lane_of(f"ad_seller:{key}") for key in dead}
+        others = [key for key in keys if lane_of(f"ad_seller:{key}") not in lanes]
+        assert len(others) > 100
+        frozen.freeze()
+        stuck = [asyncio.create_task(call) for key in dead[:9] for call in (store.set(key, 1), store.get(key))]
+        for number in range(5):
+            await asyncio.gather(*(store.set(key, number) for key in others))
+            assert await asyncio.gather(*map(store.get, others)) == [number] * len(others)
+            assert all(await asyncio.gather(*map(store.exists, others)))
+        assert not any(task.done() for task in stuck)
+        frozen.thaw()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+
 async def test_who_was_idle_finds_the_new_master(cluster: RedisCluster) -> None:
     async with RedisBackend(cluster.url) as idle, RedisBackend(cluster.url) as busy:
         await busy.set("a", "old")
@@ -76,20 +98,11 @@ async def test_who_was_idle_finds_the_new_master(cluster: RedisCluster) -> None:
 
 
 async def test_a_listing_waits_for_the_new_master(cluster: RedisCluster) -> None:
-    async with RedisBackend(cluster.url, timeout=15, wait_replicas=1) as store:
-        entries = {f"item:{n}": n for n in range(100)}
-        await store.set_many(entries)
-        await asyncio.to_thread(cluster.kill_master)
-        assert set(await store.keys("item:*")) == set(entries)
-        assert dict((await store.scan("item:*")).items) == entries
+    await check_a_listing_waits(cluster.url, cluster.kill_master)
 
 
 async def test_no_replica_confirms(cluster: RedisCluster) -> None:
-    async with RedisBackend(cluster.url, "{t}:", timeout=2, wait_replicas=2) as store:
-        with pytest.raises(UnknownOutcomeError, match="1 of 2 replicas") as caught:
-            await store.set("a", 1)
-        assert caught.value.key == "a"
-        assert await store.get("a") == 1
+    await check_too_few_confirm(cluster.url, "{t}:", replicas=1)
 
 
 async def test_slots_that_nobody_serves(cluster: RedisCluster) -> None:

@@ -14,7 +14,13 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
 from ad_seller.storage.testing.servers import RedisServer
-from tests.groups import check_cancelled_connects, check_many_callers, check_recorded_day, none_left
+from tests.groups import (
+    check_cancelled_connects,
+    check_many_callers,
+    check_nobody_answers,
+    check_recorded_day,
+    none_left,
+)
 
 pytestmark = pytest.mark.xdist_group("cluster-failures")
 
@@ -56,7 +62,9 @@ async def test_a_commit_over_slots_is_refused_and_says_what_to_do(cluster: Redis
 async def test_a_tenant_is_in_one_slot(cluster: RedisCluster) -> None:
     async with RedisBackend(cluster.url, "{tenant-7}:") as store:
         await store.set_many(dict.fromkeys(SPREAD, 1))
-        assert sorted(len(ask(master, "KEYS", "*")) for master in cluster.masters()) == [0, 0, 30]
+        names = [sorted(ask(master, "KEYS", "*")) for master in cluster.masters()]
+        [held] = [found for found in names if found]
+        assert held == sorted(["{tenant-7}:\0index", *(f"{{tenant-7}}:{key}" for key in SPREAD)])
         await book(store)
         assert await store.get_many(["deal:1", "quote:1"]) == {"deal:1": "new", "quote:1": "new"}
 
@@ -98,10 +106,7 @@ async def test_one_living_node_in_the_url_is_enough(cluster: RedisCluster) -> No
 
 
 async def test_nobody_answers() -> None:
-    began = asyncio.get_running_loop().time()
-    with pytest.raises(StorageConnectionError, match="cannot be reached"):
-        await RedisBackend("redis+cluster://127.0.0.1:1,127.0.0.1:2").connect()
-    assert asyncio.get_running_loop().time() - began < 2
+    await check_nobody_answers("redis+cluster://127.0.0.1:1,127.0.0.1:2")
 
 
 async def test_connections_that_the_servers_close_fail_no_call(cluster: RedisCluster) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ad_seller.storage import StorageBackend
 from ad_seller.storage.testing.conformance import NewBackend, StorageConformance, StoreRaw
-from examples.custom_backend import DirectoryBackend
+from tests.conformance.tested_directory import TestedDirectory
 
 
 class TestDirectory(StorageConformance):
@@ -16,12 +17,9 @@ class TestDirectory(StorageConformance):
 
     @pytest.fixture
     def new_backend(self, tmp_path: Path) -> NewBackend:
-        return partial(DirectoryBackend, f"directory:///{tmp_path}/store")
+        return partial(TestedDirectory, f"directory:///{tmp_path}/store")
 
     @pytest.fixture
-    def store_raw(self, tmp_path: Path) -> StoreRaw:
-        async def store_raw(key: str, text: bytes) -> None:
-            head = b'["%b",null]\n' % key.encode()
-            (tmp_path / "store" / f"{key.replace(':', '%3a')}.jsonl").write_bytes(head + text)
-
-        return store_raw
+    def store_raw(self, backend: StorageBackend) -> StoreRaw:
+        assert isinstance(backend, TestedDirectory)
+        return backend.store_raw

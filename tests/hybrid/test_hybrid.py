@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +9,18 @@ import pytest
 
 from ad_seller.storage import (
     ConfigurationError,
-    CorruptValueError,
     CrossStoreError,
     InvalidCursorError,
     InvalidValueError,
     NotConnectedError,
     StorageBackend,
-    StorageConnectionError,
     Transaction,
-    close_storage,
-    get_storage,
-    get_storage_backend,
 )
 from ad_seller.storage.hybrid_backend import DEFAULT_ROUTES, HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.sqlite_backend import SQLiteBackend
-from ad_seller.storage.testing.servers import RedisServer
 from examples.custom_backend import DirectoryBackend
-
-
-@pytest.fixture
-async def joined() -> AsyncIterator[HybridBackend]:
-    async with HybridBackend(MemoryBackend(), MemoryBackend()) as storage:
-        yield storage
-
 
 ON_REDIS = [f"{route}1" for route in DEFAULT_ROUTES]
 ON_POSTGRES = [
@@ -173,6 +156,21 @@ class TestListings:
                 await joined.keys(pattern)
         await joined.redis.connect()
 
+    async def test_filtered_listings_ask_the_side_of_the_records(self, joined: HybridBackend) -> None:
+        orders = {f"order:{n}": {"status": "open" if n % 3 else "closed", "n": n} for n in range(9)}
+        await joined.set_many(orders)
+        await joined.redis.set("order:stray", {"status": "open"})
+        await joined.redis.disconnect()
+        assert [order["n"] for order in await joined.list_orders({"status": "closed"})] == [0, 3, 6]
+        await joined.redis.connect()
+
+    async def test_a_route_of_some_records_of_a_kind(self) -> None:
+        async with HybridBackend(MemoryBackend(), MemoryBackend(), routes=["order:vip-"]) as storage:
+            orders = {f"order:{name}": {"status": "open", "n": name} for name in ("a", "vip-1", "z")}
+            await storage.set_many(orders)
+            assert await storage.redis.keys() == ["order:vip-1"]
+            assert await storage.list_orders({"status": "open"}) == list(orders.values())
+
     @pytest.mark.parametrize("cursor", ["", "x", "WzFd", "W10=", 5, "WyJhIl0="])
     async def test_a_cursor_of_nobody(self, joined: HybridBackend, cursor: Any) -> None:
         with pytest.raises(InvalidCursorError):
@@ -251,135 +249,3 @@ class TestCommits:
         )
         weaker = HybridBackend(PostgresBackend("postgresql://h/d"), DirectoryBackend("directory:///x")).capabilities
         assert (weaker.atomic, weaker.expiry) == ("process", "process")
-
-
-class TestLife:
-    async def test_one_side_that_cannot_be_reached_closes_the_other(
-        self, postgres_url: str, tmp_path: Path
-    ) -> None:
-        nowhere = f"sqlite:///{tmp_path}/missing/x.db"
-        for sides in (
-            (MemoryBackend(), SQLiteBackend(nowhere)),
-            (SQLiteBackend(nowhere), MemoryBackend()),
-            (PostgresBackend(postgres_url), RedisBackend("redis://127.0.0.1:1")),
-            (PostgresBackend("postgresql://u@127.0.0.1:1/d"), MemoryBackend()),
-        ):
-            storage = HybridBackend(*sides)
-            with pytest.raises(StorageConnectionError):
-                await storage.connect()
-            for side in sides:
-                with pytest.raises(NotConnectedError):
-                    await side.get("a")
-
-    async def test_a_cancelled_connect_closes_both(self) -> None:
-        class Slow(MemoryBackend):
-            async def connect(self) -> None:
-                await super().connect()
-                await asyncio.sleep(10)
-
-        first, second = MemoryBackend(), Slow()
-        task = asyncio.create_task(HybridBackend(first, second).connect())
-        await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        with pytest.raises(NotConnectedError):
-            await first.get("a")
-        await second.disconnect()
-
-    async def test_disconnect_closes_both_even_if_one_fails(self) -> None:
-        class Broken(MemoryBackend):
-            async def disconnect(self) -> None:
-                await super().disconnect()
-                raise StorageConnectionError("the goodbye got lost")
-
-        second = MemoryBackend()
-        storage = HybridBackend(Broken(), second)
-        await storage.connect()
-        with pytest.raises(StorageConnectionError, match="goodbye"):
-            await storage.disconnect()
-        with pytest.raises(NotConnectedError):
-            await second.get("a")
-
-    async def test_health_of_each_side(self, postgres_url: str, own_redis: RedisServer) -> None:
-        async with HybridBackend(
-            PostgresBackend(postgres_url), RedisBackend(own_redis.url, timeout=0.5)
-        ) as storage:
-            health = await storage.health()
-            assert [(name, side.backend, side.error) for name, side in health.items()] == [
-                ("postgres", "PostgresBackend", None),
-                ("redis", "RedisBackend", None),
-            ]
-            assert all(side.is_healthy and 0 < side.seconds < 1 for side in health.values())
-            await asyncio.to_thread(own_redis.stop)
-            health = await storage.health()
-            assert health["postgres"].is_healthy
-            assert isinstance(health["redis"].error, StorageConnectionError)
-            await storage.set("deal:1", 1)
-            with pytest.raises(StorageConnectionError):
-                await storage.set("session:1", 1)
-            await asyncio.to_thread(own_redis.start)
-            assert (await storage.health())["redis"].is_healthy
-
-    async def test_a_corrupt_entry_of_the_wrong_side_spoils_nothing(
-        self, tmp_path: Path, joined: HybridBackend
-    ) -> None:
-        import sqlite3
-
-        first = SQLiteBackend(f"sqlite:///{tmp_path}/first.db")
-        async with HybridBackend(first, MemoryBackend()) as storage:
-            await storage.set_many({"deal:1": 1, "session:1": 1})
-            with sqlite3.connect(first.path) as db:
-                db.execute("INSERT INTO kv_store (key, value) VALUES ('session:0', '{')")
-            db.close()
-            assert (await storage.scan()).items == [("deal:1", 1), ("session:1", 1)]
-            with sqlite3.connect(first.path) as db:
-                db.execute("INSERT INTO kv_store (key, value) VALUES ('deal:0', '{')")
-            db.close()
-            with pytest.raises(CorruptValueError) as caught:
-                await storage.scan()
-            assert caught.value.key == "deal:0"
-
-
-class TestFactory:
-    @pytest.fixture(autouse=True)
-    def _no_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("STORAGE_TYPE", "DATABASE_URL", "REDIS_URL"):
-            monkeypatch.setenv(name, "")
-
-    def test_both_urls(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("POSTGRES_POOL_MAX", "4")
-        storage = get_storage_backend("hybrid", "postgresql://h/d", "redis://h:1")
-        assert isinstance(storage, HybridBackend)
-        assert isinstance(storage.postgres, PostgresBackend)
-        assert storage.postgres._pool_max == 4
-        assert isinstance(storage.redis, RedisBackend)
-
-    @pytest.mark.parametrize(
-        ("database_url", "redis_url", "missing"),
-        [
-            (None, "redis://h", "PostgreSQL URL required for hybrid storage.*DATABASE_URL"),
-            ("postgresql://h/d", None, "Redis URL required for hybrid storage.*REDIS_URL"),
-            (None, None, "PostgreSQL URL required for hybrid storage"),
-            ("sqlite:///x.db", "redis://h", "PostgreSQL URL starts with"),
-            ("postgresql://h/d", "http://h", "Redis URL starts with"),
-        ],
-    )
-    def test_each_missing_url_is_named(self, database_url: str | None, redis_url: str | None, missing: str) -> None:
-        with pytest.raises(ValueError, match=missing):
-            get_storage_backend("hybrid", database_url, redis_url)
-
-    async def test_the_shared_one(
-        self, monkeypatch: pytest.MonkeyPatch, postgres_url: str, redis_url: str, redis_prefix: str
-    ) -> None:
-        monkeypatch.setenv("STORAGE_TYPE", "Hybrid")
-        monkeypatch.setenv("DATABASE_URL", postgres_url)
-        monkeypatch.setenv("REDIS_URL", redis_url)
-        monkeypatch.setenv("REDIS_KEY_PREFIX", redis_prefix)
-        storage = await get_storage()
-        try:
-            await storage.set("deal:1", 1)
-            assert await storage.get("deal:1") == 1
-            assert os.environ["STORAGE_TYPE"] == "Hybrid"
-        finally:
-            await close_storage()

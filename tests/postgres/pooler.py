@@ -1,7 +1,8 @@
 """A small stand-in for PgBouncer in transaction mode: each transaction of a client gets the next session in turn.
 
 It speaks just enough of the protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html) for
-asyncpg, and for a server that asks for no password.
+asyncpg, and for a server that asks for no password. No package of Python brings the real one; by hand, conformance
+and atomic tests were run on PgBouncer 1.18 (pool_mode=transaction, default_pool_size=5), `statement_cache=False`.
 """
 
 from __future__ import annotations

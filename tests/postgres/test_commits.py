@@ -14,12 +14,19 @@ from ad_seller.storage.commit import Commit, Delete, Expect, Outcome, Put, Refus
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.postgres_commits import Packed, loads
-from ad_seller.storage.postgres_sql import TABLE
+from ad_seller.storage.postgres_sql import COMMIT, TABLE
+from tests.clock import SetClock
 from tests.postgres.support import sql
 
 KEYS = ["a", "b", "c", "d", "e"]
 TEXTS = [b"1", b"2", b'"x"']
-TTLS = [None, None, 5, 3_600_000]  # milliseconds; what lives for 5 has gone before the next batch
+TTLS = [
+    None,
+    None,
+    1_000_000,
+    3_600_000,
+]  # milliseconds; one ends before the next batch, one after it
+BETWEEN_BATCHES = 2_000  # seconds; nobody waits, both clocks are moved
 
 
 @pytest.fixture
@@ -53,13 +60,19 @@ async def state(storage: PostgresBackend | MemoryBackend) -> list[tuple[str, obj
 
 
 @pytest.mark.parametrize("seed", range(60))
-async def test_any_batch_means_what_it_means_in_memory(storage: PostgresBackend, seed: int) -> None:
+async def test_any_batch_means_what_it_means_in_memory(
+    storage: PostgresBackend, postgres_url: str, seed: int
+) -> None:
     choose = random.Random(seed)
-    async with MemoryBackend() as model:
+    clock = SetClock()
+    async with MemoryBackend(clock=clock) as model:
         for _ in range(8):
             batch = [some_commit(choose) for _ in range(choose.randrange(1, 15))]
             assert await storage._apply(batch) == await model._apply(batch)
-            await asyncio.sleep(0.008)
+            clock.now += BETWEEN_BATCHES
+            await sql(
+                postgres_url, f"UPDATE {TABLE} SET expires_at = expires_at - interval '{BETWEEN_BATCHES} seconds'"
+            )
             assert await state(storage) == await state(model)
 
 
@@ -70,6 +83,28 @@ async def test_nothing_is_left_of_locks_on_absent_keys(storage: PostgresBackend,
     assert await storage._apply([Commit((*absent, Expect("here", b"2")), (Put("x", b"1"),))]) == [Refused("here")]
     assert await storage._apply([Commit((), (Delete("absent:1"), Touch("absent:2", 5)))]) == [[False, False]]
     assert [row["key"] for row in await sql(postgres_url, f"SELECT key FROM {TABLE} ORDER BY 1")] == ["here", "new"]
+
+
+async def test_no_session_asks_for_descriptions_of_types(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs milliseconds, and behind a pooler seconds."""
+
+    async def unwanted(*_: object) -> None:
+        raise AssertionError("a type was asked for")
+
+    async with PostgresBackend(postgres_url) as storage:  # the set-up may
+        monkeypatch.setattr(asyncpg.Connection, "_introspect_types", unwanted)
+        await storage.disconnect()
+        await storage.connect()
+        await storage.set_many({"order:1": {"status": "x"}, "b": 2}, ttl=50 * 86_400)
+        assert await storage.create("c", 3, ttl=5)
+        assert not await storage.create("c", 3)
+        assert await storage.expire("b", 9)
+        assert (await storage.ttl("b") or 0) > 8
+        assert await storage.list_orders({"status": "x"}) == [{"status": "x"}]
+        assert await storage.count() == await storage.delete_many(await storage.keys()) == 3
+        assert await storage.cleanup_expired() == 0
 
 
 async def test_the_first_expectation_that_fails_is_named(storage: PostgresBackend) -> None:
@@ -169,8 +204,7 @@ class TestRaces:
         transaction = other.transaction()
         await transaction.start()
         packed = Packed([Commit((Expect("absent", None),), (Put("seen", b"1"),))])
-        placeholders = ", ".join(f"${n}" for n in range(1, 14))
-        await other.fetch(f"SELECT * FROM ad_seller_kv_commit({placeholders})", *packed.arguments)
+        await other.fetch(COMMIT, *packed.arguments)
         writing = asyncio.create_task(storage.set("seen", 2))
         await asyncio.sleep(0.1)
         assert not writing.done()

@@ -1,11 +1,11 @@
-"""A server that freezes, restarts, ends sessions or says no, and callers who give up."""
+"""A server that freezes, restarts or ends sessions, and callers who give up."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -39,6 +39,24 @@ async def ended(call: Awaitable[Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
+@asynccontextmanager
+async def loop_lateness() -> AsyncIterator[list[float]]:
+    """Yield by how much a sleep came late, again and again: what a busy machine adds to any call."""
+    late = [0.0]
+
+    async def watch() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.01)
+            late.append(time.perf_counter() - before - 0.01)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield late
+    finally:
+        watching.cancel()
+
+
 def operations(storage: PostgresBackend) -> list[Awaitable[Any]]:
     return [
         storage.get("a"),
@@ -63,16 +81,26 @@ async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
 
 
 class TestFrozen:
+    @pytest.mark.parametrize("timeout", [1.0, 5.0])
     async def test_every_call_fails_in_time_and_the_next_one_after_it_succeeds(
-        self, own_postgres: PostgresServer
+        self, own_postgres: PostgresServer, timeout: float
     ) -> None:
-        async with PostgresBackend(own_postgres.url(), timeout=1.0) as storage:
+        async with PostgresBackend(own_postgres.url(), timeout=timeout) as storage:
             await storage.set("a", 1)
+
+            async def later(number: int) -> tuple[float, Any]:
+                await asyncio.sleep(number * timeout / 40)
+                return await ended(storage.set("b", 1) if number % 2 else storage.get("b"))
+
             own_postgres.freeze()
             for _ in range(2):  # with connections that were there before, and without
-                for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
+                async with loop_lateness() as lateness:
+                    answers = await asyncio.gather(
+                        *map(ended, operations(storage)), *(later(number) for number in range(40))
+                    )
+                for seconds, result in answers:
                     assert isinstance(result, StorageTimeoutError | UnknownOutcomeError), result
-                    assert seconds < 1.3
+                    assert seconds <= timeout + max(lateness)
             own_postgres.thaw()
             for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
                 assert not isinstance(result, StorageError), result
@@ -221,70 +249,6 @@ class TestEndedSessions:
         assert await storage.get("a") == 1
 
 
-class TestConnecting:
-    async def test_a_hundred_cancelled_connects_leave_nothing(self, postgres_url: str) -> None:
-        before = set(asyncio.all_tasks())
-        cancelled = 0
-        for number in range(100):
-            storage = PostgresBackend(postgres_url, pool_min=3)
-            task = asyncio.create_task(storage.connect())
-            await asyncio.sleep(number * 0.0003)
-            task.cancel()
-            [result] = await asyncio.gather(task, return_exceptions=True)
-            assert result is None or isinstance(result, asyncio.CancelledError)
-            cancelled += result is not None
-            await storage.disconnect()
-        assert cancelled > 10
-        assert await connections_become(postgres_url, 0)
-        assert asyncio.all_tasks() == before
-
-    async def test_a_hundred_failed_connects_leave_nothing(self, new_database: str) -> None:
-        async with PostgresBackend(new_database):
-            pass
-        await sql(new_database, "UPDATE ad_seller_schema SET value = '99' WHERE name = 'version'")
-        for _ in range(100):
-            with pytest.raises(StoreUnavailableError):
-                await PostgresBackend(new_database).connect()
-        assert await connections_become(new_database, 0)
-
-    async def test_two_thousand_callers_within_the_pool(self, postgres_url: str) -> None:
-        most = 0
-        done = asyncio.Event()
-
-        async def watch() -> None:
-            nonlocal most
-            while not done.is_set():
-                most = max(most, await connections(postgres_url))
-
-        async def call(storage: PostgresBackend, number: int) -> None:
-            await storage.set(f"deal:{number}", {"n": number})
-            assert await storage.get(f"deal:{number}") == {"n": number}
-            assert await storage.exists(f"deal:{number}")
-            assert await storage.create(f"order:{number}", number)
-            await storage.increment(f"count:{number % 7}")
-            assert await storage.keys(f"order:{number}") == [f"order:{number}"]
-
-        async with PostgresBackend(postgres_url, pool_max=4, timeout=30) as storage:
-            watching = asyncio.create_task(watch())
-            await asyncio.gather(*(call(storage, number) for number in range(2000)))
-            done.set()
-            await watching
-            assert sum((await storage.get_many(f"count:{n}" for n in range(7))).values()) == 2000
-        assert 1 < most <= 4
-        assert await connections_become(postgres_url, 0)
-
-    async def test_more_sessions_than_the_server_has_are_not_needed(self, own_postgres: PostgresServer) -> None:
-        async with PostgresBackend(own_postgres.url(), pool_min=1, pool_max=500) as storage:
-            await storage.set("a", 1)
-            await asyncio.gather(*(storage.keys("a*") for _ in range(500)))
-
-    async def test_a_pool_of_one(self, postgres_url: str) -> None:
-        async with PostgresBackend(postgres_url, 1, 1) as storage:
-            await asyncio.gather(*(storage.increment("n") for _ in range(50)), *(storage.keys() for _ in range(50)))
-            assert await storage.get("n") == 50
-            assert await connections(postgres_url) == 1
-
-
 class TestLocksOfOthers:
     async def test_a_long_transaction_is_waited_for_and_then_named(self, postgres_url: str) -> None:
         async with PostgresBackend(postgres_url, timeout=1.0) as storage:
@@ -317,83 +281,3 @@ class TestLocksOfOthers:
             await transaction.rollback()
             await other.close()
             assert await storage.cleanup_expired() == 1
-
-
-class TestRefusals:
-    async def refused(self, url: str, match: str, **settings: Any) -> StorageError:
-        with pytest.raises(StorageError, match=match) as caught:
-            await PostgresBackend(url, timeout=2, **settings).connect()
-        assert "secret" not in str(caught.value)
-        assert caught.value.__cause__ is not None
-        return caught.value
-
-    async def test_wrong_password(self) -> None:
-        def start() -> PostgresServer:
-            server = PostgresServer(password="right secret")
-            server.start()
-            return server
-
-        server = await asyncio.to_thread(start)
-        try:
-            async with PostgresBackend(server.url()) as storage:
-                await storage.set("a", 1)
-            error = await self.refused(
-                server.url(password="wrong secret"), "password authentication failed.*Check user"
-            )
-            assert isinstance(error, StorageConnectionError)
-            await self.refused(server.url(user="nobody", password="x"), "password authentication failed")
-        finally:
-            await asyncio.to_thread(server.remove)
-
-    async def test_missing_database(self, postgres_url: str) -> None:
-        url = f"{postgres_url}_missing"
-        assert isinstance(await self.refused(url, "does not exist.*CREATE DATABASE"), StorageConnectionError)
-
-    async def test_nobody_there(self) -> None:
-        error = await self.refused(
-            "postgresql://u:secret@127.0.0.1:1/d", "cannot be reached .*Is the server running"
-        )
-        assert isinstance(error, ConnectionError)
-
-    async def test_unknown_host(self) -> None:
-        await self.refused(
-            "postgresql://u:secret@no-such-host.invalid/d", "There is no such host|cannot be reached"
-        )
-
-    async def test_no_socket(self, tmp_path: object) -> None:
-        await self.refused(f"postgresql://u:secret@/d?host={tmp_path}", "cannot be reached")
-
-    async def test_another_kind_of_server(self, redis_url: str) -> None:
-        address = redis_url.rpartition("@")[2].removeprefix("redis://").partition("/")[0]
-        await self.refused(f"postgresql://u:secret@{address}/d", "cannot be reached|did not answer")
-
-    async def test_tls_that_the_server_does_not_offer(self, postgres_url: str) -> None:
-        await self.refused(f"{postgres_url}?sslmode=require", "cannot be reached .*SSL")
-
-    async def test_an_option_that_the_server_does_not_know(self, postgres_url: str) -> None:
-        await self.refused(f"{postgres_url}?no_such_option=1", "no_such_option")
-
-    async def test_too_many_sessions(self, new_database: str) -> None:
-        name = new_database.rpartition("/")[2]
-        await sql(new_database, f"ALTER DATABASE {name} CONNECTION LIMIT 2")
-        if os.environ.get("DATABASE_URL"):
-            pytest.skip("superusers are not limited")
-        await sql(new_database, f"CREATE ROLE {name}_user LOGIN")
-        await sql(new_database, f"GRANT CREATE ON SCHEMA public TO {name}_user")
-        url = f"postgresql://{name}_user@{new_database.rpartition('@')[2]}"
-        error = await self.refused(url, "too many connections.*pool_max", pool_min=5)
-        assert isinstance(error, StorageConnectionError)
-        async with PostgresBackend(url, pool_min=1, pool_max=10) as storage:
-            await asyncio.gather(*(storage.keys() for _ in range(50)), *(storage.increment("n") for _ in range(50)))
-        await connections_become(new_database, 0)
-        await sql(new_database, f"DROP OWNED BY {name}_user")
-        await sql(new_database, f"DROP ROLE {name}_user")
-
-    async def test_over_a_unix_socket(self, postgres_server: PostgresServer) -> None:
-        async with PostgresBackend(postgres_server.socket_url()) as storage:
-            assert await storage.get("nothing") is None
-
-    async def test_the_first_host_that_can_be_written_to(self, postgres_url: str) -> None:
-        head, _, tail = postgres_url.rpartition("@")
-        async with PostgresBackend(f"{head}@127.0.0.1:1,{tail}") as storage:
-            await storage.set("a", 1)

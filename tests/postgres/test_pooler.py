@@ -44,7 +44,7 @@ async def test_statements_that_vanish_are_named_with_the_next_step(postgres_url:
     async with PostgresBackend(postgres_url, 1, 1) as storage:
         await storage.set("a", 1)
         assert await storage.get("a") == 1
-        [connection] = storage._link._all
+        [connection] = storage._link._pool._all
         await connection._raw.execute("DEALLOCATE ALL")  # as a proxy does behind our back
         with pytest.raises(StoreUnavailableError, match=r"prepared statement .* statement_cache=False") as caught:
             await storage.set("a", 2)

@@ -235,5 +235,7 @@ class TestRights:
             with pytest.raises(StoreUnavailableError, match=r"read-only transaction.*Name the primary") as caught:
                 await storage.set("a", 2)
             assert caught.value.key == "a"
-        with pytest.raises((StorageConnectionError, StoreUnavailableError)):
-            await PostgresBackend(f"{limited}?target_session_attrs=read-write").connect()
+        [(version,)] = await sql(new_database, "SELECT current_setting('server_version_num')::int")
+        if version >= 140_000:  # before, a server tells a client only that it is a standby
+            with pytest.raises((StorageConnectionError, StoreUnavailableError)):
+                await PostgresBackend(f"{limited}?target_session_attrs=read-write").connect()

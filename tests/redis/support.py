@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -107,10 +108,10 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(server_port: int) -> AsyncIterator[Proxy]:
-    """Run a proxy before the server at ``server_port``."""
+async def proxied(server_port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
+    """Run a proxy before the server at ``server_port``, which speaks TLS to the clients if it has a context."""
     proxy = Proxy(server_port)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy

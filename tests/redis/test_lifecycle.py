@@ -69,6 +69,7 @@ def test_a_second_event_loop_after_the_first_has_ended(own_redis: RedisServer) -
         await asyncio.gather(*(store.incr("counter") for _ in range(20)))
         await store.set("key", number)
         assert await store.get("key") == number
+        assert await store.keys() == ["counter", "key"]  # by a connection of its own
 
     for number in range(10):
         asyncio.run(use(number))

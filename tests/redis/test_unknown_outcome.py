@@ -23,7 +23,7 @@ WRITES: dict[str, tuple[Write, bytes]] = {
     "expire": (lambda store: store.expire("key", 60), b"EVALSHA"),
     "increment": (lambda store: store.increment("counter"), b"EVALSHA"),
     "update": (lambda store: store.update("counter", lambda current: current + 1), b"EVALSHA"),
-    "incr": (lambda store: store.incr("counter"), b"INCR"),
+    "incr": (lambda store: store.incr("counter"), b"EVALSHA"),
     "publish": (lambda store: store.publish("news", {"n": 1}), b"PUBLISH"),
     "index": (lambda store: store.add_session_to_buyer_index("s-1", "acme"), b"EVALSHA"),
 }
@@ -37,6 +37,7 @@ async def test_a_write_whose_answer_is_lost(name: str, own_redis: RedisServer) -
         RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store,
     ):
         await store.set_many({"key": "old", "other": 1, "counter": 10})
+        await store.incr("warm-up")  # so that the server knows the script
         with plain(own_redis.url) as client:
             client.config_resetstat()
         proxy.lose = command
@@ -47,7 +48,7 @@ async def test_a_write_whose_answer_is_lost(name: str, own_redis: RedisServer) -
         assert caught.value.key in {"key", "other", "counter", "news", "session_index:buyer:acme"}
         assert proxy.lost == 1
         sent = calls(own_redis.url)
-        assert sent.get("evalsha", 0) + sent.get("incr", 0) + sent.get("publish", 0) == 1
+        assert sent.get("evalsha", 0) + sent.get("publish", 0) == 1
         assert "eval" not in sent
         proxy.lose = None
         counter = await store.get("counter")

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from ad_seller.storage import StorageConnectionError, StorageError, UnknownOutcomeError, redis_sentinel
+from ad_seller.storage import StorageConnectionError, StorageError, redis_sentinel
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
 from tests.failover import TOLERANCE, Load
-from tests.groups import FAILOVERS, set_at_last
+from tests.groups import FAILOVERS, check_a_listing_waits, check_too_few_confirm, set_at_last
 
 pytestmark = [pytest.mark.xdist_group("sentinel"), pytest.mark.usefixtures("mended")]
 
@@ -96,20 +96,11 @@ async def test_a_replica_that_was_the_master_is_not_read(
 
 
 async def test_a_listing_waits_for_the_new_master(group: SentinelGroup) -> None:
-    async with RedisBackend(group.url, timeout=15, wait_replicas=1) as store:
-        entries = {f"item:{n}": n for n in range(100)}
-        await store.set_many(entries)
-        await asyncio.to_thread(group.kill_master)
-        assert set(await store.keys("item:*")) == set(entries)
-        assert dict((await store.scan("item:*")).items) == entries
+    await check_a_listing_waits(group.url, group.kill_master)
 
 
 async def test_too_few_replicas_confirm(group: SentinelGroup) -> None:
-    async with RedisBackend(group.url, timeout=2, wait_replicas=3) as store:
-        with pytest.raises(UnknownOutcomeError, match="2 of 3 replicas") as caught:
-            await store.set("a", 1)
-        assert caught.value.key == "a"
-        assert await store.get("a") == 1
+    await check_too_few_confirm(group.url, "ad_seller:", replicas=2)
 
 
 async def test_without_sentinels_the_master_serves_on(

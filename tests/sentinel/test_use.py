@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,13 @@ from ad_seller.storage import StorageConnectionError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
-from tests.groups import check_cancelled_connects, check_many_callers, check_recorded_day, none_left
+from tests.groups import (
+    check_cancelled_connects,
+    check_many_callers,
+    check_nobody_answers,
+    check_recorded_day,
+    none_left,
+)
 
 pytestmark = pytest.mark.xdist_group("sentinel")
 
@@ -23,7 +28,7 @@ async def test_batches_are_atomic_and_go_to_the_master(group: SentinelGroup) -> 
     async with RedisBackend(group.url, wait_replicas=2) as store:
         assert store.capabilities.atomic_batches
         await store.set_many({f"deal:{n}": n for n in range(100)})
-        assert all(ask(node, "DBSIZE") == 100 for node in group.nodes)
+        assert all(ask(node, "DBSIZE") == 101 for node in group.nodes)  # with the index
         assert await store.count() == await store.delete_many(f"deal:{n}" for n in range(100)) == 100
 
 
@@ -68,10 +73,7 @@ async def test_a_service_that_nobody_knows(group: SentinelGroup) -> None:
 
 
 async def test_nobody_answers() -> None:
-    began = asyncio.get_running_loop().time()
-    with pytest.raises(StorageConnectionError, match="cannot be reached"):
-        await RedisBackend("redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster").connect()
-    assert asyncio.get_running_loop().time() - began < 2
+    await check_nobody_answers("redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster")
 
 
 async def test_a_server_that_is_no_sentinel(group: SentinelGroup) -> None:

@@ -44,6 +44,7 @@ class Batcher(Generic[T, R]):
         explain: makes a new error for one request out of what ``run`` raised; ``TimeoutError`` and
             ``NotStartedError`` (with its cause) come from the batcher when the request's time is up.
         timeout: seconds that a request waits for its answer.
+        reserve: how many seconds before that it is given up, so that its caller has the error in time.
         max_items: how many items one bulk call carries; a single request is never split.
         concurrency: how many bulk calls run at the same time.
     """
@@ -54,6 +55,7 @@ class Batcher(Generic[T, R]):
         *,
         explain: Callable[[BaseException, Request[T, R]], BaseException],
         timeout: float,
+        reserve: float = 0.0,
         max_items: int = 512,
         concurrency: int = 1,
     ) -> None:
@@ -61,6 +63,7 @@ class Batcher(Generic[T, R]):
         self._run = run
         self._explain = explain
         self._timeout = timeout
+        self._patience = timeout - reserve
         self._max_items = max_items
         self._concurrency = concurrency
         self._loop = asyncio.get_running_loop()
@@ -79,7 +82,7 @@ class Batcher(Generic[T, R]):
 
     async def submit(self, items: Sequence[T]) -> list[R]:
         """Have ``items`` handled in one bulk call, together with those of other callers; return their results."""
-        request: Request[T, R] = Request(items, self._loop.create_future(), self._loop.time() + self._timeout)
+        request: Request[T, R] = Request(items, self._loop.create_future(), self._loop.time() + self._patience)
         self._queue.append(request)
         self._ages.append(request)
         self._schedule()

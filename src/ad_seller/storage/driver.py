@@ -11,7 +11,7 @@ import copy
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any, ClassVar, Final
@@ -67,6 +67,9 @@ class DriverBackend(StorageBackend):
         max_value_bytes: the largest value, as JSON text.
         sweep_interval: seconds between two looks for expired entries to reclaim; None for none.
     """
+
+    #: The lane of a key, where calls for one server must not hold up those for others; None: there is one lane.
+    _lane_of: Callable[[str], int] | None = None
 
     #: How many bulk reads run at the same time.
     _readers: ClassVar[int] = 1
@@ -345,6 +348,11 @@ class DriverBackend(StorageBackend):
 
     #: Whether expired entries stay until `_sweep` removes them.
     _sweeps: ClassVar[bool] = False
+
+    @property
+    def _reserve(self) -> float:
+        """How many seconds before its time is up a call is given up; what the driver needs to tell the outcome."""
+        return 0.0
 
     @abstractmethod
     async def _open(self) -> None:

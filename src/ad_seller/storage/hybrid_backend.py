@@ -19,10 +19,11 @@ from .capabilities import Capabilities
 from .commit import Commit, Outcome
 from .errors import ConfigurationError, CrossStoreError, StorageError, shown
 from .expiry import TTL, check_ttl
+from .filters import Condition
 from .hybrid_scan import SideWalk, decode_merged, merge
 from .keys import check_key
 from .pages import OnCorrupt, Page
-from .patterns import compile_glob
+from .patterns import compile_glob, escape
 from .process import run_to_end
 
 T = TypeVar("T")
@@ -204,6 +205,14 @@ class HybridBackend(StorageBackend):
         ]
         await _all([walk.read() for walk in walks])
         return merge(walks, limit, on_corrupt)
+
+    async def _entity_scan(
+        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+    ) -> list[tuple[str, Any]]:
+        sides = self._sides_of(f"{escape(prefix)}*")
+        if len(sides) > 1:  # a route of a part of these records: both sides are read, and no index helps
+            return await super()._entity_scan(prefix, where, on_corrupt)
+        return await sides[0]._entity_scan(prefix, where, on_corrupt)
 
     def _sides_of(self, pattern: str) -> list[StorageBackend]:
         """Return the sides on which keys that match can live."""

@@ -15,9 +15,11 @@ from .driver import MISSING, DriverBackend
 from .errors import ConfigurationError, InvalidValueError, StorageError, UnknownOutcomeError, redact, shown
 from .listing import Span
 from .pace import Pace
-from .postgres_commits import Packed, loads, text_bytes
+from .postgres_commits import Packed, loads, lone_put, text_bytes
 from .postgres_connection import BrokenError, NotReadyError
 from .postgres_errors import explain
+from .postgres_fields import Search
+from .postgres_indexes import FieldIndexes
 from .postgres_link import PostgresLink
 from .postgres_schema import Fetch, set_up
 from .postgres_url import parse_postgres_url
@@ -79,6 +81,7 @@ class PostgresBackend(DriverBackend):
         self._pool_max = pool_max
         self._statement_cache = statement_cache
         self._opened: PostgresLink | None = None
+        self._indexes: FieldIndexes | None = None
 
     def __repr__(self) -> str:
         """Return the class and the address, without the password."""
@@ -97,13 +100,16 @@ class PostgresBackend(DriverBackend):
     # --- life cycle ------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        link = PostgresLink(self._options(), least=self._pool_min, most=self._pool_max, timeout=self.timeout)
+        wait = self.timeout - self._reserve
+        link = PostgresLink(self._options(), least=self._pool_min, most=self._pool_max, timeout=wait)
 
         async def prepare(fetch: Fetch) -> None:
             await set_up(fetch, self.timeout)
 
         await link.open(prepare)
         self._opened = link
+        # A session of one's own is needed for building, which a pooler does not give.
+        self._indexes = FieldIndexes(link, may_build=self._statement_cache and self._pool_max > 1)
 
     def _options(self) -> dict[str, Any]:
         """Return what `asyncpg.connect` is called with."""
@@ -118,6 +124,8 @@ class PostgresBackend(DriverBackend):
 
     async def _close(self) -> None:
         link, self._opened = self._opened, None
+        if self._indexes is not None:
+            await self._indexes.stop()
         if link is not None:
             await link.close()
 
@@ -131,9 +139,17 @@ class PostgresBackend(DriverBackend):
         assert self._opened is not None, "the template calls the hooks between _open and _close only"  # noqa: S101
         return self._opened
 
+    @property
+    def _reserve(self) -> float:
+        """Twice what an attempt waits for a connection; less for a short time-out: the server's ends first."""
+        return min(2 * _PATIENCE, 0.08 * self.timeout)
+
     # --- the hooks -------------------------------------------------------------------------------------
 
     async def _read(self, keys: list[str]) -> Sequence[bytes | None]:
+        if len(keys) == 1:
+            rows = await self._link.read(sql.READ_ONE, keys[0])
+            return [rows[0][0].encode() if rows else None]
         found = dict(await self._link.read(sql.READ, keys))
         return [None if (text := found.get(key)) is None else text.encode() for key in keys]
 
@@ -151,9 +167,8 @@ class PostgresBackend(DriverBackend):
         """Apply commits in one call; only if it is the ``first`` may all of the batch be tried again."""
         if len(commits) == 1 and (size := text_bytes(commits[0])) > _MOST_BYTES:
             return [InvalidValueError(f"One commit has at most {_MOST_BYTES:,} bytes, this has {size:,}; split it")]
-        packed = Packed(commits)
         try:
-            return await self._send(packed, _PATIENCE if first else None)
+            return await self._send(commits, _PATIENCE if first else None)
         except (NotReadyError, *_TRANSIENT) as error:
             if first:
                 raise NotStartedError(_obstacle(error)) from error
@@ -165,7 +180,11 @@ class PostgresBackend(DriverBackend):
                 return [error]
             return [(await self._apply_load([commit], first=False))[0] for commit in commits]
 
-    async def _send(self, packed: Packed, patience: float | None) -> list[Outcome]:
+    async def _send(self, commits: list[Commit], patience: float | None) -> list[Outcome]:
+        if (put := lone_put(commits)) is not None:
+            await self._link.write(sql.PUT_ONE, put.key, put.text.decode(), put.ttl_ms, patience=patience)
+            return [[True]]
+        packed = Packed(commits)
         if packed.is_plain:
             await self._link.write(sql.PUT, *packed.puts, patience=patience)
             return packed.outcomes((), ())
@@ -174,15 +193,16 @@ class PostgresBackend(DriverBackend):
 
     async def _keys(self, span: Span) -> list[str]:
         found: list[str] = []
-        async for rows in self._pages("key", span, _KEY_ROWS):
-            found += [key for (key,) in rows if span.exact or span.has(key)]
+        async for keys in self._pages("key", span, _KEY_ROWS):
+            found += keys if span.exact else filter(span.has, keys)
             if span.limit is not None and len(found) >= span.limit:
                 return found[: span.limit]
         return found
 
     async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
         found: list[tuple[str, bytes]] = []
-        async for rows in self._pages("key, value", span, _ENTRY_ROWS):
+        search = await self._indexes.narrowest(span) if span.where and self._indexes else None
+        async for rows in self._pages("key, value", span, _ENTRY_ROWS, search):
             found += [(key, text.encode()) for key, text in rows if span.exact or span.has(key)]
             if span.limit is not None and len(found) >= span.limit:
                 return found[: span.limit]
@@ -195,19 +215,23 @@ class PostgresBackend(DriverBackend):
         [(number,)] = await self._link.read(statement, *parameters, cancellable=True)
         return int(number)
 
-    async def _pages(self, columns: str, span: Span, rows: int) -> AsyncIterator[list[Any]]:
-        """Yield the rows of the span's range, so many at a time that no answer takes long."""
+    async def _pages(
+        self, columns: str, span: Span, rows: int, search: Search | None = None
+    ) -> AsyncIterator[list[Any]]:
+        """Yield the keys or rows of the span's range, or of a search in it, so many that no answer takes long."""
         if span.exact and span.limit is not None:
             rows = min(rows, span.limit)
         after = span.after if span.after is not None and span.after >= span.glob.prefix else None
         pace = Pace()
         while True:
-            statement, parameters = sql.select(columns, span, after, rows)
+            statement, parameters = search.select(after, rows) if search else sql.select(columns, span, after, rows)
             page = await self._link.read(statement, *parameters, cancellable=True)
+            if columns == "key":
+                [(page,)] = page
             yield page
             if len(page) < rows:
                 return
-            after = page[-1][0]
+            after = page[-1] if columns == "key" else page[-1][0]
             await pace.rest()
 
     async def _sweep(self, rows: int) -> int:

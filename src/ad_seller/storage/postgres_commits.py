@@ -59,11 +59,11 @@ class Packed:
 
     @property
     def puts(self) -> list[Any]:
-        """Keys, texts and milliseconds; a key that is only locked has no text."""
+        """Keys, texts and milliseconds, these as text, too; a key that is only locked has no text."""
         return [
             list(self._locks),
             [text for text, _ in self._locks.values()],
-            [ms for _, ms in self._locks.values()],
+            [None if ms is None else str(ms) for _, ms in self._locks.values()],
         ]
 
     @property
@@ -72,6 +72,7 @@ class Packed:
         waves = max(len(self._checks), len(self._writes))
         checks = [row for wave in self._checks for row in wave]
         writes = [(number, *_written(write)) for wave in self._writes for number, _, write in wave]
+        *columns, times = _columns(writes, 5)
         return [
             *self.puts,
             _ends(self._checks, waves),
@@ -79,7 +80,8 @@ class Packed:
             [expect.key for _, expect in checks],
             [None if expect.text is None else expect.text.decode() for _, expect in checks],
             _ends(self._writes, waves),
-            *_columns(writes, 5),
+            *columns,
+            [None if ms is None else str(ms) for ms in times],
         ]
 
     def outcomes(self, unmet: Sequence[int], hits: Sequence[int]) -> list[Outcome]:
@@ -101,6 +103,16 @@ class Packed:
             number, expect = checks[place - 1]
             outcomes[number] = Refused(expect.key)
         return outcomes
+
+
+def lone_put(commits: Sequence[Commit]) -> Put | None:
+    """Return what is stored, if that is all there is to do, once and without a condition."""
+    if len(commits) != 1:
+        return None
+    [(expectations, writes)] = commits
+    if expectations or len(writes) != 1 or type(writes[0]) is not Put or writes[0].ttl_ms is KEEP:
+        return None
+    return writes[0]
 
 
 def loads(commits: Sequence[Commit]) -> Iterator[tuple[int, int]]:
@@ -157,6 +169,7 @@ def _ends(waves: list[list[Any]], count: int) -> list[int]:
 
 
 def _written(write: Write) -> tuple[str, str, str | None, int | None]:
+    """Return what the function is told: the operation, the key, the text, and the milliseconds."""
     match write:
         case Put(key, text, ttl_ms):
             return ("k", key, text.decode(), None) if ttl_ms is KEEP else ("p", key, text.decode(), ttl_ms)

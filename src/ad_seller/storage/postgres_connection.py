@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -31,8 +30,7 @@ class UnusableError(Exception):
     """The server had ended the connection before; nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A statement, and how it is to be run.
 
     Attributes:
@@ -65,6 +63,10 @@ class Connection:
     def __init__(self, raw: Any) -> None:
         """Find the socket."""
         self._raw = raw
+        self._loop = asyncio.get_running_loop()
+        self._deadline: float | None = None  # of the statement that runs
+        self._is_late = False
+        self._timer: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
         socket = raw._transport.get_extra_info("socket")
         self._socket: Any = socket
@@ -103,15 +105,9 @@ class Connection:
             TimeoutError: sent, and no answer in time.
             asyncpg.PostgresError: the server refused; nothing was applied.
         """
-        loop = asyncio.get_running_loop()
-        late = False
-
-        def give_up() -> None:
-            nonlocal late
-            late = True
-            self.terminate()
-
-        timer = loop.call_at(call.deadline, give_up)
+        self._deadline, self._is_late = call.deadline, False
+        if self._timer is None or self._timer.when() > call.deadline:
+            self._set_timer(call.deadline)
         try:
             rows: list[Any] = await self._raw.fetch(call.statement, *call.parameters)
         except asyncpg.InternalClientError as error:
@@ -119,13 +115,13 @@ class Connection:
                 raise UnusableError from error
             raise BrokenError(str(error)) from error
         except asyncpg.PostgresError as error:
-            if late:
+            if self._is_late:
                 raise TimeoutError("no answer in time") from error
             if self.is_closed or isinstance(error, asyncpg.PostgresConnectionError):
                 raise BrokenError(str(error)) from error
             raise
         except (OSError, asyncpg.InterfaceError) as error:
-            if late:
+            if self._is_late:
                 raise TimeoutError("no answer in time") from error
             if not self.is_closed:
                 raise  # a parameter that asyncpg cannot encode: not sent
@@ -134,11 +130,30 @@ class Connection:
             self.terminate()  # at the end of the event loop; otherwise asyncpg would go on to cancel the statement
             raise
         finally:
-            timer.cancel()
+            self._deadline = None
         return rows
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        """Give up what is late. One timer serves many statements: nearly all end long before their time is up."""
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._deadline > self._loop.time():
+            self._set_timer(self._deadline)
+        else:
+            self._is_late = True
+            self.terminate()
 
     def terminate(self) -> None:
         """Close it without waiting for anything."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._raw.terminate()
 
     def leave(self) -> None:

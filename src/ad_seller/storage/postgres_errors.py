@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import asyncpg
 
@@ -21,12 +22,21 @@ _POOLER = (
     "Then pass statement_cache=False."
 )
 
+_LOGIN = (
+    "Check user and password, and that pg_hba.conf on the server lets this user in. If it wants TLS: "
+    "sslmode=require in the URL; if a certificate of the client: sslcert=… and sslkey=…."
+)
+_CERTIFICATE = (
+    "The certificate must name the host of the URL (sslmode=verify-ca does without that), and be signed by an "
+    "authority in the file of sslrootcert=…."
+)
+
 #: The class of asyncpg's error, ours, and what to do. The first that fits counts.
 _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], type[StorageError], str], ...] = (
     (
         (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
         StorageConnectionError,
-        "Check user and password, and that pg_hba.conf on the server lets this user in.",
+        _LOGIN,
     ),
     (asyncpg.InvalidCatalogNameError, StorageConnectionError, "Create it (CREATE DATABASE), or correct the URL."),
     (asyncpg.TooManyConnectionsError, StorageConnectionError, "Lower pool_max, or raise max_connections there."),
@@ -62,6 +72,17 @@ _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], typ
     (asyncpg.ProgramLimitExceededError, InvalidValueError, "It is larger than PostgreSQL takes."),
     (asyncpg.TargetServerAttributeNotMatched, StorageConnectionError, "Name a host that can be written to."),
     (asyncpg.ClientConfigurationError, StorageConnectionError, "Correct the URL or the PG* variables."),
+    (ssl.SSLCertVerificationError, StorageConnectionError, _CERTIFICATE),
+    (
+        ssl.SSLError,
+        StorageConnectionError,
+        "Does the server want a certificate of the client (sslcert=…, sslkey=…)?",
+    ),
+    (
+        FileNotFoundError,
+        StorageConnectionError,
+        "A file of the URL is not there: the server's socket, or one of sslrootcert, sslcert, sslkey.",
+    ),
     (socket.gaierror, StorageConnectionError, "There is no such host; correct the URL."),
 )
 

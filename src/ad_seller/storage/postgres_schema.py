@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from .errors import StoreUnavailableError
 from .keys import MAX_KEY_BYTES
+from .postgres_fields import CREATE_FIELD_FUNCTION, INDEXES
 from .postgres_sql import CREATE_COMMIT_FUNCTION, TABLE
 
 log = logging.getLogger("ad_seller.storage")
@@ -36,6 +37,9 @@ MIGRATIONS: Final = (
         # Partial, so that entries without expiry pay nothing for it.
         f"CREATE INDEX {TABLE}_expiry ON {TABLE} (expires_at) WHERE expires_at IS NOT NULL",
         CREATE_COMMIT_FUNCTION,
+        # An older database of this version lacks them; see `postgres_indexes`.
+        CREATE_FIELD_FUNCTION,
+        *(index.create() for index in INDEXES),
     ),
 )
 VERSION: Final = len(MIGRATIONS)

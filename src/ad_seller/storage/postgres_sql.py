@@ -1,7 +1,8 @@
 """The statements of the PostgreSQL backend.
 
-All data go as parameters. Deadlines are of the server's clock, read by ``clock_timestamp()``: ``now()`` stands
-still during a transaction.
+All data go as parameters. Of arrays, asyncpg knows those of text and oid. For others each new session would ask for
+a description of the type first: milliseconds, and seconds behind a pooler, where it cannot turn JIT off. Deadlines
+are of the server's clock, read by ``clock_timestamp()``: ``now()`` stands still during a transaction.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ COMMIT_FUNCTION: Final = "ad_seller_kv_commit"
 
 APPLICATION: Final = "ad_seller_storage"  #: what pg_stat_activity calls our sessions
 
-_LIVE = "(expires_at IS NULL OR expires_at > clock_timestamp())"
+LIVE: Final = "(expires_at IS NULL OR expires_at > clock_timestamp())"
 
-READ: Final = f"SELECT key, value FROM {TABLE} WHERE key = ANY($1::text[]) AND {_LIVE}"  # noqa: S608
+READ: Final = f"SELECT key, value FROM {TABLE} WHERE key = ANY($1::text[]) AND {LIVE}"  # noqa: S608
+
+#: For a caller who is alone: the same with less to pack and unpack.
+READ_ONE: Final = f"SELECT value FROM {TABLE} WHERE key = $1::text AND {LIVE}"  # noqa: S608
 
 REMAINING: Final = f"""
     SELECT key, CASE WHEN expires_at IS NULL THEN {NO_EXPIRY}
         ELSE greatest(1, ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000)) END::bigint
-    FROM {TABLE} WHERE key = ANY($1::text[]) AND {_LIVE}"""  # noqa: S608
+    FROM {TABLE} WHERE key = ANY($1::text[]) AND {LIVE}"""  # noqa: S608
 
 #: Whoever comes first removes; what another one is removing or writing at this moment is passed over.
 SWEEP: Final = f"""
@@ -35,12 +39,21 @@ SWEEP: Final = f"""
 #: For a batch that only stores: what the function below does then, without its overhead.
 PUT: Final = f"""
     INSERT INTO {TABLE} (key, value, expires_at)
-    SELECT l.key, l.text, clock_timestamp() + l.ms * interval '1 millisecond'
-    FROM unnest($1::text[], $2::text[], $3::bigint[]) AS l(key, text, ms)
+    SELECT l.key, l.text, clock_timestamp() + l.ms::bigint * interval '1 millisecond'
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS l(key, text, ms)
     ORDER BY l.key COLLATE "C"
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""  # noqa: S608
 
-COMMIT: Final = f"SELECT * FROM {COMMIT_FUNCTION}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"  # noqa: S608
+PUT_ONE: Final = f"""
+    INSERT INTO {TABLE} (key, value, expires_at)
+    VALUES ($1::text, $2::text, clock_timestamp() + $3::bigint * interval '1 millisecond')
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""  # noqa: S608
+
+COMMIT: Final = f"""
+    SELECT unmet::oid[], hits::oid[] FROM {COMMIT_FUNCTION}(
+        $1, $2, $3::text[]::bigint[],
+        $4::oid[]::int[], $5::oid[]::int[], $6, $7,
+        $8::oid[]::int[], $9::oid[]::int[], $10, $11, $12, $13::text[]::bigint[])"""  # noqa: S608
 
 #: What a row holds that only stands for the lock on an absent key. No JSON text contains this character, and no
 #: other transaction ever sees such a row.
@@ -155,7 +168,7 @@ def select(columns: str, span: Span, after: str | None, limit: int | None) -> tu
     """Return a statement over a part of ``span``, and its parameters.
 
     Args:
-        columns: what to select, a constant.
+        columns: what to select, a constant; keys alone come as one array, which is packed and unpacked faster.
         span: the keys.
         after: only keys greater than this one; None for all of the span.
         limit: at most so many rows, in the order of their keys; None for all, in no order.
@@ -170,8 +183,10 @@ def select(columns: str, span: Span, after: str | None, limit: int | None) -> tu
         if span.stop is not None:
             parameters.append(span.stop)
             conditions += " AND key < $2::text"
-    statement = f"SELECT {columns} FROM {TABLE} WHERE {conditions} AND {_LIVE}"  # noqa: S608
+    statement = f"SELECT {columns} FROM {TABLE} WHERE {conditions} AND {LIVE}"  # noqa: S608
     if limit is not None:
         parameters.append(limit)
         statement += f" ORDER BY key LIMIT ${len(parameters)}::bigint"
+    if columns == "key":
+        statement = f"SELECT ARRAY({statement})"
     return statement, parameters

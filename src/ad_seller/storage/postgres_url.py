@@ -8,6 +8,8 @@ from .errors import ConfigurationError, redact, shown
 
 _SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
 #: Options of other drivers that asyncpg would send to the server, which knows none of that name.
 _FOREIGN = {
     "connect_timeout": "pass timeout= to the backend",
@@ -83,6 +85,8 @@ def _with_options(text: str, hosts: int) -> str:
     if "ssl" in options:
         options["sslmode"] = {"true": "require", "false": "disable"}.get(options["ssl"], options["ssl"])
         del options["ssl"]
+    if (mode := options.get("sslmode", "prefer")) not in _SSL_MODES:
+        raise ConfigurationError(f"{redact(text)!r}: sslmode is one of {', '.join(_SSL_MODES)}, not {shown(mode)}")
     if hosts > 1 or "," in options.get("host", ""):
         options.setdefault("target_session_attrs", "read-write")
     return f"{base}?{urlencode(options)}" if options else base

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from .capabilities import Capabilities
 from .codec import encode
 from .commit import Commit, Outcome
-from .driver import DriverBackend
+from .driver import SWEEP_PAUSE, SWEEP_ROWS, DriverBackend
 from .errors import ConfigurationError, InvalidArgumentError, StorageError, StoreUnavailableError, redact, shown
 from .keys import check_key
 from .listing import Span
 from .process import run_to_end
 from .redis_cluster import ClusterRouter
 from .redis_errors import translate
-from .redis_link import Command, RedisLink
+from .redis_index import index_name
+from .redis_link import RedisLink
 from .redis_plan import Plan, spread
-from .redis_router import RedisRouter, Task
-from .redis_scan import sorted_keys
-from .redis_scripts import COMMITS, EXPIRIES, pack, unpack
+from .redis_router import RedisRouter, Task, one_group
+from .redis_scan import Listings
+from .redis_scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whole_batch
 from .redis_sentinel import SentinelRouter
+from .redis_slots import lane_of
 from .redis_url import parse_redis_url
 
 #: Connections at most; batching makes do with few.
 MAX_CONNECTIONS = 8
 
-#: Listings that walk the keys at the same time; the other connections stay free for reads and writes.
-_WALKS = 2
-
 _MGET_KEYS = 1_000  #: keys of one MGET
+_MGET_BYTES = 8_000_000  #: bytes that one MGET of a listing is likely to bring; a guess from what came so far
+_FIRST_KEYS = 16  #: keys of a listing's first MGET, before anything is known
+
+#: Steps over the index that one look for names of expired entries takes at least, with `SWEEP_ROWS` names each.
+_SWEEP_STEPS = 20
 
 #: What makes a cluster put all keys of a prefix into one slot.
 _HASH_TAG = re.compile(r"^[^{]*\{[^}]+\}")
@@ -62,6 +66,7 @@ class RedisBackend(DriverBackend):
     """
 
     _readers: ClassVar[int] = 4
+    _sweeps: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -86,9 +91,14 @@ class RedisBackend(DriverBackend):
         self._wait_replicas = wait_replicas
         self.key_prefix = key_prefix
         self._max_connections = max_connections
-        self._walks = asyncio.Semaphore(_WALKS)
         self._router = self._make_router()
-        self._plan = Plan(key_prefix, self._router.split)
+        #: Whether all entries are on one server, in one slot.
+        self._is_in_one_place = self._url.kind != "cluster" or _HASH_TAG.search(key_prefix) is not None
+        self._plan = Plan(key_prefix, self._split)
+        self._index_name = index_name(key_prefix) if self._is_in_one_place else None
+        self._listings = self._make_listings(self._router)
+        if not self._is_in_one_place:
+            self._lane_of = lambda key: lane_of(key_prefix + key)
 
     def __repr__(self) -> str:
         """Return the class and the address, without the password."""
@@ -102,7 +112,7 @@ class RedisBackend(DriverBackend):
             expiry="store",
             durable=True,
             shared=True,
-            atomic_batches=self._url.kind != "cluster" or _HASH_TAG.search(self.key_prefix) is not None,
+            atomic_batches=self._is_in_one_place,
         )
 
     def _make_router(self) -> RedisRouter:
@@ -120,6 +130,13 @@ class RedisBackend(DriverBackend):
                 f"{redact(self._url.text)!r}: unknown or wrong option ({_option(error)})"
             ) from None
 
+    def _split(self, names: Sequence[str]) -> list[list[int]]:
+        """Return the positions of the names in groups that one command can carry."""
+        return one_group(names) if self._is_in_one_place else self._router.split(names)
+
+    def _make_listings(self, router: RedisRouter) -> Listings:
+        return Listings(router, self.key_prefix, self.timeout, indexed=self._is_in_one_place)
+
     # --- the hooks -------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
@@ -130,66 +147,101 @@ class RedisBackend(DriverBackend):
             await run_to_end(router.close())
             raise
         self._router = router
-        self._walks = asyncio.Semaphore(_WALKS)
+        self._listings = self._make_listings(router)
 
     async def _close(self) -> None:
+        await self._listings.close()
         await self._router.close()
 
     def _abandon(self) -> None:
         self._router.abandon()
+        self._listings = self._make_listings(self._router)  # the old one holds a connection
 
     async def _read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
         names = [self.key_prefix + key for key in keys]
-        groups = [part for group in self._router.split(names) for part in _chunks(group, _MGET_KEYS)]
+        groups = [
+            group[i : i + _MGET_KEYS] for group in self._split(names) for i in range(0, len(group), _MGET_KEYS)
+        ]
         tasks = [Task(names[group[0]], ("MGET", *(names[i] for i in group))) for group in groups]
         return spread(len(keys), groups, await self._router.send(tasks, writes=False))
 
     async def _remaining(self, keys: list[str]) -> Sequence[int | Exception]:
         names = [self.key_prefix + key for key in keys]
-        groups = self._router.split(names)
+        groups = self._split(names)
         calls = [([names[i] for i in group], ()) for group in groups]
         left = spread(len(keys), groups, await self._router.run(EXPIRIES, calls, writes=False))
         return [1 if isinstance(ms, int) and ms == 0 else ms for ms in left]
 
     async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        if self._is_in_one_place and (call := whole_batch(commits, self.key_prefix, self._index_name)):
+            [answer] = await self._router.run(PUTS, [call], writes=True)
+            return unpacked(answer, commits)
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
         for loads in self._plan.rounds(commits, outcomes):
-            calls = [pack([commits[i] for i in load], self.key_prefix) for load in loads]
-            answers = await self._router.run(COMMITS, calls, writes=True)
-            for load, answer in zip(loads, answers, strict=True):
-                for position, i in enumerate(load):
-                    item = answer if isinstance(answer, Exception) else answer[position]
-                    if not isinstance(item, Exception):
-                        item = unpack(item, commits[i].expectations)
-                    outcomes[i] = item
+            await self._apply_round(loads, commits, outcomes)
         return [outcome if outcome is not None else [] for outcome in outcomes]
 
+    async def _apply_round(
+        self, loads: list[list[int]], commits: list[Commit], outcomes: list[Outcome | Exception | None]
+    ) -> None:
+        """Run one script for each load; their keys lie in different slots."""
+        calls: dict[Script, list[Call]] = {}
+        places: dict[Script, list[list[int]]] = {}
+        for load in loads:
+            script, call = packed([commits[i] for i in load], self.key_prefix, self._index_name)
+            calls.setdefault(script, []).append(call)
+            places.setdefault(script, []).append(load)
+        for script in calls:
+            answers = await self._router.run(script, calls[script], writes=True)
+            for load, answer in zip(places[script], answers, strict=True):
+                for i, outcome in zip(load, unpacked(answer, [commits[i] for i in load]), strict=True):
+                    outcomes[i] = outcome
+
     async def _keys(self, span: Span) -> list[str]:
-        found: list[str] = []
-        async with asyncio.timeout(self.timeout):
-            await self._walks.acquire()
-        try:
-            async for key in sorted_keys(self._router, self.key_prefix, span, self.timeout):
-                found.append(key)
-                if span.limit is not None and len(found) >= span.limit:
-                    break
-        finally:
-            self._walks.release()
-        return found
+        return await self._listings.keys(span)
+
+    async def _count(self, span: Span) -> int:
+        return await self._listings.count(span)
 
     async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
-        keys = await self._keys(Span(span.glob, span.after))
         found: list[tuple[str, bytes]] = []
-        wanted = len(keys) if span.limit is None else span.limit
-        for chunk in _chunks(keys, min(_MGET_KEYS, wanted) or 1):
+        while True:
+            missing = None if span.limit is None else span.limit - len(found)
+            keys = await self._listings.keys(replace(span, limit=missing), living=False)
+            found += await self._texts(keys)
+            if missing is None or len(keys) < missing or len(found) >= (span.limit or 0):
+                return found
+            span = replace(span, after=keys[-1])  # some were gone
+
+    async def _texts(self, keys: list[str]) -> list[tuple[str, bytes]]:
+        """Return the keys that have a text, with it; not too many bytes at once."""
+        found: list[tuple[str, bytes]] = []
+        size, position, many = 0, 0, _FIRST_KEYS
+        while position < len(keys):
+            chunk = keys[position : position + many]
+            position += len(chunk)
             for key, text in zip(chunk, await self._read(chunk), strict=True):
                 if isinstance(text, Exception):
                     raise text
                 if text is not None:
                     found.append((key, text))
-            if len(found) >= wanted:
-                break
-        return found[:wanted]
+                    size += len(text)
+            many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
+        return found
+
+    async def _sweep(self, rows: int) -> int:
+        return await self._listings.sweep(rows)
+
+    async def _sweep_all(self) -> int:
+        """Go on with the index for a while, and for as long as much is gone, as Redis does with expired keys."""
+        total = gone = await self._sweep(SWEEP_ROWS)
+        steps = 1
+        while not self._listings.all_swept and (steps < _SWEEP_STEPS or gone > SWEEP_ROWS // 4):
+            await asyncio.sleep(SWEEP_PAUSE)
+            gone = await self._sweep(SWEEP_ROWS)
+            total += gone
+            steps += 1
+        return total
 
     # --- what existing agents use on Redis only --------------------------------------------------------
 
@@ -197,13 +249,17 @@ class RedisBackend(DriverBackend):
         """Send ``message`` as JSON to the subscribers of ``{key_prefix}channel:{channel}``; return how many."""
         text = encode(message, key=channel, max_bytes=self._max_value_bytes)
         name = f"{self.key_prefix}channel:{check_key(channel)}"
-        return int(await self._send_write("publish to", channel, ("PUBLISH", name, text)))
+        task = Task(name, ("PUBLISH", name, text))
+        return int(await self._write_now("publish to", channel, lambda: self._router.send([task], writes=True)))
 
     async def incr(self, key: str) -> int:
         """Add 1 to the counter under ``key`` with Redis's own INCR, and return the sum."""
         key = check_key(key)
         try:
-            return int(await self._send_write("increment", key, ("INCR", self.key_prefix + key)))
+            name = self.key_prefix + key
+            call = ([name] if self._index_name is None else [name, self._index_name], ())
+            [sum_] = await self._write_now("increment", key, lambda: self._router.run(COUNT, [call], writes=True))
+            return int(sum_)
         except StoreUnavailableError as error:
             if "not an integer" not in str(error):
                 raise
@@ -211,9 +267,10 @@ class RedisBackend(DriverBackend):
                 f"{key!r} does not hold an int that Redis can count with", key=key
             ) from error
 
-    async def _send_write(self, verb: str, key: str, command: Command) -> Any:
+    async def _write_now(self, verb: str, key: str, send: Callable[[], Awaitable[list[Any]]]) -> Any:
+        """Send one write beside the batches, and return its answer."""
         async with self._here().busy():
-            [answer] = await self._router.send([Task(self.key_prefix + key, command)], writes=True)
+            [answer] = await send()
         if isinstance(answer, Exception):
             raise self._explain(verb, key, answer) from answer
         return answer
@@ -232,12 +289,6 @@ class RedisBackend(DriverBackend):
 
     def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
         return translate(error, what, key, address=redact(self.redis_url), timeout=self.timeout)
-
-
-def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk
 
 
 def _option(error: Exception) -> str:

@@ -106,6 +106,19 @@ class ClusterRouter(GroupRouter):
         except (UncoveredError, ClusterDownError) as error:
             raise _told(error) from error
 
+    async def at_home(self, name: str, work: Callable[[RedisLink], Awaitable[T]]) -> T | None:
+        """Do ``work`` with the master of the slot of ``name``, unless slots are or were on their way meanwhile."""
+        try:
+            self._doubt()
+            before = await self._layout()
+            if is_moving(before):
+                return None
+            result = await work(self._link_for(Task(name, ()), None))
+            return result if before == await self._layout() else None
+        except (NotSentError, BrokenError, ResponseError) as error:
+            self._learn([error])
+            return None  # a listing of all masters tries longer, and says what is wrong
+
     async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
         """Do the work with every master, and again if slots were on their way meanwhile.
 

@@ -22,6 +22,12 @@ from .redis_link import BrokenError, NotSentError
 from .redis_router import error_code
 from .redis_sentinel import UnknownServiceError
 
+_PLAIN = "Is the server running, and the address right? With TLS it begins with rediss://."
+_TLS = (
+    "Is the server running, and the address right, and does it speak TLS? ssl_ca_certs=… names whom to trust; "
+    "ssl_certfile=… and ssl_keyfile=… are for a server that wants a certificate of the client."
+)
+
 _WRITING = ("Cannot write", "Cannot increment", "Cannot publish")
 
 
@@ -76,10 +82,11 @@ def translate(error: BaseException, what: str, key: str | None, *, address: str,
     if "imeout" in reason:  # redis-py's TimeoutError is not Python's
         return _timed_out(what, key, address, timeout)
     return StorageConnectionError(
-        f"{what}: {address} cannot be reached ({reason}). Is the server running, and the address right?",
+        f"{what}: {address} cannot be reached ({reason}). {_TLS if address.startswith('rediss') else _PLAIN}",
         key=key,
     )
 
 
 def _timed_out(what: str, key: str | None, address: str, timeout: float) -> StorageTimeoutError:
-    return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. Is it frozen?", key=key)
+    doubt = "Is it frozen, or does it not speak TLS?" if address.startswith("rediss") else "Is it frozen?"
+    return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. {doubt}", key=key)

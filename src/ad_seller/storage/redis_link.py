@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import ConnectionPool
@@ -22,14 +22,14 @@ from redis.exceptions import (
     ResponseError,
 )
 
-Argument = str | bytes | int
-Command = Sequence[Argument]
+from .redis_wire import Argument, Command, Wire
 
-#: Answers of a server that executed nothing, which redis-py raises as broken connections.
+__all__ = ["Argument", "BrokenError", "Command", "NotSentError", "RedisLink"]
+
+#: Answers of a server that executed nothing, which redis-py takes for broken connections.
 _REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
 
-
-_left_to_the_parent: list[ConnectionPool] = []
+_left_to_the_parent: list[Wire] = []
 
 
 class NotSentError(Exception):
@@ -55,18 +55,14 @@ class RedisLink:
     def __init__(self, url: str, *, connections: int, timeout: float) -> None:
         """Nothing is connected yet."""
         self._pid = os.getpid()
-        # Not redis-py's blocking pool: its condition can lose a wake-up when a waiter is cancelled.
+        self._url = url
+        self._timeout = timeout
+        self._most = connections
+        # No pool of redis-py: one raises when empty, the other can lose a wake-up when a waiter is cancelled.
         self._free = asyncio.Semaphore(connections)
-        self._pool = ConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            socket_connect_timeout=timeout,
-            socket_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,  # the answers that are used here are the same, and 6.2, 7, 8 and Valkey all speak it
-            decode_responses=False,
-        )
-        self._pool.make_connection()  # type: ignore[no-untyped-call]  # connects nothing, but refuses unknown options now
+        self._idle: list[Wire] = []
+        self._wires: set[Wire] = set()
+        self._connection()  # connects nothing, but refuses unknown options now
 
     async def pipeline(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Send commands together and return their answers; one that the server refused is a `ResponseError`.
@@ -79,59 +75,146 @@ class RedisLink:
             NotSentError: none was executed.
             BrokenError: some may have been.
         """
-        connection = await self._connection(deadline)
-        answers: list[Any] = []
+        wire = await self._take(deadline)
         try:
-            async with asyncio.timeout_at(deadline):
-                await connection.send_packed_command(connection.pack_commands(commands))
-                while len(answers) < len(commands):
-                    answers.append(await _answer(connection))
-        except BaseException as error:
+            return await exchange(wire, commands, deadline)
+        except BaseException:
             # Also when cancelled: an answer that is still under way must not reach the next caller.
-            await connection.disconnect(nowait=True)
-            if isinstance(error, _REFUSALS) and not answers:
-                raise NotSentError(str(error)) from error
-            if isinstance(error, RedisError | OSError):
-                raise BrokenError(_reason(error)) from error
+            self._discard(wire)
             raise
         finally:
-            await self._pool.release(connection)
-            self._free.release()
-        return answers
+            self._give_back(wire)
 
-    async def _connection(self, deadline: float) -> Any:
+    async def dedicated(self, on_push: Callable[[list[Any]], None], deadline: float) -> Wire:
+        """Return a connection for one user, on which the server also speaks unasked (RESP3).
+
+        It counts as one of the link's connections until it is given to `release`.
+
+        Raises:
+            NotSentError: there is none; the cause says why.
+        """
+        await self._permit(deadline)
+        try:
+            if len(self._wires) >= self._most:
+                self._discard(self._idle.pop())  # there is one, because not all places are taken
+            return await self._connect(deadline, on_push)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def release(self, wire: Wire) -> None:
+        """Close a dedicated connection."""
+        self._discard(wire)
+        self._free.release()
+
+    # --- the pool --------------------------------------------------------------------------------------
+
+    async def _take(self, deadline: float) -> Wire:
+        await self._permit(deadline)
+        try:
+            while self._idle:
+                if await self._is_usable(wire := self._idle.pop()):
+                    return wire
+            return await self._connect(deadline)
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def _is_usable(self, wire: Wire) -> bool:
+        """Tell whether a wire that was idle can be used; one that cannot, or is not waited for, is closed."""
+        usable = False
+        try:
+            usable = await wire.is_open()
+        finally:
+            if not usable:
+                self._discard(wire)
+        return usable
+
+    async def _permit(self, deadline: float) -> None:
+        """Wait until there may be one more connection."""
+        if not self._free.locked():
+            await self._free.acquire()  # does not wait
+            return
         try:
             async with asyncio.timeout_at(deadline):
                 await self._free.acquire()
-                try:
-                    return await self._pool.get_connection()  # type: ignore[no-untyped-call]
-                except BaseException:
-                    self._free.release()
-                    raise
-        except (RedisError, OSError) as error:
+        except TimeoutError as error:
             raise NotSentError(_reason(error)) from error
+
+    def _give_back(self, wire: Wire) -> None:
+        if wire in self._wires:
+            self._idle.append(wire)
+        self._free.release()
+
+    def _discard(self, wire: Wire) -> None:
+        self._wires.discard(wire)
+        wire.close()
+
+    async def _connect(self, deadline: float, on_push: Callable[[list[Any]], None] | None = None) -> Wire:
+        connection = self._connection(2 if on_push is None else 3)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await connection.connect()
+        except BaseException as error:
+            connection._close()
+            if isinstance(error, RedisError | OSError):
+                raise NotSentError(_reason(error)) from error
+            raise
+        wire = Wire(connection, on_push)
+        self._wires.add(wire)
+        return wire
+
+    def _connection(self, protocol: int = 2) -> Any:
+        """Return a connection of redis-py that is not connected yet."""
+        # RESP2 unless it is needed: the answers are the same, and 6.2, 7, 8 and Valkey all speak it.
+        pool = ConnectionPool.from_url(
+            self._url,
+            socket_connect_timeout=self._timeout,
+            socket_timeout=self._timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=protocol,
+            decode_responses=False,
+        )
+        return pool.make_connection()  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.aclose()
+        for wire in list(self._wires):
+            self._discard(wire)
+        self._idle.clear()
+        await asyncio.sleep(0)  # the transports close their sockets in the next turn
 
     def abandon(self) -> None:
         """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
         if self._pid != os.getpid():
             # Not even collected as garbage: asyncio would take their sockets out of the parent's epoll set.
-            _left_to_the_parent.append(self._pool)
+            _left_to_the_parent.extend(self._wires)
             return
-        for connection in (*self._pool._available_connections, *self._pool._in_use_connections):
-            if connection._writer is not None:
-                # The loop that could close the transport has ended; only the socket itself can be closed.
-                connection._writer.transport.get_extra_info("socket")._sock.close()
+        for wire in self._wires:
+            wire.abandon()
+        self._wires.clear()
+        self._idle.clear()
 
 
-async def _answer(connection: Any) -> Any:
+async def exchange(wire: Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
+    """Send commands and return their answers, as `RedisLink.pipeline` does.
+
+    Raises:
+        NotSentError: none was executed.
+        BrokenError: some may have been.
+    """
+    if wire.is_closing:
+        raise NotSentError("the connection was closed")
     try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
+        answers = await wire.send(commands, deadline)
+    except (RedisError, OSError) as error:
+        raise BrokenError(_reason(error)) from error
+    for position, answer in enumerate(answers):
+        if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
+            if position == 0 and isinstance(answer, _REFUSALS):
+                raise NotSentError(str(answer)) from answer
+            raise BrokenError(_reason(answer)) from answer
+    return answers
 
 
 def _reason(error: BaseException) -> str:

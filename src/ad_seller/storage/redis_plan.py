@@ -8,9 +8,7 @@ from typing import Any
 
 from .commit import Commit, Outcome, Put
 from .errors import CrossStoreError, InvalidArgumentError, StorageError
-
-_SCRIPT_PARTS = 1_000  #: reads and writes of one script, unless one commit has more: the server does nothing else
-_SCRIPT_BYTES = 8 * 1024 * 1024  #: text of one script's values, likewise
+from .redis_scripts import SCRIPT_BYTES, SCRIPT_PARTS
 
 #: Redis takes at most 1,048,576 arguments in one command, a write is four of them.
 #: https://redis.io/docs/latest/develop/reference/protocol-spec/
@@ -85,7 +83,7 @@ def _script_loads(commits: list[Commit], positions: list[int]) -> Iterator[list[
     for i in positions:
         more = len(commits[i].expectations) + len(commits[i].writes)
         text = sum(len(write.text) for write in commits[i].writes if isinstance(write, Put))
-        if part and (parts + more > _SCRIPT_PARTS or size + text > _SCRIPT_BYTES):
+        if part and (parts + more > SCRIPT_PARTS or size + text > SCRIPT_BYTES):
             yield part
             part, parts, size = [], 0, 0
         part.append(i)

@@ -14,9 +14,14 @@ from .redis_scripts import Script
 from .redis_tasks import Call, Task, all_of, error_code, script_task
 from .redis_url import RedisURL
 
-__all__ = ["RedisRouter", "Task", "error_code"]
+__all__ = ["RedisRouter", "Task", "error_code", "one_group"]
 
 T = TypeVar("T")
+
+
+def one_group(keys: Sequence[str]) -> list[list[int]]:
+    """Return the positions of all keys as one group."""
+    return [list(range(len(keys)))] if keys else []
 
 
 class RedisRouter:
@@ -64,7 +69,7 @@ class RedisRouter:
 
     def split(self, keys: Sequence[str]) -> list[list[int]]:
         """Return the positions of the keys in groups; one command can carry the keys of a group."""
-        return [list(range(len(keys)))] if keys else []
+        return one_group(keys)
 
     async def masters(self) -> list[RedisLink]:
         """Return links to all servers that hold entries."""
@@ -136,6 +141,15 @@ class RedisRouter:
                 if not self._again(error, tries, False) or not await self._pause(deadline, tries, [error]):
                     raise
 
+    async def at_home(self, name: str, work: Callable[[RedisLink], Awaitable[T]]) -> T | None:
+        """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.
+
+        Returns:
+            What it gave, or None if that is not all in one place for now.
+        """
+        [result] = await self.everywhere(work)
+        return result
+
     async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
         """Do the work once with every server."""
         await self._find_out(deadline)
@@ -151,9 +165,11 @@ class RedisRouter:
                 loads.setdefault(self._link_for(tasks[i], answers[i]), []).append(i)
             except NotSentError as error:
                 answers[i] = error
-        await asyncio.gather(
-            *(self._load(link, tasks, load, answers, deadline, writes) for link, load in loads.items())
-        )
+        works = [self._load(link, tasks, load, answers, deadline, writes) for link, load in loads.items()]
+        if len(works) == 1:
+            await works[0]  # most often; a task of its own would cost two more turns of the event loop
+        else:
+            await asyncio.gather(*works)
 
     async def _load(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from redis.crc import key_slot
+
 from .redis_link import NotSentError
 
 SLOTS: Final = 16_384
@@ -15,8 +17,17 @@ Node = tuple[str, int]
 Layout = dict[Node, tuple[str, ...]]
 
 
+#: Slots that share a lane: so few that a dead master holds up hardly anything but its own slots.
+_LANE_SLOTS = 1_024
+
+
 class UncoveredError(NotSentError):
     """A slot has no master."""
+
+
+def lane_of(name: str) -> int:
+    """Return the lane of a name in Redis: a part of the slots, which stays the same when masters change."""
+    return key_slot(name.encode()) // _LANE_SLOTS
 
 
 def address(host: str, port: int, asked: Node) -> Node:

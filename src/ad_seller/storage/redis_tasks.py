@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
 
-from .redis_link import Argument, Command
-from .redis_scripts import COMMITS, Script
+from .redis_link import Command
+from .redis_scripts import COMMITS, COUNT, PUTS, Call, Script
 
 T = TypeVar("T")
-Call = tuple[Sequence[str], Sequence[Argument]]
+
+__all__ = ["Call", "Task", "all_of", "error_code", "joined", "pieces", "script_task"]
 
 #: Error codes with which a server says that it executed nothing and that another one, or a later moment, will
 #: do. Before Redis 7 a script's error carries the code inside its text.
@@ -54,16 +55,24 @@ def error_code(answer: Any) -> str | None:
 
 
 def pieces(script: Script, call: Call) -> list[Call]:
-    """Return the call as several, with as few keys each as can be: one commit, or one key."""
+    """Return the call as several, with as few keys each as can be: one commit, or one key, and never the index.
+
+    What was written so is not in the index. A slot that is on its way is not listed by the index, and when it has
+    arrived its keys are looked through.
+    """
     keys, arguments = call
+    if script is PUTS:
+        return [([key], (arguments[0], 0, text)) for key, text in zip(keys, arguments[2:], strict=False)]
+    if script is COUNT:
+        return [(keys[:1], arguments)]
     if script is not COMMITS:
         return [([key], arguments) for key in keys]
     found: list[Call] = []
-    k, a = 0, 1
+    k, a = 0, 2
     while a < len(arguments):
         expectations, writes = int(arguments[a]), int(arguments[a + 1])
         next_k, next_a = k + expectations + writes, a + 2 + 2 * expectations + 3 * writes
-        found.append((keys[k:next_k], [1, *arguments[a:next_a]]))
+        found.append((keys[k:next_k], [1, 0, *arguments[a:next_a]]))
         k, a = next_k, next_a
     return found
 

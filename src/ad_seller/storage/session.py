@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .batching import Batcher
 from .commit import Commit, Outcome
+from .lanes import Lanes
 
 if TYPE_CHECKING:
     from .driver import DriverBackend as Hooks
@@ -22,20 +24,36 @@ class Session:
         """Make the batchers; they belong to the running event loop."""
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
-        self.reads: Batcher[str, bytes | Exception | None] = Batcher(
+        reads: Callable[[], Batcher[str, bytes | Exception | None]] = partial(
+            Batcher,
             backend._read,
             explain=backend._explain_read,
             timeout=backend.timeout,
+            reserve=backend._reserve,
             concurrency=backend._readers,
             max_items=backend._read_batch,
         )
-        self.expiries: Batcher[str, int | Exception] = Batcher(
-            backend._remaining, explain=backend._explain_read, timeout=backend.timeout
+        expiries: Callable[[], Batcher[str, int | Exception]] = partial(
+            Batcher,
+            backend._remaining,
+            explain=backend._explain_read,
+            timeout=backend.timeout,
+            reserve=backend._reserve,
         )
         # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is
         # still under way cannot overtake a later one.
-        self.commits: Batcher[Commit, Outcome | Exception] = Batcher(
-            backend._apply, explain=backend._explain_write, timeout=backend.timeout
+        commits: Callable[[], Batcher[Commit, Outcome | Exception]] = partial(
+            Batcher,
+            backend._apply,
+            explain=backend._explain_write,
+            timeout=backend.timeout,
+            reserve=backend._reserve,
+        )
+        lane_of = backend._lane_of
+        self.reads = reads() if lane_of is None else Lanes(lane_of, reads)
+        self.expiries = expiries() if lane_of is None else Lanes(lane_of, expiries)
+        self.commits = (
+            commits() if lane_of is None else Lanes(lambda commit: lane_of(commit.first_key or ""), commits)
         )
         self.sweeper: asyncio.Task[None] | None = None
         self.active = 0

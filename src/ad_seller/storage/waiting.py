@@ -8,16 +8,17 @@ import random
 #: Tries of `update` and `transact` before they give up. Their pauses are half a second and a bit in all.
 DEFAULT_ATTEMPTS = 50
 
-_STEP = 0.001  #: seconds
+_FIRST = 0.0002  #: seconds
+_GROWTH = 1.2
 _LONGEST = 0.05  #: seconds
 
 
 async def backoff(attempt: int) -> None:
-    """Sleep a random time between 0 and a bound that grows by a step with each attempt ("full jitter").
+    """Sleep a random time between 0 and a bound that grows by a fifth with each attempt ("full jitter").
 
-    It does not double: those who have lost a few times would then wait longer than a burst of others takes, and
-    be served last.
+    It does not begin with more and does not double: who has just won goes on at once, so those who have lost must
+    be quick, or they lose again until the winner has had enough.
 
     Source of the method: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    await asyncio.sleep(random.uniform(0, min(_LONGEST, _STEP * (attempt + 1))))  # noqa: S311
+    await asyncio.sleep(random.uniform(0, min(_LONGEST, _FIRST * _GROWTH ** min(attempt, 50))))  # noqa: S311

@@ -1,10 +1,11 @@
-"""The command line ``ad-seller-storage``: look into a store, change it, replay a recorded day, see a demonstration.
+"""The command line ``ad-seller-storage``: look into a store, change it, replay a recorded day, test a backend.
 
-Every file here is one group of commands. They use only what `ad_seller.storage` exports, like any caller.
+Every file here is one group of commands. They use only what `ad_seller.storage` exports, like any caller;
+`conform` uses the kit of `ad_seller.storage.testing`, too.
 
-Exit codes: 0 done or found, 1 not found (``replay``: it differs from the recording), 2 wrong usage, 3 the store
-cannot be reached or refuses, 4 a stored value is corrupt or another failure, 130 interrupted, 141 the reader of
-the output went away.
+Exit codes: 0 done or found, 1 not found (``replay``: it differs from the recording, ``conform``: a check failed),
+2 wrong usage, 3 the store cannot be reached or refuses, 4 a stored value is corrupt or another failure, 130
+interrupted, 141 the reader of the output went away.
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from . import PROGRAM, demo, entries, listing, replay
+from . import PROGRAM, conform, demo, entries, listing, replay
 from .running import AsJson, Choices, Url, guarded
 
 EPILOG = (
-    "Exit codes: 0 done or found, 1 not found (replay: it differs from the recording), 2 wrong usage, 3 the store "
-    "cannot be reached or refuses, 4 a corrupt value or another failure, 130 interrupted, 141 the reader of the "
-    "output went away."
+    "Exit codes: 0 done or found, 1 not found (replay: it differs from the recording, conform: a check failed), "
+    "2 wrong usage, 3 the store cannot be reached or refuses, 4 a corrupt value or another failure, "
+    "130 interrupted, 141 the reader of the output went away."
 )
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for group in (entries, listing, replay, demo):
+for group in (entries, listing, replay, demo, conform):
     app.add_typer(group.commands)
 
 

@@ -12,25 +12,22 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import psutil
 
 from .binaries import ServerError
 from .postgres_binaries import PostgresBinaries, find_postgres, server_user
-from .servers import _free_port, _watch
+from .server_process import ServerProcess, free_port
 
 __all__ = ["PostgresServer"]
 
 _USER = "postgres"  #: the superuser inside the database
-_STOP_SECONDS = 10.0
-
 #: Small and quick: what tests write need not survive a power failure, only the end of the server's processes.
 _SETTINGS = {
     "fsync": "off",
@@ -43,15 +40,19 @@ _SETTINGS = {
 }
 
 
-class PostgresServer:
+class PostgresServer(ServerProcess):
     """A PostgreSQL server of one's own.
 
     Args:
         binaries: The programs; the preferred ones unless given.
         password: What the user ``postgres`` must say; without it everybody is let in.
         config: More settings of postgresql.conf, for example `{"max_connections": "20"}`.
+        files: Settings that name a file, for example `{"ssl_key_file": path}`; the server gets a copy of its own.
+        hba: Lines of pg_hba.conf that come before all others.
         start_timeout: Seconds within which the server must answer.
     """
+
+    _stop_seconds: ClassVar[float] = 10.0
 
     def __init__(
         self,
@@ -59,25 +60,18 @@ class PostgresServer:
         binaries: PostgresBinaries | None = None,
         password: str | None = None,
         config: Mapping[str, str] | None = None,
+        files: Mapping[str, Path] | None = None,
+        hba: Sequence[str] = (),
         start_timeout: float = 30.0,
     ) -> None:
         self.binaries = binaries or find_postgres()
+        super().__init__(self.binaries.name, start_timeout)
         self._password = password
         self._settings = {**_SETTINGS, **(config or {})}
-        self._start_timeout = start_timeout
-        self._port: int | None = None
+        self._files = dict(files or {})
+        self._hba = hba
         self._folder: Path | None = None
         self._bin = self.binaries.folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
-
-    def __repr__(self) -> str:
-        state = f"pid {self.pid}" if self.running else "stopped"
-        return f"<PostgresServer {self.binaries.name} port {self._port} {state}>"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -85,34 +79,11 @@ class PostgresServer:
         self.remove()
 
     @property
-    def running(self) -> bool:
-        """Whether the process lives; a frozen one does."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def port(self) -> int:
-        """The TCP port, the same after every restart."""
-        if self._port is None:
-            raise ServerError("The server has no port before its first start.")
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """The id of the running main process."""
-        return self._living().pid
-
-    @property
     def folder(self) -> Path:
         """Where data, socket and log are."""
         if self._folder is None:
             raise ServerError("The server has no folder before its first start.")
         return self._folder
-
-    @property
-    def log(self) -> str:
-        """What the server has written so far."""
-        path = self.folder / "server.log"
-        return path.read_text(errors="replace") if path.exists() else ""
 
     def url(self, database: str = "postgres", *, user: str = _USER, password: str | None = None) -> str:
         """Address over TCP."""
@@ -134,22 +105,10 @@ class PostgresServer:
             return
         if self._folder is None:
             self._prepare()
-        log = (self.folder / "server.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(  # noqa: S603
-                [self._bin / "postgres", "-D", self.folder / "data"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                **self._as_server(),
-            )
-        self._watchdog = _watch(self._process.pid)
-        deadline = time.monotonic() + self._start_timeout
-        while not self._is_ready(self._process.pid):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise ServerError(f"{self._bin}/postgres did not start on port {self.port}:\n{self.log[-2000:]}")
-            time.sleep(0.01)
+        self._launch([self._bin / "postgres", "-D", self.folder / "data"], **self._as_server())
+        if not self._comes_up(self.port):
+            self.kill()
+            raise ServerError(f"{self._bin}/postgres did not start on port {self.port}:\n{self.log[-2000:]}")
 
     def stop(self) -> None:
         """End the server in good order, closing all connections; harmless when it is stopped."""
@@ -163,13 +122,8 @@ class PostgresServer:
         """End the server without a chance to do anything (SIGKILL); its other processes follow."""
         children = self._processes()[1:] if self.running else []
         self._end(signal.SIGKILL)
-        for child in psutil.wait_procs(children, _STOP_SECONDS)[1]:
+        for child in psutil.wait_procs(children, self._stop_seconds)[1]:
             child.kill()
-
-    def restart(self) -> None:
-        """Start the server again on the same port and data, after stopping it in good order if it runs."""
-        self.stop()
-        self.start()
 
     def freeze(self) -> None:
         """Let all of its processes hang: connections are accepted by the system, nothing is answered."""
@@ -191,27 +145,36 @@ class PostgresServer:
     # --- setting up ------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self._port = _free_port()
+        self._port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="ad_seller_pg_"))
         if (user := server_user()) is not None:
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._folder.chmod(0o755)  # the socket is for root too; the data folder has 0700 by itself
             self._bin = self._reachable_programs()
-        secret = self._folder / "password"
-        secret.touch(mode=0o600)
-        secret.write_text(self._password or "none")
-        if user is not None:
-            os.chown(secret, user.pw_uid, user.pw_gid)
+        secret = self._write("password", self._password or "none")
         self._initialise(secret)
         secret.unlink()
+        copies = {name: str(self._write(name, path.read_text())) for name, path in self._files.items()}
         settings = {
             "port": str(self._port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self._folder),
             **self._settings,
+            **copies,
         }
         with (self._folder / "data" / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        rules = self._folder / "data" / "pg_hba.conf"
+        rules.write_text("".join(f"{line}\n" for line in self._hba) + rules.read_text())
+
+    def _write(self, name: str, text: str) -> Path:
+        """Write a file that only the server's user can read."""
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        if (user := server_user()) is not None:
+            os.chown(path, user.pw_uid, user.pw_gid)
+        return path
 
     def _initialise(self, secret: Path) -> None:
         host = "scram-sha-256" if self._password else "trust"
@@ -230,7 +193,6 @@ class PostgresServer:
         options: dict[str, Any] = {
             "cwd": self.folder,
             "env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-            "start_new_session": True,  # Ctrl-C is for the tests, which then stop the server
         }
         if (user := server_user()) is not None:
             options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
@@ -252,22 +214,21 @@ class PostgresServer:
 
     # --- processes -------------------------------------------------------------------------------------
 
-    def _living(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            raise ServerError("The server is not running.")
-        return self._process
-
     def _processes(self) -> list[psutil.Process]:
         main = psutil.Process(self.pid)
         return [main, *main.children(recursive=True)]
 
-    def _is_ready(self, pid: int) -> bool:
+    def _log_path(self) -> Path:
+        return self.folder / "server.log"
+
+    def _answers(self, port: int) -> bool:
         """Whether OUR process accepts connections; it writes that into its lock file."""
         try:
             lines = (self.folder / "data" / "postmaster.pid").read_text().split()
         except OSError:
             return False
-        return lines[:1] == [str(pid)] and lines[-1] == "ready"
+        ours = self._process.pid if self._process is not None else 0
+        return lines[:1] == [str(ours)] and lines[-1] == "ready"
 
     def _end(self, by: signal.Signals) -> None:
         if self._process is None:
@@ -278,17 +239,4 @@ class PostgresServer:
             for process in processes:  # a frozen one takes no signal
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._reap()
-
-    def _reap(self) -> None:
-        """Collect what ended. The watchdog goes first, so that it never ends a stranger with a reused id."""
-        if self._watchdog is not None:
-            self._watchdog.kill()
-            self._watchdog.communicate()
-        if self._process is not None:
-            self._process.wait()
-        self._watchdog = self._process = None
+        self._wait()

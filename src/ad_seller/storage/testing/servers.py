@@ -14,30 +14,22 @@ seconds: where the event loop must run on meanwhile, call them through `asyncio.
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
-import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 from .binaries import RedisBinary, ServerError, find_redis_binaries, find_redis_binary
+from .server_process import ServerProcess, free_port
 
 __all__ = ["RedisBinary", "RedisServer", "ServerError", "find_redis_binaries", "find_redis_binary"]
 
-# Below the range from which the system takes ports of outgoing connections: in there, a client that keeps
-# trying to reach a stopped server can end up connected to itself and so hold the port against its return.
-_PORTS = range(20_000, 32_000)
 _PORT_TRIES = 10
-_STOP_SECONDS = 5.0
 _SOCKET_PATH_BYTES = 100  # sun_path holds 108 on Linux, 104 on macOS, and the server adds a byte
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """A Redis or Valkey server of one's own.
 
     Nothing is persisted unless `config` says so, so that `kill` loses what a crash would lose.
@@ -65,43 +57,10 @@ class RedisServer:
     ) -> None:
         self.directory = Path(directory).resolve()
         self.binary = binary or find_redis_binary()
+        super().__init__(self.binary.name, start_timeout)
         self._password = password
         self._unix_path = self.directory / "redis.sock" if unix_socket else None
         self._settings = {"maxmemory": maxmemory, "save": "", "appendonly": "no", **(config or {})}
-        self._start_timeout = start_timeout
-        self._port: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
-
-    def __repr__(self) -> str:
-        state = f"pid {self.pid}" if self.running else "stopped"
-        return f"<RedisServer {self.binary.name} port {self._port} {state}>"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def running(self) -> bool:
-        """Whether the process lives; a frozen one does."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def port(self) -> int:
-        """The TCP port, the same after every restart."""
-        if self._port is None:
-            raise ServerError("The server has no port before its first start.")
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """The id of the running process."""
-        return self._living().pid
 
     @property
     def url(self) -> str:
@@ -115,12 +74,6 @@ class RedisServer:
             raise ServerError("The server has no Unix socket; start it with unix_socket=True.")
         return f"unix://{self._credentials}{quote(str(self._unix_path))}"
 
-    @property
-    def log(self) -> str:
-        """What the server has written so far."""
-        path = self.directory / "server.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
     def start(self) -> None:
         """Start the server and wait until it answers; harmless when it runs.
 
@@ -132,8 +85,9 @@ class RedisServer:
         self.directory.mkdir(parents=True, exist_ok=True)
         tries = 1 if self._port else _PORT_TRIES
         for left in reversed(range(tries)):
-            port = self._port or _free_port()
-            self._launch(port)
+            port = self._port or free_port()
+            self._log_path().unlink(missing_ok=True)
+            self._launch([self.binary.path, self._write_config(port)])
             if self._comes_up(port):
                 self._port = port
                 return
@@ -143,26 +97,16 @@ class RedisServer:
 
     def stop(self) -> None:
         """End the server in good order, by force if it does not go; harmless when it is stopped."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._reap()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+            self._wait()
 
     def kill(self) -> None:
         """End the server as a crash does (SIGKILL); harmless when it is stopped."""
         if self._process is not None:
             self._process.kill()
             self._reap()
-
-    def restart(self) -> None:
-        """Start the server again on the same port and data, after stopping it in good order if it runs."""
-        self.stop()
-        self.start()
 
     def freeze(self) -> None:
         """Let the server hang: connections are accepted, nothing is answered."""
@@ -172,25 +116,12 @@ class RedisServer:
         """Let a frozen server go on."""
         self._living().send_signal(signal.SIGCONT)
 
+    def _log_path(self) -> Path:
+        return self.directory / "server.log"
+
     @property
     def _credentials(self) -> str:
         return f":{quote(self._password, safe='')}@" if self._password else ""
-
-    def _living(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            raise ServerError("The server is not running.")
-        return self._process
-
-    def _launch(self, port: int) -> None:
-        with (self.directory / "server.log").open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603
-                [self.binary.path, self._write_config(port)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the tests, which then stop the server
-            )
-        self._watchdog = _watch(self._process.pid)
 
     def _write_config(self, port: int) -> Path:
         """Write the settings to a file: a password on the command line is for all the machine to read."""
@@ -206,56 +137,12 @@ class RedisServer:
         path.write_text("".join(f"{name} {_quoted(value)}\n" for name, value in settings.items()))
         return path
 
-    def _comes_up(self, port: int) -> bool:
-        deadline = time.monotonic() + self._start_timeout
-        while self.running and time.monotonic() < deadline:
-            if self._answers(port):
-                return True
-            time.sleep(0.01)
-        return False
-
     def _answers(self, port: int) -> bool:
         """Whether OUR process answers on the port and has finished loading its data."""
         login = f"AUTH {_quoted(self._password)}\r\n" if self._password else ""
         answer = _ask(port, f"{login}PING\r\nINFO server\r\nQUIT\r\n".encode())
         ours = self._process.pid if self._process is not None else 0  # it may have ended while it was asked
         return b"+PONG\r\n" in answer and b"\r\nprocess_id:%d\r\n" % ours in answer
-
-    def _reap(self) -> None:
-        """Collect what ended. The watchdog goes first, so that it never ends a stranger with a reused id."""
-        if self._watchdog is not None:
-            self._watchdog.kill()
-            self._watchdog.communicate()
-        if self._process is not None:
-            self._process.wait()
-        self._watchdog = self._process = None
-
-
-def _watch(pid: int) -> subprocess.Popen[bytes]:
-    """Start a watchdog that ends process `pid` when ours is gone.
-
-    It waits on a pipe whose other end the system closes with our process, however that ends. (Linux has
-    PR_SET_PDEATHSIG for this, but that acts as soon as the THREAD that started the server ends.)
-    """
-    return subprocess.Popen(  # noqa: S603
-        ["/bin/sh", "-c", 'read -r _; kill -KILL "$0"', str(pid)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise ServerError(f"No free port found on 127.0.0.1 between {_PORTS.start} and {_PORTS.stop}.")
 
 
 def _ask(port: int, commands: bytes) -> bytes:

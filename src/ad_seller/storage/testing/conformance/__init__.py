@@ -19,12 +19,15 @@ _SECTIONS = (
     "cancellation",
     "concurrency",
     "connection",
+    "declared",
+    "durability",
     "entities",
     "expiry",
     "harness",
     "jobs",
     "keys",
     "patterns",
+    "transactions",
     "values",
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{section}" for section in _SECTIONS))
@@ -34,12 +37,15 @@ from .batches import BatchConformance  # noqa: E402
 from .cancellation import CancellationConformance  # noqa: E402
 from .concurrency import ConcurrencyConformance  # noqa: E402
 from .connection import ConnectionConformance  # noqa: E402
+from .declared import DeclarationConformance  # noqa: E402
+from .durability import DurabilityConformance  # noqa: E402
 from .entities import EntityConformance  # noqa: E402
 from .expiry import ExpiryConformance  # noqa: E402
 from .harness import StoreRaw  # noqa: E402
 from .jobs import NewBackend  # noqa: E402
 from .keys import KeyConformance  # noqa: E402
 from .patterns import PatternConformance  # noqa: E402
+from .transactions import RequestConformance, TransactionConformance  # noqa: E402
 from .values import ValueConformance  # noqa: E402
 
 __all__ = ["NewBackend", "StorageConformance", "StoreRaw"]
@@ -53,8 +59,12 @@ class StorageConformance(
     BatchConformance,
     EntityConformance,
     AtomicConformance,
+    TransactionConformance,
+    RequestConformance,
     ConcurrencyConformance,
     CancellationConformance,
     ConnectionConformance,
+    DurabilityConformance,
+    DeclarationConformance,
 ):
     """The whole contract, as far as it can be checked on any backend."""

@@ -11,10 +11,12 @@ import pytest
 from ...base import StorageBackend
 from ...commit import DELETE, LEAVE
 from ...errors import InvalidArgumentError
+from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
 from .jobs import NewBackend, count_up, run_elsewhere
 
 
+@belongs(Level.ATOMIC, Section.CHANGES)
 class AtomicConformance(Harness):
     """create, compare_and_set, get_and_delete, increment and update."""
 
@@ -157,6 +159,7 @@ class AtomicConformance(Harness):
         with pytest.raises(InvalidArgumentError):
             await backend.update("a", lambda current: 1, attempts=attempts)
 
+    @belongs(Level.PROCESSES, Section.CHANGES)
     async def test_no_increment_of_another_process_is_lost(
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from ...base import StorageBackend
 from ...errors import InvalidArgumentError, InvalidCursorError, InvalidKeyError, InvalidValueError
-from .harness import Harness, need_second_instance
+from ..levels import Level, Section, belongs
+from .harness import Harness, need_atomic_batches, need_second_instance
 from .jobs import NewBackend
 
 NUMBERED = {f"item:{n:04}": {"n": n} for n in range(250)}
@@ -29,6 +30,7 @@ async def read_pages(backend: StorageBackend, pattern: str, limit: int) -> list[
             return pages
 
 
+@belongs(Level.BATCH_AND_SCAN, Section.INTERFACE)
 class BatchConformance(Harness):
     """Bulk forms do what the single ones do, for many entries."""
 
@@ -63,6 +65,7 @@ class BatchConformance(Harness):
         assert await backend.delete_many(["a", "b"]) == 0
         assert await backend.keys() == ["c"]
 
+    @belongs(Level.LOAD, Section.INTERFACE)
     async def test_a_thousand_at_once(self, backend: StorageBackend) -> None:
         entries = {f"item:{n}": {"n": n} for n in range(1000)}
         await backend.set_many(entries)
@@ -107,8 +110,7 @@ class BatchConformance(Harness):
         assert await backend.get("item:49") == 49
 
     async def test_batches_are_atomic_where_declared(self, backend: StorageBackend) -> None:
-        if not backend.capabilities.atomic_batches:
-            pytest.skip("does not declare atomic_batches")
+        need_atomic_batches(backend)
         keys = [f"item:{n}" for n in range(20)]
         await backend.set_many(dict.fromkeys(keys, 0))
         done = asyncio.Event()
@@ -133,6 +135,7 @@ class BatchConformance(Harness):
 
     # --- scan ------------------------------------------------------------------------------------------
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     @pytest.mark.parametrize("limit", [1, 3, 10, 249, 250, 251, 10**9])
     async def test_pages_hold_every_entry_once_in_order(self, backend: StorageBackend, limit: int) -> None:
         await backend.set_many({**NUMBERED, "a": 1, "z": 1})
@@ -142,6 +145,7 @@ class BatchConformance(Harness):
         assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
         assert 1 <= len(pages[-1]) <= limit
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     async def test_page_is_the_values_and_a_cursor(self, backend: StorageBackend) -> None:
         await backend.set_many(NUMBERED)
         page = await backend.scan("item:*", limit=2)
@@ -153,16 +157,19 @@ class BatchConformance(Harness):
         assert everything.cursor is None
         assert await backend.scan("nothing:*", limit=2) == ([], None)
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     async def test_rest_after_a_cursor(self, backend: StorageBackend) -> None:
         await backend.set_many(NUMBERED)
         page = await backend.scan(limit=248)
         assert (await backend.scan(cursor=page.cursor)).items == list(NUMBERED.items())[248:]
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     async def test_pages_of_a_pattern_beyond_its_prefix(self, backend: StorageBackend) -> None:
         await backend.set_many(NUMBERED)
         pages = await read_pages(backend, "item:*[05]", limit=7)
         assert [key for page in pages for key in page] == [key for key in NUMBERED if key[-1] in "05"]
 
+    @belongs(Level.DURABLE, Section.LISTINGS)
     async def test_cursor_is_good_in_another_instance(
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:
@@ -174,6 +181,7 @@ class BatchConformance(Harness):
             rest = await other.scan("item:*", cursor=page.cursor)
         assert [key for key, _ in page.items + rest.items] == list(NUMBERED)
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     async def test_scan_goes_on_while_others_write(self, backend: StorageBackend) -> None:
         rng = random.Random(1)  # noqa: S311
         lasting = {f"item:{n:04}": n for n in range(0, 200, 2)}
@@ -194,6 +202,7 @@ class BatchConformance(Harness):
         assert seen == sorted(set(seen)), "each once, in order"
         assert set(lasting) <= set(seen), "whatever was there all the time"
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     @pytest.mark.parametrize(
         "cursor",
         ["", "x", "not a cursor!", "====", "\u00e9", "AA==", "gICA", "YQ", 5, b"YQ==", True, ["YQ=="]],
@@ -205,12 +214,14 @@ class BatchConformance(Harness):
             await backend.scan(cursor=cursor)
         assert isinstance(caught.value, ValueError)
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     @pytest.mark.parametrize("limit", [0, -1, 1.5, 2.0, True, "3", [3]], ids=repr)
     async def test_bad_limit_is_refused(self, backend: StorageBackend, limit: Any) -> None:
         await backend.set("a", 1)
         with pytest.raises(InvalidArgumentError):
             await backend.scan(limit=limit)
 
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     async def test_count_counts(self, backend: StorageBackend) -> None:
         await backend.set_many({**NUMBERED, "other": None})
         assert await backend.count() == 251

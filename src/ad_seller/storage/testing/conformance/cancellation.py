@@ -12,7 +12,8 @@ import pytest
 
 from ...base import StorageBackend
 from ...transaction import Transaction
-from .harness import Harness, Leftovers, need_sharing
+from ..levels import Level, Section, belongs
+from .harness import Harness, Leftovers, need_atomic_batches, need_sharing
 from .jobs import NewBackend, run_elsewhere, write_entries
 
 KEYS = [f"storm:{n}" for n in range(8)]
@@ -102,6 +103,7 @@ class Storm:
         assert value is None or value["key"] == key, "the answer of another caller"
 
 
+@belongs(Level.FAULTS, Section.CONCURRENCY)
 class CancellationConformance(Harness):
     """Callers that give up at any moment."""
 
@@ -124,6 +126,7 @@ class CancellationConformance(Harness):
             await backend.disconnect()
         await leftovers.check()
 
+    @belongs(Level.PROCESSES, Section.CONCURRENCY)
     async def test_cancelled_writers_keep_no_other_process_waiting(
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:
@@ -141,6 +144,7 @@ class CancellationConformance(Harness):
             await backend.set("a", ["lasting", turn])
             assert await backend.get("a") == ["lasting", turn]
             await asyncio.wait([late])
+            await asyncio.sleep(0 if turn % 4 else 0.005)
             assert await backend.get("a") == ["lasting", turn]
 
     async def test_cancelled_adds_to_an_index_are_all_or_nothing(self, backend: StorageBackend) -> None:
@@ -167,16 +171,30 @@ class CancellationConformance(Harness):
                 balance: Any = await transaction.get(key)
                 await transaction.set(key, balance + change)
 
-        for _ in range(self.storm_size // 60):
-            tasks = [asyncio.ensure_future(backend.transact(transfer)) for _ in range(3)]
-            for _ in range(rng.randint(0, 20)):
-                await asyncio.sleep(rng.choice([0, 0, 0, 0.0003]))
-            for task in tasks[1:]:
+        for turn in range(self.storm_size // 30):
+            lasting = [asyncio.ensure_future(backend.transact(transfer)) for _ in range(turn % 2)]
+            victims = [asyncio.ensure_future(backend.transact(transfer)) for _ in range(1 + turn % 2)]
+            for _ in range(turn % 20):
+                await asyncio.sleep(0 if turn % 3 else rng.choice([0, 0, 0.0003]))
+            for task in victims:
                 task.cancel()
             async with asyncio.timeout(30):
-                await asyncio.wait(tasks)
-            tasks[0].result()
+                await asyncio.wait([*lasting, *victims])
+            for task in lasting:
+                task.result()
             assert sum((await backend.get_many(["left", "right"])).values()) == 2000, "half of a transaction"
+
+    async def test_cancelled_batches_are_all_or_nothing(self, backend: StorageBackend) -> None:
+        need_atomic_batches(backend)
+        keys = [f"item:{n}" for n in range(10)]
+        await backend.set_many(dict.fromkeys(keys, -1))
+        for turn in range(self.storm_size // 30):
+            writing = asyncio.ensure_future(backend.set_many(dict.fromkeys(keys, turn)))
+            for _ in range(turn % 20):
+                await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.wait([writing])
+            assert len(set((await backend.get_many(keys)).values())) == 1, "half of a set_many"
 
     async def test_cancelled_connect_leaves_nothing(self, new_backend: NewBackend) -> None:
         rng = random.Random(7)  # noqa: S311

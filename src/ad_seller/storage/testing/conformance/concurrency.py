@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from ...base import StorageBackend
+from ..levels import Level, Section, belongs
 from .harness import Harness, need_second_instance, need_sharing
 from .jobs import NewBackend, run_elsewhere, write_entries
 
@@ -43,6 +44,7 @@ def stale_reads(writes: list[Call], reads: list[Call]) -> list[tuple[Call, Call]
     return wrong
 
 
+@belongs(Level.LOAD, Section.CONCURRENCY)
 class ConcurrencyConformance(Harness):
     """Each operation happens at one moment between its call and its answer."""
 
@@ -67,6 +69,7 @@ class ConcurrencyConformance(Harness):
             found = await asyncio.gather(*(backend.get(f"item:{n}") for n in range(10)))
             assert found == [turn] * 10
 
+    @belongs(Level.PROCESSES, Section.CONCURRENCY)
     async def test_two_instances_see_each_other(self, backend: StorageBackend, new_backend: NewBackend) -> None:
         need_sharing(backend)
         async with new_backend() as other:
@@ -125,6 +128,7 @@ class ConcurrencyConformance(Harness):
         await backend.set("a", 1)
         assert (await asyncio.gather(*(backend.delete("a") for _ in range(30)))).count(True) == 1
 
+    @belongs(Level.PROCESSES, Section.CONCURRENCY)
     async def test_processes_write_at_the_same_time(self, backend: StorageBackend, new_backend: NewBackend) -> None:
         need_sharing(backend)
         prefixes = [f"process-{n}:" for n in range(4)]
@@ -134,6 +138,7 @@ class ConcurrencyConformance(Harness):
         for prefix in prefixes:
             assert await backend.count(f"{prefix}*") == 100
 
+    @belongs(Level.DURABLE, Section.DURABILITY)
     async def test_another_instance_continues(self, backend: StorageBackend, new_backend: NewBackend) -> None:
         need_second_instance(backend)
         await backend.set("a", {"n": 1})

@@ -7,21 +7,17 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
-import sys
 import threading
-import traceback
 import warnings
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
 from ...base import StorageBackend
 from ...errors import NotConnectedError, StorageError
+from ..levels import Level, Section, belongs
 from .calls import ALL
 from .harness import Harness, Leftovers
-from .jobs import NewBackend, forget_to_disconnect, run_elsewhere
+from .jobs import NewBackend, forget_to_disconnect, in_forked_child, run_elsewhere
 
 SECONDS = 10.0  #: whatever takes longer hangs
 
@@ -38,9 +34,11 @@ async def works_or_says_why(backend: StorageBackend) -> bool:
     return True
 
 
+@belongs(Level.CORE, Section.CONCURRENCY)
 class ConnectionConformance(Harness):
     """Opening and closing, in any order and from anywhere."""
 
+    @belongs(Level.CORE, Section.ERRORS)
     @pytest.mark.parametrize("name", ALL)
     async def test_not_connected_is_an_error(self, new_backend: NewBackend, name: str) -> None:
         backend = new_backend()
@@ -104,6 +102,7 @@ class ConnectionConformance(Harness):
                 leftovers = Leftovers()
         await leftovers.check()
 
+    @belongs(Level.DURABLE, Section.DURABILITY)
     async def test_entries_are_there_after_reconnect(
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:
@@ -165,11 +164,13 @@ class ConnectionConformance(Harness):
 
     # --- other event loops -----------------------------------------------------------------------------
 
+    @belongs(Level.FAULTS, Section.CONCURRENCY)
     async def test_second_event_loop_works_or_gets_a_clear_error(self, backend: StorageBackend) -> None:
         await backend.set("a", 1)
         await asyncio.wait_for(asyncio.to_thread(asyncio.run, works_or_says_why(backend)), 3 * SECONDS)
         assert await works_or_says_why(backend), "the first event loop can go on"
 
+    @belongs(Level.FAULTS, Section.CONCURRENCY)
     async def test_connect_in_a_second_event_loop(self, backend: StorageBackend) -> None:
         await backend.set("a", 1)
 
@@ -187,6 +188,7 @@ class ConnectionConformance(Harness):
             await backend.set("b", 2)
             assert await backend.get("b") == 2
 
+    @belongs(Level.FAULTS, Section.CONCURRENCY)
     async def test_two_event_loops_at_once_lose_nothing(self, backend: StorageBackend) -> None:
         added: list[str] = []
 
@@ -208,6 +210,7 @@ class ConnectionConformance(Harness):
         assert added
         assert sorted(await backend.get_buyer_sessions("gold")) == sorted(added)
 
+    @belongs(Level.FAULTS, Section.CONCURRENCY)
     def test_one_instance_in_one_event_loop_after_the_other(self, new_backend: NewBackend) -> None:
         backend = new_backend()
 
@@ -237,12 +240,14 @@ class ConnectionConformance(Harness):
 
     # --- other processes -------------------------------------------------------------------------------
 
+    @belongs(Level.FAULTS, Section.CONCURRENCY)
     async def test_forgotten_disconnect_does_not_hold_up_the_exit(self, new_backend: NewBackend) -> None:
         await run_elsewhere(new_backend, forget_to_disconnect, "a", seconds=SECONDS)
         async with new_backend() as backend:
             if backend.capabilities.durable:
                 assert await backend.get("a") == "written"
 
+    @belongs(Level.FAULTS, Section.CONCURRENCY)
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no os.fork here")
     async def test_forked_child_works_or_gets_a_clear_error(self, backend: StorageBackend) -> None:
         await backend.set("a", 1)
@@ -261,29 +266,8 @@ class ConnectionConformance(Harness):
             except StorageError:
                 pass  # a clear error will do
 
-        await in_forked_child(child)
+        await in_forked_child(child, 3 * SECONDS)
         async with asyncio.timeout(SECONDS):
             assert await waiting == 1
         assert await works_or_says_why(backend), "the parent can go on"
         assert await backend.get("b") == 2
-
-
-async def in_forked_child(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run ``work`` in a child made by `os.fork`, and fail if that fails or hangs."""
-    sys.stderr.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 warns of threads at a fork
-        pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            signal.alarm(int(3 * SECONDS))
-            asyncio.run(work())
-            status = 0
-        except BaseException:
-            os.write(2, traceback.format_exc().encode())
-        finally:
-            os._exit(status)
-    _, status = await asyncio.to_thread(os.waitpid, pid, 0)
-    assert not os.WIFSIGNALED(status), f"the child hung or crashed: signal {os.WTERMSIG(status)}"
-    assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback stands on stderr"

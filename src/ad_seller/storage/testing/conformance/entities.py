@@ -12,6 +12,7 @@ import pytest
 from ...base import StorageBackend
 from ...errors import InvalidArgumentError, InvalidValueError, StorageError, StorageTimeoutError
 from ...keys import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
+from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
 from .jobs import NewBackend, add_sessions, run_elsewhere
 
@@ -43,6 +44,7 @@ def helpers(backend: StorageBackend, entity: str) -> tuple[Helper, Helper, Helpe
     return get, put, delete, update, getattr(backend, f"list_{entity}s")
 
 
+@belongs(Level.ENTITIES, Section.INTERFACE)
 class EntityConformance(Harness):
     """Records by id, their listings and filters."""
 
@@ -64,6 +66,7 @@ class EntityConformance(Harness):
         assert await get("id-1") is None
         assert await listing() == [{"n": 2}, {"was": None}]
 
+    @belongs(Level.ENTITIES, Section.LISTINGS)
     @pytest.mark.parametrize("entity", PREFIXES)
     async def test_listing_has_this_kind_only(self, backend: StorageBackend, entity: str) -> None:
         for other, prefix in PREFIXES.items():
@@ -74,6 +77,7 @@ class EntityConformance(Harness):
         await backend.set_many({key: ["1"] for key in INDEX_KEYS})
         assert await helpers(backend, entity)[4]() == [{"kind": entity}]
 
+    @belongs(Level.ENTITIES, Section.KEYS)
     @pytest.mark.parametrize("record_id", ["a:b", "*", "[a]", "a\\", "%", "https://x.example/?a=b", "\u00e9", " "])
     async def test_id_is_literal(self, backend: StorageBackend, record_id: str) -> None:
         await backend.set_agent(record_id, {"id": record_id})
@@ -83,6 +87,7 @@ class EntityConformance(Harness):
         assert await backend.delete_agent(record_id)
         assert await backend.list_agents() == [{"id": "a"}]
 
+    @belongs(Level.ENTITIES, Section.LISTINGS)
     @pytest.mark.parametrize("entity", PREFIXES)
     async def test_falsy_records_are_listed(self, backend: StorageBackend, entity: str) -> None:
         for number, value in enumerate(FALSY):
@@ -97,6 +102,7 @@ class EntityConformance(Harness):
 
     # --- filters ---------------------------------------------------------------------------------------
 
+    @belongs(Level.ENTITIES, Section.LISTINGS)
     async def test_quotes_by_status_buyer_and_product(self, backend: StorageBackend) -> None:
         for number in range(8):
             status, buyer, product = (("ab", "cd", "ef")[bit][number >> bit & 1] for bit in range(3))
@@ -116,6 +122,7 @@ class EntityConformance(Harness):
         assert await found({"status": "B"}) == await found({"product_id": "e,f"}) == []
         assert len(await backend.list_quotes(filters={"status": "a"})) == 4
 
+    @belongs(Level.ENTITIES, Section.LISTINGS)
     async def test_orders_and_change_requests_by_their_fields(self, backend: StorageBackend) -> None:
         for number, (order, status) in enumerate([("o1", "open"), ("o1", "done"), ("o2", "open")]):
             await backend.set_order(str(number), {"n": number, "status": status})
@@ -124,6 +131,7 @@ class EntityConformance(Harness):
         assert [one["n"] for one in await backend.list_change_requests({"order_id": "o1"})] == [0, 1]
         assert [one["n"] for one in await backend.list_change_requests({"order_id": "o1", "status": "done"})] == [1]
 
+    @belongs(Level.ENTITIES, Section.LISTINGS)
     @pytest.mark.parametrize(
         ("entity", "fields"),
         [
@@ -147,6 +155,7 @@ class EntityConformance(Harness):
                 assert await listing({field: wanted}) == []
         assert len(await listing()) == len(HOSTILE) + 3
 
+    @belongs(Level.ENTITIES, Section.LISTINGS)
     @pytest.mark.parametrize("filters", [{"colour": "red"}, {1: 2}, "status", ["status"], 5], ids=repr)
     async def test_filter_that_is_not_there_is_refused(self, backend: StorageBackend, filters: Any) -> None:
         for listing in (backend.list_quotes, backend.list_orders, backend.list_change_requests):
@@ -155,6 +164,7 @@ class EntityConformance(Harness):
 
     # --- indexes ---------------------------------------------------------------------------------------
 
+    @belongs(Level.ENTITIES, Section.KEYS)
     async def test_index_keys_are_no_records(self, backend: StorageBackend) -> None:
         await backend.set_agent("a", {"n": 1})
         await backend.set_session("s", {"n": 2})
@@ -215,6 +225,7 @@ class EntityConformance(Harness):
                 await backend.get_buyer_sessions(bad)  # type: ignore[arg-type]
         assert await backend.keys() == []
 
+    @belongs(Level.ATOMIC, Section.CHANGES)
     async def test_no_concurrent_add_is_lost(self, backend: StorageBackend) -> None:
         ids = [f"s{n}" for n in range(500)]
         again: list[str] = []
@@ -230,6 +241,7 @@ class EntityConformance(Harness):
             await backend.add_session_to_buyer_index(session_id, "gold")
         assert await backend.get_buyer_sessions("gold") == [one for one in ids if one not in again] + again
 
+    @belongs(Level.ATOMIC, Section.CHANGES)
     async def test_no_concurrent_add_or_remove_is_lost(self, backend: StorageBackend) -> None:
         ids = [f"s{n}" for n in range(100)]
 
@@ -246,6 +258,7 @@ class EntityConformance(Harness):
         assert sorted(await backend.get_buyer_sessions("gold")) == sorted(ids[::2])
         assert sorted(await backend.get_buyer_sessions("silver")) == sorted(ids[1::2])
 
+    @belongs(Level.PROCESSES, Section.CHANGES)
     async def test_no_add_of_another_process_is_lost(
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:

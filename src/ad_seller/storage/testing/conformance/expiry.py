@@ -16,6 +16,7 @@ import pytest
 from ...base import StorageBackend
 from ...errors import InvalidArgumentError, InvalidTTLError, MissingKeyError, UnsupportedError
 from ...expiry import MAX_TTL_MS, TTL
+from ..levels import Level, Section, belongs
 from .calls import PRESENCE
 from .harness import Harness, need_second_instance
 from .jobs import NewBackend
@@ -44,6 +45,7 @@ async def wait_until_gone(backend: StorageBackend, *keys: str) -> None:
         await watch_it_expire(backend, key, earliest=0, latest=time.monotonic() + 5)
 
 
+@belongs(Level.EXPIRY, Section.TTL)
 class ExpiryConformance(Harness):
     """Never early, at most 20 ms late, for every operation alike."""
 
@@ -216,6 +218,7 @@ class ExpiryConformance(Harness):
         assert await backend.list_quotes() == [{"status": "open"}]
         assert await backend.list_sessions() == []
 
+    @belongs(Level.DURABLE, Section.TTL)
     async def test_expiry_survives_a_restart(self, backend: StorageBackend, new_backend: NewBackend) -> None:
         if not backend.capabilities.durable:
             pytest.skip("does not declare durable")
@@ -232,6 +235,7 @@ class ExpiryConformance(Harness):
             await watch_it_expire(other, "short", before + 0.4, after + 0.4)
             assert await other.keys() == ["for ever", "long"]
 
+    @belongs(Level.DURABLE, Section.TTL)
     async def test_expiry_is_known_as_far_as_declared(
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:

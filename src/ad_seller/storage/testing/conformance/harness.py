@@ -16,6 +16,8 @@ from .jobs import NewBackend
 
 StoreRaw = Callable[[str, bytes], Awaitable[None]]
 
+OPENING = 30.0  #: seconds; whatever takes longer to connect or to disconnect hangs
+
 
 @pytest.mark.anyio
 class Harness:
@@ -48,9 +50,11 @@ class Harness:
     async def backend(self, new_backend: NewBackend) -> AsyncIterator[StorageBackend]:
         """A connected backend, closed after the test."""
         backend = new_backend()
-        await backend.connect()
+        async with asyncio.timeout(OPENING):
+            await backend.connect()
         yield backend
-        await backend.disconnect()
+        async with asyncio.timeout(OPENING):
+            await backend.disconnect()
 
 
 def need_second_instance(backend: StorageBackend) -> None:
@@ -63,6 +67,12 @@ def need_sharing(backend: StorageBackend) -> None:
     """Skip the test where other processes cannot use the store at the same time."""
     if not backend.capabilities.shared:
         pytest.skip("does not declare shared")
+
+
+def need_atomic_batches(backend: StorageBackend) -> None:
+    """Skip the test where several entries are not read and written as one."""
+    if not backend.capabilities.atomic_batches:
+        pytest.skip("does not declare atomic_batches")
 
 
 class Leftovers:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+import traceback
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from ...base import StorageBackend
@@ -16,33 +20,79 @@ from ...base import StorageBackend
 NewBackend = Callable[[], StorageBackend]
 Job = Callable[..., Coroutine[Any, Any, None]]
 
-_MAIN = f"from {__name__} import main; main()"
+_COMMAND = (sys.executable, "-c", f"from {__name__} import main; main()")
 _SECONDS = 60.0
 
 
 async def run_elsewhere(new_backend: NewBackend, job: Job, *arguments: object, seconds: float = _SECONDS) -> None:
     """Run ``job(new_backend, *arguments)`` in a process of its own, and fail if that fails or does not end."""
+    order = _order(new_backend, job, arguments)
+    done = await asyncio.to_thread(_run, order, seconds)
+    assert done.returncode == 0, f"{job.__name__} failed in another process:\n{done.stderr.decode()}"
+
+
+@contextlib.asynccontextmanager
+async def started_elsewhere(
+    new_backend: NewBackend, job: Job, *arguments: object
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start ``job(new_backend, *arguments)`` in a process of its own; it is killed at the end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        *_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+    )
     try:
-        order = pickle.dumps((new_backend, job, arguments))
+        assert process.stdin is not None
+        process.stdin.write(_order(new_backend, job, arguments))
+        process.stdin.close()
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+def _order(new_backend: NewBackend, job: Job, arguments: tuple[object, ...]) -> bytes:
+    try:
+        return pickle.dumps((new_backend, job, arguments))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise AssertionError(
             "The fixture new_backend must return something that pickle can carry to another process, "
             "e.g. functools.partial(SQLiteBackend, url)"
         ) from error
-    done = await asyncio.to_thread(_run, order, seconds)
-    assert done.returncode == 0, f"{job.__name__} failed in another process:\n{done.stderr.decode()}"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _run(order: bytes, seconds: float) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-c", _MAIN],
-        input=order,
-        capture_output=True,
-        timeout=seconds,
-        env=environment,
-        check=False,
+        _COMMAND, input=order, capture_output=True, timeout=seconds, env=_environment(), check=False
     )
+
+
+async def in_forked_child(work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Run ``work`` in a child made by `os.fork`, and fail if that fails or hangs."""
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of threads at a fork
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            signal.alarm(int(seconds))
+            asyncio.run(work())
+            status = 0
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            os._exit(status)
+    try:
+        _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    except asyncio.CancelledError:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    assert not os.WIFSIGNALED(status), f"the child hung or crashed: signal {os.WTERMSIG(status)}"
+    assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback stands on stderr"
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from ...base import StorageBackend
 from ...errors import InvalidKeyError
 from ...keys import MAX_KEY_BYTES, PREFIXES
 from ...patterns import escape
+from ..levels import Level, Section, belongs
 from .calls import BY_KEY
 from .harness import Harness
 from .samples import BAD_KEYS, GOOD_KEYS, HOSTILE_KEYS
@@ -23,14 +24,17 @@ class _Name(str):
         return "something else"
 
 
+@belongs(Level.CORE, Section.KEYS)
 class KeyConformance(Harness):
     """The seven operations on one entry, whatever its key."""
 
+    @belongs(Level.CORE, Section.INTERFACE)
     def test_is_a_storage_backend_without_extras(self, new_backend: type[StorageBackend]) -> None:
         assert isinstance(new_backend(), StorageBackend)
         for name in ("publish", "incr", "get_stats", "cleanup_expired"):
             assert not hasattr(StorageBackend, name), "existing agents test for it with hasattr"
 
+    @belongs(Level.CORE, Section.INTERFACE)
     @pytest.mark.parametrize(
         ("method", "names"),
         [
@@ -50,6 +54,7 @@ class KeyConformance(Harness):
         assert inspect.iscoroutinefunction(function)
         assert list(inspect.signature(function).parameters)[: len(names)] == names
 
+    @belongs(Level.CORE, Section.INTERFACE)
     async def test_arguments_can_be_named(self, backend: StorageBackend) -> None:
         assert await backend.set(key="a", value=1, ttl=60) is None  # type: ignore[func-returns-value]
         assert await backend.get(key="a") == 1
@@ -57,12 +62,14 @@ class KeyConformance(Harness):
         assert await backend.keys(pattern="*") == ["a"]
         assert await backend.delete(key="a") is True
 
+    @belongs(Level.CORE, Section.INTERFACE)
     async def test_missing_entry(self, backend: StorageBackend) -> None:
         assert await backend.get("missing") is None
         assert await backend.exists("missing") is False
         assert await backend.delete("missing") is False
         assert await backend.keys() == []
 
+    @belongs(Level.CORE, Section.INTERFACE)
     async def test_an_entry_from_set_to_delete(self, backend: StorageBackend) -> None:
         await backend.set("a", {"n": 1})
         assert await backend.exists("a") is True
@@ -116,6 +123,7 @@ class KeyConformance(Harness):
         assert list(await backend.get_many([_Name("deal:1")])) == ["deal:1"]
         assert await backend.delete(_Name("deal:1"))
 
+    @belongs(Level.ENTITIES, Section.KEYS)
     @pytest.mark.parametrize("entity", PREFIXES)
     @pytest.mark.parametrize("name", ["empty", "None", "int", "NUL", "lone high surrogate", "too long", "bytes"])
     async def test_bad_id_of_a_record_is_refused(self, backend: StorageBackend, entity: str, name: str) -> None:
@@ -125,6 +133,7 @@ class KeyConformance(Harness):
                 await getattr(backend, f"{verb}_{entity}")(bad, *more)
         assert await backend.keys() == []
 
+    @belongs(Level.ENTITIES, Section.KEYS)
     async def test_prefix_and_id_share_the_length_of_a_key(self, backend: StorageBackend) -> None:
         longest = "x" * (MAX_KEY_BYTES - len(PREFIXES["deal"]))
         await backend.set_deal(longest, {"n": 1})

@@ -13,6 +13,7 @@ import pytest
 from ...base import StorageBackend
 from ...errors import InvalidPatternError
 from ...keys import MAX_KEY_BYTES
+from ..levels import Level, Section, belongs
 from . import globs
 from .harness import Harness
 
@@ -109,6 +110,7 @@ MALFORMED = [
 ]
 
 
+@belongs(Level.PATTERNS, Section.PATTERNS)
 class PatternConformance(Harness):
     """Globs over whole keys, by character, with case."""
 

@@ -12,6 +12,7 @@ import pytest
 
 from ...base import StorageBackend
 from ...errors import CorruptValueError, InvalidValueError
+from ..levels import Level, Section, belongs
 from .harness import Harness, StoreRaw, need_second_instance
 from .jobs import NewBackend
 from .samples import BAD_VALUES, GOOD_VALUES, HOSTILE_VALUES, TOO_LARGE_VALUES, same
@@ -30,6 +31,7 @@ class _Point(NamedTuple):
     y: int
 
 
+@belongs(Level.VALUES, Section.VALUES)
 class ValueConformance(Harness):
     """What can be stored, and what comes back."""
 
@@ -43,6 +45,7 @@ class ValueConformance(Harness):
         assert same(scanned, value)
         assert await backend.exists("value")
 
+    @belongs(Level.DURABLE, Section.VALUES)
     async def test_values_survive_in_another_instance(
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:
@@ -138,6 +141,7 @@ class ValueConformance(Harness):
         scanned["dict"].clear()
         assert await backend.get("value") == {"list": [1], "dict": {"a": [2]}}
 
+    @belongs(Level.ATOMIC, Section.VALUES)
     async def test_update_works_on_a_copy(self, backend: StorageBackend) -> None:
         await backend.set("value", {"list": [1]})
         returned = await backend.update("value", lambda current: {"list": [*current["list"], 2]})

@@ -1,0 +1,168 @@
+"""One connection to a Redis server: commands out, answers in.
+
+redis-py connects it, with TLS and login. From then on commands are packed and answers parsed by hiredis directly:
+redis-py's own way from a command to its answer costs several times as much as all the rest of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import hiredis
+from redis.exceptions import ConnectionError as ConnectionLostError
+from redis.exceptions import InvalidResponse
+
+Argument = str | bytes | int
+Command = Sequence[Argument]
+
+_pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # theirs are wrong
+
+_NOTHING: Final = object()  # what the parser returns while an answer is incomplete
+
+
+class _Exchange:
+    """Commands that were sent, and the answers that have come."""
+
+    __slots__ = ("answers", "count", "deadline", "future")
+
+    def __init__(self, count: int, future: asyncio.Future[list[Any]], deadline: float) -> None:
+        self.count = count
+        self.future = future
+        self.deadline = deadline
+        self.answers: list[Any] = []
+
+
+class Wire(asyncio.Protocol):
+    """A connection on which answers come in the order of the commands.
+
+    Args:
+        connection: redis-py's, connected, with no answer under way. It belongs to the wire from now on.
+        on_push: gets what the server says unasked.
+    """
+
+    def __init__(self, connection: Any, on_push: Callable[[list[Any]], None] | None = None) -> None:
+        """Take the transport over."""
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._on_push = on_push
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_NOTHING
+        )
+        self._exchanges: deque[_Exchange] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport = connection._writer.transport
+        self._streams = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+        self._readable = select.poll()
+        self._readable.register(self._transport.get_extra_info("socket"), select.POLLIN)
+
+    def send(self, commands: Sequence[Command], deadline: float) -> asyncio.Future[list[Any]]:
+        """Send commands and return the future of their answers; what the server refused is an exception among them.
+
+        If the connection breaks, or the deadline passes, the future gets an exception, and the wire is closed.
+        Cancelling the future is harmless: the answers are received and dropped.
+
+        Args:
+            commands: one or more.
+            deadline: in the event loop's time.
+
+        Raises:
+            UnicodeEncodeError: an argument has no UTF-8; nothing was sent.
+        """
+        data = b"".join([_pack(tuple(command)) for command in commands])
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        self._exchanges.append(_Exchange(len(commands), future, deadline))
+        self._transport.write(data)
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._check_time)
+        return future
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the connection was closed, as far as is known."""
+        return self._transport.is_closing()
+
+    async def is_open(self) -> bool:
+        """Tell whether an idle wire can be used; what the server sent meanwhile, such as its goodbye, is read."""
+        if self._readable.poll(0):
+            # The turn after the next one has surely read it.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return not self.is_closing
+
+    def close(self) -> None:
+        """Close the connection; who still waits for an answer gets an error."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._connection._close()
+        self._transport.abort()
+        self._fail(ConnectionLostError("the connection was closed"))
+
+    def abandon(self) -> None:
+        """Close the socket of a wire whose event loop has ended."""
+        with suppress(RuntimeError):
+            self._transport.abort()  # marks it as closing; more the loop cannot do any more
+        self._transport.get_extra_info("socket")._sock.close()
+
+    # --- what the transport calls ----------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out the answers that are complete."""
+        gets = self._reader.gets
+        try:
+            self._reader.feed(data)
+            while (answer := gets()) is not _NOTHING:
+                self._take(answer)
+        except (InvalidResponse, IndexError) as error:
+            self._break(ConnectionLostError(f"this is not how Redis answers: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits for an answer."""
+        self._streams.connection_lost(exc)
+        self._fail(exc or ConnectionLostError("the server closed the connection"))
+
+    def pause_writing(self) -> None:
+        """What was written waits in memory; the callers wait for their answers anyway."""
+
+    def resume_writing(self) -> None:
+        """See `pause_writing`."""
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _take(self, answer: Any) -> None:
+        if type(answer) is hiredis.PushNotification:
+            if self._on_push is not None:
+                self._on_push(answer)
+            return
+        exchange = self._exchanges[0]  # an IndexError for an answer that nobody asked for
+        exchange.answers.append(answer)
+        if len(exchange.answers) == exchange.count:
+            self._exchanges.popleft()
+            if not exchange.future.done():
+                exchange.future.set_result(exchange.answers)
+
+    def _check_time(self) -> None:
+        """Give up when the oldest exchange is late. One timer serves all, and runs on when there is no exchange."""
+        self._timer = None
+        if self._exchanges:
+            deadline = self._exchanges[0].deadline
+            if deadline <= self._loop.time():
+                self._break(TimeoutError("no answer in time"))
+            else:
+                self._timer = self._loop.call_at(deadline, self._check_time)
+
+    def _break(self, error: Exception) -> None:
+        self._fail(error)
+        self.close()
+
+    def _fail(self, error: Exception) -> None:
+        exchanges, self._exchanges = self._exchanges, deque()
+        for exchange in exchanges:
+            if not exchange.future.done():
+                exchange.future.set_exception(error)

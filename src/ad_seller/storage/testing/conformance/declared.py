@@ -1,0 +1,133 @@
+# ruff: noqa: D102  (the names of the tests say what they check)
+"""What a backend declares is what it does: neither more nor less.
+
+What it promises beyond its abilities also fails elsewhere. Here it fails as well if it can do more than it says:
+callers ask `capabilities`, and would do without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ...base import StorageBackend
+from ...errors import StorageError, UnsupportedError
+from ..levels import Level, Section, belongs
+from .durability import BATCH, a_killed_writer_leaves_halves
+from .harness import Harness, need_second_instance
+from .jobs import NewBackend, add_sessions, count_up, forget_to_disconnect, run_elsewhere
+
+MOST = 2000  #: changes that this process makes while it waits for another one
+
+
+def compare(name: str, declared: object, works: object) -> None:
+    """Fail, and say what to declare, unless both are equal."""
+    if works != declared:
+        pytest.fail(
+            f"declares {name}={declared!r}, but {name}={works!r} is what it does. "
+            f"Return Capabilities({name}={works!r}, …) from `capabilities`, or repair the backend.",
+            pytrace=False,
+        )
+
+
+class DeclarationConformance(Harness):
+    """Each capability, tried out."""
+
+    @belongs(Level.DURABLE, Section.DURABILITY)
+    async def test_declares_durable_if_it_is(self, backend: StorageBackend, new_backend: NewBackend) -> None:
+        await run_elsewhere(new_backend, forget_to_disconnect, "a")
+        async with new_backend() as other:
+            survived = await other.get("a") == "written"
+        compare("durable", backend.capabilities.durable, survived)
+
+    @belongs(Level.PROCESSES, Section.CONCURRENCY)
+    async def test_declares_shared_if_it_is(self, backend: StorageBackend, new_backend: NewBackend) -> None:
+        compare("shared", backend.capabilities.shared, await _is_shared(backend, new_backend))
+
+    @belongs(Level.ATOMIC, Section.CHANGES)
+    async def test_declares_its_atomic_scope(self, backend: StorageBackend, new_backend: NewBackend) -> None:
+        need_second_instance(backend)
+        works = "store" if await _counts_exactly(backend, new_backend) else "process"
+        compare("atomic", backend.capabilities.atomic, works)
+
+    @belongs(Level.EXPIRY, Section.TTL)
+    async def test_declares_who_knows_the_expiry(self, backend: StorageBackend, new_backend: NewBackend) -> None:
+        need_second_instance(backend)
+        await backend.set("a", 1, ttl=60)
+        await backend.disconnect()
+        async with new_backend() as other:
+            try:
+                left = await other.ttl("a")
+            except UnsupportedError:
+                left = None
+        compare("expiry", backend.capabilities.expiry, "process" if left is None else "store")
+
+    @belongs(Level.BATCH_AND_SCAN, Section.INTERFACE)
+    async def test_declares_atomic_batches_if_they_are(
+        self, backend: StorageBackend, new_backend: NewBackend
+    ) -> None:
+        whole = not await _mixes_batches(backend)
+        if whole and backend.capabilities.durable:
+            whole = not await a_killed_writer_leaves_halves(backend, new_backend)
+        compare("atomic_batches", backend.capabilities.atomic_batches, whole)
+
+
+async def _is_shared(backend: StorageBackend, new_backend: NewBackend) -> bool:
+    """Tell whether processes see each other's writes at once, and lose none of their changes to an index."""
+    try:
+        await run_elsewhere(new_backend, add_sessions, "gold", ["first"])
+        if await backend.get_buyer_sessions("gold") != ["first"]:
+            return False
+        there = [f"there.{n}" for n in range(100)]
+        elsewhere = asyncio.ensure_future(run_elsewhere(new_backend, add_sessions, "gold", there))
+        here: list[str] = []
+        while not elsewhere.done() and len(here) < MOST:
+            here.append(f"here.{len(here)}")
+            await backend.add_session_to_buyer_index(here[-1], "gold")
+            await asyncio.sleep(0)
+        await elsewhere
+        return sorted(await backend.get_buyer_sessions("gold")) == sorted(["first", *here, *there])
+    except (StorageError, AssertionError):
+        if backend.capabilities.shared:
+            raise
+        return False
+
+
+async def _counts_exactly(backend: StorageBackend, new_backend: NewBackend) -> bool:
+    """Tell whether two instances, then two processes, lose no increment of one counter."""
+    if backend.capabilities.shared:
+        async with new_backend() as other:
+            await asyncio.gather(*(one.increment("a") for one in (backend, other) for _ in range(50)))
+        if await backend.get("a") != 100:
+            return False
+    else:
+        await backend.disconnect()
+        async with new_backend() as first, new_backend() as second:
+            await asyncio.gather(*(one.increment("a") for one in (first, second) for _ in range(50)))
+            if await first.get("a") != 100:
+                return False
+        await backend.connect()
+    await asyncio.gather(*(run_elsewhere(new_backend, count_up, "b", 100) for _ in range(2)))
+    return await backend.get("b") == 200
+
+
+async def _mixes_batches(backend: StorageBackend) -> bool:
+    """Tell whether a reader ever sees a part of a `set_many`, or a mix of two."""
+    keys = BATCH[::5]
+    await backend.set_many(dict.fromkeys(keys, 0))
+    seen: list[dict[str, Any]] = []
+
+    async def read() -> None:
+        for _ in range(40):
+            seen.append(await backend.get_many(keys))
+            await asyncio.sleep(0)
+
+    async def write(writer: int) -> None:
+        for turn in range(20):
+            await backend.set_many(dict.fromkeys(keys, f"{writer}.{turn}"))
+
+    await asyncio.gather(read(), write(1), write(2))
+    seen.append(await backend.get_many(keys))
+    return any(len(found) != len(keys) or len(set(found.values())) != 1 for found in seen)

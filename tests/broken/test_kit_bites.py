@@ -1,0 +1,67 @@
+"""The conformance kit finds each of these defects, by the check that is meant for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ad_seller.storage import StorageBackend
+from ad_seller.storage.testing.report import Report
+from ad_seller.storage.testing.runner import run
+
+from . import changes, crashes, entries, listings  # noqa: F401 - their backends register themselves
+from .bases import BROKEN, URLS, Broken
+
+SECONDS = 4.0  #: what takes longer hangs; the other checks have the time that they need on a busy machine
+STORM = 600
+
+#: Their defect is to declare something; without it they do not, and the check says so.
+FALSELY_DECLARED = {"entries_are_there_after_reconnect"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the many runs of pytest share their compiled modules, also where nothing else is compiled to files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("compiled")))
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
+
+
+def checked(spec: str, base: type[StorageBackend], checks: list[str], seconds: float = 60) -> Report:
+    return run(spec, url=URLS[base], checks=checks, storm=STORM, seconds=seconds)
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.backend.__name__)
+def test_each_defect_is_found_by_the_check_meant_for_it(broken: Broken) -> None:
+    report = checked(broken.spec, broken.base, [broken.check], SECONDS if broken.hangs else 60)
+    assert report.failures, report.summary()
+    assert not report.passed
+    for failure in report.failures:
+        assert failure.id.startswith(broken.check)
+        assert failure.message
+        assert ("did not end within" in failure.message) is broken.hangs
+
+
+@pytest.mark.parametrize("base", URLS, ids=lambda base: base.__name__)
+def test_without_the_defects_the_same_checks_pass(base: type[StorageBackend]) -> None:
+    checks = sorted({broken.check for broken in BROKEN if broken.base is base})
+    report = checked(f"{base.__module__}:{base.__name__}", base, checks)
+    assert report.passed, report.failures
+    assert len({check.id.partition("[")[0] for check in report.checks}) == len(
+        {c.partition("[")[0] for c in checks}
+    )
+    not_passed = {check.id for check in report.checks if check.outcome != "passed"}
+    assert not_passed <= FALSELY_DECLARED
+
+
+def test_what_to_declare_is_said() -> None:
+    silent = next(broken for broken in BROKEN if broken.check == "declares_shared_if_it_is")
+    [failure] = checked(silent.spec, silent.base, [silent.check]).failures
+    assert "declares shared=False, but shared=True is what it does" in failure.message
+    assert "Return Capabilities(shared=True, …)" in failure.message
+
+
+def test_every_backend_has_a_defect_of_its_own() -> None:
+    assert len(BROKEN) == len({broken.backend for broken in BROKEN}) >= 80

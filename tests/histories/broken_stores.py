@@ -1,0 +1,110 @@
+"""Stores that break one promise each, on a real SQLite file: histories recorded on them must be rejected."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ad_seller.storage import Transaction
+from ad_seller.storage.expiry import TTL
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+
+
+class LostUpdates(SQLiteBackend):
+    """Reads, computes and writes, with nothing that keeps others out."""
+
+    async def update(self, key: str, change: Callable[[Any], Any], **settings: Any) -> Any:
+        value = change(await self.get(key))
+        await self.set(key, value)
+        return value
+
+    async def increment(self, key: str, by: int = 1, ttl: TTL | None = None) -> int:
+        return int(await self.update(key, lambda current: (current or 0) + by))
+
+
+class StaleReads(SQLiteBackend):
+    """Remembers what it has read."""
+
+    async def get(self, key: str) -> Any | None:
+        remembered = self.__dict__.setdefault("_remembered", {})
+        if key not in remembered or random.random() < 0.5:
+            remembered[key] = await super().get(key)
+        return remembered[key]
+
+
+class TornTransactions(SQLiteBackend):
+    """Writes each entry of a transaction by itself."""
+
+    async def transact(self, work: Callable[[Transaction], Awaitable[Any]], *, attempts: int = 1) -> Any:
+        transaction: Any = self
+        return await work(transaction)
+
+
+class TornBatches(SQLiteBackend):
+    """Writes the entries of a batch one after the other."""
+
+    async def set_many(self, mapping: Any, ttl: TTL | None = None) -> None:
+        for key, value in mapping.items():
+            await self.set(key, value, ttl)
+
+
+class EarlyAnswers(SQLiteBackend):
+    """Says that an entry is stored, and stores it a moment later."""
+
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
+        async def later() -> None:
+            await asyncio.sleep(0.003)
+            await super(EarlyAnswers, self).set(key, value, ttl)
+
+        tasks = self.__dict__.setdefault("_late", set())
+        task = asyncio.create_task(later())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def disconnect(self) -> None:
+        await asyncio.gather(*self.__dict__.get("_late", ()))
+        await super().disconnect()
+
+
+class DoubleIncrements(SQLiteBackend):
+    """Now and then applies an increment a second time, as after a retry."""
+
+    async def increment(self, key: str, by: int = 1, ttl: TTL | None = None) -> int:
+        total = await super().increment(key, by, ttl)
+        if random.random() < 0.05:
+            await super().increment(key, by, ttl)
+        return total
+
+
+class ResurrectedDeletes(SQLiteBackend):
+    """Now and then puts back what was deleted."""
+
+    async def delete(self, key: str) -> bool:
+        value = await self.get(key)
+        existed = await super().delete(key)
+        if existed and value is not None and random.random() < 0.3:
+            await self.create(key, value)
+        return existed
+
+
+class FailuresThatWrite(SQLiteBackend):
+    """Says now and then that nothing was written, although it was."""
+
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
+        await super().set(key, value, ttl)
+        if random.random() < 0.2:
+            raise self._explain("write", key, TimeoutError("too late"))
+
+
+BROKEN: tuple[type[SQLiteBackend], ...] = (
+    LostUpdates,
+    StaleReads,
+    TornTransactions,
+    TornBatches,
+    EarlyAnswers,
+    DoubleIncrements,
+    ResurrectedDeletes,
+    FailuresThatWrite,
+)

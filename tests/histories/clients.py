@@ -1,0 +1,97 @@
+"""The client processes of a history: started, killed, frozen, limited, and waited for."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.context import ForkServerProcess
+
+from .client import Client
+from .operations import Keys
+
+#: A server process that has imported everything forks the clients, so that each costs milliseconds.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "tests.histories.client",
+        *(f"ad_seller.storage.{name}_backend" for name in ("sqlite", "redis", "postgres", "hybrid", "memory")),
+    ]
+)
+
+
+class Clients:
+    """Some processes that use a store.
+
+    Args:
+        keys: what they use.
+        new_client: what the client of this number does.
+    """
+
+    def __init__(self, keys: Keys, new_client: Callable[[int], Client]) -> None:
+        self.keys = keys
+        self._new_client = new_client
+        self._processes: list[ForkServerProcess] = []
+        self._killed: set[ForkServerProcess] = set()
+
+    @property
+    def living(self) -> list[ForkServerProcess]:
+        """Those that have not ended."""
+        return [process for process in self._processes if process.is_alive()]
+
+    def start(self) -> None:
+        """Start one more."""
+        client = self._new_client(len(self._processes))
+        process = _CONTEXT.Process(target=client.run, name=client.path.stem)
+        process.start()
+        self._processes.append(process)
+
+    def kill(self, process: ForkServerProcess) -> None:
+        """End one as a crash does."""
+        process.kill()
+        process.join()
+        self._killed.add(process)
+
+    @contextmanager
+    def frozen(self, process: ForkServerProcess) -> Iterator[None]:
+        """Let one hang for the length of a block."""
+        _signal(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(process, signal.SIGCONT)
+
+    def limit(self, kind: int, amount: int) -> None:
+        """Set a resource limit of all of them; it can be raised again."""
+        for process in self.living:
+            with suppress(ProcessLookupError):
+                resource.prlimit(_pid(process), kind, (amount, resource.RLIM_INFINITY))
+
+    def join(self, seconds: float) -> list[str]:
+        """Wait until all have ended, and return what is wrong with those that did not end well."""
+        until = time.monotonic() + seconds
+        wrong = []
+        for process in self._processes:
+            process.join(max(0.0, until - time.monotonic()))
+            if process.is_alive():
+                wrong.append(f"client {process.name} hangs")
+                process.kill()
+                process.join()
+            elif process.exitcode and process not in self._killed:
+                wrong.append(f"client {process.name} ended with {process.exitcode}")
+        return wrong
+
+
+def _signal(process: ForkServerProcess, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(_pid(process), number)
+
+
+def _pid(process: ForkServerProcess) -> int:
+    if process.pid is None:
+        raise ProcessLookupError("the process was not started")
+    return process.pid

@@ -1,0 +1,68 @@
+"""The short form of `make torture`: each fault once on each engine, cancelled operations, each kind of crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .arenas import ARENAS, GROUPS, Arena
+from .rounds import Plan, plan, run_round
+from .torture import CRASHES, cancellations, crashes
+
+#: Rounds of what the others have had already.
+FEWER = {"hybrid": 2, "sentinel-both": 1}
+
+
+def every_fault(arena: Arena) -> Iterator[tuple[str, ...]]:
+    """Yield rounds of up to three faults; each once, at most one in a round that makes another server take over."""
+    harmless = sorted(arena.faults.keys() - arena.undone)
+    fail_overs = sorted(arena.undone)
+    while harmless or fail_overs:
+        size = 2 if fail_overs else 3
+        yield (*harmless[:size], *fail_overs[:1])
+        harmless, fail_overs = harmless[size:], fail_overs[1:]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(f"histories-{name}")) for name in ARENAS]
+)
+def test_histories_are_linearizable(name: str, tmp_path: Path) -> None:
+    with ARENAS[name](tmp_path) as arena:
+        rounds = list(every_fault(arena))[: FEWER.get(name)]
+        plans = [
+            Plan(
+                f"{name}/{number}",
+                tuple((arena.seconds * (place + 0.5) / 3, fault) for place, fault in enumerate(faults)),
+                cancelled=0.05,
+            )
+            for number, faults in enumerate(rounds)
+        ]
+        for number, planned in enumerate(plans or [Plan(name, cancelled=0.3)]):
+            report = run_round(arena, planned, tmp_path / f"round-{number}")
+            assert report.violations == [], f"{planned}:\n" + "\n".join(report.violations)
+            assert report.acknowledged > 0, report.outcomes
+
+
+@pytest.mark.parametrize("name", [name for name in ARENAS if name not in GROUPS])
+def test_cancelled_operations_mix_up_nothing(name: str, tmp_path: Path) -> None:
+    outcome = cancellations(name, 1, 300, tmp_path, lambda done: None)
+    assert outcome.violations == []
+    assert outcome.counts["cancelled"] >= 300
+    assert outcome.counts["completed"] > 0
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_crashes_lose_nothing_that_was_acknowledged(name: str, tmp_path: Path) -> None:
+    outcome = crashes(name, 1, 2, tmp_path, lambda done: None)
+    assert outcome.violations == []
+    assert outcome.counts["faults"] == 2
+    assert outcome.counts["acknowledged writes"] > 20
+
+
+def test_a_seed_plans_the_same_again() -> None:
+    arena = Arena(lambda: None, dict.fromkeys("abcdef", lambda clients, chance: None))  # type: ignore[arg-type,return-value]
+    plans = [plan(arena, f"redis/{number}") for number in range(50)]
+    assert plans == [plan(arena, f"redis/{number}") for number in range(50)]
+    assert {fault for planned in plans for _, fault in planned.faults} == set("abcdef")

@@ -1,0 +1,108 @@
+"""Connecting, disconnecting and failing of two backends joined."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ad_seller.storage import (
+    CorruptValueError,
+    NotConnectedError,
+    StorageConnectionError,
+)
+from ad_seller.storage.hybrid_backend import HybridBackend
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from ad_seller.storage.testing.servers import RedisServer
+
+
+class TestLife:
+    async def test_one_side_that_cannot_be_reached_closes_the_other(
+        self, postgres_url: str, tmp_path: Path
+    ) -> None:
+        nowhere = f"sqlite:///{tmp_path}/missing/x.db"
+        for sides in (
+            (MemoryBackend(), SQLiteBackend(nowhere)),
+            (SQLiteBackend(nowhere), MemoryBackend()),
+            (PostgresBackend(postgres_url), RedisBackend("redis://127.0.0.1:1")),
+            (PostgresBackend("postgresql://u@127.0.0.1:1/d"), MemoryBackend()),
+        ):
+            storage = HybridBackend(*sides)
+            with pytest.raises(StorageConnectionError):
+                await storage.connect()
+            for side in sides:
+                with pytest.raises(NotConnectedError):
+                    await side.get("a")
+
+    async def test_a_cancelled_connect_closes_both(self) -> None:
+        class Slow(MemoryBackend):
+            async def connect(self) -> None:
+                await super().connect()
+                await asyncio.sleep(10)
+
+        first, second = MemoryBackend(), Slow()
+        task = asyncio.create_task(HybridBackend(first, second).connect())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(NotConnectedError):
+            await first.get("a")
+        await second.disconnect()
+
+    async def test_disconnect_closes_both_even_if_one_fails(self) -> None:
+        class Broken(MemoryBackend):
+            async def disconnect(self) -> None:
+                await super().disconnect()
+                raise StorageConnectionError("the goodbye got lost")
+
+        second = MemoryBackend()
+        storage = HybridBackend(Broken(), second)
+        await storage.connect()
+        with pytest.raises(StorageConnectionError, match="goodbye"):
+            await storage.disconnect()
+        with pytest.raises(NotConnectedError):
+            await second.get("a")
+
+    async def test_health_of_each_side(self, postgres_url: str, own_redis: RedisServer) -> None:
+        async with HybridBackend(
+            PostgresBackend(postgres_url), RedisBackend(own_redis.url, timeout=0.5)
+        ) as storage:
+            health = await storage.health()
+            assert [(name, side.backend, side.error) for name, side in health.items()] == [
+                ("postgres", "PostgresBackend", None),
+                ("redis", "RedisBackend", None),
+            ]
+            assert all(side.is_healthy and 0 < side.seconds < 1 for side in health.values())
+            await asyncio.to_thread(own_redis.stop)
+            health = await storage.health()
+            assert health["postgres"].is_healthy
+            assert isinstance(health["redis"].error, StorageConnectionError)
+            await storage.set("deal:1", 1)
+            with pytest.raises(StorageConnectionError):
+                await storage.set("session:1", 1)
+            await asyncio.to_thread(own_redis.start)
+            assert (await storage.health())["redis"].is_healthy
+
+    async def test_a_corrupt_entry_of_the_wrong_side_spoils_nothing(
+        self, tmp_path: Path, joined: HybridBackend
+    ) -> None:
+        import sqlite3
+
+        first = SQLiteBackend(f"sqlite:///{tmp_path}/first.db")
+        async with HybridBackend(first, MemoryBackend()) as storage:
+            await storage.set_many({"deal:1": 1, "session:1": 1})
+            with sqlite3.connect(first.path) as db:
+                db.execute("INSERT INTO kv_store (key, value) VALUES ('session:0', '{')")
+            db.close()
+            assert (await storage.scan()).items == [("deal:1", 1), ("session:1", 1)]
+            with sqlite3.connect(first.path) as db:
+                db.execute("INSERT INTO kv_store (key, value) VALUES ('deal:0', '{')")
+            db.close()
+            with pytest.raises(CorruptValueError) as caught:
+                await storage.scan()
+            assert caught.value.key == "deal:0"

@@ -1,0 +1,112 @@
+"""Connections by TLS, with a real server: what is checked, and what is said if it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from ad_seller.storage import ConfigurationError, StorageConnectionError
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.testing.postgres_server import PostgresServer
+from tests.certificates import CLIENT_NAME, GOOD_HOST, WRONG_HOST, Certificates, Pair
+from tests.postgres.support import run_sql
+
+Options = dict[str, str | Path]
+
+
+@pytest.fixture(scope="module")
+def server(certificates: Certificates) -> Iterator[PostgresServer]:
+    """A server that takes nobody without TLS, and one user only with a certificate."""
+    files = {
+        "ssl_cert_file": certificates.server.certificate,
+        "ssl_key_file": certificates.server.key,
+        "ssl_ca_file": certificates.authority,
+    }
+    hba = [
+        f"hostssl all {CLIENT_NAME} all cert",
+        "hostssl all all all trust",
+        "hostnossl all all all reject",
+    ]
+    with PostgresServer(config={"ssl": "on"}, files=files, hba=hba) as server:
+        run_sql(server.socket_url(), f"CREATE ROLE {CLIENT_NAME} LOGIN SUPERUSER")
+        yield server
+
+
+def address(server: PostgresServer, options: Options, *, host: str = GOOD_HOST, user: str = "postgres") -> str:
+    url = urlsplit(server.url(user=user))
+    return url._replace(netloc=f"{user}@{host}:{server.port}", query=urlencode(options)).geturl()
+
+
+async def works(url: str) -> None:
+    async with PostgresBackend(url, pool_min=1) as storage:
+        await storage.set("a", {"by": "TLS"})
+        assert await storage.get("a") == {"by": "TLS"}
+        [(encrypted,)] = await storage._link.read("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        assert encrypted
+
+
+async def refused(url: str, match: str) -> None:
+    with pytest.raises(StorageConnectionError, match=match) as caught:
+        await PostgresBackend(url, timeout=3).connect()
+    assert caught.value.__cause__ is not None
+
+
+def login(pair: Pair) -> Options:
+    return {"sslcert": pair.certificate, "sslkey": pair.key}
+
+
+@pytest.mark.parametrize("mode", ["prefer", "require", "verify-ca", "verify-full"])
+async def test_good_certificate(server: PostgresServer, certificates: Certificates, mode: str) -> None:
+    await works(address(server, {"sslmode": mode, "sslrootcert": certificates.authority}))
+
+
+@pytest.mark.parametrize("option", ["sslmode", "ssl"])
+async def test_encryption_alone_asks_for_no_certificate(server: PostgresServer, option: str) -> None:
+    await works(address(server, {option: "require"}, host=WRONG_HOST))
+
+
+async def test_another_host_than_the_certificate_names(server: PostgresServer, certificates: Certificates) -> None:
+    trusted: Options = {"sslrootcert": certificates.authority}
+    await works(address(server, {"sslmode": "verify-ca", **trusted}, host=WRONG_HOST))
+    await refused(
+        address(server, {"sslmode": "verify-full", **trusted}, host=WRONG_HOST), "certificate.*localhost.*sslmode"
+    )
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+async def test_a_certificate_of_somebody_else(
+    server: PostgresServer, certificates: Certificates, mode: str
+) -> None:
+    url = address(server, {"sslmode": mode, "sslrootcert": certificates.other_authority})
+    await refused(url, "certificate.*sslrootcert")
+
+
+async def test_a_file_of_certificates_that_is_missing(server: PostgresServer, tmp_path: Path) -> None:
+    url = address(server, {"sslmode": "verify-full", "sslrootcert": tmp_path / "missing.pem"})
+    await refused(url, r"missing\.pem.*A file of the URL is not there")
+
+
+async def test_a_server_that_refuses_those_without_tls(server: PostgresServer) -> None:
+    await refused(address(server, {"sslmode": "disable"}), "pg_hba.conf.*sslmode=require")
+
+
+async def test_a_client_with_a_certificate(server: PostgresServer, certificates: Certificates) -> None:
+    trusted: Options = {"sslmode": "verify-full", "sslrootcert": certificates.authority}
+    await works(address(server, trusted | login(certificates.client), user=CLIENT_NAME))
+
+
+async def test_a_client_without_the_certificate_it_needs(
+    server: PostgresServer, certificates: Certificates
+) -> None:
+    trusted: Options = {"sslmode": "verify-full", "sslrootcert": certificates.authority}
+    await refused(address(server, trusted, user=CLIENT_NAME), "certificate.*sslcert")
+    foreign = login(certificates.foreign_client)
+    await refused(address(server, trusted | foreign, user=CLIENT_NAME), "sslcert")
+
+
+def test_a_mode_that_does_not_exist(server: PostgresServer) -> None:
+    with pytest.raises(ConfigurationError, match="sslmode"):
+        PostgresBackend(address(server, {"sslmode": "always"}))

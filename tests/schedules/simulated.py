@@ -1,0 +1,209 @@
+"""A driver without an engine: each hook takes its time and may fail, and all that was applied is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, NamedTuple
+
+from ad_seller.storage.batching import NotStartedError
+from ad_seller.storage.capabilities import Capabilities
+from ad_seller.storage.codec import decode
+from ad_seller.storage.commit import Commit, Outcome, Refused
+from ad_seller.storage.driver import DriverBackend
+from ad_seller.storage.errors import StorageError, StoreUnavailableError, UnknownOutcomeError
+from ad_seller.storage.listing import Span
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.process import state_of
+from tests.schedules.world import World
+
+#: How long a slow step takes, in time-outs. Some end at the very moment at which a time is up.
+SLOWNESS = (1 / 3, 1 / 2, 1, 1.5)
+
+
+class Version(NamedTuple):
+    """What a key holds from a step of the loop on; None: no entry."""
+
+    step: int
+    value: Any
+
+
+class Disk:
+    """What several simulated processes share.
+
+    Args:
+        world: where chance and time come from.
+        faults: the share of bulk calls that fail, before or after they took effect.
+        slow: the share of steps, two in each bulk call, that take about as long as the time-out.
+        closed_doors: the share of openings that fail.
+
+    Attributes:
+        applied: the commits that took effect, in order.
+        calls: bulk calls that have begun.
+    """
+
+    def __init__(self, world: World, *, faults: float = 0.0, slow: float = 0.0, closed_doors: float = 0.0) -> None:
+        self.world = world
+        self.faults = faults
+        self.slow = slow
+        self.closed_doors = closed_doors
+        self.store = MemoryBackend(clock=world.clock)
+        self.applied: list[Commit] = []
+        self.calls = 0
+        self._versions: dict[str, list[Version]] = {}
+
+    def backend(self, **settings: Any) -> SimulatedBackend:
+        """Return a new backend, as another process has it."""
+        return SimulatedBackend(self, clock=self.world.clock, **settings)
+
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        """Apply at once; nothing comes in between."""
+        outcomes: list[Outcome | Exception] = []
+        for commit in commits:
+            outcomes += await self.store._apply([commit])
+            if not isinstance(outcomes[-1], Refused | Exception):
+                self.applied.append(commit)
+                await self._note_versions([write.key for write in commit.writes])
+        return outcomes
+
+    async def _note_versions(self, keys: list[str]) -> None:
+        step = self.world.loop.steps
+        for key, text in zip(keys, await self.store._read(keys), strict=True):
+            self._versions.setdefault(key, [Version(-1, None)]).append(
+                Version(step, None if text is None else decode(text))
+            )
+
+    def during(self, key: str, start: int, end: int) -> list[Any]:
+        """Return what the key held at any moment from step ``start`` to step ``end``."""
+        versions = self._versions.get(key, [Version(-1, None)])
+        first = max(0, bisect_right(versions, start - 1, key=lambda version: version.step) - 1)
+        return [version.value for version in versions[first:] if version.step <= end]
+
+    async def value(self, key: str) -> Any:
+        """Return what is stored now, without a schedule in between."""
+        [text] = await self.store._read([key])
+        return None if text is None else decode(text)
+
+    def times_applied(self, key: str, text: bytes) -> int:
+        """Return how often a commit that wrote ``text`` to ``key`` took effect."""
+        return sum((key, text) == write[:2] for commit in self.applied for write in commit.writes)
+
+
+class SimulatedBackend(DriverBackend):
+    """Hooks that await at points drawn from the seed, on a disk that takes each batch at one moment.
+
+    Attributes:
+        frozen: no call gets on while this is set.
+        opened: how often the engine was opened.
+        closed: how often it was closed.
+        swept: how many expired entries it removed.
+    """
+
+    _sweeps = True
+    _readers: ClassVar[int] = 2
+
+    def __init__(self, disk: Disk, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.disk = disk
+        self.frozen = False
+        self.opened = self.closed = 0
+        self.swept = 0
+        self._world = disk.world
+        self._open_now = False
+        self._writing = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of an engine that several processes use."""
+        return Capabilities(atomic="store", expiry="store", durable=True, shared=True, atomic_batches=True)
+
+    def nothing_held(self) -> bool:
+        """Tell whether the process remembers nobody who waits or runs."""
+        state = state_of(self)
+        serving = [task for task in state.tasks if not task.done()]
+        return not (serving or state.lines or state.running or state.locks.holders or state.retries.holders)
+
+    async def let_go(self) -> None:
+        """Disconnect; a moment later nobody waits or runs in this process."""
+        await self.disconnect()
+        async with asyncio.timeout(1):
+            while not self.nothing_held():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.001)
+
+    # --- hooks -------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        await self._world.pause()
+        assert not self._open_now, "opened twice"
+        if self._world.chance.random() < self.disk.closed_doors:
+            raise ConnectionError("the disk is not there")
+        self._open_now = True
+        self.opened += 1
+
+    async def _close(self) -> None:
+        assert self._open_now, "closed, but not open"
+        self._open_now = False
+        self.closed += 1
+        await self._world.pause()
+
+    def _abandon(self) -> None:
+        raise AssertionError("there is one loop and one process")
+
+    async def _read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
+        async with self._call():
+            return await self.disk.store._read(keys)
+
+    async def _remaining(self, keys: list[str]) -> Sequence[int | Exception]:
+        async with self._call():
+            return await self.disk.store._remaining(keys)
+
+    async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        self._writing += 1
+        assert self._writing == 1, "writes have one lane"
+        try:
+            async with self._call(writes=True):
+                return await self.disk.apply(commits)
+        finally:
+            self._writing -= 1
+
+    async def _keys(self, span: Span) -> list[str]:
+        async with self._call():
+            return await self.disk.store._keys(span)
+
+    async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
+        async with self._call():
+            return await self.disk.store._entries(span)
+
+    async def _sweep(self, rows: int) -> int:
+        async with self._call():
+            removed = await self.disk.store._sweep(rows)
+            self.swept += removed
+            return removed
+
+    def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
+        return StoreUnavailableError(f"{what}: {error}", key=key)
+
+    @asynccontextmanager
+    async def _call(self, *, writes: bool = False) -> AsyncIterator[None]:
+        """Take time before and after the effect, and fail at one of the two points now and then."""
+        assert self._open_now, "a hook runs while the engine is closed"
+        self.disk.calls += 1
+        chance = self._world.chance
+        fate = chance.random()
+        await self._take_time()
+        if fate < self.disk.faults / 2:
+            raise chance.choice((NotStartedError("locked"), OSError("cut before"), NotStartedError("locked")))
+        yield
+        await self._take_time()
+        assert self._open_now, "the engine was closed under a hook"
+        if fate > 1 - self.disk.faults / 2:
+            raise UnknownOutcomeError("cut after") if writes else OSError("cut after")
+
+    async def _take_time(self) -> None:
+        while self.frozen:  # noqa: ASYNC110 - nothing tells a frozen server
+            await asyncio.sleep(0.1)
+        await self._world.pause()
+        if self.disk.slow and self._world.chance.random() < self.disk.slow:
+            await asyncio.sleep(self.timeout * self._world.chance.choice(SLOWNESS))

@@ -1,0 +1,165 @@
+"""Leases under schedules: one holder at a time, growing fences, renewal, and a loss that is told."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import NamedTuple
+
+import pytest
+
+from ad_seller.storage import Transaction
+from ad_seller.storage.errors import LeaseHeldError, LeaseLostError, StorageError
+from tests.schedules.simulated import Disk, SimulatedBackend
+from tests.schedules.world import World, explore
+
+TTL = 3.0
+
+
+class Hold(NamedTuple):
+    """A block that ran with the lease, and whether it was told of a loss."""
+
+    fence: int
+    start: float
+    end: float
+    lost: bool
+
+
+async def hold(world: World, store: SimulatedBackend, holds: list[Hold], *, wait: float, work: float) -> None:
+    """Take the lease, work, and note it; what cannot be had is left."""
+    fence, start, end = 0, 0.0, 0.0
+    lost = False
+    try:
+        async with store.lease("l", TTL, wait=wait) as lease:
+            fence, start = lease.fence, world.loop.time()
+            try:
+                await asyncio.sleep(work * world.chance.random())
+            finally:
+                end = world.loop.time()
+    except LeaseLostError:
+        lost = True
+    except StorageError:
+        if not fence:
+            return
+    finally:
+        if fence:
+            holds.append(Hold(fence, start, end, lost))
+
+
+def check(holds: list[Hold]) -> None:
+    """No two blocks ran at the same time, but for those that were told so, within a time to live."""
+    assert len({hold.fence for hold in holds}) == len(holds)
+    ordered = sorted(holds, key=lambda hold: hold.fence)
+    for one, other in pairwise(ordered):
+        assert one.start <= other.start, "a later holder has a larger fence"
+        assert one.end <= other.start + 1e-9 or one.lost, f"{one} and {other} at the same time"
+
+
+async def crowd(world: World, disk: Disk, *, share: float = 0.3) -> list[Hold]:
+    stores = [disk.backend(sweep_interval=None, timeout=1.0) for _ in range(3)]
+    holds: list[Hold] = []
+    for store in stores:
+        await store.connect()
+    tasks = [
+        asyncio.ensure_future(hold(world, world.chance.choice(stores), holds, wait=20, work=4)) for _ in range(6)
+    ]
+    world.cancel_some(tasks, share)
+    await world.gather(*tasks)
+    for store in stores:
+        await store.let_go()
+    return holds
+
+
+def test_one_holder_at_a_time() -> None:
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        holds = await crowd(world, disk)
+        assert not any(hold.lost for hold in holds)
+        check(holds)
+        assert await disk.value("lease:l") is None, "given up at the end"
+
+    explore(scenario, 100)
+
+
+def test_also_when_the_store_fails_now_and_then() -> None:
+    async def scenario(world: World) -> None:
+        check(await crowd(world, Disk(world, faults=0.2, slow=0.05)))
+
+    explore(scenario, 100)
+
+
+def test_everyone_who_waits_long_enough_gets_it() -> None:
+    async def scenario(world: World) -> None:
+        assert len(await crowd(world, Disk(world), share=0)) == 6
+
+    explore(scenario, 50)
+
+
+def test_it_is_renewed_as_long_as_the_block_runs() -> None:
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        async with disk.backend() as store, disk.backend() as other, store.lease("l", TTL):
+            for _ in range(10):
+                await asyncio.sleep(TTL * world.chance.random())
+                with pytest.raises(LeaseHeldError):
+                    async with other.lease("l", TTL):
+                        raise AssertionError("two holders")
+
+    explore(scenario, 40)
+
+
+def test_a_holder_whose_store_is_gone_is_stopped_before_another_can_have_it() -> None:
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        async with disk.backend(timeout=1.0) as store, disk.backend() as other:
+            stopped = 0.0
+
+            async def work() -> None:
+                nonlocal stopped
+                async with store.lease("l", TTL):
+                    store.frozen = True
+                    try:
+                        await asyncio.sleep(3600)
+                    finally:
+                        stopped = world.loop.time()
+                        store.frozen = False
+
+            with pytest.raises(LeaseLostError):
+                await work()
+            async with other.lease("l", TTL, wait=10):
+                assert world.loop.time() >= stopped
+            assert stopped <= TTL + 1 or not world.loop.punctual
+
+    explore(scenario, 40)
+
+
+def test_a_replaced_holder_writes_nothing() -> None:
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        async with disk.backend() as store, disk.backend() as other:
+
+            async def write(tx: Transaction) -> None:
+                await tx.hold(lease)
+                await tx.set("k", "by the first")
+                await other.delete("lease:l")
+                async with other.lease("l", TTL):
+                    await world.pause()
+
+            with pytest.raises(LeaseLostError):
+                async with store.lease("l", TTL) as lease:
+                    await store.transact(write)
+        assert await disk.value("k") is None
+        assert await disk.value("lease_fence:l") == 2
+
+    explore(scenario, 60)
+
+
+def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that is never renewed, and does not notice."""
+
+    async def never(self: object) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr("ad_seller.storage.lease.Lease._renew", never)
+    with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+        test_one_holder_at_a_time()

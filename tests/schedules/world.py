@@ -1,0 +1,168 @@
+"""Scenarios under many schedules: run them, and say how to run the one that failed again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+from tests.schedules.loop import ScheduleLoop
+
+EPOCH = 1_700_000_000.0  #: seconds; the virtual time at which a scenario begins
+SHOWN = 60  #: steps of a failed schedule that are printed
+
+#: `SCHEDULE_SEED=7` runs that schedule alone, `SCHEDULES=20` so many times more than usual.
+SEED = os.environ.get("SCHEDULE_SEED")
+FACTOR = float(os.environ.get("SCHEDULES", "1"))
+
+
+class World:
+    """What a scenario gets: the seed's chance, its clock, and pauses of any kind.
+
+    Attributes:
+        events: what a scenario notes; a failed one prints it.
+    """
+
+    def __init__(self, loop: ScheduleLoop) -> None:
+        self.loop = loop
+        self.chance = loop.chance
+        self.events: list[object] = []
+
+    def clock(self) -> float:
+        """Return the seconds since the epoch, virtually."""
+        return EPOCH + self.loop.time()
+
+    def note(self, *event: object) -> None:
+        """Remember what happened, for the report of a failure and for comparing runs."""
+        self.events.append((round(self.loop.time(), 6), *event))
+
+    async def pause(self) -> None:
+        """Give control away never, several times, or for a time."""
+        kind = self.chance.random()
+        if kind < 0.6:
+            for _ in range(self.chance.randrange(4)):
+                await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(self.chance.choice((0.0001, 0.001, 0.02)))
+
+    async def until(self, reached: Callable[[], object]) -> None:
+        """Let others run until something is reached."""
+        while not reached():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+
+    def cancel_some(self, tasks: Iterable[asyncio.Task[Any]], share: float) -> None:
+        """Cancel a share of the tasks, at once or later."""
+        for task in tasks:
+            if self.chance.random() < share:
+                self._cancel_later(task)
+
+    def _cancel_later(self, task: asyncio.Task[Any]) -> None:
+        timer = self.loop.call_later(self.chance.choice((0, 0, 0.0001, 0.001, 0.03)), task.cancel)
+        task.add_done_callback(lambda _: timer.cancel())
+
+    async def gather(self, *jobs: Awaitable[object]) -> list[object]:
+        """Run the jobs as tasks to their end; fail with the first exception that is no cancellation."""
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+        return results
+
+
+Scenario = Callable[[World], Awaitable[None]]
+
+
+class _Time:
+    """Stands in for the module `time`: computations take a while or not, as the seed wants."""
+
+    def __init__(self, loop: ScheduleLoop) -> None:
+        self.monotonic = loop.time
+        self._chance = loop.chance
+        self._worked = 0.0
+
+    def perf_counter(self) -> float:
+        self._worked += self._chance.choice((0.0, 0.0, 0.0, 0.01))
+        return self._worked
+
+
+class _Uuid:
+    """Stands in for the module `uuid`."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def uuid4(self) -> uuid.UUID:
+        return uuid.UUID(int=self._chance.getrandbits(128), version=4)
+
+
+@contextmanager
+def _all_from(loop: ScheduleLoop) -> Iterator[None]:
+    """Let time, identifiers and random pauses of the library come from the loop."""
+    time, identifiers = _Time(loop), _Uuid(loop.chance)
+    places = {
+        "pace.time": time,
+        "lease.time": time,
+        "process.time": time,
+        "lease.uuid": identifiers,
+        "idempotency.uuid": identifiers,
+        "waiting.random": loop.chance,
+    }
+    with ExitStack() as patches:
+        for place, thing in places.items():
+            patches.enter_context(mock.patch(f"ad_seller.storage.{place}", thing))
+        yield
+
+
+def run(scenario: Scenario, seed: int, *, traced: bool = False) -> World:
+    """Run one schedule and return what happened."""
+    loop = ScheduleLoop(seed, traced=traced)
+    world = World(loop)
+
+    async def main() -> None:
+        await scenario(world)
+
+    with _all_from(loop):
+        try:
+            loop.run(main())
+        except BaseException as error:
+            error.world = world  # type: ignore[attr-defined]
+            raise
+    return world
+
+
+def explore(scenario: Scenario, schedules: int) -> None:
+    """Run the scenario under many schedules; the first that fails is run again, traced, and told.
+
+    Args:
+        scenario: an async function of the world; it makes everything anew.
+        schedules: how many, if the environment says nothing else.
+    """
+    seeds = [int(SEED)] if SEED else range(max(1, int(schedules * FACTOR)))
+    complaints: list[str] = []
+    for seed in seeds:
+        try:
+            complaints = run(scenario, seed).loop.complaints
+        except Exception as error:
+            raise AssertionError(f"{_replayed(scenario, seed)}\n{type(error).__name__}: {error}") from error
+    gc.collect()  # tells of exceptions that nobody looked at
+    assert not complaints
+
+
+def _replayed(scenario: Scenario, seed: int) -> str:
+    """Run the seed once more and return how it went; if it goes well then, that is a defect of its own."""
+    name = getattr(scenario, "__qualname__", "scenario")
+    how = f"schedule {seed} of {name} fails; SCHEDULE_SEED={seed} with the same test runs it again"
+    try:
+        run(scenario, seed, traced=True)
+    except Exception as error:
+        world: World = error.world  # type: ignore[attr-defined]
+        steps = [f"  {at:.6f} {what}" for at, what in world.loop.trace[-SHOWN:]]
+        events = [f"  {event}" for event in world.events[-SHOWN:]]
+        return "\n".join([how, f"the last of {world.loop.steps} steps:", *steps, "events:", *events])
+    return f"{how}. But the second run of the seed went well: something does not come from the seed"
