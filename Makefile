@@ -17,8 +17,8 @@ help: ## Show this list
 demo: .venv/installed ## Set everything up and run a seller's day on a new SQLite file
 	@$(BIN)/python examples/seller_day.py
 
-test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" narrows it)
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+test: .venv/installed ## Run all tests against real engines, with coverage (ARGS="-k redis" narrows it, without)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),--cov --cov-report=term)
 
 torture: .venv/installed ## Try for hours to break every backend (ARGS="--backend sqlite --rounds 20"; see docs/testing.md)
 	@$(BIN)/python -m tests.histories $(ARGS)

@@ -193,7 +193,7 @@ class TestRefusal:
         try:
             with pytest.raises(InvalidValueError):
                 encode(value)
-            assert time.process_time() - started < 2
+            assert time.process_time() - started < 10  # doing it would take days
             assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
         finally:
             tracemalloc.stop()
