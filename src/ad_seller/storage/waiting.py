@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
-#: Tries of `update` and `transact` before they give up. Their pauses are about two seconds in all: on a machine that
-#: is too busy, one process can lose many times in a row to others that are quicker.
+#: Tries of `update` and `transact` before they give up. Their pauses are about two seconds in all: on a busy
+#: machine a slow process can lose many times in a row to others.
 DEFAULT_ATTEMPTS = 100
 
 _FIRST = 0.0002  #: seconds
