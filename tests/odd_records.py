@@ -5,6 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from ad_seller.storage import StorageBackend
+from ad_seller.storage.filters import FIELDS, conditions, matches
+from ad_seller.storage.keys import PREFIXES
+
 ODD = [
     "",
     " ",
@@ -40,3 +44,23 @@ def some_record(choose: random.Random) -> Any:
     if choose.random() < 0.8:
         record["product"] = {"product_id": value(), "name": value()}
     return choose.choice([record, record, record, record, [record], "open", None, 7])
+
+
+async def listed(storage: StorageBackend, entity: str, filters: dict[str, Any], **more: Any) -> list[Any]:
+    """What the listing of this kind of record finds."""
+    found: list[Any] = await getattr(storage, f"list_{entity}s")(filters, **more)
+    return found
+
+
+async def check_filters(storage: StorageBackend, entity: str, seed: int) -> None:
+    """Filtered listings find what a filter over all records finds."""
+    choose = random.Random(seed)
+    records = {f"{PREFIXES[entity]}{n:03}": some_record(choose) for n in range(200)}
+    await storage.set_many(records)
+    await storage.set_many({f"{PREFIXES[entity][:-1]};": {"status": "open"}, "deal:1": {"status": "open"}})
+    wanted: list[Any] = [*ODD, None, 1, True, 1.0, [], {"a": "open"}, "\ud800"]
+    for _ in range(40):
+        filters = {name: choose.choice(wanted) for name in FIELDS[entity] if choose.random() < 0.7}
+        where = conditions(entity, filters)
+        expected = [record for record in records.values() if matches(record, where)]
+        assert await listed(storage, entity, filters) == expected, filters

@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 from ad_seller.storage import CorruptValueError
 from ad_seller.storage.codec import decode
 from ad_seller.storage.filters import FIELDS, Condition, conditions, matches
-from ad_seller.storage.keys import PREFIXES
 from ad_seller.storage.listing import Span
 from ad_seller.storage.patterns import compile_glob
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.postgres_fields import FIELD_FUNCTION, searches
 from ad_seller.storage.postgres_sql import TABLE, session_settings
 from tests.json_values import any_text, scalars
-from tests.odd_records import ODD, some_record
+from tests.odd_records import check_filters
 from tests.postgres.support import sql, store_text
 
 Ask = Callable[..., Any]
@@ -54,24 +53,10 @@ async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
         yield storage
 
 
-async def listed(storage: PostgresBackend, entity: str, filters: dict[str, Any]) -> list[Any]:
-    found: list[Any] = await getattr(storage, f"list_{entity}s")(filters)
-    return found
-
-
 @pytest.mark.parametrize("entity", FIELDS)
 @pytest.mark.parametrize("seed", range(5))
 async def test_the_same_as_a_filter_over_all_records(storage: PostgresBackend, entity: str, seed: int) -> None:
-    choose = random.Random(seed)
-    records = {f"{PREFIXES[entity]}{n:03}": some_record(choose) for n in range(200)}
-    await storage.set_many(records)
-    await storage.set_many({f"{PREFIXES[entity][:-1]};": {"status": "open"}, "deal:1": {"status": "open"}})
-    wanted: list[Any] = [*ODD, None, 1, True, 1.0, [], {"a": "open"}, "\ud800"]
-    for _ in range(40):
-        filters = {name: choose.choice(wanted) for name in FIELDS[entity] if choose.random() < 0.7}
-        where = conditions(entity, filters)
-        expected = [record for record in records.values() if matches(record, where)]
-        assert await listed(storage, entity, filters) == expected, filters
+    await check_filters(storage, entity, seed)
 
 
 names = st.one_of(st.sampled_from(["status", "product", "product_id"]), any_text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import CorruptValueError
-from ad_seller.storage.filters import FIELDS, conditions, matches
-from ad_seller.storage.keys import PREFIXES
+from ad_seller.storage.filters import FIELDS
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.sqlite_filters import INDEXES
-from tests.odd_records import ODD, some_record
+from tests.odd_records import check_filters, listed
 
 from .support import execute, make_older_file, older_set, plain
 
@@ -29,24 +27,10 @@ async def storage(path: Path) -> AsyncIterator[SQLiteBackend]:
         yield storage
 
 
-async def listed(storage: SQLiteBackend, entity: str, filters: dict[str, Any], **more: Any) -> list[Any]:
-    found: list[Any] = await getattr(storage, f"list_{entity}s")(filters, **more)
-    return found
-
-
 @pytest.mark.parametrize("entity", FIELDS)
 @pytest.mark.parametrize("seed", range(5))
 async def test_the_same_as_a_filter_over_all_records(storage: SQLiteBackend, entity: str, seed: int) -> None:
-    choose = random.Random(seed)
-    records = {f"{PREFIXES[entity]}{n:03}": some_record(choose) for n in range(200)}
-    await storage.set_many(records)
-    await storage.set_many({f"{PREFIXES[entity][:-1]};": {"status": "open"}, "deal:1": {"status": "open"}})
-    wanted: list[Any] = [*ODD, None, 1, True, 1.0, [], {"a": "open"}, "\ud800"]
-    for _ in range(40):
-        filters = {name: choose.choice(wanted) for name in FIELDS[entity] if choose.random() < 0.7}
-        where = conditions(entity, filters)
-        expected = [record for record in records.values() if matches(record, where)]
-        assert await listed(storage, entity, filters) == expected, filters
+    await check_filters(storage, entity, seed)
 
 
 @pytest.mark.parametrize("text", [*BROKEN, b"\xff{}", b"{}", 7])
