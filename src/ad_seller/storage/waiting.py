@@ -9,7 +9,7 @@ import random
 #: machine a slow process can lose many times in a row to others.
 DEFAULT_ATTEMPTS = 100
 
-_FIRST = 0.0002  #: seconds
+_FIRST = 0.00005  #: seconds
 _GROWTH = 1.2
 _LONGEST = 0.05  #: seconds
 
