@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 
+from ad_seller.storage import ConfigurationError, InvalidArgumentError, InvalidValueError
 from ad_seller.storage.codec import canonical, decode, encode
 from ad_seller.storage.errors import InvalidCursorError, InvalidKeyError, InvalidTTLError, StorageError
 from ad_seller.storage.expiry import MAX_TTL_MS, check_ttl
 from ad_seller.storage.keys import MAX_KEY_BYTES, check_key, decode_cursor, encode_cursor
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.process import state_of
+from ad_seller.storage.redis_backend import RedisBackend
+from tests.atomic.support import DictBackend
 
 LONG = "k" * (MAX_KEY_BYTES + 1)
 
@@ -100,3 +105,49 @@ def test_largest_ttl_is_exact() -> None:
     assert check_ttl(timedelta(milliseconds=MAX_TTL_MS)) == MAX_TTL_MS
     with pytest.raises(InvalidTTLError):
         check_ttl(timedelta(milliseconds=MAX_TTL_MS + 2))
+
+
+@pytest.mark.parametrize("replicas", [-1, True, 1.0, "1", None])
+def test_wait_replicas_is_a_number_of_replicas(replicas: Any) -> None:
+    with pytest.raises(ConfigurationError, match="wait_replicas is an int, 0 or more"):
+        RedisBackend("redis://127.0.0.1", wait_replicas=replicas)
+
+
+async def test_a_lifecycle_is_one() -> None:
+    async with MemoryBackend() as storage:
+        await storage.set_order("1", {"status": "draft"})
+        with pytest.raises(InvalidArgumentError, match="lifecycle is a Lifecycle, not") as caught:
+            await storage.transition_order("1", "submitted", actor="a", lifecycle={"draft": ["submitted"]})  # type: ignore[arg-type]
+        assert caught.value.key == "order:1"
+        assert await storage.get_order("1") == {"status": "draft"}
+
+
+@pytest.mark.parametrize("found", [5, ["a1"], {"id": "a1"}, False])
+async def test_an_index_of_agents_that_holds_something_else(found: Any) -> None:
+    async with MemoryBackend() as storage:
+        await storage.set("agent_url_index:https://a", found)
+        with pytest.raises(InvalidValueError, match="not an agent id; repair it") as caught:
+            await storage.get_agent_id_by_url("https://a")
+        assert caught.value.key == "agent_url_index:https://a"
+
+
+def test_a_value_nested_deeper_than_json_can_be_read() -> None:
+    shared: list[Any] = []
+    for _ in range(150):
+        shared = [shared]
+    deep: Any = shared
+    for _ in range(100):
+        deep = [deep]
+    with pytest.raises(StorageError, match="deep"):
+        encode([shared, deep], key="k")
+
+
+async def test_deadlines_that_have_passed_are_forgotten() -> None:
+    storage = DictBackend()
+    for number in range(1_100):
+        await storage.set(f"gone:{number}", number, ttl=0.001)  # type: ignore[arg-type]
+    await storage.set("kept", 1)
+    for number in range(1_100):
+        await storage.set(f"more:{number}", number, ttl=60)
+    assert len(state_of(storage).deadlines) < 2_000
+    assert "kept" in state_of(storage).deadlines
