@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -21,6 +20,7 @@ from ad_seller.storage import (
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.postgres_sql import TABLE
 from ad_seller.storage.testing.postgres_server import PostgresServer
+from tests.lateness import loop_lateness
 from tests.postgres.support import connections, connections_become, sql
 
 END_ALL = (
@@ -37,24 +37,6 @@ async def ended(call: Awaitable[Any]) -> tuple[float, Any]:
     except StorageError as error:
         result = error
     return time.perf_counter() - started, result
-
-
-@asynccontextmanager
-async def loop_lateness() -> AsyncIterator[list[float]]:
-    """Yield by how much a sleep came late, again and again: what a busy machine adds to any call."""
-    late = [0.0]
-
-    async def watch() -> None:
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.01)
-            late.append(time.perf_counter() - before - 0.01)
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield late
-    finally:
-        watching.cancel()
 
 
 def operations(storage: PostgresBackend) -> list[Awaitable[Any]]:

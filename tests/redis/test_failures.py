@@ -20,6 +20,7 @@ from ad_seller.storage import (
 )
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
+from tests.lateness import loop_lateness
 
 from .support import TOLERANCE, answering, calls, plain
 
@@ -130,6 +131,23 @@ async def test_a_frozen_server_keeps_nobody_waiting(own_redis: RedisServer, own_
     own_redis.thaw()
     for call in READS + WRITES:
         await call(own_store, "after")
+
+
+@pytest.mark.parametrize("timeout", [1.0, 5.0])
+async def test_no_call_on_a_frozen_server_lasts_longer_than_the_time_out(
+    own_redis: RedisServer, timeout: float
+) -> None:
+    async with RedisBackend(own_redis.url, timeout=timeout) as store:
+        await store.set("key", 1)
+        assert await store.keys("*") == ["key"]
+        own_redis.freeze()
+        async with loop_lateness() as lateness:
+            calls = [call(store, "key") for call in READS + WRITES]
+            results = await asyncio.gather(*map(timed, [*calls, store.keys("*"), store.scan("k*")]))
+        for error, seconds in results:
+            assert isinstance(error, StorageTimeoutError | UnknownOutcomeError), repr(error)
+            assert seconds <= timeout + max(lateness)
+        own_redis.thaw()
 
 
 async def test_a_frozen_server_that_thaws_in_time(own_redis: RedisServer, own_store: RedisBackend) -> None:

@@ -122,7 +122,7 @@ class RedisBackend(DriverBackend):
             return router(
                 self._url,
                 connections=self._max_connections,
-                timeout=self.timeout,
+                timeout=self.timeout - self._reserve,
                 wait_replicas=self._wait_replicas,
             )
         except (ValueError, TypeError) as error:
@@ -135,7 +135,12 @@ class RedisBackend(DriverBackend):
         return one_group(names) if self._is_in_one_place else self._router.split(names)
 
     def _make_listings(self, router: RedisRouter) -> Listings:
-        return Listings(router, self.key_prefix, self.timeout, indexed=self._is_in_one_place)
+        return Listings(router, self.key_prefix, self.timeout - self._reserve, indexed=self._is_in_one_place)
+
+    @property
+    def _reserve(self) -> float:
+        """What an event loop under load needs to hand out errors: the callers have them within their time."""
+        return min(0.05, 0.02 * self.timeout)
 
     # --- the hooks -------------------------------------------------------------------------------------
 
