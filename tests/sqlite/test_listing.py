@@ -53,6 +53,22 @@ async def test_at_most_three_hops_to_a_thread(
     assert 1 <= hops <= 3
 
 
+async def test_large_values_are_not_read_on_the_event_loop(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SQLiteBackend(str(path), synchronous="NORMAL") as store:
+        await store.set_many({f"large:{number}": "x" * 1_000_000 for number in range(50)})
+        hops = 0
+        run = SQLiteBackend._run
+
+        async def counted(self: SQLiteBackend, *arguments: Any) -> Any:
+            nonlocal hops
+            hops += 1
+            return await run(self, *arguments)
+
+        monkeypatch.setattr(SQLiteBackend, "_run", counted)
+        assert len(await store.get_many([f"large:{number}" for number in range(50)])) == 50
+        assert hops == 1
+
+
 @pytest.mark.parametrize("name", LISTINGS)
 async def test_a_listing_searches_a_range_of_the_index(name: str, filled: SQLiteBackend, path: Path) -> None:
     """The statements that really run, as SQLite reports them, and what it plans for them."""

@@ -208,7 +208,9 @@ class SQLiteBackend(DriverBackend):
     async def _read(self, keys: list[str]) -> Sequence[bytes | None]:
         if len(keys) <= self._read_batch and self._local is not None and self._session and not self._session.active:
             with suppress(sqlite3.Error):  # likewise
-                return sql.read(self._local, keys, self._clock())
+                texts = sql.read_within(self._local, keys, self._clock(), 2 * _TURN_BUDGET)
+                if texts is not None:
+                    return texts
         return await self._run(self._reader, sql.read, keys)
 
     async def _remaining(self, keys: list[str]) -> Sequence[int]:

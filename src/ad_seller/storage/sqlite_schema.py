@@ -45,7 +45,7 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
     is_new = "kv_store" not in known
     missing = [statement for name, statement in _CREATE.items() if name not in known]
     # A new file gets all at once. On one with entries each index is a transaction of its own, so that others can
-    # write in between: 0.2 s for 100,000 orders among 600,000 entries (docs/sqlite.md).
+    # write in between: 0.2 s for 100,000 orders among 600,000 entries (docs/design.md).
     for part in [missing] if is_new else [[statement] for statement in missing]:
         db.execute("BEGIN IMMEDIATE")
         for statement in part:
