@@ -71,7 +71,7 @@ class Batcher(Generic[T, R]):
         self._ages: deque[Request[T, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
-        self._scheduled = False
+        self._starting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_not_started: BaseException | None = None
 
@@ -101,23 +101,16 @@ class Batcher(Generic[T, R]):
             self._timer = None
 
     def _schedule(self) -> None:
-        if not self._scheduled and len(self._tasks) < self._concurrency:
-            self._scheduled = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._scheduled = False
-        batch = self._next_batch()
-        if not batch:
-            return
-        task = self._loop.create_task(self._perform(batch))
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        if self._queue:
-            self._schedule()
+        """Have a task take the queue in the next turn of the event loop, with all that this turn still brings."""
+        if self._starting is None and len(self._tasks) < self._concurrency:
+            self._starting = task = self._loop.create_task(self._perform())
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if self._starting is task:
+            self._starting = None  # cancelled before its first step, by an event loop that ends
         while self._ages and self._ages[0].future.done():
             self._ages.popleft()
         if self._queue:
@@ -137,7 +130,15 @@ class Batcher(Generic[T, R]):
             self._queue.popleft()
         return batch
 
-    async def _perform(self, batch: list[Request[T, R]]) -> None:
+    async def _perform(self) -> None:
+        self._starting = None
+        batch = self._next_batch()
+        if self._queue:
+            self._schedule()
+        if batch:
+            await self._handle(batch)
+
+    async def _handle(self, batch: list[Request[T, R]]) -> None:
         try:
             items = [item for request in batch for item in request.items]
             self._running += 1
