@@ -78,6 +78,9 @@ def _options() -> argparse.Namespace:
         print("\n".join(workload.name for workload in WORKLOADS))
         print("\n".join(f"{entry.engine}: {entry.name} ({entry.label})" for entry in contenders.ALL))
         raise SystemExit(0)
+    for pattern in options.only or ():
+        if not fnmatch.filter([workload.name for workload in WORKLOADS], pattern):
+            parser.error(f"no workload is called {pattern!r}; --list shows the names")
     return options
 
 

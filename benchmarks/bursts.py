@@ -63,6 +63,8 @@ async def run(
         _in_batches(batches, deadline, tally, endless=script.endless)
     elif bound:
         await asyncio.gather(*(_task(own, deadline, tally, endless=script.endless) for own in bound))
+    elif workload.tasks > 1:
+        await asyncio.gather(*(_yield_on(deadline) for _ in range(workload.tasks)))
     else:
         await asyncio.sleep(seconds)
     elapsed = perf_counter() - began
@@ -82,6 +84,11 @@ async def run(
         cpu=cpu * 1e6 / len(latencies) if latencies else None,
         error=tally.error,
     )
+
+
+async def _yield_on(deadline: int) -> None:
+    while perf_counter_ns() < deadline:  # noqa: ASYNC110 - it is about the turns of the event loop
+        await asyncio.sleep(0)
 
 
 def _unchecked(_answer: Any) -> bool:

@@ -22,7 +22,9 @@ order, so that what else the machine does hits all alike. Only ratios inside a r
 ÷ it` is the median of the rounds' ratios, with the lowest and the highest. Absolute figures are this
 machine's, on that day. Every answer is checked against what was written; what raised counts as failed
 and not as an operation. A stall is by how much the latest tick of a 1 ms ticker came late, as the median
-of the rounds and the worst of them; a limit has no event loop, so nothing to tick. `CPU/op` is the
+of the rounds and the worst of them, without checks of the answers and with the harness's own objects
+kept from the garbage collector; a limit has no event loop, so nothing to tick. What 512 tasks cost a
+ticker if they call nothing at all is the first table but one. `CPU/op` is the
 computing time of the contender's own process, without the server's, checks of the answers included: the
 figure that other work on the machine disturbs least; `by CPU` is the ratio of these.
 """

@@ -96,10 +96,15 @@ def _growth(stage: int) -> list[Workload]:
 
 
 IDLE = Workload("idle", "nothing but the ticker", "idle", (), stall=True, rounds=3)
+#: The least that a ticker beside 512 tasks can show, whatever they call.
+IDLE_TASKS = Workload(
+    "idle-512", "512 tasks that call nothing and yield", "idle", (), tasks=512, stall=True, rounds=5
+)
 COLD = Workload("cold-start", "import, connect, first get", "cold", ("get",), group="Processes")
 
 WORKLOADS = (
     IDLE,
+    IDLE_TASKS,
     *_points("get"),
     *_points("set"),
     Workload("mixed-64-s", "80 % get, 20 % set, 64 tasks, 218 B", "mixed", ("get", "set"), tasks=64, stall=True),
