@@ -82,12 +82,16 @@ class Batcher(Generic[T, R]):
 
     async def submit(self, items: Sequence[T]) -> list[R]:
         """Have ``items`` handled in one bulk call, together with those of other callers; return their results."""
+        return await self.put(items)
+
+    def put(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
+        """Queue ``items`` now; return the future of their results, to be cancelled by who no longer wants them."""
         request: Request[T, R] = Request(items, self._loop.create_future(), self._loop.time() + self._patience)
         self._queue.append(request)
         self._ages.append(request)
         self._schedule()
         self._watch()
-        return await request.future
+        return request.future
 
     async def drain(self) -> None:
         """Wait until everything that was submitted has been answered."""

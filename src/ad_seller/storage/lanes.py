@@ -42,7 +42,7 @@ class Lanes(Generic[T, R]):
         if len(places) == 1:
             [lane] = places
             return await self._lanes[lane].submit(items)
-        works = [self._lanes[lane].submit([items[i] for i in part]) for lane, part in places.items()]
+        works = [self._lanes[lane].put([items[i] for i in part]) for lane, part in places.items()]
         results: dict[int, R] = {}
         for part, found in zip(places.values(), await asyncio.gather(*works, return_exceptions=True), strict=True):
             if isinstance(found, BaseException):
