@@ -98,7 +98,7 @@ async def test_each_filter_uses_its_index(storage: SQLiteBackend, path: Path, li
     await storage._reader.set_trace_callback(lambda _: None)
     [statement] = [statement for statement in statements if "kv_store" in statement]
     plan = " / ".join(row[3] for row in execute(path, f"EXPLAIN QUERY PLAN {statement}"))
-    assert f"SEARCH kv_store USING INDEX kv_store_{index} (<expr>=?" in plan, plan
+    assert f"SEARCH kv_store USING INDEX kv_store_{index} (<expr>=?)" in plan, plan
 
 
 async def test_an_older_file_gets_the_indexes_and_older_agents_go_on(path: Path) -> None:

@@ -1,7 +1,8 @@
 """Indexes over fields of records, so that a filtered listing on SQLite costs what it finds.
 
 Each is an index on an expression, over the keys of one kind of record only: writes of other entries pay nothing
-for it, and what older seller agents write is in it, too (https://www.sqlite.org/expridx.html).
+for it, and what older seller agents write is in it, too (https://www.sqlite.org/expridx.html). The key is not
+part of it: entries of the same field stand in the order of their arrival, so new ones share pages.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def _of_kind(prefix: str) -> str:
 #: The statement that makes each index, by its name. All parts are constants of this package.
 INDEXES: Final = {
     f"kv_store_{entity}_{name}": f"CREATE INDEX IF NOT EXISTS kv_store_{entity}_{name} "
-    f"ON kv_store ({_field(path)}, key) WHERE {_of_kind(PREFIXES[entity])}"
+    f"ON kv_store ({_field(path)}) WHERE {_of_kind(PREFIXES[entity])}"
     for entity, fields in FIELDS.items()
     for name, path in fields.items()
 }
