@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from .batching import Batcher
+from .batching import Batcher, Request
 from .commit import Commit, Outcome
 from .lanes import Lanes
 
 if TYPE_CHECKING:
     from .driver import DriverBackend as Hooks
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Collected = Batcher[T, R] | Lanes[T, R]  #: the calls of one hook, in one queue or in one for each lane
 
 
 class Session:
@@ -24,36 +29,23 @@ class Session:
         """Make the batchers; they belong to the running event loop."""
         self.loop = asyncio.get_running_loop()
         self.pid = os.getpid()
-        reads: Callable[[], Batcher[str, bytes | Exception | None]] = partial(
-            Batcher,
+        of_key = backend._lane_of
+        of_commit = None if of_key is None else lambda commit: of_key(commit.first_key or "")
+        self.reads: Collected[str, bytes | Exception | None] = _batched(
+            backend,
             backend._read,
-            explain=backend._explain_read,
-            timeout=backend.timeout,
-            reserve=backend._reserve,
+            backend._explain_read,
+            of_key,
             concurrency=backend._readers,
             max_items=backend._read_batch,
         )
-        expiries: Callable[[], Batcher[str, int | Exception]] = partial(
-            Batcher,
-            backend._remaining,
-            explain=backend._explain_read,
-            timeout=backend.timeout,
-            reserve=backend._reserve,
+        self.expiries: Collected[str, int | Exception] = _batched(
+            backend, backend._remaining, backend._explain_read, of_key
         )
         # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is
         # still under way cannot overtake a later one.
-        commits: Callable[[], Batcher[Commit, Outcome | Exception]] = partial(
-            Batcher,
-            backend._apply,
-            explain=backend._explain_write,
-            timeout=backend.timeout,
-            reserve=backend._reserve,
-        )
-        lane_of = backend._lane_of
-        self.reads = reads() if lane_of is None else Lanes(lane_of, reads)
-        self.expiries = expiries() if lane_of is None else Lanes(lane_of, expiries)
-        self.commits = (
-            commits() if lane_of is None else Lanes(lambda commit: lane_of(commit.first_key or ""), commits)
+        self.commits: Collected[Commit, Outcome | Exception] = _batched(
+            backend, backend._apply, backend._explain_write, of_commit
         )
         self.sweeper: asyncio.Task[None] | None = None
         self.active = 0
@@ -84,3 +76,17 @@ class Session:
         while self.active:
             self.idle.clear()
             await self.idle.wait()
+
+
+def _batched(
+    backend: Hooks,
+    run: Callable[[list[T]], Awaitable[Sequence[R]]],
+    explain: Callable[[BaseException, Request[T, R]], BaseException],
+    lane_of: Callable[[T], int] | None,
+    **settings: int,
+) -> Collected[T, R]:
+    """Return what collects the calls of a hook."""
+    make: Callable[[], Batcher[T, R]] = partial(
+        Batcher, run, explain=explain, timeout=backend.timeout, reserve=backend._reserve, **settings
+    )
+    return make() if lane_of is None else Lanes(lane_of, make)
