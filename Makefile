@@ -8,7 +8,7 @@ BIN     := .venv/bin
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture check fmt bench bench-full bench-guard docs lock clean
+.PHONY: help demo test torture mutation check fmt bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -22,6 +22,9 @@ test: .venv/installed ## Run all tests against real engines, with coverage (ARGS
 
 torture: .venv/installed ## Try for hours to break every backend (ARGS="--backend sqlite --rounds 20"; see docs/testing.md)
 	@$(BIN)/python -m tests.histories $(ARGS)
+
+mutation: .venv/installed ## Put small defects into modules, tell which no test finds (ARGS="redis_scripts --kind text")
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check $(CHECKED)
@@ -57,7 +60,7 @@ lock: ## Pin the requirements/*.txt anew from the .in files
 	done
 
 clean: ## Remove the environments and everything that was generated
-	rm -rf .venv .venv-bench .venv-docs .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist site
+	rm -rf .venv .venv-bench .venv-docs .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation .coverage* build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # New pins: .venv from scratch. A change of pyproject.toml alone: the project's own entry is renewed.

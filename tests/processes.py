@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import subprocess
 import sys
@@ -68,11 +69,15 @@ def do_job(jobs: Jobs, command: Sequence[str]) -> None:
 
 
 def become_nobody() -> None:
-    """Give up the rights of root, to whom no file is read-only; whoever is not root stays who they are."""
+    """Give up the rights of root, to whom no file is read-only; whoever is not root stays who they are.
+
+    They come back at the end of the process, so that what it ran can be written down for the measure of coverage.
+    """
     if os.geteuid() == 0:
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(NOBODY, NOBODY, 0)
+        os.setresuid(NOBODY, NOBODY, 0)
+        atexit.register(os.setresuid, 0, 0, 0)
 
 
 def in_the_child(work: Coroutine[Any, Any, None]) -> NoReturn:

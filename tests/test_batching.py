@@ -52,6 +52,20 @@ class TestBatches:
         assert results == [[2 * n] for n in range(40)]
         assert engine.most_running == concurrency
 
+    async def test_it_is_running_from_the_first_to_the_last_answer(self, engine: Engine) -> None:
+        batcher = batcher_of(engine, max_items=1, concurrency=3)
+        seen = [batcher.running]
+        for several in (1, 3):
+            engine.open.clear()
+            calls = [submit(batcher, n) for n in range(several)]
+            await ticks()
+            seen.append(batcher.running)
+            engine.open.set()
+            await asyncio.gather(*calls)
+            await ticks()
+            seen.append(batcher.running)
+        assert seen == [False, True, False, True, False]
+
     async def test_callers_cannot_change_the_answers_of_others(self, engine: Engine) -> None:
         batcher = batcher_of(engine)
         first, second = await asyncio.gather(batcher.submit([1]), batcher.submit([2]))

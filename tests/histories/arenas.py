@@ -18,11 +18,12 @@ from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.redis_groups import RedisCluster, SentinelGroup
 from ad_seller.storage.testing.servers import RedisServer
+from tests.full_disk import end_of_log
+from tests.proxy import Proxy
 
 from . import faults
 from .faults import Fault
 from .operations import Keys
-from .proxy import Proxy
 
 #: What makes an acknowledged write survive the end of the server.
 DURABLE_REDIS = {"appendonly": "yes", "appendfsync": "always"}
@@ -92,6 +93,8 @@ def _redis_faults(server: RedisServer, proxy: Proxy) -> dict[str, Fault]:
         "restart": faults.shut_down(server.stop, server),
         "freeze": faults.freeze(server),
         "connections killed": faults.cut_by(lambda: [server]),
+        "disk full": faults.full_server_disk(server, partial(end_of_log, server)),
+        "memory full": faults.full_memory(server),
         **faults.links(proxy),
     }
 
@@ -102,6 +105,7 @@ def _postgres_faults(server: PostgresServer, proxy: Proxy) -> dict[str, Fault]:
         "immediate shutdown": faults.shut_down(server.shut_down_immediately, server),
         "restart": faults.shut_down(server.stop, server),
         "freeze": faults.freeze(server),
+        "disk full": faults.full_server_disk(server, partial(faults.end_of_wal, server)),
         **faults.links(proxy),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import resource
 import sqlite3
@@ -11,13 +12,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
+import asyncpg
+
+from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
 from ad_seller.storage.testing.redis_sentinels import SERVICE, SentinelGroup
 from ad_seller.storage.testing.servers import RedisServer, ServerError
+from tests.full_disk import limit_files
+from tests.proxy import Proxy
 
 from .clients import Clients
-from .proxy import Proxy
 
 Fault = Callable[[Clients, random.Random], None]
 
@@ -128,6 +133,48 @@ def full_disk(path: Path) -> Fault:
         clients.limit(resource.RLIMIT_FSIZE, size)
         time.sleep(chance.uniform(0.1, 0.4))
         clients.limit(resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
+
+    return run
+
+
+def full_server_disk(server: RedisServer | PostgresServer, room: Callable[[], int]) -> Fault:
+    """Return the fault that the server's files cannot grow; then it is started anew.
+
+    Args:
+        server: whose files.
+        room: where in its log the server writes now.
+    """
+
+    def run(clients: Clients, chance: random.Random) -> None:
+        limit_files(server, room() + chance.choice((0, 300, 3000, 20_000)))  # in the middle of a record, too
+        time.sleep(chance.uniform(0.1, 0.4))
+        server.kill()
+        server.start()
+
+    return run
+
+
+def end_of_wal(server: PostgresServer) -> int:
+    """Return where in its segment the write-ahead log of PostgreSQL ends."""
+
+    async def ask_it() -> int:
+        connection = await asyncpg.connect(server.url())
+        try:
+            position: int = await connection.fetchval("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
+            return position % (16 << 20)
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask_it())
+
+
+def full_memory(server: RedisServer) -> Fault:
+    """Return the fault that a Redis server has no memory for what would be written."""
+
+    def run(clients: Clients, chance: random.Random) -> None:
+        ask(server, "CONFIG", "SET", "maxmemory", "1")
+        time.sleep(chance.uniform(0.1, 0.4))
+        ask(server, "CONFIG", "SET", "maxmemory", "0")
 
     return run
 

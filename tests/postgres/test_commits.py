@@ -9,24 +9,14 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from ad_seller.storage import KEEP, InvalidValueError
-from ad_seller.storage.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
-from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage import InvalidValueError
+from ad_seller.storage.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.postgres_commits import Packed, loads
 from ad_seller.storage.postgres_sql import COMMIT, TABLE
 from tests.clock import SetClock
 from tests.postgres.support import sql
-
-KEYS = ["a", "b", "c", "d", "e"]
-TEXTS = [b"1", b"2", b'"x"']
-TTLS = [
-    None,
-    None,
-    1_000_000,
-    3_600_000,
-]  # milliseconds; one ends before the next batch, one after it
-BETWEEN_BATCHES = 2_000  # seconds; nobody waits, both clocks are moved
+from tests.random_commits import BETWEEN_BATCHES, KEYS, check_batches
 
 
 @pytest.fixture
@@ -35,45 +25,18 @@ async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
         yield storage
 
 
-def some_commit(choose: random.Random) -> Commit:
-    def write() -> Write:
-        key = choose.choice(KEYS)
-        match choose.randrange(6):
-            case 0:
-                return Delete(key)
-            case 1:
-                return Touch(key, choose.choice([None, 3_600_000]))
-            case 2:
-                return Put(key, choose.choice(TEXTS), KEEP)
-        return Put(key, choose.choice(TEXTS), choose.choice(TTLS))
-
-    expectations = [Expect(choose.choice(KEYS), choose.choice([None, *TEXTS])) for _ in range(choose.randrange(3))]
-    if choose.random() < 0.5:
-        return Commit((), (write(),))
-    return Commit(tuple(expectations), tuple(write() for _ in range(choose.randrange(4))))
-
-
-async def state(storage: PostgresBackend | MemoryBackend) -> list[tuple[str, object, bool]]:
-    """Every live key, its value, and whether it will expire."""
-    items = (await storage.scan()).items
-    return [(key, value, await storage.ttl(key) is not None) for key, value in items]
-
-
 @pytest.mark.parametrize("seed", range(60))
 async def test_any_batch_means_what_it_means_in_memory(
     storage: PostgresBackend, postgres_url: str, seed: int
 ) -> None:
-    choose = random.Random(seed)
     clock = SetClock()
-    async with MemoryBackend(clock=clock) as model:
-        for _ in range(8):
-            batch = [some_commit(choose) for _ in range(choose.randrange(1, 15))]
-            assert await storage._apply(batch) == await model._apply(batch)
-            clock.now += BETWEEN_BATCHES
-            await sql(
-                postgres_url, f"UPDATE {TABLE} SET expires_at = expires_at - interval '{BETWEEN_BATCHES} seconds'"
-            )
-            assert await state(storage) == await state(model)
+
+    async def between() -> None:
+        clock.now += BETWEEN_BATCHES
+        statement = f"UPDATE {TABLE} SET expires_at = expires_at - interval '{BETWEEN_BATCHES} seconds'"
+        await sql(postgres_url, statement)
+
+    await check_batches(storage, clock, seed, between)
 
 
 async def test_nothing_is_left_of_locks_on_absent_keys(storage: PostgresBackend, postgres_url: str) -> None:

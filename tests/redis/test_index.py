@@ -110,7 +110,9 @@ FOREIGN: dict[str, Foreign] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-async def test_what_another_program_does_is_seen_at_once(name: str, listed: RedisBackend, client: Any) -> None:
+async def test_what_another_program_does_is_seen_at_once(
+    name: str, listed: RedisBackend, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     FOREIGN[name](client)
     expected = living(client)
     assert await listed.keys() == expected
@@ -120,6 +122,8 @@ async def test_what_another_program_does_is_seen_at_once(name: str, listed: Redi
     assert "deal:own" in await listed.keys()
     await listed.delete("deal:own")
     assert await listed.keys() == expected
+    assert client.type(INDEX) == b"zset"
+    assert not caplog.records, "the index was given up"
 
 
 async def test_no_listing_walks_over_the_keys(listed: RedisBackend, client: Any) -> None:

@@ -14,8 +14,9 @@ from ad_seller.storage import StorageError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.certificates import GOOD_HOST, WRONG_HOST, Certificates, Pair
+from tests.proxy import Proxy
 
-from .support import TOLERANCE, Proxy, plain, proxied
+from .support import TOLERANCE, plain
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def speaking_tls(
     context.load_cert_chain(certificates.server.certificate, certificates.server.key)
     if asks_clients:
         context.verify_mode = ssl.CERT_REQUIRED
-    async with proxied(server.port, context) as proxy:
+    with Proxy(server.port, tls=context) as proxy:
         yield proxy
 
 

@@ -11,8 +11,9 @@ import pytest
 from ad_seller.storage import UnknownOutcomeError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
+from tests.proxy import Proxy
 
-from .support import TOLERANCE, calls, plain, proxied
+from .support import TOLERANCE, calls, plain
 
 Write = Callable[[RedisBackend], Awaitable[Any]]
 
@@ -30,12 +31,9 @@ WRITES: dict[str, tuple[Write, bytes]] = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-async def test_a_write_whose_answer_is_lost(name: str, own_redis: RedisServer) -> None:
+async def test_a_write_whose_answer_is_lost(name: str, own_redis: RedisServer, proxy: Proxy) -> None:
     write, command = WRITES[name]
-    async with (
-        proxied(own_redis.port) as proxy,
-        RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store,
-    ):
+    async with RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store:
         await store.set_many({"key": "old", "other": 1, "counter": 10})
         await store.incr("warm-up")  # so that the server knows the script
         with plain(own_redis.url) as client:
@@ -58,12 +56,9 @@ async def test_a_write_whose_answer_is_lost(name: str, own_redis: RedisServer) -
 
 
 @pytest.mark.parametrize("read", ["get", "exists", "keys", "get_stats"])
-async def test_a_read_whose_answer_is_lost_is_asked_again(read: str, own_redis: RedisServer) -> None:
+async def test_a_read_whose_answer_is_lost_is_asked_again(read: str, proxy: Proxy) -> None:
     command = {"get": b"MGET", "exists": b"EVALSHA", "keys": b"SCAN", "get_stats": b"INFO"}[read]
-    async with (
-        proxied(own_redis.port) as proxy,
-        RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store,
-    ):
+    async with RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store:
         await store.set("key", 1)
         proxy.lose_once(command)
         reads: dict[str, Write] = {
@@ -76,11 +71,8 @@ async def test_a_read_whose_answer_is_lost_is_asked_again(read: str, own_redis: 
         assert proxy.lost == 1
 
 
-async def test_everybody_in_the_lost_batch_is_told(own_redis: RedisServer) -> None:
-    async with (
-        proxied(own_redis.port) as proxy,
-        RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store,
-    ):
+async def test_everybody_in_the_lost_batch_is_told(proxy: Proxy) -> None:
+    async with RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store:
         await store.set("key", 0)
         proxy.lose = b"EVALSHA"
         writes = (store.set(f"key:{number}", number) for number in range(50))

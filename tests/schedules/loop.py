@@ -11,18 +11,19 @@ import asyncio
 import heapq
 import random
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 #: From how many of the handles that have waited longest the next one is taken. The first is asyncio's own order.
 WINDOWS = (1, 2, 4, 1_000_000)
 
 #: More handles than any scenario runs: whoever gets here turns in a circle.
-MAX_STEPS = 200_000
+MAX_STEPS = 20_000
 
 #: Seconds that a computation takes at most, in those schedules in which some take any.
 LATENESS = 0.02
@@ -44,6 +45,7 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         traced: whether to note what runs; that takes a multiple of the time.
 
     Attributes:
+        seed: that of this schedule.
         chance: for everything else that is to depend on the seed.
         steps: how many handles have run; a finer clock than `time`.
         complaints: what asyncio reported: exceptions that nobody looked at, callbacks that failed.
@@ -56,15 +58,18 @@ class ScheduleLoop(asyncio.BaseEventLoop):
 
     def __init__(self, seed: int, *, traced: bool = False) -> None:
         super().__init__()
+        self.seed = seed
         self.chance = random.Random(seed)
         self.steps = 0
         self.complaints: list[str] = []
         self.trace: list[tuple[float, str]] = []
+        self._draw = self.chance.random  # many times cheaper than `randrange` and `choice`
         self._window = self.chance.choice(WINDOWS)
         self._busy = self.chance.choice((0.0, 0.0, 0.02))
         self._now = 0.0
         self._made = 0
         self._traced = traced
+        self._end_of_patience = MAX_STEPS
         self.set_exception_handler(_complain)
 
     @property
@@ -79,10 +84,19 @@ class ScheduleLoop(asyncio.BaseEventLoop):
     def create_task(
         self, coro: Any, *, name: object = None, context: Context | None = None, **more: Any
     ) -> asyncio.Task[Any]:
-        """Make a task with a name that is the same in each run of the seed."""
-        self._made += 1
-        name = name or f"{getattr(coro, '__qualname__', 'coroutine').rpartition('<locals>.')[2]}#{self._made}"
-        return super().create_task(coro, name=name, context=context, **more)
+        """Make a task; if traced, with a name that is the same in each run of the seed."""
+        if self._traced and name is None:
+            self._made += 1
+            name = f"{getattr(coro, '__qualname__', 'coroutine').rpartition('<locals>.')[2]}#{self._made}"
+        return super().create_task(coro, name=name or "task", context=context, **more)
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Do what asyncio does, without its checks for threads: half of the handles come this way."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run ``main`` and then everything that is ready; fail if a task or a timer is left.
@@ -112,30 +126,38 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         """Close; what a failed run left behind is dropped silently, because its failure has been told."""
         if left := asyncio.all_tasks(self):
             self._traced = False
+            self._end_of_patience += MAX_STEPS
             self.set_exception_handler(lambda loop, context: None)
             with suppress(AssertionError):
                 self.run_until_complete(_cancelled(left))
         self.close()
 
     def _run_once(self) -> None:
-        """Run one handle; this is what `BaseEventLoop.run_forever` calls."""
-        if not self._ready:
-            self._jump()
-        elif self._busy and self.chance.random() < self._busy:
-            self._pass(self._now + LATENESS * self.chance.random())
-        self._step()
-        if self.steps > MAX_STEPS:
-            raise LivelockError(f"no end after {self.steps} steps")
-
-    def _step(self) -> None:
-        position = self.chance.randrange(min(len(self._ready), self._window))
-        handle = self._ready[position]
-        del self._ready[position]
-        self.steps += 1
-        if not handle.cancelled():
+        """Run handles until the loop is stopped; this is what `BaseEventLoop.run_forever` calls."""
+        while not self._stopping:
+            if not self._ready:
+                self._jump()
+            elif self._busy and self._draw() < self._busy:
+                self._pass(self._now + LATENESS * self._draw())
+            handle = self._next()
+            self.steps += 1
+            if handle._cancelled:
+                continue
             if self._traced:
                 self.trace.append((self._now, _name(handle)))
             handle._run()
+            if self.steps > self._end_of_patience:
+                raise LivelockError(f"no end after {self.steps} steps")
+
+    def _next(self) -> asyncio.Handle:
+        """Take one of those that have waited longest."""
+        choices = min(len(self._ready), self._window)
+        if choices == 1:
+            return self._ready.popleft()
+        position = int(self._draw() * choices)
+        handle = self._ready[position]
+        del self._ready[position]
+        return handle
 
     def _jump(self) -> None:
         """Go to the next timer."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from ad_seller.storage.batching import NotStartedError
 from ad_seller.storage.capabilities import Capabilities
@@ -18,6 +17,9 @@ from ad_seller.storage.listing import Span
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.process import state_of
 from tests.schedules.world import World
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 #: How long a slow step takes, in time-outs. Some end at the very moment at which a time is up.
 SLOWNESS = (1 / 3, 1 / 2, 1, 1.5)
@@ -152,41 +154,36 @@ class SimulatedBackend(DriverBackend):
         raise AssertionError("there is one loop and one process")
 
     async def _read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
-        async with self._call():
-            return await self.disk.store._read(keys)
+        return await self._call(self.disk.store._read, keys)
 
     async def _remaining(self, keys: list[str]) -> Sequence[int | Exception]:
-        async with self._call():
-            return await self.disk.store._remaining(keys)
+        return await self._call(self.disk.store._remaining, keys)
 
     async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         self._writing += 1
         assert self._writing == 1, "writes have one lane"
         try:
-            async with self._call(writes=True):
-                return await self.disk.apply(commits)
+            return await self._call(self.disk.apply, commits, unclear=UnknownOutcomeError)
         finally:
             self._writing -= 1
 
     async def _keys(self, span: Span) -> list[str]:
-        async with self._call():
-            return await self.disk.store._keys(span)
+        return await self._call(self.disk.store._keys, span)
 
     async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
-        async with self._call():
-            return await self.disk.store._entries(span)
+        return await self._call(self.disk.store._entries, span)
 
     async def _sweep(self, rows: int) -> int:
-        async with self._call():
-            removed = await self.disk.store._sweep(rows)
-            self.swept += removed
-            return removed
+        removed = await self._call(self.disk.store._sweep, rows)
+        self.swept += removed
+        return removed
 
     def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
         return StoreUnavailableError(f"{what}: {error}", key=key)
 
-    @asynccontextmanager
-    async def _call(self, *, writes: bool = False) -> AsyncIterator[None]:
+    async def _call(
+        self, effect: Callable[[A], Awaitable[R]], argument: A, unclear: type[Exception] = OSError
+    ) -> R:
         """Take time before and after the effect, and fail at one of the two points now and then."""
         assert self._open_now, "a hook runs while the engine is closed"
         self.disk.calls += 1
@@ -195,11 +192,12 @@ class SimulatedBackend(DriverBackend):
         await self._take_time()
         if fate < self.disk.faults / 2:
             raise chance.choice((NotStartedError("locked"), OSError("cut before"), NotStartedError("locked")))
-        yield
+        result = await effect(argument)
         await self._take_time()
         assert self._open_now, "the engine was closed under a hook"
         if fate > 1 - self.disk.faults / 2:
-            raise UnknownOutcomeError("cut after") if writes else OSError("cut after")
+            raise unclear("cut after")
+        return result
 
     async def _take_time(self) -> None:
         while self.frozen:  # noqa: ASYNC110 - nothing tells a frozen server

@@ -91,41 +91,53 @@ async def cancelled_once(world: World, name: str, step: int, moment: Moment) -> 
     return reached
 
 
+def at_each_await(once: Callable[[World, int], Awaitable[bool]], schedules: int) -> None:
+    """Explore for the first, second, ... await, until ``once`` has told in no schedule that there are as many."""
+    step = 0
+    while any_reaches(once, step, schedules):
+        step += 1
+    assert step
+
+
+def any_reaches(once: Callable[[World, int], Awaitable[bool]], step: int, schedules: int) -> bool:
+    reached = False
+
+    async def scenario(world: World) -> None:
+        nonlocal reached
+        if await once(world, step):
+            reached = True
+
+    explore(scenario, schedules)
+    return reached
+
+
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
 @pytest.mark.parametrize("name", CASES)
 def test_at_each_await(name: str, moment: Moment) -> None:
-    most = 0
+    async def once(world: World, step: int) -> bool:
+        return await cancelled_once(world, name, step, moment)
 
-    async def scenario(world: World) -> None:
-        nonlocal most
-        step = 0
-        while await cancelled_once(world, name, step, moment):
-            step += 1
-        most = max(most, step)
-
-    explore(scenario, 12)
-    assert most >= 1
+    at_each_await(once, 12)
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
 def test_a_line_of_updates_goes_on_whoever_leaves_it(moment: Moment) -> None:
-    async def scenario(world: World) -> None:
-        reached, step = True, 0
-        while reached:
-            async with Disk(world).backend(sweep_interval=None) as store:
-                others = [asyncio.ensure_future(store.increment("n")) for _ in range(3)]
-                reached = await cancelled_at(store.increment("n", 100), step, moment)
-                others += [asyncio.ensure_future(store.increment("n")) for _ in range(3)]
-                await asyncio.gather(*others)
-                assert await store.get("n") in ((6, 106) if reached else (106,))
-            assert store.nothing_held()
-            step += 1
+    async def once(world: World, step: int) -> bool:
+        async with Disk(world).backend(sweep_interval=None) as store:
+            others = [asyncio.ensure_future(store.increment("n")) for _ in range(3)]
+            reached = await cancelled_at(store.increment("n", 100), step, moment)
+            others += [asyncio.ensure_future(store.increment("n")) for _ in range(3)]
+            await asyncio.gather(*others)
+            assert await store.get("n") in ((6, 106) if reached else (106,))
+        assert store.nothing_held()
+        return reached
 
-    explore(scenario, 40)
+    at_each_await(once, 80)
 
 
-def test_connect_and_disconnect_cancelled_leave_a_backend_that_works() -> None:
-    async def once(world: World, step: int, moment: Moment) -> bool:
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
+def test_connect_and_disconnect_cancelled_leave_a_backend_that_works(moment: Moment) -> None:
+    async def once(world: World, step: int) -> bool:
         store = Disk(world).backend()
         connecting = await cancelled_at(store.connect(), step, moment)
         await store.connect()
@@ -137,13 +149,7 @@ def test_connect_and_disconnect_cancelled_leave_a_backend_that_works() -> None:
             assert await store.get("a") == 1
         return connecting or disconnecting
 
-    async def scenario(world: World) -> None:
-        for moment in MOMENTS:
-            step = 0
-            while await once(world, step, moment):
-                step += 1
-
-    explore(scenario, 60)
+    at_each_await(once, 80)
 
 
 def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,10 +172,5 @@ def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Disk, "apply", torn)
     monkeypatch.setattr("ad_seller.storage.batching.Batcher.submit", direct)
 
-    async def scenario(world: World) -> None:
-        step = 0
-        while await cancelled_once(world, "set_many", step, MOMENTS[0]):
-            step += 1
-
     with pytest.raises(AssertionError, match="cancelled at await"):
-        explore(scenario, 20)
+        test_at_each_await("set_many", MOMENTS[0])

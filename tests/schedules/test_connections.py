@@ -7,6 +7,8 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
+import pytest
+
 from ad_seller.storage import Transaction
 from ad_seller.storage.errors import NotConnectedError, StorageError, StoreUnavailableError
 from tests.schedules.simulated import Disk, SimulatedBackend
@@ -56,7 +58,7 @@ def test_while_others_work() -> None:
             assert not mine or await disk.value(f"k{number}") >= mine[-1]
         assert (await disk.value("n") or 0) <= 20
 
-    explore(scenario, 150)
+    explore(scenario, 400)
 
 
 def test_many_connect_at_once_and_it_opens_once() -> None:
@@ -67,7 +69,7 @@ def test_many_connect_at_once_and_it_opens_once() -> None:
         await asyncio.gather(*(store.disconnect() for _ in range(5)))
         assert store.closed == 1
 
-    explore(scenario, 60)
+    explore(scenario, 200)
 
 
 def test_an_opening_that_fails_is_not_remembered() -> None:
@@ -82,7 +84,7 @@ def test_an_opening_that_fails_is_not_remembered() -> None:
             await store.disconnect()
             assert store.closed == 1
 
-    explore(scenario, 60)
+    explore(scenario, 200)
 
 
 def test_disconnect_waits_for_what_is_under_way() -> None:
@@ -107,7 +109,7 @@ def test_disconnect_waits_for_what_is_under_way() -> None:
         assert not [answer for answer in answers if isinstance(answer, NotConnectedError)]
         assert await disk.value("a") == 1
 
-    explore(scenario, 100)
+    explore(scenario, 200)
 
 
 def test_errors_of_the_store_are_ours_whatever_happens() -> None:
@@ -127,4 +129,12 @@ def test_errors_of_the_store_are_ours_whatever_happens() -> None:
         assert store.opened == store.closed
         assert store.nothing_held()
 
-    explore(scenario, 150)
+    explore(scenario, 400)
+
+
+def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """connect and disconnect that do not wait for each other."""
+    monkeypatch.setattr(SimulatedBackend, "_turn", lambda self: asyncio.Lock())
+    for test in (test_many_connect_at_once_and_it_opens_once, test_while_others_work):
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test()

@@ -13,7 +13,7 @@ from ad_seller.storage.errors import LeaseHeldError, LeaseLostError, StorageErro
 from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.world import World, explore
 
-TTL = 3.0
+TTL = 0.4
 
 
 class Hold(NamedTuple):
@@ -56,12 +56,12 @@ def check(holds: list[Hold]) -> None:
 
 
 async def crowd(world: World, disk: Disk, *, share: float = 0.3) -> list[Hold]:
-    stores = [disk.backend(sweep_interval=None, timeout=1.0) for _ in range(3)]
+    stores = [disk.backend(sweep_interval=None, timeout=0.1) for _ in range(2)]
     holds: list[Hold] = []
     for store in stores:
         await store.connect()
     tasks = [
-        asyncio.ensure_future(hold(world, world.chance.choice(stores), holds, wait=20, work=4)) for _ in range(6)
+        asyncio.ensure_future(hold(world, world.chance.choice(stores), holds, wait=4, work=0.5)) for _ in range(3)
     ]
     world.cancel_some(tasks, share)
     await world.gather(*tasks)
@@ -78,40 +78,40 @@ def test_one_holder_at_a_time() -> None:
         check(holds)
         assert await disk.value("lease:l") is None, "given up at the end"
 
-    explore(scenario, 100)
+    explore(scenario, 300)
 
 
 def test_also_when_the_store_fails_now_and_then() -> None:
     async def scenario(world: World) -> None:
         check(await crowd(world, Disk(world, faults=0.2, slow=0.05)))
 
-    explore(scenario, 100)
+    explore(scenario, 300)
 
 
 def test_everyone_who_waits_long_enough_gets_it() -> None:
     async def scenario(world: World) -> None:
-        assert len(await crowd(world, Disk(world), share=0)) == 6
+        assert len(await crowd(world, Disk(world), share=0)) == 3
 
-    explore(scenario, 50)
+    explore(scenario, 100)
 
 
 def test_it_is_renewed_as_long_as_the_block_runs() -> None:
     async def scenario(world: World) -> None:
         disk = Disk(world)
         async with disk.backend() as store, disk.backend() as other, store.lease("l", TTL):
-            for _ in range(10):
+            for _ in range(5):
                 await asyncio.sleep(TTL * world.chance.random())
                 with pytest.raises(LeaseHeldError):
                     async with other.lease("l", TTL):
                         raise AssertionError("two holders")
 
-    explore(scenario, 40)
+    explore(scenario, 150)
 
 
 def test_a_holder_whose_store_is_gone_is_stopped_before_another_can_have_it() -> None:
     async def scenario(world: World) -> None:
         disk = Disk(world)
-        async with disk.backend(timeout=1.0) as store, disk.backend() as other:
+        async with disk.backend(timeout=0.1) as store, disk.backend() as other:
             stopped = 0.0
 
             async def work() -> None:
@@ -128,9 +128,9 @@ def test_a_holder_whose_store_is_gone_is_stopped_before_another_can_have_it() ->
                 await work()
             async with other.lease("l", TTL, wait=10):
                 assert world.loop.time() >= stopped
-            assert stopped <= TTL + 1 or not world.loop.punctual
+            assert stopped <= TTL + 0.1 or not world.loop.punctual
 
-    explore(scenario, 40)
+    explore(scenario, 150)
 
 
 def test_a_replaced_holder_writes_nothing() -> None:
@@ -151,7 +151,7 @@ def test_a_replaced_holder_writes_nothing() -> None:
         assert await disk.value("k") is None
         assert await disk.value("lease_fence:l") == 2
 
-    explore(scenario, 60)
+    explore(scenario, 150)
 
 
 def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:

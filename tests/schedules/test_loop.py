@@ -203,6 +203,18 @@ class TestWhatItFinds:
         with pytest.raises(AssertionError, match="ZeroDivisionError"):
             run(scenario, 0)
 
+    def test_exception_that_nobody_looks_at(self) -> None:
+        """A ring of objects keeps the future until the garbage is collected, long after its schedule."""
+
+        async def scenario(world: World) -> None:
+            ring: list[object] = [world.loop.create_future()]
+            ring.append(ring)
+            if not world.loop.seed:
+                ring[0].set_exception(ValueError("unseen"))  # type: ignore[attr-defined]
+
+        with pytest.raises(AssertionError, match=r"\{0: .*ValueError\('unseen'\)"):
+            explore(scenario, 3)
+
     def test_thread(self) -> None:
         async def scenario(world: World) -> None:
             await asyncio.to_thread(time.time)

@@ -125,10 +125,10 @@ async def checked(world: World, disk: Disk, *, clients: int, calls: int, timeout
 
 def test_each_answer_was_true_during_its_call() -> None:
     async def scenario(world: World) -> None:
-        people = await checked(world, Disk(world), clients=5, calls=6)
+        people = await checked(world, Disk(world), clients=3, calls=2)
         assert not any(person.failed for person in people)
 
-    explore(scenario, 250)
+    explore(scenario, 1000)
 
 
 def test_also_when_bulk_calls_fail_or_take_too_long() -> None:
@@ -136,10 +136,10 @@ def test_also_when_bulk_calls_fail_or_take_too_long() -> None:
 
     async def scenario(world: World) -> None:
         nonlocal failed
-        people = await checked(world, Disk(world, faults=0.2, slow=0.03), clients=5, calls=6, timeout=0.1)
+        people = await checked(world, Disk(world, faults=0.2, slow=0.03), clients=3, calls=2, timeout=0.1)
         failed += sum(person.failed for person in people)
 
-    explore(scenario, 250)
+    explore(scenario, 1000)
     assert failed
 
 
@@ -155,15 +155,15 @@ def test_reads_go_on_while_others_write_without_end() -> None:
                 await store.set(key, 1)
 
         async with disk.backend(sweep_interval=None) as store:
-            writers = [asyncio.ensure_future(write(store, key)) for key in KEYS * 5]
-            for _ in range(5):
+            writers = [asyncio.ensure_future(write(store, key)) for key in KEYS * 2]
+            for _ in range(2):
                 before = disk.calls
                 await store.get("a")
                 assert disk.calls - before <= 40
             ended = True
             await asyncio.gather(*writers)
 
-    explore(scenario, 60)
+    explore(scenario, 200)
 
 
 class TestTheChecksFindDefects:
@@ -197,7 +197,7 @@ class TestTheChecksFindDefects:
 
     def fails(self) -> None:
         async def scenario(world: World) -> None:
-            await checked(world, Disk(world, faults=0.2, slow=0.03), clients=5, calls=6, timeout=0.1)
+            await checked(world, Disk(world, faults=0.2, slow=0.03), clients=3, calls=2, timeout=0.1)
 
         with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
             explore(scenario, 300)

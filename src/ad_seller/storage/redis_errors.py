@@ -49,10 +49,8 @@ def translate(error: BaseException, what: str, key: str | None, *, address: str,
             "may not have been applied: read the key before writing again.",
             key=key,
         )
-    if isinstance(cause, ResponseError) and "OOM command not allowed" in reason:  # inside a script, before 7.0
-        cause = OutOfMemoryError(reason)
-    if isinstance(cause, ResponseError) and error_code(cause) == "READONLY":
-        cause = ReadOnlyError(reason)
+    if isinstance(cause, ResponseError):
+        cause = _recognised(cause, reason)
     if isinstance(cause, ResponseError) and error_code(cause) in ("MOVED", "ASK", "CLUSTERDOWN"):
         return StoreUnavailableError(
             f"{what}: {address} is a node of a cluster that cannot serve this now ({reason}). Name a cluster with "
@@ -67,6 +65,11 @@ def translate(error: BaseException, what: str, key: str | None, *, address: str,
         case OutOfMemoryError():
             return StoreUnavailableError(
                 f"{what}: Redis is out of memory and wrote nothing. Raise maxmemory or remove entries.",
+                key=key,
+            )
+        case _CannotSaveError():
+            return StoreUnavailableError(
+                f"{what}: Redis cannot save ({reason}) and wrote nothing. Is its disk full? Its log says more.",
                 key=key,
             )
         case ReadOnlyError():
@@ -85,6 +88,19 @@ def translate(error: BaseException, what: str, key: str | None, *, address: str,
         f"{what}: {address} cannot be reached ({reason}). {_TLS if address.startswith('rediss') else _PLAIN}",
         key=key,
     )
+
+
+class _CannotSaveError(ResponseError):
+    """Redis refuses to write because it could not save what was written before."""
+
+
+def _recognised(error: ResponseError, reason: str) -> ResponseError:
+    """Return the error as its kind; those from inside a script have no code of their own before Redis 7.0."""
+    if "OOM command not allowed" in reason:
+        return OutOfMemoryError(reason)
+    if "MISCONF" in reason:
+        return _CannotSaveError(reason)
+    return ReadOnlyError(reason) if error_code(error) == "READONLY" else error
 
 
 def _timed_out(what: str, key: str | None, address: str, timeout: float) -> StorageTimeoutError:

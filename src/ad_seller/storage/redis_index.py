@@ -84,13 +84,25 @@ return wrong
 """
 )
 
-#: Begins a survey. KEYS: the index. ARGV: a token, which stays in the index for as long as it is the same one.
-#: Tokens begin with NUL, so they stand before all names; those of instances long gone are removed now and then.
+#: Begins a survey. KEYS: the index. ARGV: a token, which stays in the index for as long as it is the same one; the
+#: one that it replaces. Tokens begin with NUL, so they stand before all names; those of processes that were killed
+#: are removed now and then.
 BEGIN: Final = Script(
     r"""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'zset' then redis.call('DEL', KEYS[1]) end
 if redis.call('ZLEXCOUNT', KEYS[1], '-', '(\1') > 1000 then redis.call('ZREMRANGEBYLEX', KEYS[1], '-', '(\1') end
+redis.call('ZREM', KEYS[1], ARGV[2])
 return redis.call('ZADD', KEYS[1], 0, ARGV[1])
+"""
+)
+
+#: Ends the trust in the index. KEYS: the index. ARGV: a token. An index without names goes, too; other instances
+#: then miss their tokens, and survey again before they list.
+END: Final = Script(
+    r"""
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('ZLEXCOUNT', KEYS[1], '[\1', '+') == 0 then redis.call('DEL', KEYS[1]) end
+return 1
 """
 )
 

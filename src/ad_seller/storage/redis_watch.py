@@ -20,7 +20,7 @@ from redis.exceptions import ResponseError
 
 from .pace import Pace
 from .patterns import compile_glob
-from .redis_index import BEGIN, LIST, PART, SETTLE, Part, index_name, own_names, run_on, scanned
+from .redis_index import BEGIN, END, LIST, PART, SETTLE, Part, index_name, own_names, run_on, scanned
 from .redis_link import BrokenError, NotSentError, RedisLink, exchange
 from .redis_scripts import Argument, Script
 from .redis_wire import Wire
@@ -30,6 +30,7 @@ log = logging.getLogger("ad_seller.storage")
 _SOON: Final = 1_000  #: changed names that are looked at without waiting for a listing
 _MOST: Final = 100_000  #: changed names that are remembered; with more, a survey is as good
 _TRIES: Final = 3  #: surveys that a listing waits for, while somebody keeps removing the index
+_FAREWELL: Final = 0.5  #: seconds in which a server may take note that we leave
 _REFUSED: Final = 60.0  #: seconds after which a server that refused is asked again
 
 
@@ -55,6 +56,7 @@ class Watch:
         self._turn = asyncio.Lock()
         self._wire: Wire | None = None
         self._token: bytes | None = None  # stands in the index that is, or is being, surveyed
+        self._left = b""  # the last token that was put there, trusted or not
         self._surveyed = False
         self._changed: set[bytes] = set()  # names that were not looked at since
         self._settling: asyncio.Task[None] | None = None
@@ -94,12 +96,20 @@ class Watch:
                 raise
 
     async def close(self) -> None:
-        """End what goes on in the background, and the connection."""
+        """End what goes on in the background, and the connection.
+
+        Our token goes with us, and an index without a name, so that an empty store leaves no key.
+        """
         self._closed = True
         if self._settling is not None:
             self._settling.cancel()
             await asyncio.wait([self._settling])
         self._drop()
+        if self._left:
+            with suppress(BrokenError, NotSentError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    command = ("EVAL", END.text, 1, self._index, self._left)
+                    await self.link.pipeline([command], self._loop.time() + _FAREWELL)
 
     async def _answer(self, part: Part, deadline: float, first: bool) -> list[Any] | None:
         for _ in range(_TRIES):
@@ -110,17 +120,26 @@ class Watch:
                 began = self._loop.time()
                 await self._survey()
                 deadline += self._loop.time() - began
+            answer = await self._trusted(part, deadline, first)
+            if answer is not None:
+                return answer
+            self._token = None
+        return None
+
+    async def _trusted(self, part: Part, deadline: float, first: bool) -> list[Any] | None:
+        """Return what the index answers; None if somebody removed it, or changed more than can be remembered."""
+        try:
             if self._changed:
                 await self._settle(deadline)
             token = self._token
             answer = await self._list(part, deadline)
             if first and self._changed and await self._settle(deadline):
                 answer = await self._list(part, deadline)
-            if answer is not None and (self._token == token or not first):
-                return answer
-            # Somebody removed the index, or there was more before the answer than can be remembered.
-            self._token = None
-        return None
+        except ResponseError as error:
+            if "WRONGTYPE" in str(error):
+                return None  # something else is stored under its name: the next survey removes that
+            raise
+        return answer if self._token == token or not first else None
 
     async def _list(self, part: Part, deadline: float) -> list[Any] | None:
         answer: list[Any] | None = await self._run(LIST, (self._token or b"", *part.arguments), deadline)
@@ -155,7 +174,8 @@ class Watch:
         self._changed.clear()
         self._surveyed = False
         self._token = token = b"\0" + uuid.uuid4().hex.encode()
-        await self._run(BEGIN, (token,), self._loop.time() + self._timeout)
+        before, self._left = self._left, token
+        await self._run(BEGIN, (token, before), self._loop.time() + self._timeout)
         async for names in scanned(self.link, self._prefix, compile_glob("*"), self._timeout):
             await self._look_at(names, None, strings=True)
         self._surveyed = self._token == token

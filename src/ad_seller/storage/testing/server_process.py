@@ -111,6 +111,7 @@ class ServerProcess(ABC):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop the server
+                restore_signals=False,  # a file that cannot grow fails a write; it does not end the process
                 **options,
             )
         self._watchdog = _watch(self._process.pid)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..base import StorageBackend
 from ..commit import Commit, Put
+from ..driver import DriverBackend
 from ..errors import ConfigurationError, redact, shown, shown_url
 from ..factory import open_url
 
@@ -159,6 +160,8 @@ async def empty(target: Target, *, erase: bool) -> str:
                 "delete whatever they find, so name an empty store, or add --erase-store to lose what is in it."
             )
         await backend.delete_many(keys)
+        if isinstance(backend, DriverBackend):
+            await backend._sweep_all()  # what has expired leaves a trace on some engines
     return type(backend).__name__
 
 

@@ -1,9 +1,10 @@
-"""A TCP proxy that breaks connections and slows them down, in a thread of its own."""
+"""A TCP proxy that breaks connections, slows them down, loses answers or holds them, in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import threading
 from contextlib import suppress
 from types import TracebackType
@@ -18,6 +19,7 @@ class Proxy:
     Args:
         server_port: where the server listens; it may come and go.
         seed: where the choices come from.
+        tls: for the clients, if they are to speak TLS; the server does not.
 
     Attributes:
         port: where clients connect.
@@ -25,13 +27,20 @@ class Proxy:
             connection with it.
         cut_answers: chance that an answer is, so that the request was executed and its caller is not told.
         delay: seconds that each piece of data is held up.
+        hold: nothing that the server says is passed on while this is set.
         cuts: how many connections were broken.
+        lose: when a request contains this, it reaches the server, and its connection is cut before the answer.
+        lost: how many answers were lost.
     """
 
-    def __init__(self, server_port: int, seed: str = "") -> None:
+    def __init__(self, server_port: int, seed: str = "", tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
         self.cut_requests = self.cut_answers = self.delay = 0.0
-        self.cuts = 0
+        self.hold = False
+        self.lose: bytes | None = None
+        self.cuts = self.lost = 0
+        self._lose_once = False
+        self._tls = tls
         self._server_port = server_port
         self._chance = random.Random(f"{seed} proxy")
         self._loop = asyncio.new_event_loop()
@@ -55,8 +64,12 @@ class Proxy:
         """Pass everything on, at once."""
         self.cut_requests = self.cut_answers = self.delay = 0.0
 
+    def lose_once(self, request: bytes) -> None:
+        """Lose the answer to the next request that contains this, and no other."""
+        self._lose_once, self.lose = True, request
+
     async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
@@ -76,9 +89,10 @@ class Proxy:
             return
         ends = {writer, out}
         self._writers |= ends
+        losing = asyncio.Event()
         try:
-            requests = asyncio.create_task(self._pass_on(reader, out, "cut_requests"))
-            answers = asyncio.create_task(self._pass_on(upstream, writer, "cut_answers"))
+            requests = asyncio.create_task(self._requests(reader, out, losing))
+            answers = asyncio.create_task(self._answers(upstream, writer, losing))
             await asyncio.wait({requests, answers}, return_when=asyncio.FIRST_COMPLETED)
             for task in (requests, answers):
                 task.cancel()
@@ -88,15 +102,39 @@ class Proxy:
                 end.close()
             self._writers -= ends
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chance: str) -> None:
+    async def _requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event
+    ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(_CHUNK):
-                if self.delay:
-                    await asyncio.sleep(self.delay)
-                if self._chance.random() < getattr(self, chance):
-                    self.cuts += 1
-                    writer.write(data[: self._chance.randrange(len(data) + 1)])
-                    await writer.drain()
+                if self.lose is not None and self.lose in data:
+                    losing.set()
+                    if self._lose_once:
+                        self.lose, self._lose_once = None, False
+                if not await self._pass_on(data, writer, self.cut_requests):
                     return
-                writer.write(data)
-                await writer.drain()
+
+    async def _answers(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(_CHUNK):
+                while self.hold:  # noqa: ASYNC110 - set by another thread
+                    await asyncio.sleep(0.002)
+                if losing.is_set():
+                    self.lost += 1
+                    return
+                if not await self._pass_on(data, writer, self.cut_answers):
+                    return
+
+    async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter, cut: float) -> bool:
+        """Pass data on, or a part of it; tell whether the connection goes on."""
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        whole = self._chance.random() >= cut
+        if not whole:
+            self.cuts += 1
+            data = data[: self._chance.randrange(len(data) + 1)]
+        writer.write(data)
+        await writer.drain()
+        return whole

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from .proxy import Proxy
+from tests.proxy import Proxy
 
 REQUEST = b"x" * 1000
 

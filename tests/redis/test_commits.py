@@ -1,0 +1,85 @@
+"""What the scripts make of batches, against the plain meaning, and what they leave in the index."""
+
+from __future__ import annotations
+
+import pytest
+
+from ad_seller.storage import CorruptValueError, MissingKeyError
+from ad_seller.storage.commit import Commit, Delete, Expect, Put
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.redis_index import index_name
+from tests.clock import SetClock
+from tests.random_commits import check_batches
+
+from .support import plain
+
+
+def indexed(url: str, prefix: str) -> list[str]:
+    """Return the names in the index without the prefix, as the scripts left them: nobody has listed."""
+    with plain(url) as client:
+        names: list[bytes] = client.zrange(index_name(prefix), 0, -1)
+        scores = {score for _, score in client.zrange(index_name(prefix), 0, -1, withscores=True)}
+    assert scores <= {0}, "in the order of their bytes"
+    return [name.decode().removeprefix(prefix) for name in names]
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_any_batch_means_what_it_means_in_memory(
+    store: RedisBackend, redis_url: str, redis_prefix: str, seed: int
+) -> None:
+    async def between() -> None:
+        """The index names what is there; nothing expires, because the server's clock cannot be moved."""
+        with plain(redis_url) as client:
+            living = sorted(name.decode().removeprefix(redis_prefix) for name in client.keys(f"{redis_prefix}?"))
+        assert [name for name in indexed(redis_url, redis_prefix) if not name.startswith("\0")] == living
+
+    await check_batches(store, SetClock(), seed, between, (None, None, 3_600_000))
+
+
+async def test_large_commits_are_in_the_index_in_full(
+    store: RedisBackend, redis_url: str, redis_prefix: str
+) -> None:
+    """Lua passes on only some thousand names at once."""
+    keys = [f"{number:05}" for number in range(4_500)]
+    assert await store._apply([Commit((), tuple(Put(key, b"1") for key in keys))]) == [[True] * len(keys)]
+    assert indexed(redis_url, redis_prefix) == keys
+    assert await store._apply([Commit((), tuple(Delete(key) for key in keys[:-1]))]) == [[True] * (len(keys) - 1)]
+    assert indexed(redis_url, redis_prefix) == keys[-1:]
+
+
+async def test_many_puts_alike(store: RedisBackend, redis_url: str, redis_prefix: str) -> None:
+    """They go by a script of their own."""
+    await store.set_many({"b": 2, "a": 1})
+    await store.set_many({"c": 3, "d": 4}, ttl=3600)
+    await store.set_many({"a": 0, "d": 0})
+    assert indexed(redis_url, redis_prefix) == ["a", "b", "c", "d"]
+    assert await store.get_many(list("abcd")) == {"a": 0, "b": 2, "c": 3, "d": 0}
+    left = {key: await store.ttl(key) for key in "abcd"}
+    assert 3590 < (left.pop("c") or 0) <= 3600
+    assert left == {"a": None, "b": None, "d": None}
+    assert await store.incr("counter") == 1
+    assert "counter" in indexed(redis_url, redis_prefix)
+
+
+async def test_an_expectation_about_what_is_no_string(
+    store: RedisBackend, redis_url: str, redis_prefix: str
+) -> None:
+    """It is named, also behind one that does not hold; other commits of the batch go on, what is there stays."""
+    with plain(redis_url) as client:
+        client.lpush(f"{redis_prefix}list", "x")
+        with pytest.raises(CorruptValueError, match="no string") as caught:
+            await store.create("list", 1)
+        assert caught.value.key == "list"
+        refused, applied = await store._apply(
+            [
+                Commit((Expect("a", b"1"), Expect("list", None)), (Put("list", b"1"),)),
+                Commit((Expect("b", None),), (Put("b", b"2"),)),
+            ]
+        )
+        assert isinstance(refused, CorruptValueError)
+        assert refused.key == "list"
+        assert applied == [True]
+        assert client.lrange(f"{redis_prefix}list", 0, -1) == [b"x"]
+    assert await store.get("b") == 2
+    with pytest.raises(MissingKeyError):
+        await store.ttl("list")

@@ -1,0 +1,113 @@
+"""What a listing by the index shows at the edges: nothing there, just expired, just as much as one part holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.redis_index import FIRST_NAME, PART, SWEEP, index_name
+from ad_seller.storage.testing.servers import RedisServer
+
+from .support import calls, plain
+
+
+async def test_a_step_of_the_sweep(store: RedisBackend, redis_url: str, redis_prefix: str) -> None:
+    """It looks at so many names, takes out those that live no more, and says where to go on."""
+    await store.set_many(dict.fromkeys("abcde", 1))
+    index = index_name(redis_prefix)
+    with plain(redis_url) as client:
+        client.delete(f"{redis_prefix}b", f"{redis_prefix}d")
+        b, e = f"{redis_prefix}b".encode(), f"{redis_prefix}e".encode()
+        assert client.eval(SWEEP.text, 1, index, FIRST_NAME, 2) == [b, 1]
+        assert client.eval(SWEEP.text, 1, index, b"(" + b, 3) == [e, 1]
+        assert client.eval(SWEEP.text, 1, index, b"(" + e, 3) == [b"", 0]
+        assert client.eval(SWEEP.text, 1, index, FIRST_NAME, 4) == [b"", 0]
+        names = [name.decode().removeprefix(redis_prefix) for name in client.zrange(index, 0, -1)]
+    assert names == ["a", "c", "e"]
+
+
+async def test_what_has_expired_is_in_no_part(own_redis: RedisServer, own_store: RedisBackend) -> None:
+    """Also in the moment before the server itself has noticed."""
+    lasting = [f"item:{n:04}" for n in range(PART)]
+    ending = [f"item:z{n:03}" for n in range(500)]
+    await own_store.set_many(dict.fromkeys(lasting, 1))
+    with plain(own_redis.url) as client:
+        for _ in range(3):
+            await own_store.set_many(dict.fromkeys(ending, 1))
+            assert await own_store.count() == PART + 500
+            end = server_ms(client) + 300
+            steps = client.pipeline(transaction=False)
+            for key in ending:
+                steps.pexpireat(f"ad_seller:{key}", end)
+            steps.execute()
+            while (now := server_ms(client)) < end + 150:
+                shown, number = await own_store.keys(), await own_store.count()
+                assert now <= end or (shown, number) == (lasting, PART), f"{now - end} ms after the instant"
+
+
+def server_ms(client: Any) -> int:
+    """Return the server's time in milliseconds."""
+    seconds, micros = client.time()
+    return int(seconds * 1000 + micros // 1000)
+
+
+async def test_nothing_there_is_no_reason_to_walk(
+    own_redis: RedisServer, own_store: RedisBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await own_store.keys() == []
+    with plain(own_redis.url) as client:
+        client.config_resetstat()
+    assert await own_store.keys() == []
+    assert await own_store.count() == 0
+    assert (await own_store.scan()).items == []
+    assert not {"scan", "keys"} & set(calls(own_redis.url))
+    assert not caplog.records
+
+
+async def test_whatever_another_program_changed_the_index_stays_in_use(
+    own_redis: RedisServer, own_store: RedisBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    await own_store.set_many({f"item:{n}": n for n in range(4)})
+    assert await own_store.count() == 4
+    with plain(own_redis.url) as client:
+        client.config_resetstat()
+        client.delete("ad_seller:item:0")
+        assert await own_store.keys() == ["item:1", "item:2", "item:3"]
+        client.set("ad_seller:item:0", 1)
+        assert await own_store.count() == 4
+        client.pipeline(transaction=True).delete("ad_seller:item:1").set("ad_seller:other", 1).execute()
+        assert await own_store.keys() == ["item:0", "item:2", "item:3", "other"]
+        client.delete("ad_seller:item:2", "ad_seller:item:3")
+        assert await own_store.keys() == ["item:0", "other"]
+        assert [name for name in client.zrange(index_name("ad_seller:"), 0, -1) if name[0]] == [
+            b"ad_seller:item:0",
+            b"ad_seller:other",
+        ]
+    assert not {"scan", "keys"} & set(calls(own_redis.url))
+    assert not caplog.records
+
+
+async def test_tokens_of_instances_long_gone_are_removed(own_redis: RedisServer) -> None:
+    """Not before there are many: whose token is gone has to look at all keys again."""
+    index = index_name("ad_seller:")
+    with plain(own_redis.url) as client:
+        client.zadd(index, {f"\0{n}": 0 for n in range(1000)})
+        async with RedisBackend(own_redis.url) as one, RedisBackend(own_redis.url) as two:
+            await one.set("item", 1)
+            assert await one.keys() == ["item"]
+            assert client.zlexcount(index, "-", b"(\1") == 1001
+            assert await two.keys() == ["item"]
+            assert client.zlexcount(index, "-", b"(\1") == 1
+            assert await one.keys() == ["item"]
+            assert client.zlexcount(index, "-", b"(\1") == 2
+
+
+@pytest.mark.parametrize("number", [1, PART - 1, PART, PART + 1, 2 * PART])
+async def test_just_as_much_as_a_part_holds(number: int, own_store: RedisBackend) -> None:
+    entries = {f"item:{n:05}": n for n in range(number)}
+    await own_store.set_many(entries)
+    assert await own_store.keys() == list(entries)
+    assert await own_store.count() == number
+    assert dict((await own_store.scan("item:*", limit=number)).items) == entries
