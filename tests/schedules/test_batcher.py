@@ -51,6 +51,11 @@ class Lane:
         finally:
             self.running -= 1
 
+    async def never(self, items: list[int]) -> Sequence[int]:
+        """Answer when nobody waits any more."""
+        await asyncio.sleep(2 * TIMEOUT)
+        return [-item for item in items]
+
     async def _take_time(self) -> None:
         await self.world.pause()
         if self.world.chance.random() < self.slow:
@@ -231,3 +236,20 @@ def test_these_checks_find_defects(
 
     with pytest.raises(AssertionError, match=f"(?s)SCHEDULE_SEED.*{found}"):
         explore(scenario, 1000)
+
+
+def test_a_call_ends_early_enough_to_tell_why() -> None:
+    """With a reserve, the error is there before the caller's own time is up, and not much earlier."""
+
+    async def scenario(world: World) -> None:
+        batcher: Batcher[int, int] = Batcher(
+            Lane(world, faults=0.0, slow=0.0).never, explain=ExplainedError, timeout=TIMEOUT, reserve=0.5
+        )
+        started = world.loop.time()
+        with pytest.raises(ExplainedError):
+            await batcher.submit([1])
+        if world.loop.punctual:
+            assert world.loop.time() - started == pytest.approx(TIMEOUT - 0.5)
+        await batcher.drain()
+
+    explore(scenario, 50)
