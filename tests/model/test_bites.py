@@ -85,4 +85,4 @@ DEFECTS: dict[type[MemoryBackend], type[StoreMachine]] = {
 def test_defect_is_found(broken: type[MemoryBackend]) -> None:
     clock = SetClock()
     with Bench(lambda: broken(clock=clock), clock, fresh=True) as bench, pytest.raises(FOUND):
-        check(bench, examples=300, machines=[DEFECTS[broken]], told=False)
+        check(bench, examples=3_000, machines=[DEFECTS[broken]], told=False)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_index import FIRST_NAME, PART, SWEEP, index_name
+from ad_seller.storage.redis_index import FIRST_NAME, LIST, PART, SETTLE, SWEEP, index_name
 from ad_seller.storage.testing.servers import RedisServer
 
 from .support import calls, plain
@@ -26,6 +26,65 @@ async def test_a_step_of_the_sweep(store: RedisBackend, redis_url: str, redis_pr
         assert client.eval(SWEEP.text, 1, index, FIRST_NAME, 4) == [b"", 0]
         names = [name.decode().removeprefix(redis_prefix) for name in client.zrange(index, 0, -1)]
     assert names == ["a", "c", "e"]
+
+
+async def test_a_part_of_a_listing(store: RedisBackend, redis_url: str, redis_prefix: str) -> None:
+    """Names that live no more are left out, unless who asks looks for the entries anyway."""
+    await store.set_many(dict.fromkeys("abc", 1))
+    index, names = index_name(redis_prefix), [f"{redis_prefix}{key}".encode() for key in "abc"]
+    with plain(redis_url) as client:
+        client.zadd(index, {"\0token": 0})
+        client.delete(names[1])
+
+        def part(most: int, mode: str) -> Any:
+            return client.eval(LIST.text, 1, index, "\0token", FIRST_NAME, "+", most, mode)
+
+        assert part(9, "living") == [b"", b"\0".join([names[0], names[2]])]
+        assert part(2, "living") == [names[1], names[0]]
+        assert part(9, "count") == [b"", 2]
+        assert part(9, "names") == [b"", b"\0".join(names)]
+        client.zrem(index, "\0token")
+        assert part(9, "names") is None
+
+
+@pytest.mark.parametrize("strings", ["1", "0"])
+async def test_the_index_is_made_right_about_names(
+    store: RedisBackend, redis_url: str, redis_prefix: str, strings: str
+) -> None:
+    await store.set_many(dict.fromkeys("ab", 1))
+    index, names = index_name(redis_prefix), [f"{redis_prefix}{key}".encode() for key in "abc"]
+    with plain(redis_url) as client:
+        client.delete(names[0])  # is in the index, and gone
+        client.set(names[2], "1")  # is there, and not in the index
+        assert client.eval(SETTLE.text, 1, index, strings, *names) == 2
+        assert client.zrange(index, 0, -1) == names[1:]
+        assert client.eval(SETTLE.text, 1, index, strings, *names) == 0
+        assert client.eval(SETTLE.text, 1, index, strings, *names[1:]) == 0
+        assert client.zrange(index, 0, -1) == names[1:]
+
+
+async def test_who_disconnects_leaves_nothing_in_the_index(redis_url: str, redis_prefix: str) -> None:
+    index = index_name(redis_prefix)
+    with plain(redis_url) as client:
+
+        def tokens() -> int:
+            return len([name for name in client.zrange(index, 0, -1) if name.startswith(b"\0")])
+
+        async with RedisBackend(redis_url, redis_prefix) as staying:
+            await staying.set("a", 1)
+            assert await staying.keys() == ["a"]
+            async with RedisBackend(redis_url, redis_prefix) as leaving:
+                assert await leaving.keys() == ["a"]
+                assert tokens() == 2
+            assert client.zrange(index, 0, -1)[1:] == [f"{redis_prefix}a".encode()]
+            assert tokens() == 1, "that of the other one stays"
+            await staying.delete("a")
+            async with RedisBackend(redis_url, redis_prefix) as leaving:
+                assert await leaving.keys() == []
+            assert not client.exists(index), "nobody is listed in it"
+            await staying.set("b", 1)
+            assert await staying.keys() == ["b"]
+        assert client.zrange(index, 0, -1) == [f"{redis_prefix}b".encode()]
 
 
 async def test_what_has_expired_is_in_no_part(own_redis: RedisServer, own_store: RedisBackend) -> None:
