@@ -159,6 +159,19 @@ class TestTakeOver:
             assert await storage.ttl("far") is None
             assert await storage.ttl("never") is None
 
+    async def test_the_shortest_key_comes_over(self, new_database: str) -> None:
+        await older_agent(new_database, {"k": 1})
+        async with PostgresBackend(new_database) as storage:
+            assert await storage.get("k") == 1
+
+    async def test_tables_of_other_schemas_are_not_ours(self, new_database: str) -> None:
+        await sql(new_database, "CREATE SCHEMA elsewhere")
+        await sql(new_database, OLDER.replace(OLD_TABLE, f"elsewhere.{OLD_TABLE}"))
+        await sql(new_database, f"INSERT INTO elsewhere.{OLD_TABLE} VALUES ('deal:1', '1', NULL)")
+        await sql(new_database, f"CREATE TABLE elsewhere.{SCHEMA_TABLE} (id int)")
+        async with PostgresBackend(new_database) as storage:
+            assert await storage.keys() == []
+
     async def test_many_entries(self, new_database: str) -> None:
         await sql(new_database, OLDER)
         await sql(
