@@ -66,6 +66,19 @@ class TestBatches:
             seen.append(batcher.running)
         assert seen == [False, True, False, True, False]
 
+    async def test_a_bulk_call_that_was_cancelled_before_it_began_is_made_by_the_next_task(
+        self, engine: Engine
+    ) -> None:
+        """As who cancels all tasks of the event loop does."""
+        batcher = batcher_of(engine)
+        call = asyncio.ensure_future(batcher.submit([1]))
+        await asyncio.sleep(0)
+        assert batcher._starting is not None
+        batcher._starting.cancel()
+        async with asyncio.timeout(5):
+            assert await call == [2]
+            assert await batcher.submit([2]) == [4]
+
     async def test_callers_cannot_change_the_answers_of_others(self, engine: Engine) -> None:
         batcher = batcher_of(engine)
         first, second = await asyncio.gather(batcher.submit([1]), batcher.submit([2]))
