@@ -23,7 +23,7 @@ test: .venv/installed ## Run all tests against real engines, with coverage (ARGS
 torture: .venv/installed ## Try for hours to break every backend (ARGS="--backend sqlite --rounds 20"; see docs/testing.md)
 	@$(BIN)/python -m tests.histories $(ARGS)
 
-mutation: .venv/installed ## Put small defects into modules, tell which no test finds (ARGS="redis_scripts --kind text")
+mutation: .venv/installed ## Put small defects into modules, tell which no test finds (ARGS="redis/scripts --kind text")
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
 check: .venv/installed ## Lint, format, types, and who may import whom

@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ad_seller.storage import sqlite_sql
-from ad_seller.storage.codec import encode
-from ad_seller.storage.commit import Commit, Put
+from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.records.codec import encode
+from ad_seller.storage.redis.commands import Task
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_tasks import Task
+from ad_seller.storage.sqlite import statements as sqlite_sql
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisServer
@@ -112,7 +112,7 @@ async def redis(folder: Path) -> AsyncIterator[Layers]:
 async def postgres(folder: Path) -> AsyncIterator[Layers]:
     import asyncpg
 
-    from ad_seller.storage import postgres_sql as sql
+    from ad_seller.storage.postgres import statements as sql
 
     with PostgresServer() as server:
         async with PostgresBackend(server.url()) as store:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from ad_seller.storage.batching import Batcher, Request
+from ad_seller.storage.runtime.batcher import Batcher, Request
 
 
 class Engine:

@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 from ad_seller.storage import StorageBackend
-from ad_seller.storage.filters import FIELDS, conditions, matches
-from ad_seller.storage.keys import PREFIXES
+from ad_seller.storage.records.filters import matches
+from ad_seller.storage.seller.kinds import FIELDS, PREFIXES, conditions
 
 ODD = [
     "",

@@ -6,9 +6,9 @@ import random
 from collections.abc import Awaitable, Callable
 
 from ad_seller.storage import KEEP
-from ad_seller.storage.commit import Commit, Delete, Expect, Put, Touch, Write
-from ad_seller.storage.driver import DriverBackend
+from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put, Touch, Write
 from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.runtime.template import DriverBackend
 from tests.clock import SetClock
 
 KEYS = ["a", "b", "c", "d", "e"]

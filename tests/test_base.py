@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import NotConnectedError, StorageBackend, check_key, compile_glob, decode, encode
+from ad_seller.storage.atomic.fallback import state_of
 from ad_seller.storage.errors import MissingKeyError, UnsupportedError
-from ad_seller.storage.process import state_of
 
 
 class Seven(StorageBackend):

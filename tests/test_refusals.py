@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import ConfigurationError, InvalidArgumentError, InvalidValueError
-from ad_seller.storage.codec import canonical, decode, encode
+from ad_seller.storage.atomic.fallback import state_of
 from ad_seller.storage.errors import InvalidCursorError, InvalidKeyError, InvalidTTLError, StorageError
-from ad_seller.storage.expiry import MAX_TTL_MS, check_ttl
-from ad_seller.storage.keys import MAX_KEY_BYTES, check_key, decode_cursor, encode_cursor
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.process import state_of
+from ad_seller.storage.records.codec import canonical, decode, encode
+from ad_seller.storage.records.expiry import MAX_TTL_MS, check_ttl
+from ad_seller.storage.records.keys import MAX_KEY_BYTES, check_key, decode_cursor, encode_cursor
 from ad_seller.storage.redis_backend import RedisBackend
 from tests.atomic.support import DictBackend
 

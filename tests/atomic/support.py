@@ -20,8 +20,8 @@ from ad_seller.storage import StorageBackend, compile_glob
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.redis.commands import Task
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_tasks import Task
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from ad_seller.storage import ConflictError, Transaction, idempotency
+from ad_seller.storage import ConflictError, Transaction
+from ad_seller.storage.atomic import idempotency
 from ad_seller.storage.memory_backend import MemoryBackend
 from tests.schedules.simulated import Disk
 from tests.schedules.world import World, explore

@@ -8,15 +8,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage import (
-    DELETE,
-    KEEP,
-    LEAVE,
-    PREFIXES,
-    ConflictError,
-    StorageBackend,
-    Transaction,
-)
+from ad_seller.storage import DELETE, KEEP, LEAVE, PREFIXES, ConflictError, StorageBackend, Transaction
 
 
 class TestOwnView:

@@ -16,7 +16,7 @@ from ad_seller.storage import (
     StorageError,
     Transaction,
 )
-from ad_seller.storage.commit import Commit, Put
+from ad_seller.storage.driver.commit import Commit, Put
 
 
 async def test_keeping_the_expiry_of_what_nobody_has_read(backend: StorageBackend) -> None:

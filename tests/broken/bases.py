@@ -8,15 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from ad_seller.storage import (
-    NotConnectedError,
-    StorageBackend,
-    check_key,
-    check_ttl,
-    compile_glob,
-    decode,
-    encode,
-)
+from ad_seller.storage import NotConnectedError, StorageBackend, check_key, check_ttl, compile_glob, decode, encode
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 

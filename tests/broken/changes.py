@@ -6,14 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from ad_seller.storage import (
-    Commit,
-    Lease,
-    Put,
-    StorageTimeoutError,
-    Transaction,
-)
-from ad_seller.storage.commit import Outcome, Refused
+from ad_seller.storage import Commit, Lease, Put, StorageTimeoutError, Transaction
+from ad_seller.storage.driver.commit import Outcome, Refused
 from ad_seller.storage.memory_backend import MemoryBackend
 
 from .bases import SevenBackend, found_by

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ad_seller.storage import (
-    Capabilities,
-)
+from ad_seller.storage import Capabilities
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 

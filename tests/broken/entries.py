@@ -9,14 +9,7 @@ import threading
 import unicodedata
 from typing import Any
 
-from ad_seller.storage import (
-    NotConnectedError,
-    StorageError,
-    check_key,
-    check_ttl,
-    decode,
-    encode,
-)
+from ad_seller.storage import NotConnectedError, StorageError, check_key, check_ttl, decode, encode
 from ad_seller.storage.memory_backend import MemoryBackend
 
 from .bases import SevenBackend, found_by

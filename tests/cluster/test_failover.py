@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from ad_seller.storage import StorageError
+from ad_seller.storage.redis.slots import lane_of
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_slots import lane_of
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import TOLERANCE, Load
 from tests.groups import FAILOVERS, check_a_listing_waits, check_too_few_confirm, set_at_last

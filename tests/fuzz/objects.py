@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ad_seller.storage.values import MAX_DEPTH, MAX_INT_DIGITS
+from ad_seller.storage.records.values import MAX_DEPTH, MAX_INT_DIGITS
 from tests.json_values import any_text, values
 
 #: Digits of ints far from either side of the limit, whose exact place is another test's subject.

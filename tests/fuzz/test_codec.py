@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from ad_seller.storage.codec import canonical, decode, encode
 from ad_seller.storage.errors import CorruptValueError, InvalidValueError
+from ad_seller.storage.records.codec import canonical, decode, encode
 from ad_seller.storage.testing.conformance.samples import same
 from tests.fuzz.objects import as_json, objects, storable
 from tests.json_values import values

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ad_seller.storage.listing import Span
-from ad_seller.storage.patterns import compile_glob, escape
+from ad_seller.storage.driver.query import KeyQuery
+from ad_seller.storage.records.globs import compile_glob, escape
 from ad_seller.storage.testing.conformance import globs
 from tests.fuzz.test_codec import fuzz
 
@@ -41,7 +41,7 @@ def test_agrees_with_the_plain_matcher(drawn: tuple[str, list[str]]) -> None:
 def test_range_of_a_listing_holds_every_match(drawn: tuple[str, list[str]], data: st.DataObject) -> None:
     pattern, keys = drawn
     after = data.draw(st.one_of(st.none(), st.sampled_from(keys)))
-    span = Span(compile_glob(pattern), after)
+    span = KeyQuery(compile_glob(pattern), after)
     for key in keys:
         wanted = globs.matches(pattern, key) and (after is None or key > after)
         inside = span.start <= key and (span.stop is None or key < span.stop) and key != after

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ad_seller.storage import Transaction
-from ad_seller.storage.expiry import TTL
+from ad_seller.storage.records.expiry import TTL
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
 

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ad_seller.storage import (
-    CorruptValueError,
-    NotConnectedError,
-    StorageConnectionError,
-)
+from ad_seller.storage import CorruptValueError, NotConnectedError, StorageConnectionError
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.commit import KEEP, Commit, Outcome, Put, Write
-from ad_seller.storage.driver import MISSING
-from ad_seller.storage.filters import Condition
-from ad_seller.storage.listing import Span
+from ad_seller.storage.driver.commit import Commit, Outcome, Put, Write
+from ad_seller.storage.driver.engine import MISSING
+from ad_seller.storage.driver.query import KeyQuery
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.pages import OnCorrupt
+from ad_seller.storage.records.filters import Condition
+from ad_seller.storage.records.markers import KEEP
+from ad_seller.storage.records.pages import OnCorrupt
 from tests.clock import SetClock
 from tests.model.machine import Bench, StoreMachine
 from tests.model.suite import LocalEntries, LocalRecords, check
@@ -40,13 +41,13 @@ def _kept(write: Write) -> Write:
 
 
 class RepeatsAtTheCursor(MemoryBackend):
-    async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
+    async def _entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
         after = span.after[:-1] if span.after else None
-        return await super()._entries(Span(span.glob, after or None, span.limit, span.where))
+        return await super()._entries(KeyQuery(span.glob, after or None, span.limit, span.where))
 
 
 class MixesUpCase(MemoryBackend):
-    async def _keys(self, span: Span) -> list[str]:
+    async def _keys(self, span: KeyQuery) -> list[str]:
         return sorted({*await super()._keys(span), *([] if span.glob.literal else ["A:1"])})
 
 

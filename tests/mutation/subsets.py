@@ -37,7 +37,7 @@ _SQLITE = Subset(
     (
         "tests/sqlite/test_commits.py",
         *_ATOMIC,
-        "tests/test_expiry_boundary.py",
+        "tests/runtime/test_expiry_boundary.py",
         "tests/sqlite/test_listing.py",
         "tests/sqlite/test_sweep.py",
         "tests/sqlite/test_filters.py",
@@ -86,15 +86,21 @@ _POSTGRES_SCHEMA = replace(
 )
 
 SUBSETS = {
-    "keys": Subset(("tests/test_keys.py", "tests/test_refusals.py")),
-    "expiry": Subset(("tests/test_expiry.py", "tests/test_refusals.py")),
-    "codec": Subset(("tests/test_codec.py", "tests/test_decoding.py", "tests/test_refusals.py")),
-    "values": Subset(("tests/test_codec.py", "tests/test_decoding.py", "tests/test_refusals.py")),
-    "batching": Subset(("tests/test_batching.py", "tests/schedules/test_batcher.py")),
-    "transaction": Subset(("tests/atomic/test_transaction_rules.py", "tests/atomic/test_transaction.py"), "memory"),
-    **dict.fromkeys(("sqlite_sql", "sqlite_filters", "sqlite_schema"), _SQLITE),
-    "redis_scripts": _REDIS,
-    **dict.fromkeys(("redis_index", "redis_scan"), _REDIS_INDEX),
-    **dict.fromkeys(("postgres_sql", "postgres_commits"), _POSTGRES),
-    **dict.fromkeys(("postgres_fields", "postgres_indexes", "postgres_schema"), _POSTGRES_SCHEMA),
+    "records/keys": Subset(("tests/records/test_keys.py", "tests/test_refusals.py")),
+    "records/expiry": Subset(("tests/records/test_expiry.py", "tests/test_refusals.py")),
+    "records/codec": Subset(
+        ("tests/records/test_codec.py", "tests/records/test_decoding.py", "tests/test_refusals.py")
+    ),
+    "records/values": Subset(
+        ("tests/records/test_codec.py", "tests/records/test_decoding.py", "tests/test_refusals.py")
+    ),
+    "runtime/batcher": Subset(("tests/runtime/test_batcher.py", "tests/schedules/test_batcher.py")),
+    "atomic/transaction": Subset(
+        ("tests/atomic/test_transaction_rules.py", "tests/atomic/test_transaction.py"), "memory"
+    ),
+    **dict.fromkeys(("sqlite/statements", "sqlite/fields", "sqlite/schema"), _SQLITE),
+    "redis/scripts": _REDIS,
+    **dict.fromkeys(("redis/index", "redis/listings"), _REDIS_INDEX),
+    **dict.fromkeys(("postgres/statements", "postgres/commits"), _POSTGRES),
+    **dict.fromkeys(("postgres/fields", "postgres/indexes", "postgres/schema"), _POSTGRES_SCHEMA),
 }

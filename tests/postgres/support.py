@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from ad_seller.storage.postgres.schema import SCHEMA_TABLE
+from ad_seller.storage.postgres.statements import APPLICATION, TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_schema import SCHEMA_TABLE
-from ad_seller.storage.postgres_sql import APPLICATION, TABLE
 from tests.atomic.support import Address
 
 

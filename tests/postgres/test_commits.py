@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from ad_seller.storage import InvalidValueError
-from ad_seller.storage.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch
+from ad_seller.storage.driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch
+from ad_seller.storage.postgres.commits import Packed, loads
+from ad_seller.storage.postgres.statements import COMMIT, TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_commits import Packed, loads
-from ad_seller.storage.postgres_sql import COMMIT, TABLE
 from tests.clock import SetClock
 from tests.postgres.support import sql
 from tests.random_commits import BETWEEN_BATCHES, KEYS, check_batches
@@ -103,7 +103,7 @@ def test_a_batch_is_split_by_its_size_and_a_commit_is_not() -> None:
 async def test_a_commit_that_no_message_can_carry(
     storage: PostgresBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ad_seller.storage.postgres_backend._MOST_BYTES", 1000)
+    monkeypatch.setattr("ad_seller.storage.postgres.backend._MOST_BYTES", 1000)
     with pytest.raises(InvalidValueError, match="at most 1,000 bytes"):
         await storage.set("a", "x" * 1000)
     await storage.set("a", "x" * 900)

@@ -6,9 +6,7 @@ import asyncio
 
 import pytest
 
-from ad_seller.storage import (
-    StoreUnavailableError,
-)
+from ad_seller.storage import StoreUnavailableError
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.postgres.support import connections, connections_become, sql

@@ -17,8 +17,8 @@ from ad_seller.storage import (
     StoreUnavailableError,
     UnknownOutcomeError,
 )
+from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_sql import TABLE
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.lateness import loop_lateness
 from tests.postgres.support import connections, connections_become, sql

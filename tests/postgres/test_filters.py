@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ad_seller.storage import CorruptValueError
-from ad_seller.storage.codec import decode
-from ad_seller.storage.filters import FIELDS, Condition, conditions, matches
-from ad_seller.storage.listing import Span
-from ad_seller.storage.patterns import compile_glob
+from ad_seller.storage.driver.query import KeyQuery
+from ad_seller.storage.postgres.fields import FIELD_FUNCTION, searches
+from ad_seller.storage.postgres.statements import TABLE, session_settings
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_fields import FIELD_FUNCTION, searches
-from ad_seller.storage.postgres_sql import TABLE, session_settings
+from ad_seller.storage.records.codec import decode
+from ad_seller.storage.records.filters import Condition, matches
+from ad_seller.storage.records.globs import compile_glob
+from ad_seller.storage.seller.kinds import FIELDS, conditions
 from tests.json_values import any_text, scalars
 from tests.odd_records import check_filters
 from tests.postgres.support import sql, store_text
@@ -205,7 +206,7 @@ class TestPlans:
             await sql(postgres_url, f"ANALYZE {TABLE}")
         orders = await storage.list_orders({"status": "open"})
         assert [order["n"] for order in orders] == list(range(10, 30_001, 10))
-        [search] = searches(Span(compile_glob("order:*"), where=conditions("order", {"status": "open"})))
+        [search] = searches(KeyQuery(compile_glob("order:*"), where=conditions("order", {"status": "open"})))
         for after in (None, "order:020000"):
             plan = await generic_plan(postgres_url, *search.select(after, 1000))
             assert plan.count(f"using {TABLE}_order_status") == 2, plan
@@ -230,7 +231,7 @@ class TestPlans:
             ({"status": 5, "product_id": "3"}, ("product", "product_id")),
         ):
             search = await storage._indexes.narrowest(
-                Span(compile_glob("quote:*"), where=conditions("quote", filters))
+                KeyQuery(compile_glob("quote:*"), where=conditions("quote", filters))
             )
             assert search is not None
             assert search.index.path == expected

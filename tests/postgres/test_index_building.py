@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ad_seller.storage.postgres.fields import FIELD_FUNCTION, INDEXES
+from ad_seller.storage.postgres.indexes import _LOCK, FieldIndexes, build
+from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_fields import FIELD_FUNCTION, INDEXES
-from ad_seller.storage.postgres_indexes import _LOCK, FieldIndexes, build
-from ad_seller.storage.postgres_sql import TABLE
 from tests.postgres.support import sql
 
 NAMES = {index.name for index in INDEXES}

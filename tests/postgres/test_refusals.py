@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage import (
-    StorageConnectionError,
-    StorageError,
-)
+from ad_seller.storage import StorageConnectionError, StorageError
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.postgres.support import connections_become, sql

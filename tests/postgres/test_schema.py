@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ad_seller.storage import StorageConnectionError, StorageError, StoreUnavailableError
+from ad_seller.storage.postgres.schema import _LOCK, OLD_TABLE, SCHEMA_TABLE, VERSION
+from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_schema import _LOCK, OLD_TABLE, SCHEMA_TABLE, VERSION
-from ad_seller.storage.postgres_sql import TABLE
 from tests.postgres.support import connections_become, created_database, sql
 
 OLDER = f"CREATE TABLE {OLD_TABLE} (key TEXT PRIMARY KEY, value JSONB NOT NULL, expires_at DOUBLE PRECISION)"
@@ -78,7 +78,7 @@ class TestSetUp:
     async def test_waiting_for_another_instance_ends(
         self, new_database: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("ad_seller.storage.postgres_schema._LOCK_PATIENCE", 1)
+        monkeypatch.setattr("ad_seller.storage.postgres.schema._LOCK_PATIENCE", 1)
         holder = asyncio.create_task(sql(new_database, f"SELECT pg_advisory_lock({_LOCK}), pg_sleep(2)"))
         await asyncio.sleep(0.3)
         with pytest.raises(StoreUnavailableError, match="Another instance has been setting up"):

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from ad_seller.storage import KEEP
-from ad_seller.storage.commit import Commit, Delete, Expect, Put, Refused, Touch
-from ad_seller.storage.driver import NO_EXPIRY
+from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put, Refused, Touch
+from ad_seller.storage.driver.engine import NO_EXPIRY
+from ad_seller.storage.postgres.statements import CREATE_COMMIT_FUNCTION, READ, READ_ONE, REMAINING, SWEEP, TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_sql import CREATE_COMMIT_FUNCTION, READ, READ_ONE, REMAINING, SWEEP, TABLE
 from tests.postgres.support import sql
 
 MOMENT = "timestamptz '2100-01-01'"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import ConfigurationError, get_storage_backend, open_url
+from ad_seller.storage.postgres.url import parse_postgres_url
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.postgres_url import parse_postgres_url
 
 SECRET = "hunter2"
 

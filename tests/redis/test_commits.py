@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ad_seller.storage import CorruptValueError, MissingKeyError
-from ad_seller.storage.commit import Commit, Delete, Expect, Put
+from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put
+from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_index import index_name
 from tests.clock import SetClock
 from tests.random_commits import check_batches
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ad_seller.storage import ConfigurationError, open_url
+from ad_seller.storage.redis.url import parse_redis_url
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_url import parse_redis_url
 
 
 @pytest.mark.parametrize(

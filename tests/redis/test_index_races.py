@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage import redis_watch
+from ad_seller.storage.redis import tracker as redis_watch
+from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_index import index_name
 from ad_seller.storage.testing.servers import RedisServer
 from tests.proxy import Proxy
 

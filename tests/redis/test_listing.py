@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ad_seller.storage.redis.index import FIRST_NAME, LIST, PART, SETTLE, SWEEP, index_name
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.redis_index import FIRST_NAME, LIST, PART, SETTLE, SWEEP, index_name
 from ad_seller.storage.testing.servers import RedisServer
 
 from .support import calls, plain

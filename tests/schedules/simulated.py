@@ -7,15 +7,15 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from ad_seller.storage.batching import NotStartedError
+from ad_seller.storage.atomic.fallback import state_of
 from ad_seller.storage.capabilities import Capabilities
-from ad_seller.storage.codec import decode
-from ad_seller.storage.commit import Commit, Outcome, Refused
-from ad_seller.storage.driver import DriverBackend
+from ad_seller.storage.driver.commit import Commit, Outcome, Refused
+from ad_seller.storage.driver.failures import NotStartedError
+from ad_seller.storage.driver.query import KeyQuery
 from ad_seller.storage.errors import StorageError, StoreUnavailableError, UnknownOutcomeError
-from ad_seller.storage.listing import Span
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.process import state_of
+from ad_seller.storage.records.codec import decode
+from ad_seller.storage.runtime.template import DriverBackend
 from tests.schedules.world import World
 
 A = TypeVar("A")
@@ -125,7 +125,7 @@ class SimulatedBackend(DriverBackend):
         """Tell whether the process remembers nobody who waits or runs."""
         state = state_of(self)
         serving = [task for task in state.tasks if not task.done()]
-        return not (serving or state.lines or state.running or state.locks.holders or state.retries.holders)
+        return not (serving or state.queues or state.running or state.locks.holders or state.retries.holders)
 
     async def let_go(self) -> None:
         """Disconnect; a moment later nobody waits or runs in this process."""
@@ -167,10 +167,10 @@ class SimulatedBackend(DriverBackend):
         finally:
             self._writing -= 1
 
-    async def _keys(self, span: Span) -> list[str]:
+    async def _keys(self, span: KeyQuery) -> list[str]:
         return await self._call(self.disk.store._keys, span)
 
-    async def _entries(self, span: Span) -> list[tuple[str, bytes]]:
+    async def _entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
         return await self._call(self.disk.store._entries, span)
 
     async def _sweep(self, rows: int) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import Transaction
-from ad_seller.storage.codec import encode
-from ad_seller.storage.commit import Commit, Put
+from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.errors import ConflictError, StorageError, UnknownOutcomeError
+from ad_seller.storage.records.codec import encode
 from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.world import World, explore
 

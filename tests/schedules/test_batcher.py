@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ad_seller.storage.batching import Batcher, NotStartedError, Request
+from ad_seller.storage.driver.failures import NotStartedError
+from ad_seller.storage.runtime.batcher import Batcher, Request
 from tests.bulk_engine import ExplainedError
 from tests.schedules.world import World, explore
 

@@ -170,7 +170,7 @@ def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
             return list(await self._run(list(items)))
 
     monkeypatch.setattr(Disk, "apply", torn)
-    monkeypatch.setattr("ad_seller.storage.batching.Batcher.submit", direct)
+    monkeypatch.setattr("ad_seller.storage.runtime.batcher.Batcher.submit", direct)
 
     with pytest.raises(AssertionError, match="cancelled at await"):
         test_at_each_await("set_many", MOMENTS[0])

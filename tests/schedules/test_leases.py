@@ -160,6 +160,6 @@ def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(self: object) -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr("ad_seller.storage.lease.Lease._renew", never)
+    monkeypatch.setattr("ad_seller.storage.atomic.lease.Lease._renew", never)
     with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
         test_one_holder_at_a_time()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.codec import encode
 from ad_seller.storage.errors import StorageError, StorageTimeoutError, UnknownOutcomeError
+from ad_seller.storage.records.codec import encode
 from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.world import World, explore
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from ad_seller.storage import driver
 from ad_seller.storage.errors import StorageError
+from ad_seller.storage.runtime import template as driver
 from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.world import World, explore
 

@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage import idempotency, lease, pace, process, waiting
+from ad_seller.storage.atomic import fallback as process
+from ad_seller.storage.atomic import idempotency, lease
+from ad_seller.storage.concurrency import backoff as waiting
+from ad_seller.storage.concurrency import timeslice as pace
 from tests.schedules.loop import ScheduleLoop
 
 EPOCH = 1_700_000_000.0  #: seconds; the virtual time at which a scenario begins

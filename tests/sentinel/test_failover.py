@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from ad_seller.storage import StorageConnectionError, StorageError, redis_sentinel
+from ad_seller.storage import StorageConnectionError, StorageError
+from ad_seller.storage.redis import sentinel as redis_sentinel
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import CorruptValueError
-from ad_seller.storage.filters import FIELDS
+from ad_seller.storage.seller.kinds import FIELDS
+from ad_seller.storage.sqlite.fields import INDEXES
 from ad_seller.storage.sqlite_backend import SQLiteBackend
-from ad_seller.storage.sqlite_filters import INDEXES
 from tests.odd_records import check_filters, listed
 
 from .support import execute, make_older_file, older_set, plain

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ad_seller.storage import driver, sqlite_sql
+from ad_seller.storage.runtime import template as driver
+from ad_seller.storage.sqlite import statements as sqlite_sql
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.clock import SetClock
 

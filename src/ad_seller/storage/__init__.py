@@ -4,10 +4,10 @@ storage = await get_storage()
 await storage.set_quote("qt-a1b2c3d4e5f6", {"status": "available"})
 """
 
+from .atomic.lease import Lease
 from .base import StorageBackend
 from .capabilities import Capabilities
-from .codec import decode, encode
-from .commit import DELETE, KEEP, LEAVE, Commit, Delete, Expect, Keep, Put
+from .driver.commit import Commit, Delete, Expect, Put
 from .errors import (
     ConfigurationError,
     ConflictError,
@@ -35,15 +35,17 @@ from .errors import (
     UnsupportedError,
     redact,
 )
-from .expiry import TTL, check_ttl
 from .factory import close_storage, get_storage, get_storage_backend, open_url
-from .keys import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX, check_key
-from .lease import Lease
-from .lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
-from .pages import OnCorrupt, Page
-from .patterns import compile_glob
+from .records.codec import decode, encode
+from .records.expiry import TTL, check_ttl
+from .records.globs import compile_glob
+from .records.keys import check_key
+from .records.markers import DELETE, KEEP, LEAVE, Keep
+from .records.pages import OnCorrupt, Page
 from .registry import backend_names, register_backend
-from .transaction import Transaction
+from .seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
+from .seller.lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
+from .seller.transaction import Transaction
 
 __all__ = [
     "AGENT_URL_INDEX_PREFIX",

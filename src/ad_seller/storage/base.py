@@ -13,21 +13,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from . import process
-from .atomic import AtomicOperations, touch
+from .atomic import fallback as process
+from .atomic.operations import AtomicOperations, touch
 from .capabilities import Capabilities
-from .codec import encode
-from .commit import Commit, Outcome
-from .entities import EntityHelpers
+from .driver.commit import Commit, Outcome
 from .errors import CorruptValueError, InvalidArgumentError, shown
-from .expiry import TTL, check_ttl
-from .indexes import IndexHelpers
-from .keys import check_key, decode_cursor, encode_cursor
-from .lifecycle import LifecycleHelpers
-from .pages import OnCorrupt, Page, report_corrupt
+from .records.codec import encode
+from .records.expiry import TTL, check_ttl
+from .records.keys import check_key, decode_cursor, encode_cursor
+from .records.pages import OnCorrupt, Page, report_corrupt
+from .seller.entities import EntityHelpers
+from .seller.indexes import IndexHelpers
+from .seller.lifecycle import LifecycleHelpers
+from .seller.together import JointWrites
+from .seller.transaction import Transaction
 
 
-class StorageBackend(AtomicOperations, EntityHelpers, IndexHelpers, LifecycleHelpers, ABC):
+class StorageBackend(
+    AtomicOperations[Transaction], JointWrites, EntityHelpers, IndexHelpers, LifecycleHelpers, ABC
+):
     """An asynchronous key-value store for the state of a seller agent.
 
     Keys are str of at most 2,048 bytes, values are JSON. Every method may raise `NotConnectedError`,
@@ -203,6 +207,9 @@ class StorageBackend(AtomicOperations, EntityHelpers, IndexHelpers, LifecycleHel
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         """Apply all writes if all expectations hold, else none. This default: within this process."""
         return await process.commit(self, commit)
+
+    def _new_transaction(self) -> Transaction:
+        return Transaction(self)
 
     # --- use as a context ------------------------------------------------------------------------------
 

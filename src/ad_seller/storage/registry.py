@@ -33,11 +33,11 @@ class Registration:
 
 _PACKAGE = __package__
 _registered: dict[str, Registration] = {
-    "sqlite": Registration(f"{_PACKAGE}.sqlite_backend:SQLiteBackend"),
-    "redis": Registration(f"{_PACKAGE}.redis_backend:RedisBackend", extra="redis"),
-    "postgres": Registration(f"{_PACKAGE}.postgres_backend:PostgresBackend", extra="postgres"),
-    "hybrid": Registration(f"{_PACKAGE}.hybrid_backend:HybridBackend"),
-    "memory": Registration(f"{_PACKAGE}.memory_backend:MemoryBackend"),
+    "sqlite": Registration(f"{_PACKAGE}.sqlite.backend:SQLiteBackend"),
+    "redis": Registration(f"{_PACKAGE}.redis.backend:RedisBackend", extra="redis"),
+    "postgres": Registration(f"{_PACKAGE}.postgres.backend:PostgresBackend", extra="postgres"),
+    "hybrid": Registration(f"{_PACKAGE}.hybrid.backend:HybridBackend"),
+    "memory": Registration(f"{_PACKAGE}.memory.backend:MemoryBackend"),
 }
 
 

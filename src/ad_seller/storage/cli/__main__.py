@@ -1,5 +1,5 @@
 """``python -m ad_seller.storage.cli`` is the command ``ad-seller-storage``."""
 
-from . import main
+from ..cli import main
 
 main()

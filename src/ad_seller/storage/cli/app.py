@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import PROGRAM, conform, demo, entries, listing, replay
+from ..cli import PROGRAM, conform, demo, entries, listing, replay
 from .running import AsJson, Choices, Url, guarded
 
 EPILOG = (

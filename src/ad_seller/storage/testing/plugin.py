@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from ..errors import ConfigurationError, StorageError, redact
-from . import suite
+from ..testing import suite
 from .levels import place_of
 from .target import SECONDS, Target, empty, keep_apart
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..base import StorageBackend
-from ..commit import Commit, Put
-from ..driver import DriverBackend
+from ..driver.commit import Commit, Put
 from ..errors import ConfigurationError, redact, shown, shown_url
 from ..factory import open_url
+from ..runtime.template import DriverBackend
 
 #: In a URL, stands for a new empty folder; each check gets one of its own.
 FOLDER = "{folder}"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ...base import StorageBackend
-from ...commit import DELETE, LEAVE
 from ...errors import InvalidArgumentError
+from ...records.markers import DELETE, LEAVE
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
 from .jobs import NewBackend, count_up, run_elsewhere

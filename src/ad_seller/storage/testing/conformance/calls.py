@@ -7,7 +7,7 @@ from typing import Any
 
 from ...base import StorageBackend
 from ...errors import MissingKeyError
-from ...patterns import escape
+from ...records.globs import escape
 
 #: The operations on one entry.
 BY_KEY: dict[str, Callable[[StorageBackend, Any], Awaitable[object]]] = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ...base import StorageBackend
-from ...transaction import Transaction
+from ...seller.transaction import Transaction
 from ..levels import Level, Section, belongs
 from .harness import Harness, Leftovers, need_atomic_batches, need_sharing
 from .jobs import NewBackend, run_elsewhere, write_entries

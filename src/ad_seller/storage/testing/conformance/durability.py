@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ...base import StorageBackend
-from ...keys import PREFIXES
+from ...seller.kinds import PREFIXES
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_atomic_batches, need_second_instance
 from .jobs import NewBackend, started_elsewhere

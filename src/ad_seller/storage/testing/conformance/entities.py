@@ -11,7 +11,7 @@ import pytest
 
 from ...base import StorageBackend
 from ...errors import InvalidArgumentError, InvalidValueError, StorageError, StorageTimeoutError
-from ...keys import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
+from ...seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
 from .jobs import NewBackend, add_sessions, run_elsewhere

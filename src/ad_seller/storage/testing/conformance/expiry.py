@@ -15,7 +15,7 @@ import pytest
 
 from ...base import StorageBackend
 from ...errors import InvalidArgumentError, InvalidTTLError, MissingKeyError, UnsupportedError
-from ...expiry import MAX_TTL_MS, TTL
+from ...records.expiry import MAX_TTL_MS, TTL
 from ..levels import Level, Section, belongs
 from .calls import PRESENCE
 from .harness import Harness, need_second_instance

@@ -9,8 +9,9 @@ import pytest
 
 from ...base import StorageBackend
 from ...errors import InvalidKeyError
-from ...keys import MAX_KEY_BYTES, PREFIXES
-from ...patterns import escape
+from ...records.globs import escape
+from ...records.keys import MAX_KEY_BYTES
+from ...seller.kinds import PREFIXES
 from ..levels import Level, Section, belongs
 from .calls import BY_KEY
 from .harness import Harness

@@ -12,9 +12,9 @@ import pytest
 
 from ...base import StorageBackend
 from ...errors import InvalidPatternError
-from ...keys import MAX_KEY_BYTES
+from ...records.keys import MAX_KEY_BYTES
+from ..conformance import globs
 from ..levels import Level, Section, belongs
-from . import globs
 from .harness import Harness
 
 WORDS = [

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ...keys import MAX_KEY_BYTES
-from ...values import MAX_DEPTH
+from ...records.keys import MAX_KEY_BYTES
+from ...records.values import MAX_DEPTH
 
 GOOD_KEYS = {
     "plain": "deal:DEMO-A1B2C3D4E5F6",

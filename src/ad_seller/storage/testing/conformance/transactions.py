@@ -20,7 +20,7 @@ from ...errors import (
     StorageConnectionError,
     TransactionError,
 )
-from ...transaction import Transaction
+from ...seller.transaction import Transaction
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_atomic_batches
 

@@ -1,0 +1,56 @@
+"""What the atomic tools need of a backend: the primitive, in two methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..driver.commit import Commit, Outcome
+from ..records.filters import Condition
+from ..records.pages import OnCorrupt
+
+
+class SevenMethods(Protocol):
+    """What `fallback` needs of a backend whose author wrote the seven methods."""
+
+    async def get(self, key: str) -> Any | None:
+        """See `StorageBackend.get`."""
+
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
+        """See `StorageBackend.set`."""
+
+    async def delete(self, key: str) -> bool:
+        """See `StorageBackend.delete`."""
+
+    async def exists(self, key: str) -> bool:
+        """See `StorageBackend.exists`."""
+
+    async def ttl(self, key: str) -> float | None:
+        """See `StorageBackend.ttl`."""
+
+
+class Committer(Protocol):
+    """The part of a backend on which transactions, leases and idempotent requests stand.
+
+    The names are long so that an author's private methods do not meet them by chance.
+    """
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """See `StorageBackend.keys`."""
+
+    async def _entity_scan(
+        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+    ) -> list[tuple[str, Any]]:
+        """Return the entries under ``prefix``, at least those that match."""
+
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the stored texts, as `_atomic_commit` compares them; None for a missing entry."""
+
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
+        """Apply all writes if all expectations hold, else none."""
+
+    def _atomic_encode(self, value: Any, key: str) -> bytes:
+        """Return the text of a value, with the backend's own limit on its size."""
+
+    def _atomic_check(self) -> None:
+        """Raise `NotConnectedError` if the backend cannot be used here and now."""

@@ -1,0 +1,286 @@
+"""What a backend of seven methods gets for the rest of the contract, within one process.
+
+Such a backend has no commit and cannot tell an entry's remaining time. So its `set` and `delete` are guarded
+when the class is made: they take the key's lock, which the commit below holds too, and note the deadline. The
+guarantees end at the process, and the default `Capabilities` say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from ..concurrency.locks import KeyLocks
+from ..concurrency.tasks import run_to_end
+from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
+from ..errors import (
+    InvalidArgumentError,
+    MissingKeyError,
+    NotConnectedError,
+    StorageTimeoutError,
+    UnsupportedError,
+    shown,
+)
+from ..records.codec import decode, encode
+from ..records.expiry import check_ttl
+from ..records.keys import check_key
+from ..records.markers import KEEP
+from .committer import SevenMethods
+from .pending import PendingUpdate
+
+log = logging.getLogger("ad_seller.storage")
+
+R = TypeVar("R")
+_COURTESY = 1.0  #: seconds that a transaction waits for others that met the same conflict
+_ATTRIBUTE = "_ad_seller_process_state"
+_GUARDED = "_ad_seller_guarded"
+
+
+class ProcessState:
+    """What one instance remembers: locks by key, and the deadlines that it has seen being set.
+
+    Attributes:
+        locks: held while an entry is written.
+        queues: who waits to update a key; there is a queue as long as an update of the key runs.
+        tasks: the tasks that serve those queues.
+        retries: the queues of transactions that met a conflict, one for each key.
+        running: the idempotent requests that run here, by key; each future ends with its run.
+        deadlines: monotonic seconds by key; None for an entry that is known not to expire.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing held and nothing known."""
+        self.deadlines: dict[str, float | None] = {}
+        self.warned = False
+        self._prune_at = 1024
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self.locks = KeyLocks()
+        self.queues: dict[str, list[PendingUpdate]] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.retries = KeyLocks()
+        self.running: dict[str, asyncio.Future[None]] = {}
+
+    def settle(self) -> None:
+        """Forget who holds what, if that was in an event loop that has ended or in the parent process.
+
+        Raises:
+            NotConnectedError: another event loop, in another thread, is using the backend right now.
+        """
+        home = (os.getpid(), asyncio.get_running_loop())
+        if self._home == home:
+            return
+        if self._home is not None and self._home[0] == home[0] and self._home[1].is_running():
+            raise NotConnectedError(
+                "This backend is in use in another event loop that is running. Use one backend for each loop."
+            )
+        self._home = home
+        self._start_over()
+
+    def note(self, key: str, ttl_ms: int | None) -> None:
+        """Remember when ``key``, just written, will expire; forget what has expired, now and then."""
+        now = time.monotonic()
+        self.deadlines[key] = None if ttl_ms is None else now + ttl_ms / 1000
+        if len(self.deadlines) >= self._prune_at:
+            self.deadlines = {k: at for k, at in self.deadlines.items() if at is None or at > now}
+            self._prune_at = max(1024, 2 * len(self.deadlines))
+
+    def remaining(self, key: str) -> float | None:
+        """Return the seconds that an existing entry has left, None without expiry."""
+        deadline = self.deadlines.get(key, 0.0)
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise UnsupportedError(
+                f"This backend does not know when {key!r} expires, because another process wrote it. "
+                "Give ttl=… explicitly, or let the backend implement ttl().",
+                key=key,
+            )
+        return left
+
+
+def state_of(backend: object) -> ProcessState:
+    """Return the instance's state, made on first use: subclasses need not call ``super().__init__()``."""
+    state: ProcessState | None = backend.__dict__.get(_ATTRIBUTE)
+    if state is None:
+        state = backend.__dict__[_ATTRIBUTE] = ProcessState()
+    state.settle()
+    return state
+
+
+def guard(cls: type[SevenMethods]) -> None:
+    """Wrap the ``set`` and ``delete`` that ``cls`` has, from wherever, unless they are wrapped already."""
+    for name, wrap in (("set", _guarded_set), ("delete", _guarded_delete)):
+        method = getattr(cls, name)
+        if not getattr(method, "__isabstractmethod__", False) and not hasattr(method, _GUARDED):
+            guarded = wrap(method)
+            setattr(guarded, _GUARDED, True)
+            setattr(cls, name, guarded)
+
+
+def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(method)
+    async def set(self: SevenMethods, key: str, value: Any, ttl: Any = None, *args: Any, **kwargs: Any) -> None:
+        key = check_key(key)
+        ttl_ms = check_ttl(ttl, key=key)
+
+        async def write() -> None:
+            await method(self, key, value, ttl, *args, **kwargs)
+            state_of(self).note(key, ttl_ms)
+
+        await _locked(self, key, write)
+
+    return set
+
+
+def _guarded_delete(method: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+    @functools.wraps(method)
+    async def delete(self: SevenMethods, key: str, *args: Any, **kwargs: Any) -> bool:
+        key = check_key(key)
+
+        async def remove() -> bool:
+            existed = await method(self, key, *args, **kwargs)
+            state_of(self).deadlines.pop(key, None)
+            return existed
+
+        return await _locked(self, key, remove)
+
+    return delete
+
+
+async def _locked(backend: SevenMethods, key: str, action: Callable[[], Awaitable[R]]) -> R:
+    locks = state_of(backend).locks
+    if locks.held_here(key):
+        return await action()  # we are called by a commit, or by the subclass's own set
+    async with locks.hold(key):
+        return await action()
+
+
+async def commit(backend: SevenMethods, commit: Commit) -> Outcome:
+    """Apply ``commit`` under the locks of its keys; a cancelled caller does not stop it half way."""
+    return await run_to_end(_commit_locked(backend, commit))
+
+
+async def _commit_locked(backend: SevenMethods, commit: Commit) -> Outcome:
+    async with state_of(backend).locks.hold(*commit.keys):
+        for expectation in commit.expectations:
+            if await text_of(backend, expectation.key) != expectation.text:
+                return Refused(expectation.key)
+        undo: list[tuple[str, bytes | None, float | None]] = []
+        existed: list[bool] = []
+        try:
+            for write in commit.writes:
+                before = await text_of(backend, write.key)
+                left = None if before is None else await _kept(backend, write.key)
+                undo.append((write.key, before, left))
+                existed.append(before is not None or isinstance(write, Put))
+                await _write(backend, write, before)
+        except BaseException:
+            await _restore(backend, undo)
+            raise
+        return existed
+
+
+async def text_of(backend: SevenMethods, key: str) -> bytes | None:
+    """Return the entry's value as the text that our codec gives it, None without entry."""
+    value = await backend.get(key)
+    return encode(value, key=key) if value is not None or await backend.exists(key) else None
+
+
+async def _write(backend: SevenMethods, write: Write, before: bytes | None) -> None:
+    match write:
+        case Delete(key):
+            await backend.delete(key)
+        case Touch(key, ttl_ms):
+            if before is not None:
+                await backend.set(key, decode(before), whole_seconds(ttl_ms))
+        case Put(key, text, ttl_ms):
+            if ttl_ms is KEEP:
+                left = None if before is None else await _kept(backend, key)
+                ttl_ms = check_ttl(left, key=key)
+            await backend.set(key, decode(text), whole_seconds(ttl_ms))
+
+
+@asynccontextmanager
+async def retry_turn(backend: object, key: str | None) -> AsyncIterator[None]:
+    """Let transactions that met a conflict over ``key`` run again one after the other, rather than all at once.
+
+    This is courtesy among the tasks of one process, not a lock: whoever has waited a while goes on anyway.
+    """
+    hold = None if key is None else state_of(backend).retries.hold(key, timeout=_COURTESY)
+    try:
+        if hold is not None:
+            await hold.__aenter__()
+    except StorageTimeoutError:
+        hold = None
+    try:
+        yield
+    finally:
+        if hold is not None:
+            await hold.__aexit__()
+
+
+def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
+    """Return ``change(current)``; an async function is refused."""
+    if not callable(change):
+        raise InvalidArgumentError(f"The change for {key!r} must be a function, not {shown(change)}", key=key)
+    value = change(current)
+    if hasattr(type(value), "__await__"):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise InvalidArgumentError(
+            f"The change for {key!r} must be a plain function; for awaiting use transact()", key=key
+        )
+    return value
+
+
+def whole_seconds(ttl_ms: int | None) -> Any:
+    """Return milliseconds as seconds, as an int where that is exact: custom backends may know only those."""
+    if ttl_ms is None:
+        return None
+    return ttl_ms // 1000 if ttl_ms % 1000 == 0 else ttl_ms / 1000
+
+
+async def _kept(backend: SevenMethods, key: str) -> float | None:
+    """Return what an entry has left; one that another process wrote is taken as not expiring, and that is said."""
+    try:
+        return await backend.ttl(key)
+    except UnsupportedError:
+        state = state_of(backend)
+        if not state.warned:
+            state.warned = True
+            log.warning(
+                "%s cannot tell when %r expires (capabilities.expiry is 'process'), so it has no expiry from "
+                "now on. Implement ttl() to keep it. This is said once.",
+                type(backend).__name__,
+                key,
+            )
+        return None
+
+
+async def _restore(backend: SevenMethods, undo: list[tuple[str, bytes | None, float | None]]) -> None:
+    for key, text, left in reversed(undo):
+        if text is None:
+            await backend.delete(key)
+        else:
+            await backend.set(key, decode(text), whole_seconds(check_ttl(left, key=key)))
+
+
+async def remaining(backend: SevenMethods, key: str) -> float | None:
+    """Return the seconds that an entry has left, None without expiry.
+
+    Raises:
+        MissingKeyError: there is no entry.
+        UnsupportedError: another process wrote it, and this backend cannot tell.
+    """
+    if not await backend.exists(key):
+        raise MissingKeyError(f"There is no entry under {key!r}", key=key)
+    return state_of(backend).remaining(key)

@@ -1,0 +1,198 @@
+"""A request that is sent several times runs once, and every sender gets the same answer."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ..concurrency.backoff import DEFAULT_ATTEMPTS, backoff
+from ..concurrency.tasks import run_to_end
+from ..driver.commit import Commit, Delete, Expect, Put, Refused, Touch, Write
+from ..errors import (
+    ConflictError,
+    IdempotencyConflictError,
+    InvalidArgumentError,
+    InvalidValueError,
+    StorageError,
+    TransactionError,
+    shown,
+)
+from ..records.codec import canonical, decode, encode
+from ..records.expiry import check_ttl
+from ..records.keys import check_key
+from . import fallback as process
+from .transaction import PlainTransaction, awaited, check_work
+
+if TYPE_CHECKING:
+    from .committer import Committer
+
+log = logging.getLogger("ad_seller.storage")
+
+IDEMPOTENCY_PREFIX = "idempotency:"
+DEFAULT_CLAIM_TTL = 10.0  #: seconds after which the claim of a process that died ends
+_POLL = 0.02  #: seconds between two looks at a request that another process runs
+_RENEWALS = 3  #: renewals in each time to live of a claim, so that one may fail
+
+Work = Callable[[Any], Awaitable[Any]]
+
+#: The runs whose work the current task is inside of, or was started by; each by its future.
+_inside: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("ad_seller_storage_requests", default=())
+
+
+class Idempotent:
+    """One request, identified by scope and key.
+
+    A claim with a short time to live tells other processes that it is running; it is renewed while ``work``
+    runs. The result and all that ``work`` writes are one commit, which expects that claim: whoever lost it
+    to another process writes nothing.
+    """
+
+    def __init__(
+        self,
+        store: Committer,
+        begin: Callable[[], PlainTransaction],
+        scope: str,
+        key: str,
+        request: Any,
+        *,
+        ttl: Any,
+        claim_ttl: float,
+    ) -> None:
+        """Check the arguments; ``begin`` makes the transaction that ``work`` gets."""
+        for name, part in (("scope", scope), ("key", key)):
+            if not isinstance(part, str) or not part:
+                raise InvalidArgumentError(f"The {name} of a request is a non-empty str, not {shown(part)}")
+        self._store = store
+        self._begin = begin
+        self.key = check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")
+        # Scope and key stand in it apart, because ("a:b", "c") and ("a", "b:c") share a record.
+        self._digest = hashlib.sha256(canonical([scope, key, request])).hexdigest()
+        self._ttl_ms = check_ttl(ttl, key=self.key)
+        claim_ttl_ms = check_ttl(claim_ttl, key=self.key)
+        if claim_ttl_ms is None:
+            raise InvalidArgumentError("claim_ttl is a number of seconds", key=self.key)
+        self._claim_ttl_ms = claim_ttl_ms
+
+    async def run(self, work: Work) -> Any:
+        """Return the result of ``work``, from this run or from the one that was first."""
+        check_work(work)
+        self._store._atomic_check()
+        running = process.state_of(self._store).running
+        if running.get(self.key) in _inside.get():
+            raise TransactionError(f"{self.key!r} is run inside of itself; that would wait for ever", key=self.key)
+        while True:
+            record = await self._record()
+            if record is not None and "result" in record:
+                return record["result"]
+            if self.key in running:
+                await asyncio.wait([running[self.key]])
+            elif record is not None:
+                await asyncio.sleep(_POLL)
+            else:
+                run = running[self.key] = asyncio.get_running_loop().create_future()
+                token = _inside.set((*_inside.get(), run))
+                try:
+                    text = await self._lead(work)
+                finally:
+                    _inside.reset(token)
+                    running.pop(self.key).set_result(None)
+                if text is not None:
+                    return decode(text)["result"]
+
+    async def _record(self) -> dict[str, Any] | None:
+        [text] = await self._store._atomic_snapshot([self.key])
+        if text is None:
+            return None
+        record = decode(text, key=self.key)
+        if not isinstance(record, dict) or not isinstance(record.get("request"), str):
+            raise InvalidValueError(
+                f"{self.key!r} holds a record of another form; use another scope or key", key=self.key
+            )
+        if record["request"] != self._digest:
+            raise IdempotencyConflictError(
+                f"{self.key!r} was used for another request; a new request needs a new key", key=self.key
+            )
+        return record
+
+    async def _lead(self, work: Work) -> bytes | None:
+        """Claim the request, run it and return its record; None if another process has it."""
+        claim = encode({"request": self._digest, "claim": uuid.uuid4().hex})
+        put = Put(self.key, claim, self._claim_ttl_ms)
+        try:
+            if not await run_to_end(self._commits(None, put)):
+                return None
+            async with self._renewed(claim):
+                return await self._run_claimed(work, claim)
+        except BaseException:
+            await run_to_end(self._give_up(claim))
+            raise
+
+    async def _run_claimed(self, work: Work, claim: bytes) -> bytes | None:
+        """Run ``work`` until its commit goes through, or the claim is lost."""
+        conflict: str | None = None
+        for attempt in range(DEFAULT_ATTEMPTS):
+            async with process.retry_turn(self._store, conflict):
+                transaction = self._begin()
+                try:
+                    return await self._attempt(transaction, work, claim)
+                except ConflictError as error:
+                    if not transaction.conflicted:
+                        raise  # from inside of work
+                    if error.key == self.key:
+                        return await self._commit_late(transaction.commit)
+                    conflict = error.key
+            if attempt:
+                await backoff(attempt)
+        raise ConflictError(
+            f"{self.key!r}: what the request reads was changed by others {DEFAULT_ATTEMPTS} times in a row; "
+            "nothing was written. Try again later.",
+            key=self.key,
+        )
+
+    async def _attempt(self, transaction: PlainTransaction, work: Work, claim: bytes) -> bytes:
+        async with transaction:
+            result = await awaited(work(transaction))
+            text = self._store._atomic_encode({"request": self._digest, "result": result}, self.key)
+            transaction.include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))
+        return text
+
+    async def _commit_late(self, commit: Commit) -> bytes | None:
+        """Commit after the claim has ended, e.g. because ``work`` held up the event loop, if nobody has it now."""
+        expectations = tuple(e if e.key != self.key else Expect(self.key, None) for e in commit.expectations)
+        outcome = await self._store._atomic_commit(Commit(expectations, commit.writes))
+        if isinstance(outcome, Refused):
+            return None
+        return next(write.text for write in commit.writes if isinstance(write, Put) and write.key == self.key)
+
+    async def _commits(self, expected: bytes | None, write: Write) -> bool:
+        outcome = await self._store._atomic_commit(Commit((Expect(self.key, expected),), (write,)))
+        return not isinstance(outcome, Refused)
+
+    async def _give_up(self, claim: bytes) -> None:
+        with suppress(StorageError):  # the claim also ends by itself
+            await self._commits(claim, Delete(self.key))
+
+    @asynccontextmanager
+    async def _renewed(self, claim: bytes) -> AsyncIterator[None]:
+        """Keep the claim while the block runs; if that fails, the commit will notice."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self._claim_ttl_ms / 1000 / _RENEWALS)
+                try:
+                    await self._commits(claim, Touch(self.key, self._claim_ttl_ms))
+                except Exception as error:  # also of a custom backend
+                    log.debug("The claim of %r could not be renewed: %s", self.key, error)
+
+        task = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])

@@ -1,0 +1,186 @@
+"""One holder among all processes, for a scheduler or a synchronisation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ..concurrency.tasks import run_to_end
+from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
+from ..errors import (
+    InvalidArgumentError,
+    LeaseHeldError,
+    LeaseLostError,
+    StorageError,
+    TransactionError,
+    UnknownOutcomeError,
+    shown,
+)
+from ..records.codec import decode, encode
+from ..records.expiry import TTL, check_ttl
+from ..records.keys import check_key
+
+if TYPE_CHECKING:
+    from .committer import Committer
+
+log = logging.getLogger("ad_seller.storage")
+
+LEASE_PREFIX = "lease:"
+FENCE_PREFIX = "lease_fence:"
+_POLL = 0.05  #: seconds between two looks at a lease that another holds
+_RENEWALS = 3  #: renewals in each time to live, so that one may fail
+
+
+class Lease:
+    """Held by one caller among all that use the store, while its ``async with`` block runs.
+
+    It is renewed in the background and given up at the end; if its holder dies, it ends by itself after its
+    time to live. If it is lost (no renewal got through in time), the block is cancelled and leaves with
+    `LeaseLostError`.
+
+    Attributes:
+        key: the entry that stands for the lease.
+        fence: a number that is larger with each holder. Give it to systems outside the store, so that they
+            can refuse a holder that has been replaced; inside, `Transaction.hold` does that.
+    """
+
+    def __init__(self, store: Committer, name: str, ttl: TTL, wait: float) -> None:
+        """Take nothing yet; that is done by ``async with``."""
+        if not isinstance(name, str) or not name:
+            raise InvalidArgumentError(f"The name of a lease is a non-empty str, not {shown(name)}")
+        self.key = check_key(LEASE_PREFIX + name)
+        self.fence = 0
+        self.text = b""
+        self._store = store
+        self._fence_key = check_key(FENCE_PREFIX + name)
+        ttl_ms = check_ttl(ttl, key=self.key)
+        if ttl_ms is None:
+            raise InvalidArgumentError("A lease needs a time to live in seconds", key=self.key)
+        if not isinstance(wait, int | float) or isinstance(wait, bool) or not wait >= 0:
+            raise InvalidArgumentError(f"wait is a number of seconds, 0 or more, not {shown(wait)}", key=self.key)
+        self._ttl_ms = ttl_ms
+        self._wait = wait
+        self._deadline = 0.0
+        self._entered = False
+        self._holder: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._renewing: asyncio.Task[None] | None = None
+        self._lost = False
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held as far as is known here; only a commit with `Transaction.hold` makes sure."""
+        return self._renewing is not None and not self._lost and time.monotonic() < self._deadline
+
+    def check(self) -> None:
+        """Raise `LeaseLostError` unless it is held; for long computations that do not await."""
+        if not self.held:
+            raise self._error()
+
+    async def __aenter__(self) -> Self:
+        """Wait for the lease, at most ``wait`` seconds.
+
+        Raises:
+            LeaseHeldError: another holder has it.
+            TransactionError: this object is in use; make another one with `lease`.
+        """
+        if self._entered:
+            raise TransactionError("A lease is entered once; make another one with lease()", key=self.key)
+        self._entered = True
+        self._holder = asyncio.current_task()
+        self._cancelling = self._holder.cancelling() if self._holder else 0
+        give_up = time.monotonic() + self._wait
+        while not await self._take():
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise LeaseHeldError(f"Another holder has {self.key!r}; try again later", key=self.key)
+            await asyncio.sleep(min(_POLL, left))
+        self._renewing = asyncio.create_task(self._renew())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give it up; if it was lost meanwhile, say so."""
+        renewing, self._renewing = self._renewing, None
+        assert renewing is not None, "entered"  # noqa: S101
+        cancelled_here = self._lost
+        try:
+            await run_to_end(self._leave(renewing))
+        finally:
+            ours = False
+            if cancelled_here and self._holder is not None:
+                ours = self._holder.uncancel() <= self._cancelling
+        if self._lost:
+            self._tell(error, ours=ours)
+
+    async def _leave(self, renewing: asyncio.Task[None]) -> None:
+        """End the renewal and give the lease up; one piece, so that a cancellation cannot come in between."""
+        renewing.cancel()
+        await asyncio.wait([renewing])
+        if not self._lost:
+            outcome = await self._give_up()
+            self._lost = isinstance(outcome, Refused)  # it ended unnoticed, e.g. while the block never awaited
+
+    def _tell(self, error: BaseException | None, *, ours: bool) -> None:
+        """Raise the loss, unless the block leaves with an exception of its own; that gets a note."""
+        if error is None or (ours and isinstance(error, asyncio.CancelledError)):
+            raise self._error() from error
+        error.add_note(str(self._error()))
+
+    async def _take(self) -> bool:
+        """Try once; the lease and its new fence are one commit."""
+        asked = time.monotonic()
+        held, fence = await self._store._atomic_snapshot([self.key, self._fence_key])
+        if held is not None:
+            return False
+        self.fence = 1 + (0 if fence is None else decode(fence, key=self._fence_key))
+        self.text = encode({"holder": uuid.uuid4().hex, "fence": self.fence})
+        writes = (Put(self.key, self.text, self._ttl_ms), Put(self._fence_key, encode(self.fence)))
+        commit = Commit((Expect(self.key, None), Expect(self._fence_key, fence)), writes)
+        try:
+            outcome = await run_to_end(self._store._atomic_commit(commit))
+        except (asyncio.CancelledError, UnknownOutcomeError):
+            await run_to_end(self._give_up())  # it may have been taken, and nobody would use it
+            raise
+        self._deadline = asked + self._ttl_ms / 1000
+        return not isinstance(outcome, Refused)
+
+    async def _renew(self) -> None:
+        while time.monotonic() < self._deadline:
+            await asyncio.sleep(min(self._ttl_ms / 1000 / _RENEWALS, self._deadline - time.monotonic()))
+            asked = time.monotonic()
+            try:
+                async with asyncio.timeout(max(0.001, self._deadline - asked)):
+                    outcome = await self._if_held(Touch(self.key, self._ttl_ms))
+            except Exception as error:  # also of a custom backend; tried again until the time to live has passed
+                log.debug("The lease %r could not be renewed: %s", self.key, error)
+                continue
+            if isinstance(outcome, Refused):
+                break
+            self._deadline = asked + self._ttl_ms / 1000
+        if self._renewing is not None:
+            self._lost = True
+            if self._holder is not None:
+                self._holder.cancel()
+
+    async def _give_up(self) -> Outcome | None:
+        """Remove the lease if it is ours; if that fails, it ends by itself."""
+        with suppress(StorageError):
+            return await self._if_held(Delete(self.key))
+        return None
+
+    async def _if_held(self, write: Write) -> Outcome:
+        return await self._store._atomic_commit(Commit((Expect(self.key, self.text),), (write,)))
+
+    def _error(self) -> LeaseLostError:
+        return LeaseLostError(
+            f"{self.key!r} is not held (any more): it was not renewed in time, or taken away. "
+            "Stop what it protects and take it anew.",
+            key=self.key,
+        )

@@ -1,0 +1,261 @@
+"""The atomic tools, each a few lines on top of snapshot and commit.
+
+Expectations compare the stored text as it was read. So no version column is needed, and entries that an older
+seller agent wrote take part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..concurrency.backoff import DEFAULT_ATTEMPTS, backoff
+from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
+from ..errors import ConflictError, InvalidArgumentError, shown
+from ..records.codec import canonical, decode, encode
+from ..records.expiry import TTL, check_ttl
+from ..records.keys import check_key
+from ..records.markers import KEEP, Keep
+from . import fallback as process
+from .committer import Committer
+from .idempotency import DEFAULT_CLAIM_TTL, Idempotent
+from .lease import Lease
+from .transaction import PlainTransaction, awaited, check_work
+from .updates import update_entry
+
+if TYPE_CHECKING:
+    from ..records.filters import Condition
+    from ..records.pages import OnCorrupt
+
+Change = Callable[[Any], Any]
+Tx = TypeVar("Tx", bound=PlainTransaction)
+T = TypeVar("T")
+
+
+class AtomicOperations(Generic[Tx]):
+    """Read, change and write without losing what others write; mixed into every backend."""
+
+    if TYPE_CHECKING:
+
+        async def _entity_scan(
+            self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+        ) -> list[tuple[str, Any]]: ...
+
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+        raise NotImplementedError
+
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
+        raise NotImplementedError
+
+    def _new_transaction(self) -> Tx:
+        raise NotImplementedError
+
+    def _atomic_encode(self, value: Any, key: str) -> bytes:
+        return encode(value, key=key)
+
+    def _atomic_check(self) -> None:
+        """Any use is fine, unless the backend knows better."""
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """See `StorageBackend.keys`."""
+        raise NotImplementedError
+
+    async def create(self, key: str, value: Any, ttl: TTL | None = None) -> bool:
+        """Store ``value`` only if there is no entry under ``key``; tell whether it was stored.
+
+        Args:
+            key: the key.
+            value: a JSON value.
+            ttl: seconds until it expires; None for never.
+        """
+        key = check_key(key)
+        put = Put(key, self._atomic_encode(value, key), check_ttl(ttl, key=key))
+        return await _applies(self, Expect(key, None), put)
+
+    async def compare_and_set(self, key: str, expected: Any, value: Any, ttl: TTL | Keep | None = KEEP) -> bool:
+        """Store ``value`` only if the entry holds ``expected`` at that moment; tell whether it was stored.
+
+        Args:
+            key: the key.
+            expected: the value that must be there, with its types (1 is neither 1.0 nor True; the order of
+                dict keys does not count). Use `create` to expect that there is none.
+            value: a JSON value.
+            ttl: seconds until it expires, None for never; the entry's expiry is kept if not given.
+        """
+        key = check_key(key)
+        put = Put(key, self._atomic_encode(value, key), ttl if ttl is KEEP else check_ttl(ttl, key=key))
+        wanted = canonical(decode(self._atomic_encode(expected, key)))
+        while True:
+            [text] = await self._atomic_snapshot([key])
+            if text is None or canonical(decode(text, key=key)) != wanted:
+                return False
+            if await _applies(self, Expect(key, text), put):
+                return True
+
+    async def get_and_delete(self, key: str) -> Any | None:
+        """Remove the entry and return the value that it had, or None; of several callers one gets it."""
+        key = check_key(key)
+        while True:
+            [text] = await self._atomic_snapshot([key])
+            if text is None:
+                return None
+            value = decode(text, key=key)
+            if await _applies(self, Expect(key, text), Delete(key)):
+                return value
+
+    async def increment(self, key: str, by: int = 1, ttl: TTL | None = None) -> int:
+        """Add ``by`` to the int under ``key``, starting from 0 (or from a stored null), and return the sum.
+
+        Args:
+            key: the key of the counter.
+            by: what is added; may be negative.
+            ttl: seconds until the counter expires, set when it is created and kept afterwards, so that it can
+                count per time window; None for never.
+
+        Raises:
+            InvalidArgumentError: ``by`` is no int, or the entry holds something else than an int.
+        """
+        if not isinstance(by, int) or isinstance(by, bool):
+            raise InvalidArgumentError(f"A counter is incremented by an int, not {shown(by)}", key=key)
+
+        def add(current: Any) -> int:
+            if current is not None and type(current) is not int:
+                raise InvalidArgumentError(
+                    f"{key!r} holds {type(current).__name__}, not an int; it cannot be incremented", key=key
+                )
+            return (current or 0) + by
+
+        total: int = await update_entry(self, key, add, ttl=KEEP, created_ttl=check_ttl(ttl, key=key))
+        return total
+
+    async def update(
+        self, key: str, change: Change, *, ttl: TTL | Keep | None = KEEP, attempts: int = DEFAULT_ATTEMPTS
+    ) -> Any:
+        """Replace the value under ``key`` by ``change(value)`` and return the new one; nothing is lost.
+
+        ``change`` may run several times, so it should do nothing else than compute. Changes of tasks of one
+        process are applied in the order of their calls, those that wait at the same time in one commit; if another
+        process was faster, the new value is read and they run again.
+
+        Args:
+            key: the key.
+            change: a plain function from the current value (None if there is none) to the new one, or to
+                `DELETE` or `LEAVE`.
+            ttl: seconds until it expires, None for never; the entry's expiry is kept if not given.
+            attempts: how often at most.
+
+        Returns:
+            The new value; None after `DELETE`; the current value after `LEAVE`.
+
+        Raises:
+            ConflictError: other processes were faster each time; nothing was written.
+        """
+        ttl_ms = ttl if ttl is KEEP else check_ttl(ttl, key=key)
+        _check_attempts(attempts)
+        return await update_entry(self, key, change, ttl=ttl_ms, attempts=attempts)
+
+    # --- several keys ----------------------------------------------------------------------------------
+
+    def transaction(self) -> Tx:
+        """Return a transaction, to be entered with ``async with``.
+
+        What is written in the block takes effect together at its end, and only if nothing that was read in it
+        has changed. An exception that leaves the block leaves nothing behind.
+
+        Raises:
+            ConflictError: at the end of the block; nothing was written.
+            TransactionError: it is nested, or used after its end or in another task.
+        """
+        return self._new_transaction()
+
+    async def transact(self, work: Callable[[Tx], Awaitable[T]], *, attempts: int = DEFAULT_ATTEMPTS) -> T:
+        """Run ``work`` with a transaction, again on a conflict, and return what it returns.
+
+        Args:
+            work: an async function of the transaction. It may run several times, so it should do nothing that
+                cannot be repeated but what the transaction does.
+            attempts: how often at most, with growing pauses.
+
+        Raises:
+            ConflictError: others were faster each time; nothing was written.
+        """
+        _check_attempts(attempts)
+        check_work(work)
+        conflict: str | None = None
+        for attempt in range(attempts):
+            async with process.retry_turn(self, conflict):
+                transaction = self._new_transaction()
+                try:
+                    async with transaction:
+                        result: T = await awaited(work(transaction))
+                except ConflictError as error:
+                    if not transaction.conflicted or attempt + 1 == attempts:
+                        raise
+                    conflict = error.key
+                else:
+                    return result
+            if attempt:  # not after the first: the turn orders the tasks of this process
+                await backoff(attempt)
+        raise AssertionError("not reached: the last attempt returns or raises")
+
+    async def run_once(
+        self,
+        scope: str,
+        key: str,
+        request: Any,
+        work: Callable[[Tx], Awaitable[T]],
+        ttl: TTL | None = 86_400,
+        *,
+        claim_ttl: float = DEFAULT_CLAIM_TTL,
+    ) -> T:
+        """Answer a request that may come several times: ``work`` takes effect once, everyone gets its result.
+
+        The result and everything that ``work`` writes are one commit. The record lives under
+        ``idempotency:{scope}:{key}``. If ``work`` raises, nothing is recorded and the next sender runs it.
+
+        Args:
+            scope: what the key belongs to, e.g. ``quote:{buyer}``.
+            key: the sender's idempotency key.
+            request: the request as a JSON value; a repeat must be equal.
+            work: an async function of a transaction; returns a JSON value. It runs again if what it reads is
+                changed by others before its commit.
+            ttl: seconds that the result is remembered; None for ever.
+            claim_ttl: seconds after which another process may take over from one that died.
+
+        Raises:
+            IdempotencyConflictError: the key came with another request.
+            ConflictError: others changed what ``work`` reads each time; nothing was written.
+        """
+        result: T = await Idempotent(
+            self, self._new_transaction, scope, key, request, ttl=ttl, claim_ttl=claim_ttl
+        ).run(work)
+        return result
+
+    def lease(self, name: str, ttl: TTL, *, wait: float = 0.0) -> Lease:
+        """Return a lease, to be entered with ``async with``: one holder among all processes.
+
+        Args:
+            name: what is leased, e.g. ``sync:gam``.
+            ttl: seconds after which the lease of a holder that died ends; it is renewed while held.
+            wait: seconds to wait for another holder at most.
+
+        Raises:
+            LeaseHeldError: on entering: another holder has it.
+            LeaseLostError: out of the block: it could not be renewed in time.
+        """
+        return Lease(self, name, ttl, wait)
+
+
+def _check_attempts(attempts: object) -> None:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+        raise InvalidArgumentError(f"attempts is a positive int, not {shown(attempts)}")
+
+
+async def touch(store: Committer, key: str, ttl_ms: int | None) -> bool:
+    """Give an entry another expiry; tell whether there is one."""
+    outcome = await store._atomic_commit(Commit((), (Touch(key, ttl_ms),)))
+    return not isinstance(outcome, Refused) and outcome[0]
+
+
+async def _applies(store: Committer, expect: Expect, write: Write) -> bool:
+    return not isinstance(await store._atomic_commit(Commit((expect,), (write,))), Refused)

@@ -1,0 +1,1 @@
+"""Tasks, locks and pauses, for every wing above."""

@@ -1,0 +1,1 @@
+"""Two backends as one."""

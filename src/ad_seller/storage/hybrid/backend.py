@@ -1,0 +1,276 @@
+"""Two backends as one: durable records in the first, short-lived entries in the second.
+
+Each key belongs to one side, decided by its prefix. What is stored on the other side under such a key, e.g. from
+before the two were joined, is not seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from ..base import StorageBackend, check_keys, check_limit, copied
+from ..capabilities import Capabilities
+from ..concurrency.tasks import run_to_end
+from ..driver.commit import Commit, Outcome
+from ..errors import ConfigurationError, CrossStoreError, StorageError, shown
+from ..records.expiry import TTL, check_ttl
+from ..records.filters import Condition
+from ..records.globs import compile_glob, escape
+from ..records.keys import check_key
+from ..records.pages import OnCorrupt, Page
+from .merge import SideWalk, decode_merged, merge
+
+T = TypeVar("T")
+
+#: Key prefixes of what lives in the second backend unless told otherwise.
+DEFAULT_ROUTES: Final = ("session:", "session_index:", "cache:", "lock:", "pubsub:", "rate_limit:")
+
+_PROBE = "health:probe"  #: a key that is asked for, never written
+
+
+@dataclass(frozen=True, slots=True)
+class SideHealth:
+    """How one side answered.
+
+    Attributes:
+        backend: the class of the side.
+        seconds: how long the answer took.
+        error: None if it answered.
+    """
+
+    backend: str
+    seconds: float
+    error: StorageError | None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it answered."""
+        return self.error is None
+
+
+class HybridBackend(StorageBackend):
+    """A backend that keeps each entry in one of two others.
+
+    Listings show both in one order. What is committed together must live on one side.
+
+    Args:
+        postgres: where everything lives that ``routes`` do not name; PostgreSQL, or any backend.
+        redis: where the entries of ``routes`` live; Redis, or any backend.
+        routes: prefixes of keys.
+    """
+
+    def __init__(
+        self, postgres: StorageBackend, redis: StorageBackend, *, routes: Iterable[str] = DEFAULT_ROUTES
+    ) -> None:
+        """Check the arguments; nothing is opened yet."""
+        for name, side in (("postgres", postgres), ("redis", redis)):
+            if not isinstance(side, StorageBackend):
+                raise ConfigurationError(f"{name} is a StorageBackend, not {shown(side)}")
+        if postgres is redis:
+            raise ConfigurationError("The two sides are one and the same backend; a hybrid needs two")
+        if isinstance(routes, str):
+            raise ConfigurationError(f"routes are several prefixes, not one str: {shown(routes)}")
+        self.postgres = postgres
+        self.redis = redis
+        self.routes = tuple(check_key(route) for route in routes)
+        self._sides = (postgres, redis)
+
+    def __repr__(self) -> str:
+        """Return the class and both sides."""
+        return f"HybridBackend({self.postgres!r}, {self.redis!r})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What both sides promise; batches that touch both are not atomic."""
+        one, two = (side.capabilities for side in self._sides)
+        return Capabilities(
+            atomic="store" if one.atomic == two.atomic == "store" else "process",
+            expiry="store" if one.expiry == two.expiry == "store" else "process",
+            durable=one.durable and two.durable,
+            shared=one.shared and two.shared,
+            atomic_batches=False,
+        )
+
+    def side_of(self, key: str) -> StorageBackend:
+        """Return the backend in which ``key`` lives."""
+        return self.redis if check_key(key).startswith(self.routes) else self.postgres
+
+    async def health(self) -> dict[str, SideHealth]:
+        """Ask both sides; the answer has the keys "postgres" and "redis"."""
+        one, two = await _all([_ask(side) for side in self._sides])
+        return {"postgres": one, "redis": two}
+
+    # --- life cycle ------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Open both sides; if one cannot be opened, the other is closed again."""
+        await self.postgres.connect()
+        try:
+            await self.redis.connect()
+        except BaseException:
+            await run_to_end(self.postgres.disconnect())
+            raise
+
+    async def disconnect(self) -> None:
+        """Close both sides, also if one of them fails at it."""
+        await _all([side.disconnect() for side in self._sides])
+
+    # --- one entry -------------------------------------------------------------------------------------
+
+    async def get(self, key: str) -> Any | None:
+        """See `StorageBackend.get`."""
+        return await self.side_of(key).get(key)
+
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
+        """See `StorageBackend.set`."""
+        await self.side_of(key).set(key, value, ttl)
+
+    async def delete(self, key: str) -> bool:
+        """See `StorageBackend.delete`."""
+        return await self.side_of(key).delete(key)
+
+    async def exists(self, key: str) -> bool:
+        """See `StorageBackend.exists`."""
+        return await self.side_of(key).exists(key)
+
+    async def ttl(self, key: str) -> float | None:
+        """See `StorageBackend.ttl`."""
+        return await self.side_of(key).ttl(key)
+
+    # --- several entries: one call to each side, at the same time --------------------------------------
+
+    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
+        """See `StorageBackend.get_many`."""
+        wanted = check_keys(keys)
+        parts = self._split(wanted)
+        found = await _all([side.get_many(part, on_corrupt=on_corrupt) for side, part in parts])
+        merged = {key: value for part in found for key, value in part.items()}
+        return {key: merged[key] for key in wanted if key in merged}
+
+    async def set_many(self, mapping: Mapping[str, Any], ttl: TTL | None = None) -> None:
+        """See `StorageBackend.set_many`; each side stores its part as atomically as it can."""
+        check_ttl(ttl)
+        mapping = copied(mapping)
+        parts = self._split(check_keys(mapping))
+        if len(parts) > 1:
+            for key, value in mapping.items():
+                self._atomic_encode(value, key)  # checked before the first is written
+        await _all([side.set_many({key: mapping[key] for key in part}, ttl) for side, part in parts])
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """See `StorageBackend.delete_many`."""
+        return sum(await _all([side.delete_many(part) for side, part in self._split(check_keys(keys))]))
+
+    def _split(self, keys: Iterable[str]) -> list[tuple[StorageBackend, list[str]]]:
+        """Return the sides that have some of the keys, with those; the first side if there are none."""
+        parts: dict[int, list[str]] = {}
+        for key in keys:
+            parts.setdefault(int(key.startswith(self.routes)), []).append(key)
+        return [(self._sides[side], part) for side, part in sorted((parts or {0: []}).items())]
+
+    # --- listings --------------------------------------------------------------------------------------
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """See `StorageBackend.keys`."""
+        sides = self._sides_of(pattern)
+        found = await _all([side.keys(pattern) for side in sides])
+        own = ([k for k in keys if self._is_on(side, k)] for side, keys in zip(sides, found, strict=True))
+        return list(heapq.merge(*own))
+
+    async def count(self, pattern: str = "*") -> int:
+        """See `StorageBackend.count`."""
+        return len(await self.keys(pattern))
+
+    async def scan(
+        self,
+        pattern: str = "*",
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        on_corrupt: OnCorrupt = None,
+    ) -> Page:
+        """See `StorageBackend.scan`."""
+        check_limit(limit)
+        sides = self._sides_of(pattern)
+        last, starts = decode_merged(cursor, len(sides))
+        walks = [
+            SideWalk(side, partial(self._is_on, side), pattern, limit, start, last)
+            for side, start in zip(sides, starts, strict=True)
+        ]
+        await _all([walk.read() for walk in walks])
+        return merge(walks, limit, on_corrupt)
+
+    async def _entity_scan(
+        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
+    ) -> list[tuple[str, Any]]:
+        sides = self._sides_of(f"{escape(prefix)}*")
+        if len(sides) > 1:  # a route of a part of these records: both sides are read, and no index helps
+            return await super()._entity_scan(prefix, where, on_corrupt)
+        return await sides[0]._entity_scan(prefix, where, on_corrupt)
+
+    def _sides_of(self, pattern: str) -> list[StorageBackend]:
+        """Return the sides on which keys that match can live."""
+        prefix = compile_glob(pattern).prefix
+        if prefix.startswith(self.routes):
+            return [self.redis]
+        return [self.postgres, self.redis] if any(r.startswith(prefix) for r in self.routes) else [self.postgres]
+
+    def _is_on(self, side: StorageBackend, key: str) -> bool:
+        return key.startswith(self.routes) is (side is self.redis)
+
+    # --- the primitive under the atomic tools ----------------------------------------------------------
+
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+        parts = self._split(dict.fromkeys(keys))
+        texts = await _all([side._atomic_snapshot(part) for side, part in parts])
+        found = {
+            key: text
+            for (_, part), column in zip(parts, texts, strict=True)
+            for key, text in zip(part, column, strict=True)
+        }
+        return [found[key] for key in keys]
+
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
+        parts = self._split(commit.keys)
+        if len(parts) > 1:
+            (one, first), (two, second) = parts
+            raise CrossStoreError(
+                f"{first[0]!r} lives in {type(one).__name__} and {second[0]!r} in {type(two).__name__}; they "
+                "cannot be committed together, and nothing was written. Use two transactions, or other routes.",
+                key=commit.first_key,
+            )
+        return await parts[0][0]._atomic_commit(commit)
+
+    def _atomic_check(self) -> None:
+        for side in self._sides:
+            side._atomic_check()
+
+    def _atomic_encode(self, value: Any, key: str) -> bytes:
+        return self.side_of(key)._atomic_encode(value, key)
+
+
+async def _ask(side: StorageBackend) -> SideHealth:
+    started = time.perf_counter()
+    error: StorageError | None = None
+    try:
+        await side.exists(_PROBE)
+    except StorageError as failure:
+        error = failure
+    return SideHealth(type(side).__name__, time.perf_counter() - started, error)
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all calls to their end, at the same time, and then raise the first error, if there is one."""
+    if len(calls) == 1:
+        return [await calls[0]]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]

@@ -1,0 +1,134 @@
+"""Statements to one PostgreSQL server: which may run twice, and which exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from .connection import BrokenError, Call, Connection, UnusableError
+from .pool import PostgresPool, Prepare
+
+
+class PostgresLink:
+    """Statements over a few connections to one server.
+
+    Args:
+        options: what `asyncpg.connect` takes.
+        least: how many connections are kept open.
+        most: how many at most; callers wait for a free one.
+        timeout: seconds for connecting, and for each answer.
+    """
+
+    def __init__(self, options: dict[str, Any], *, least: int, most: int, timeout: float) -> None:
+        """Nothing is connected yet."""
+        self._pool = PostgresPool(options, least=least, most=most, timeout=timeout)
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- life cycle ------------------------------------------------------------------------------------
+
+    async def open(self, prepare: Prepare) -> None:
+        """Make the first connections; see `PostgresPool.open`."""
+        await self._pool.open(prepare)
+
+    async def close(self) -> None:
+        """Close all connections, after what is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._pool.close()
+
+    def abandon(self) -> None:
+        """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
+        self._pool.abandon()
+
+    # --- statements ------------------------------------------------------------------------------------
+
+    async def read(self, statement: str, *parameters: Any, cancellable: bool = False) -> list[Any]:
+        """Return the rows of a statement that may run twice; it does if the connection breaks.
+
+        Args:
+            statement: with $1 and so on for the parameters.
+            parameters: their values.
+            cancellable: the caller may be cancelled: then the statement runs to its end in a task of its own.
+
+        Raises:
+            NotSentError, NotReadyError, BrokenError, TimeoutError: no answer; see `write`.
+            asyncpg.PostgresError: the server refused.
+        """
+        deadline = self._loop.time() + self._timeout
+        call = Call(statement, parameters, deadline, deadline, cancellable=cancellable)
+        try:
+            return await self._run(call)
+        except BrokenError:
+            self._pool.drop_idle()  # they have most likely been lost with the same server
+            return await self._run(call)
+
+    async def write(self, statement: str, *parameters: Any, patience: float | None = None) -> list[Any]:
+        """Send a statement exactly once and return its rows; the caller is not cancelled.
+
+        Args:
+            statement: with $1 and so on for the parameters.
+            parameters: their values.
+            patience: seconds to wait for a connection, before all others; as long as for an answer if not given.
+
+        Raises:
+            NotSentError: nothing was sent.
+            NotReadyError: no connection within ``patience``; nothing was sent.
+            BrokenError: sent, and the connection was lost.
+            TimeoutError: sent, and no answer in time.
+            asyncpg.PostgresError: the server refused; nothing was applied.
+        """
+        now = self._loop.time()
+        end = now + (self._timeout if patience is None else patience)
+        return await self._run(Call(statement, parameters, end, now + self._timeout, first=patience is not None))
+
+    @asynccontextmanager
+    async def borrowed(self, seconds: float) -> AsyncIterator[Callable[..., Awaitable[list[Any]]]]:
+        """Yield a function that runs statements on a connection of their own, which is closed afterwards.
+
+        Args:
+            seconds: for which each answer is waited; a statement that is cancelled is abandoned.
+
+        Raises:
+            NotSentError, NotReadyError: there is no connection; the function raises what `write` does.
+        """
+        connection = await self._pool.acquire(self._loop.time() + self._timeout, first=False)
+
+        async def fetch(statement: str, *parameters: Any) -> list[Any]:
+            end = self._loop.time() + seconds
+            return await connection.fetch(Call(statement, parameters, end, end))
+
+        try:
+            yield fetch
+        finally:
+            connection.terminate()
+            self._pool.release(connection)
+
+    async def _run(self, call: Call) -> list[Any]:
+        while True:
+            connection = await self._pool.acquire(call.patient_until, first=call.first)
+            try:
+                if not call.cancellable:
+                    return await self._use(connection, call)
+                task = self._loop.create_task(self._use(connection, call))
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
+                return await asyncio.shield(task)
+            except UnusableError:
+                continue  # each one is closed at that, so this ends
+
+    async def _use(self, connection: Connection, call: Call) -> list[Any]:
+        try:
+            return await connection.fetch(call)
+        except TimeoutError:
+            self._pool.drop_idle()  # nor would they answer, and a write that was sent has an unknown outcome
+            raise
+        finally:
+            self._pool.release(connection)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not report it as lost

@@ -1,0 +1,117 @@
+"""What an error of PostgreSQL or asyncpg means for the caller, and what to do about it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import asyncpg
+
+from ..errors import (
+    InvalidValueError,
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+    redact,
+)
+from .connection import NotReadyError, NotSentError
+
+_POOLER = (
+    "Is there a pooler in between that gives each transaction another session (PgBouncer in transaction mode)? "
+    "Then pass statement_cache=False."
+)
+
+_LOGIN = (
+    "Check user and password, and that pg_hba.conf on the server lets this user in. If it wants TLS: "
+    "sslmode=require in the URL; if a certificate of the client: sslcert=… and sslkey=…."
+)
+_CERTIFICATE = (
+    "The certificate must name the host of the URL (sslmode=verify-ca does without that), and be signed by an "
+    "authority in the file of sslrootcert=…."
+)
+
+#: The class of asyncpg's error, ours, and what to do. The first that fits counts.
+_MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], type[StorageError], str], ...] = (
+    (
+        (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
+        StorageConnectionError,
+        _LOGIN,
+    ),
+    (asyncpg.InvalidCatalogNameError, StorageConnectionError, "Create it (CREATE DATABASE), or correct the URL."),
+    (asyncpg.TooManyConnectionsError, StorageConnectionError, "Lower pool_max, or raise max_connections there."),
+    (asyncpg.CannotConnectNowError, StorageConnectionError, "Try again in a moment."),
+    (asyncpg.ProtocolViolationError, StorageConnectionError, _POOLER),
+    (
+        (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError),
+        StoreUnavailableError,
+        _POOLER,
+    ),
+    (
+        asyncpg.ReadOnlySQLTransactionError,
+        StoreUnavailableError,
+        "It is a standby or set to read-only, and nothing was written. Name the primary, or several hosts.",
+    ),
+    (
+        asyncpg.InsufficientPrivilegeError,
+        StoreUnavailableError,
+        "For the first connect the user needs GRANT USAGE, CREATE ON SCHEMA, then all rights on the tables.",
+    ),
+    (
+        (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.UndefinedColumnError),
+        StoreUnavailableError,
+        "Our tables were removed or changed; disconnect and connect, which sets up what is missing.",
+    ),
+    (asyncpg.InsufficientResourcesError, StoreUnavailableError, "Nothing was written; free some space there."),
+    (asyncpg.QueryCanceledError, StorageTimeoutError, "Nothing was written. Is it overloaded?"),
+    (
+        (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError),
+        StorageTimeoutError,
+        "Other sessions hold what it needs; nothing was written. Try again.",
+    ),
+    (asyncpg.ProgramLimitExceededError, InvalidValueError, "It is larger than PostgreSQL takes."),
+    (asyncpg.TargetServerAttributeNotMatched, StorageConnectionError, "Name a host that can be written to."),
+    (asyncpg.ClientConfigurationError, StorageConnectionError, "Correct the URL or the PG* variables."),
+    (ssl.SSLCertVerificationError, StorageConnectionError, _CERTIFICATE),
+    (
+        ssl.SSLError,
+        StorageConnectionError,
+        "Does the server want a certificate of the client (sslcert=…, sslkey=…)?",
+    ),
+    (
+        FileNotFoundError,
+        StorageConnectionError,
+        "A file of the URL is not there: the server's socket, or one of sslrootcert, sslcert, sslkey.",
+    ),
+    (socket.gaierror, StorageConnectionError, "There is no such host; correct the URL."),
+)
+
+
+def explain(what: str, key: str | None, error: BaseException, *, address: str, timeout: float) -> StorageError:
+    """Return our error.
+
+    Args:
+        what: starts the message.
+        key: the key that it is about.
+        error: what asyncpg or `PostgresLink` raised.
+        address: the server's URL, without the password.
+        timeout: seconds that were waited.
+    """
+    cause = error.__cause__ if isinstance(error, NotSentError) and error.__cause__ else error
+    reason = redact(str(cause)).partition("\n")[0] or type(cause).__name__  # asyncpg's own advice follows
+    for kind, ours, advice in _MEANING:
+        if isinstance(cause, kind):
+            return ours(f"{what}: {address}: {reason}. {advice}", key=key)
+    if isinstance(cause, TimeoutError):
+        return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. Is it frozen?", key=key)
+    if isinstance(cause, NotReadyError):
+        return StorageTimeoutError(
+            f"{what}: no connection to {address} was free within {timeout:g} s. Raise pool_max, or look for what "
+            "keeps the server busy.",
+            key=key,
+        )
+    if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError):
+        return StoreUnavailableError(f"{what}: {address} refused: {reason}", key=key)
+    return StorageConnectionError(
+        f"{what}: {address} cannot be reached ({reason}). Is the server running, and the address right?", key=key
+    )

@@ -1,0 +1,134 @@
+"""Indexes of the fields that filtered listings ask for: what they hold, and how they are asked.
+
+Each is an index of our table by the field's text and the key, for the records of one kind. The field is read by a
+function of ours that never fails: no write is refused because of an index. What it cannot read is filed as unknown,
+and unknown records are found by every search. So a search finds all records that match, and some more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from ..driver.query import KeyQuery
+from ..records.globs import successor
+from ..seller.kinds import FIELDS, PREFIXES
+from .statements import LIVE, TABLE
+
+FIELD_FUNCTION: Final = "ad_seller_kv_field"
+
+#: Characters of a field that count: with the longest key they fit into an entry of an index (2,704 bytes).
+_CHARACTERS: Final = 100
+
+#: Larger texts are not read, because that would take longer than storing them.
+_MOST_BYTES: Final = 1024 * 1024
+
+#: Files a record whose field cannot be read: the text is no JSON, too large, or has a NUL character in it.
+_UNKNOWN: Final = r"E'\x01'"
+
+#: A null, and a field that is not there, give NULL. Of several members of one name the last counts, as it does for
+#: our decoder. The handler starts a subtransaction, which a parallel worker may not do: hence not PARALLEL SAFE.
+#: The cost keeps the planner from calling it for each record of a kind, whatever it believes about their fields.
+CREATE_FIELD_FUNCTION: Final = f"""
+CREATE OR REPLACE FUNCTION {FIELD_FUNCTION}(value text, VARIADIC path text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE COST 10000 AS $function$
+BEGIN
+    IF octet_length(value) NOT BETWEEN 2 AND {_MOST_BYTES} THEN
+        RETURN {_UNKNOWN};
+    END IF;
+    RETURN left(value::json #>> path, {_CHARACTERS});
+EXCEPTION WHEN others THEN
+    RETURN {_UNKNOWN};
+END
+$function$"""
+
+
+class FieldIndex(NamedTuple):
+    """An index of one field of the records of one kind.
+
+    Attributes:
+        name: what the index is called in the database.
+        prefix: of the records' keys.
+        path: where the field is.
+    """
+
+    name: str
+    prefix: str
+    path: tuple[str, ...]
+
+    @property
+    def field(self) -> str:
+        """The field as an expression of SQL; our own names only, so nothing is escaped."""
+        path = ", ".join(f"'{name}'" for name in self.path)
+        return f"{FIELD_FUNCTION}(value, {path})"
+
+    @property
+    def keys(self) -> str:
+        """The condition for the records' keys; of constants, or the planner does not see that the index fits."""
+        return f"key >= '{self.prefix}' AND key < '{successor(self.prefix)}'"
+
+    def create(self, how: str = "") -> str:
+        """Return the statement that makes it; ``how`` may be CONCURRENTLY."""
+        return f"CREATE INDEX {how} {self.name} ON {TABLE} ({self.field}, key) WHERE {self.keys}"
+
+
+INDEXES: Final = tuple(
+    FieldIndex(f"{TABLE}_{entity}_{name}", PREFIXES[entity], path)
+    for entity, fields in FIELDS.items()
+    for name, path in fields.items()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A field and the text that it must have."""
+
+    index: FieldIndex
+    text: str
+
+    def select(self, after: str | None, limit: int) -> tuple[str, list[Any]]:
+        """Return a statement for the next ``limit`` candidates after a key, and its parameters.
+
+        Those with the text and those that are unknown are two ranges of the index, each in the order of the keys.
+        """
+        part = f"""(SELECT key, value FROM {TABLE} WHERE {self.index.keys} AND key > $1::text
+            AND {self.index.field} = %s AND {LIVE} ORDER BY key LIMIT $3::bigint)"""  # noqa: S608
+        statement = f"""SELECT key, value FROM ({part % "$2::text"} UNION ALL {part % _UNKNOWN}) AS found
+            ORDER BY key LIMIT $3::bigint"""  # noqa: S608
+        return statement, [after or "", self.text, limit]
+
+
+def searches(span: KeyQuery) -> list[Search]:
+    """Return what indexes can be asked for in place of ``span``; each alone finds all that it must have.
+
+    Only for texts that PostgreSQL can hold: other values are looked for in all records.
+    """
+    if not span.exact or span.glob.literal:
+        return []
+    return [
+        Search(index, condition.value[:_CHARACTERS])
+        for condition in span.where
+        for index in INDEXES
+        if index.prefix == span.glob.prefix and index.path == condition.path and _is_text(condition.value)
+    ]
+
+
+def narrowness(found: list[Search], most: int) -> tuple[str, list[Any]]:
+    """Return a statement that counts the records of each search, up to ``most``, and its parameters."""
+    counts = ", ".join(
+        f"(SELECT count(*) FROM (SELECT FROM {TABLE} WHERE {search.index.keys} "  # noqa: S608
+        f"AND {search.index.field} = ${number}::text LIMIT {most}) AS found)"
+        for number, search in enumerate(found, start=1)
+    )
+    return f"SELECT {counts}", [search.text for search in found]
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether PostgreSQL can be asked for ``value``; what stands for the unknown is found by any search."""
+    if type(value) is not str or "\0" in value or value == "\x01":
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True

@@ -1,0 +1,147 @@
+"""Which indexes of fields a database has, and building those that it lacks, beside the work.
+
+New databases have them from the start (`postgres_schema`). Where tables are older, or an index was lost, the first
+filtered listing has them built in the background, in a way that stops no writer, by one instance at a time; until
+they are there, listings look at all records of a kind. A build that was cut off leaves an index that is not valid:
+it is removed and built anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from operator import itemgetter
+from typing import Any, Final
+
+import asyncpg
+
+from ..driver.query import KeyQuery
+from .client import PostgresLink
+from .fields import CREATE_FIELD_FUNCTION, FIELD_FUNCTION, INDEXES, Search, narrowness, searches
+from .statements import TABLE
+
+log = logging.getLogger("ad_seller.storage")
+
+_LOCK: Final = 0x6164_5F69_6478  #: any number that nobody else uses: "ad_idx"
+_LOOK_PAUSE = 30.0  #: seconds between two looks while an index is missing
+_BUILD_SECONDS = 24 * 3600.0  #: for one index; it waits for every transaction that is older
+_COUNTED = 1000  #: records of each field that are counted to choose among several
+
+_LOOK: Final = f"""
+    SELECT relname::text AS name, indisvalid AS valid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+    WHERE indrelid = to_regclass('{TABLE}')"""  # noqa: S608
+_HAS_FUNCTION: Final = f"SELECT to_regprocedure('{FIELD_FUNCTION}(text, text[])') IS NOT NULL"
+
+#: The user may not do it here, nor later.
+_REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)
+
+Fetch = Callable[..., Awaitable[list[Any]]]
+
+
+class FieldIndexes:
+    """The indexes that filtered listings can use.
+
+    Args:
+        link: to the server.
+        may_build: whether to build what is missing.
+    """
+
+    def __init__(self, link: PostgresLink, *, may_build: bool) -> None:
+        """Nothing is asked yet."""
+        self._link = link
+        self._may_build = may_build
+        self._loop = asyncio.get_running_loop()
+        self._valid: frozenset[str] = frozenset()
+        self._next_look = 0.0
+        self._has_given_up = False
+        self._building: asyncio.Task[None] | None = None
+
+    async def narrowest(self, span: KeyQuery) -> Search | None:
+        """Return the search that finds the fewest records; None if all of the span have to be looked at."""
+        found = searches(span)
+        if not found:
+            return None
+        await self._look(found)
+        usable = [search for search in found if search.index.name in self._valid]
+        if len(usable) < 2:
+            return usable[0] if usable else None
+        statement, parameters = narrowness(usable, _COUNTED)
+        [counts] = await self._link.read(statement, *parameters, cancellable=True)
+        return min(zip(counts, usable, strict=True), key=itemgetter(0))[1]
+
+    async def _look(self, wanted: list[Search]) -> None:
+        """Learn which indexes there are, if one that is wanted is not known; seldom, while it is missing."""
+        if self._valid.issuperset(search.index.name for search in wanted) or self._loop.time() < self._next_look:
+            return
+        self._next_look = self._loop.time() + _LOOK_PAUSE
+        self._valid = _valid(await self._link.read(_LOOK, cancellable=True))
+        if _is_complete(self._valid) or self._building is not None:
+            return
+        if self._may_build:
+            self._building = asyncio.create_task(self._build())
+        else:
+            self._give_up("that needs pool_max=2 and no pooler")
+
+    def _give_up(self, reason: object) -> None:
+        self._may_build = False
+        if not self._has_given_up:
+            self._has_given_up = True
+            log.warning(
+                "PostgreSQL: filtered listings look at all records of a kind, because their indexes are missing "
+                "and cannot be made from here (%s). Let the owner of %s connect and list once.",
+                reason,
+                TABLE,
+            )
+
+    async def _build(self) -> None:
+        try:
+            async with self._link.borrowed(_BUILD_SECONDS) as fetch:
+                await build(fetch)
+        except _REFUSALS as error:
+            self._give_up(error)
+        except Exception as error:
+            log.warning("PostgreSQL: indexes could not be made, will be tried again: %s", error)
+        else:
+            self._next_look = 0.0
+        finally:
+            self._building = None
+
+    async def stop(self) -> None:
+        """Stop building; the server finishes the index that it is at."""
+        if self._building is not None:
+            self._building.cancel()
+            await asyncio.wait([self._building])
+
+
+async def build(fetch: Fetch) -> None:
+    """Make what is missing, unless another instance is at it.
+
+    Args:
+        fetch: runs statements on a session of their own, which is closed afterwards.
+    """
+    await fetch("SET statement_timeout = 0")
+    await fetch("SET lock_timeout = 0")
+    [(ours,)] = await fetch("SELECT pg_try_advisory_lock($1)", _LOCK)
+    if not ours:
+        return
+    [(has_function,)] = await fetch(_HAS_FUNCTION)
+    if not has_function:
+        await fetch(CREATE_FIELD_FUNCTION)
+    there = await fetch(_LOOK)
+    names, valid = {row["name"] for row in there}, _valid(there)
+    for index in INDEXES:
+        if index.name in valid:
+            continue
+        if index.name in names:
+            await fetch(f"DROP INDEX CONCURRENTLY {index.name}")
+        log.info("PostgreSQL: building the index %s in the background", index.name)
+        await fetch(index.create("CONCURRENTLY"))
+
+
+def _valid(rows: list[Any]) -> frozenset[str]:
+    return frozenset(row["name"] for row in rows if row["valid"])
+
+
+def _is_complete(valid: frozenset[str]) -> bool:
+    return valid.issuperset(index.name for index in INDEXES)

@@ -1,0 +1,230 @@
+"""Connections to one PostgreSQL server, and the queue of those who wait for a free one.
+
+asyncpg's own pool asks the server to reset a connection after every use, which doubles the round trips. So
+connections are kept here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from .connection import Call, Connection, NotReadyError, NotSentError
+
+Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
+
+_IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
+
+#: Of a parent process: not even collected as garbage, because that would end the parent's sessions.
+_left_to_the_parent: list[PostgresPool] = []
+
+
+class PostgresPool:
+    """At most ``most`` connections to one server.
+
+    Args:
+        options: what `asyncpg.connect` takes.
+        least: how many are kept open.
+        most: how many at most; callers wait for a free one.
+        timeout: seconds for connecting.
+    """
+
+    def __init__(self, options: dict[str, Any], *, least: int, most: int, timeout: float) -> None:
+        """Nothing is connected yet."""
+        self._options = options
+        self._least = least
+        self._most = most
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._all: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._waiters: deque[_Waiter] = deque()
+        self._growing: set[asyncio.Task[Connection]] = set()
+        self._connecting: set[asyncio.Task[Connection]] = set()
+        self._closing = False
+
+    async def open(self, prepare: Prepare) -> None:
+        """Make the first connections.
+
+        Args:
+            prepare: is given a function that runs statements on the first one, before any other is made.
+
+        Raises:
+            NotSentError: the server cannot be reached.
+        """
+        first = await self._connect()
+        try:
+
+            async def fetch(statement: str, *parameters: Any) -> list[Any]:
+                deadline = self._loop.time() + self._timeout
+                return await first.fetch(Call(statement, parameters, deadline, deadline))
+
+            await prepare(fetch)
+            self._idle.append(first)
+            self._idle += await _gather(self._connect, self._least - 1)
+        except BaseException:
+            self._terminate_all()
+            raise
+
+    async def _connect(self) -> Connection:
+        """Make a connection; asyncpg reports errors to nobody if it is cancelled at it, so that is let finish."""
+        task = self._loop.create_task(Connection.open(self._options, self._timeout))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        try:
+            connection = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_terminate_late)
+            raise
+        self._all.add(connection)
+        return connection
+
+    async def acquire(self, end: float, *, first: bool) -> Connection:
+        """Return an idle connection, or wait for one until ``end``; a new one is made meanwhile if allowed."""
+        while (connection := self._take_idle()) is None:
+            await self._queue(end, first=first)
+            first = True  # who had a turn, and found that somebody was faster, need not begin anew
+        return connection
+
+    def _take_idle(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_quiet:
+                return connection
+            self._forget(connection)
+        return None
+
+    async def _queue(self, end: float, *, first: bool) -> None:
+        """Wait for a turn until ``end``, as the last or the ``first`` of the queue."""
+        waiter = _Waiter(self._loop)
+        if first:
+            self._waiters.appendleft(waiter)
+        else:
+            self._waiters.append(waiter)
+        self._grow_if_allowed()
+        timer = self._loop.call_at(end, waiter.fail, NotReadyError("no free connection in time"))
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            if waiter.has_turn:
+                self._wake()  # it goes to the next
+            raise
+        finally:
+            timer.cancel()
+
+    def _grow_if_allowed(self) -> None:
+        if len(self._all) + len(self._growing) < self._most and len(self._growing) < len(self._waiters):
+            task = self._loop.create_task(self._connect())
+            self._growing.add(task)
+            task.add_done_callback(partial(self._grown, self._loop.time()))
+
+    def _grown(self, started: float, task: asyncio.Task[Connection]) -> None:
+        """Hand a new connection to those who wait; if there is none at all, they learn why."""
+        self._growing.discard(task)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is None:
+            self.release(task.result())
+        elif not self._all:
+            self._fail_waiters(error, started)
+
+    def release(self, connection: Connection) -> None:
+        """Take a connection back; one that is closed is forgotten."""
+        if connection.is_closed or self._closing:
+            self._forget(connection)
+        else:
+            connection.idle_since = self._loop.time()
+            self._idle.append(connection)
+            self._trim()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Give the next one in the queue a turn."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.turn.done():
+                waiter.turn.set_result(None)
+                return
+
+    def _fail_waiters(self, error: BaseException, since: float) -> None:
+        """Tell those who have been waiting ``since`` then; for later ones it is tried again."""
+        while self._waiters and (self._waiters[0].turn.done() or self._waiters[0].since <= since):
+            failure = NotSentError(str(error))
+            failure.__cause__ = error.__cause__ or error
+            self._waiters.popleft().fail(failure)
+        self._wake()
+
+    def _trim(self) -> None:
+        """Close what has not been used for long; the list is a stack, so that is its bottom."""
+        oldest = self._idle[0]
+        if len(self._all) > self._least and self._loop.time() - oldest.idle_since > _IDLE_SECONDS:
+            self._forget(self._idle.pop(0))
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._forget(self._idle.pop())
+
+    def _forget(self, connection: Connection) -> None:
+        connection.terminate()
+        self._all.discard(connection)
+
+    def _terminate_all(self) -> None:
+        self._idle.clear()
+        for connection in list(self._all):
+            self._forget(connection)
+
+    async def close(self) -> None:
+        """Close all connections; nobody uses any."""
+        self._closing = True
+        for growing in self._growing:
+            growing.cancel()
+        while self._growing:
+            await asyncio.wait({*self._growing})
+        self._terminate_all()
+        await asyncio.sleep(0)  # asyncio closes the sockets one step later
+
+    def abandon(self) -> None:
+        """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
+        if self._pid != os.getpid():
+            _left_to_the_parent.append(self)
+        for connection in self._all:
+            connection.leave()
+
+
+class _Waiter:
+    """One in the queue for a connection."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.since = loop.time()
+        self.turn: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def has_turn(self) -> bool:
+        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
+
+    def fail(self, error: Exception) -> None:
+        if not self.turn.done():
+            self.turn.set_exception(error)
+
+
+def _terminate_late(task: asyncio.Task[Connection]) -> None:
+    """Close a connection for which nobody waits any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()
+
+
+async def _gather(make: Callable[[], Awaitable[Connection]], count: int) -> list[Connection]:
+    """Make several connections at once; if one fails, the caller closes the others."""
+    tasks = [asyncio.ensure_future(make()) for _ in range(max(count, 0))]
+    try:
+        return [await task for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,191 @@
+"""The tables of the PostgreSQL backend: their versions, and the take-over of an older agent's table.
+
+Whoever connects first sets up what is missing, in one transaction under an advisory lock, so that an
+interrupted set-up leaves nothing and several instances can start at the same time. If all is there, nothing is
+written and no privilege but those on the tables is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from ..errors import StoreUnavailableError
+from ..records.keys import MAX_KEY_BYTES
+from .fields import CREATE_FIELD_FUNCTION, INDEXES
+from .statements import CREATE_COMMIT_FUNCTION, TABLE
+
+log = logging.getLogger("ad_seller.storage")
+
+SCHEMA_TABLE: Final = "ad_seller_schema"
+OLD_TABLE: Final = "kv_store"
+OLDEST_SERVER: Final = 130000
+
+#: What leads from each version to the next; a database without our tables is at version 0.
+MIGRATIONS: Final = (
+    (
+        f"""CREATE TABLE {SCHEMA_TABLE} (
+            name text PRIMARY KEY,
+            value text NOT NULL,
+            at timestamptz NOT NULL DEFAULT now())""",
+        f"""CREATE TABLE {TABLE} (
+            key text COLLATE "C" PRIMARY KEY,
+            value text COLLATE "C" NOT NULL,
+            expires_at timestamptz)""",
+        # Partial, so that entries without expiry pay nothing for it.
+        f"CREATE INDEX {TABLE}_expiry ON {TABLE} (expires_at) WHERE expires_at IS NOT NULL",
+        CREATE_COMMIT_FUNCTION,
+        # An older database of this version lacks them; see `postgres_indexes`.
+        CREATE_FIELD_FUNCTION,
+        *(index.create() for index in INDEXES),
+    ),
+)
+VERSION: Final = len(MIGRATIONS)
+
+#: Any number that nobody else uses.
+_LOCK = 0x6164_5F73_656C  # "ad_sel"
+_LOCK_PAUSE = 0.05  #: seconds between two looks whether another instance has finished
+_LOCK_PATIENCE = 12  #: how many times the time-out to wait for it
+_FAR = 9_000_000_000_000  #: seconds since the epoch that timestamptz no longer holds: never
+_TAKE_OVER_ROWS = 2_000  #: of one statement, so that each answers within the time-out
+
+#: Not to_regclass(), which inside a transaction does not notice what others have created meanwhile.
+_FACTS = f"""
+    SELECT current_setting('server_version_num')::int AS server,
+        current_setting('server_encoding') AS encoding,
+        current_setting('transaction_isolation') AS isolation,
+        ARRAY(SELECT relname::text FROM pg_class
+            WHERE relname IN ('{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables"""  # noqa: S608
+_OLD_RECORD = f"take-over of {OLD_TABLE}"
+_RECORDS = f"SELECT name, value FROM {SCHEMA_TABLE}"  # noqa: S608
+_RECORD = f"""
+    INSERT INTO {SCHEMA_TABLE} (name, value) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = now()"""  # noqa: S608
+_OLD_COLUMNS = """
+    SELECT attname::text AS name, atttypid::regtype::text AS type FROM pg_attribute
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"""
+
+#: Both tables know the same instant, the older one as seconds since the epoch.
+_TAKE_OVER = f"""
+    WITH part AS MATERIALIZED (
+        SELECT key, value::text AS value, expires_at FROM {OLD_TABLE}
+        WHERE key > $1::text ORDER BY key LIMIT {_TAKE_OVER_ROWS}
+    ), fit AS (
+        SELECT * FROM part WHERE octet_length(key) BETWEEN 1 AND {MAX_KEY_BYTES}
+            AND (expires_at IS NULL OR expires_at > extract(epoch FROM clock_timestamp()))
+    ), taken AS (
+        INSERT INTO {TABLE} (key, value, expires_at)
+        SELECT key, value, CASE WHEN expires_at < {_FAR} THEN to_timestamp(expires_at) END FROM fit
+        ON CONFLICT (key) DO NOTHING
+    )
+    SELECT (SELECT count(*) FROM part) AS seen, (SELECT count(*) FROM fit) AS fit,
+        (SELECT key FROM part ORDER BY key DESC LIMIT 1) AS last"""  # noqa: S608
+
+
+#: Runs one statement and returns its rows.
+Fetch = Callable[..., Awaitable[list[Any]]]
+
+
+class _State(NamedTuple):
+    version: int
+    old_table_waits: bool
+
+    @property
+    def is_ready(self) -> bool:
+        return self.version == VERSION and not self.old_table_waits
+
+
+async def set_up(fetch: Fetch, timeout: float) -> None:
+    """Create or renew what is missing in the database, and take over an older agent's table.
+
+    Args:
+        fetch: runs statements on one connection, which the caller closes if this fails or is cancelled.
+        timeout: seconds that one answer of the server takes at most.
+
+    Raises:
+        StoreUnavailableError: the server or the schema is none that we can work with.
+    """
+    if (await _look(fetch)).is_ready:
+        return
+    await fetch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+    await _lock(fetch, timeout)
+    state = await _look(fetch)  # another instance may have done it meanwhile
+    for version in range(state.version, VERSION):
+        for statement in MIGRATIONS[version]:
+            await fetch(statement)
+    if state.version < VERSION:
+        await fetch(_RECORD, "version", str(VERSION))
+        log.info("PostgreSQL: schema of ad_seller.storage set up, version %d (was %d)", VERSION, state.version)
+    if state.old_table_waits:
+        await _take_over(fetch)
+    await fetch("COMMIT")
+
+
+async def _look(fetch: Fetch) -> _State:
+    """Return what is there, or raise the error that says why it cannot be used."""
+    [facts] = await fetch(_FACTS)
+    _check_server(facts)
+    records: dict[str, str] = {}
+    if SCHEMA_TABLE in facts["tables"]:
+        records = {row["name"]: row["value"] for row in await fetch(_RECORDS)}
+    version = int(records.get("version", 0))
+    if version > VERSION:
+        raise StoreUnavailableError(
+            f"The database has version {version} of our tables, this package knows up to {VERSION}: a newer "
+            "ad-seller-storage has set it up. Upgrade this one (pip install -U ad-seller-storage)."
+        )
+    return _State(version, OLD_TABLE in facts["tables"] and _OLD_RECORD not in records)
+
+
+def _check_server(facts: Any) -> None:
+    if facts["server"] < OLDEST_SERVER:
+        raise StoreUnavailableError(
+            f"The server is PostgreSQL {facts['server'] // 10000}; {OLDEST_SERVER // 10000} or newer is needed"
+        )
+    if facts["encoding"] != "UTF8":
+        raise StoreUnavailableError(
+            f"The database's encoding is {facts['encoding']}, which cannot hold every value. "
+            "Create one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if facts["isolation"] != "read committed":
+        raise StoreUnavailableError(
+            f"Transactions start as {facts['isolation']} here. Make it read committed for this user: "
+            "ALTER ROLE … SET default_transaction_isolation = 'read committed'"
+        )
+
+
+async def _lock(fetch: Fetch, timeout: float) -> None:
+    """Wait for our turn. Polled, because a waiting statement would run into the time-out of statements."""
+    for _ in range(int(_LOCK_PATIENCE * timeout / _LOCK_PAUSE) + 1):
+        [row] = await fetch("SELECT pg_try_advisory_xact_lock($1) AS ours", _LOCK)
+        if row["ours"]:
+            return
+        await asyncio.sleep(_LOCK_PAUSE)
+    raise StoreUnavailableError(
+        f"Another instance has been setting up the tables for {_LOCK_PATIENCE * timeout:g} s. Look for a session "
+        "that hangs in pg_stat_activity, and try again."
+    )
+
+
+async def _take_over(fetch: Fetch) -> None:
+    columns = {row["name"]: row["type"] for row in await fetch(_OLD_COLUMNS, OLD_TABLE)}
+    if not {"key", "value", "expires_at"} <= columns.keys() or columns["expires_at"] != "double precision":
+        log.warning("PostgreSQL: a table %s of another form is there; it was left alone", OLD_TABLE)
+        await fetch(_RECORD, _OLD_RECORD, "left alone: other columns")
+        return
+    log.info("PostgreSQL: taking over the entries of the older table %s", OLD_TABLE)
+    last: str | None = ""
+    seen = taken = 0
+    while last is not None:
+        [row] = await fetch(_TAKE_OVER, last)
+        seen, taken, last = seen + row["seen"], taken + row["fit"], row["last"]
+    await fetch(_RECORD, _OLD_RECORD, f"{taken} entries taken over, {seen - taken} left out")
+    log.info(
+        "PostgreSQL: %d entries of %s taken over, %d left out because they had expired or their key is too long. "
+        "The older table stays as it is; this is not done again.",
+        taken,
+        OLD_TABLE,
+        seen - taken,
+    )

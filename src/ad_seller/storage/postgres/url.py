@@ -1,0 +1,92 @@
+"""The forms in which a PostgreSQL database can be named."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from ..errors import ConfigurationError, redact, shown
+
+_SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
+
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+#: Options of other drivers that asyncpg would send to the server, which knows none of that name.
+_FOREIGN = {
+    "connect_timeout": "pass timeout= to the backend",
+    "channel_binding": "asyncpg does not know it",
+    "gssencmode": "asyncpg does not know it",
+    "prepared_statement_cache_size": "pass statement_cache=False to the backend for 0",
+    "statement_cache_size": "pass statement_cache=False to the backend for 0",
+    "pool_size": "pass pool_max= to the backend",
+}
+
+
+def parse_postgres_url(url: object) -> str:
+    """Return the URL as asyncpg reads it.
+
+    Args:
+        url: ``postgresql://user:password@host:5432/database``, the same with ``postgres:`` or
+            ``postgresql+asyncpg:``; several hosts as ``host1:5432,host2:5432``, of which the first is taken that
+            can be written to; a Unix socket as ``postgresql://user@/database?host=/var/run/postgresql``; TLS by
+            ``?sslmode=verify-full&sslrootcert=…`` or ``?ssl=require``. What is left out comes from PGHOST,
+            PGUSER, PGPASSWORD, .pgpass and so on, as in psql.
+
+    Raises:
+        ConfigurationError: it is something else, e.g. the URL of another engine.
+    """
+    if not isinstance(url, str) or not url.strip():
+        raise ConfigurationError(
+            "PostgreSQL URL required: pass database_url or set DATABASE_URL, e.g. "
+            "postgresql://user:password@localhost:5432/ad_seller"
+        )
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.lower() not in _SCHEMES:
+        raise ConfigurationError(
+            "A PostgreSQL URL starts with postgresql://, postgres:// or postgresql+asyncpg://, "
+            f"not {shown(redact(url))}"
+        )
+    text = f"postgresql://{rest}"
+    hosts = _check_parts(text)
+    return _with_options(text, hosts)
+
+
+def _check_parts(text: str) -> int:
+    """Check what asyncpg would report with a part of the password in it; return how many hosts there are."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ConfigurationError(f"Not a PostgreSQL URL: {redact(text)!r}") from None
+    login, _, hosts = parts.netloc.rpartition("@")
+    names = hosts.split(",") if hosts else []
+    if parts.fragment or "@" in login or "@" in parts.path or not all(map(_is_host, names)):
+        raise ConfigurationError(
+            f"{shown(redact(text))} names no host:port. If the password contains special characters, "
+            "percent-encode them (/ is %2F, # is %23, ? is %3F, @ is %40)"
+        )
+    return len(names)
+
+
+def _is_host(name: str) -> bool:
+    host, colon, port = name.rpartition(":")
+    if not colon or name.endswith("]"):
+        return bool(name)
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65536
+
+
+def _with_options(text: str, hosts: int) -> str:
+    """Translate SQLAlchemy's ``ssl``, refuse what asyncpg cannot take, and choose a host that can be written to."""
+    base, _, query = text.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if query and not all(options.values()):
+        raise ConfigurationError(f"{redact(text)!r}: options are written ?name=value&name=value")
+    for name, advice in _FOREIGN.items():
+        if name in options:
+            raise ConfigurationError(f"{redact(text)!r}: remove {name!r} from the URL; {advice}")
+    if "ssl" in options:
+        options["sslmode"] = {"true": "require", "false": "disable"}.get(options["ssl"], options["ssl"])
+        del options["ssl"]
+    if (mode := options.get("sslmode", "prefer")) not in _SSL_MODES:
+        raise ConfigurationError(f"{redact(text)!r}: sslmode is one of {', '.join(_SSL_MODES)}, not {shown(mode)}")
+    if hosts > 1 or "," in options.get("host", ""):
+        options.setdefault("target_session_attrs", "read-write")
+    return f"{base}?{urlencode(options)}" if options else base

@@ -1,0 +1,1 @@
+"""Entries in Redis: one server, a Sentinel group, a cluster."""

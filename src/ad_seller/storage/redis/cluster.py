@@ -1,0 +1,210 @@
+"""The router for a cluster: each key has a slot, each slot a master."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from redis.crc import key_slot
+from redis.exceptions import ClusterDownError, ResponseError
+
+from ..concurrency.tasks import all_of
+from ..errors import StoreUnavailableError
+from .commands import Call, Task, error_code, joined, pieces
+from .group import GroupRouter
+from .pool import BrokenError, NotSentError, RedisLink
+from .scripts import Script
+from .slots import SLOTS, Layout, Node, UncoveredError, address, is_moving, layout_of, owners_of
+from .url import RedisURL
+
+T = TypeVar("T")
+
+_PASSES = 4  #: how often a listing looks at all masters at most, while slots keep changing owners
+
+
+class ClusterRouter(GroupRouter):
+    """Sends each command to the master of its key's slot; several at once in parallel."""
+
+    def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
+        """Nothing is known yet but some addresses."""
+        super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
+        self._owners: dict[int, Node] = {}
+        self._masters: dict[Node, None] = {}  # in the order of their slots
+        self._ranges: list[Any] = []
+        self._teller = url.nodes[0]
+
+    def split(self, keys: Sequence[str]) -> list[list[int]]:
+        """Return the positions of the keys, grouped by slot."""
+        groups: dict[int, list[int]] = {}
+        for position, key in enumerate(keys):
+            groups.setdefault(key_slot(key.encode()), []).append(position)
+        return list(groups.values())
+
+    async def masters(self) -> list[RedisLink]:
+        """Return links to all masters."""
+        await self._find_out(self._deadline())
+        return [self._link_to(node) for node in self._masters]
+
+    # --- one slot --------------------------------------------------------------------------------------
+
+    async def send(self, tasks: Sequence[Task], *, writes: bool, deadline: float | None = None) -> list[Any]:
+        """Send commands; reads of several keys whose slot is on its way are sent key by key."""
+        deadline = deadline or self._deadline()
+        answers = await super().send(tasks, writes=writes, deadline=deadline)
+        for i, (key, command) in enumerate(tasks):
+            if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
+                one_by_one = [Task(key, ("MGET", one)) for one in command[1:]]
+                singles = await super().send(one_by_one, writes=False, deadline=deadline)
+                answers[i] = joined([one if isinstance(one, Exception) else one[0] for one in singles])
+        return [_told(answer) for answer in answers]
+
+    async def run(
+        self, script: Script, calls: Sequence[Call], *, writes: bool, deadline: float | None = None
+    ) -> list[Any]:
+        """Run a script with each (keys, arguments); piece by piece where the slot is on its way.
+
+        The pieces of a call succeed or fail by themselves: its answers may be exceptions.
+        """
+        deadline = deadline or self._deadline()
+        answers = await super().run(script, calls, writes=writes, deadline=deadline)
+        for i, call in enumerate(calls):
+            if error_code(answers[i]) == "TRYAGAIN":
+                found = await self._run_pieces(script, pieces(script, call), writes, deadline)
+                answers[i] = found if writes else joined(found)
+        return answers
+
+    async def _run_pieces(self, script: Script, calls: list[Call], writes: bool, deadline: float) -> list[Any]:
+        """Run the pieces until each has one answer; those over several keys wait until the slot has arrived."""
+        found: list[Any] = [None] * len(calls)
+        waiting = list(range(len(calls)))
+        while True:
+            answers = await super().run(script, [calls[i] for i in waiting], writes=writes, deadline=deadline)
+            for i, answer in zip(waiting, answers, strict=True):
+                found[i] = answer if isinstance(answer, Exception) else answer[0]
+            waiting = [i for i in waiting if error_code(found[i]) == "TRYAGAIN"]
+            if not waiting or not await self._pause(deadline, 1, [found[i] for i in waiting]):
+                return [_moving(one) for one in found]
+
+    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
+        return error_code(answer) != "TRYAGAIN" and super()._again(answer, tries, writes)
+
+    def _link_for(self, task: Task, answer: Any) -> RedisLink:
+        slot = 0 if task.key is None else key_slot(task.key.encode())
+        owner = self._owners.get(slot)
+        if error_code(answer) in ("ASK", "MOVED"):
+            host, port = address(answer.host, answer.port, owner or self._teller)
+            return self._link_to((host, port))
+        if owner is None:
+            raise UncoveredError(f"slot {slot} has no master")
+        return self._link_to(owner)
+
+    # --- all masters -----------------------------------------------------------------------------------
+
+    async def everywhere(self, work: Callable[[RedisLink], Awaitable[T]]) -> list[T]:
+        """Do ``work`` with every master, several times while slots are on their way."""
+        try:
+            return await super().everywhere(work)
+        except (UncoveredError, ClusterDownError) as error:
+            raise _told(error) from error
+
+    async def at_home(self, name: str, work: Callable[[RedisLink], Awaitable[T]]) -> T | None:
+        """Do ``work`` with the master of the slot of ``name``, unless slots are or were on their way meanwhile."""
+        try:
+            self._doubt()
+            before = await self._layout()
+            if is_moving(before):
+                return None
+            result = await work(self._link_for(Task(name, ()), None))
+            return result if before == await self._layout() else None
+        except (NotSentError, BrokenError, ResponseError) as error:
+            self._learn([error])
+            return None  # a listing of all masters tries longer, and says what is wrong
+
+    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
+        """Do the work with every master, and again if slots were on their way meanwhile.
+
+        An entry that moves from a master that is still to come to one that has been there would be missed. It
+        moves once, so the second time it is found.
+        """
+        results: list[T] = []
+        self._doubt()  # a master that joined is noticed by nothing else
+        before = await self._layout()
+        for passes in range(1, _PASSES + 1):
+            results += await all_of(work(self._link_to(node)) for node in before)
+            after = await self._layout()
+            if before == after and (passes > 1 or not is_moving(after)):
+                break
+            before = after
+        return results
+
+    async def _layout(self) -> Layout:
+        """Ask every master what it owns.
+
+        Raises:
+            UncoveredError: that is not all.
+            NotSentError: one is not a master any more.
+        """
+        deadline = self._deadline()
+        await self._find_out(deadline)
+        nodes = list(self._masters)
+        texts = await all_of(self._told_by(node, deadline) for node in nodes)
+        return layout_of(dict(zip(nodes, texts, strict=True)))
+
+    async def _told_by(self, node: Node, deadline: float) -> str:
+        [text] = await self._link_to(node).pipeline([("CLUSTER", "NODES")], deadline)
+        if isinstance(text, ResponseError):
+            raise text
+        return str(text, "utf-8", "replace")
+
+    # --- the map ---------------------------------------------------------------------------------------
+
+    async def _find(self, deadline: float) -> None:
+        """Ask any node for the owners of the slots; a node that has not joined or is cut off is passed over."""
+        trouble: Exception = NotSentError("no node was asked")
+        nodes = [*dict.fromkeys([self._teller, *self._masters, *self._url.nodes])]
+        for node in nodes:
+            try:
+                [answer] = await self._link_to(node).pipeline(
+                    [("CLUSTER", "SLOTS")], self._share(deadline, len(nodes))
+                )
+            except (NotSentError, BrokenError) as error:
+                trouble = error
+                continue
+            if answer and not isinstance(answer, ResponseError):
+                self._met = True
+                self._teller = node
+                await self._adopt(answer, node)
+                return
+            trouble = answer or UncoveredError(f"{SLOTS:,} of {SLOTS:,} slots have no master")
+        if isinstance(trouble, UncoveredError):
+            raise trouble
+        raise NotSentError(f"no node tells the slots ({trouble})") from (trouble.__cause__ or trouble)
+
+    async def _adopt(self, ranges: list[Any], asked: Node) -> None:
+        if ranges == self._ranges:
+            return
+        owners = owners_of(ranges, asked)
+        masters = dict.fromkeys(owners.values())
+        gone = [node for node in self._masters if node not in masters]
+        self._owners, self._masters, self._ranges = owners, masters, ranges
+        for node in gone:
+            await self._leave(node)
+
+
+def _told(answer: Any) -> Any:
+    """Return the answer, or an error that says what is wrong with the cluster and what to do."""
+    if isinstance(answer, UncoveredError) or error_code(answer) == "CLUSTERDOWN":
+        return StoreUnavailableError(
+            f"The cluster does not serve all slots: {answer}. Nothing was done. Bring back the nodes that are "
+            "missing; `redis-cli --cluster check` shows them."
+        )
+    return answer
+
+
+def _moving(answer: Any) -> Any:
+    if error_code(answer) != "TRYAGAIN":
+        return answer
+    return StoreUnavailableError(
+        "The slot is on its way to another node, and the keys of one commit lie on both. Nothing was written; "
+        "it will go through when the slot has arrived."
+    )

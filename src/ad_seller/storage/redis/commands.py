@@ -1,0 +1,82 @@
+"""Commands on their way to a server, and which answers mean that they have to go elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from redis.exceptions import ResponseError
+
+from .pool import Command
+from .scripts import COMMITS, COUNT, PUTS, Call, Script
+
+T = TypeVar("T")
+
+__all__ = ["Call", "Task", "error_code", "joined", "pieces", "script_task"]
+
+#: Error codes with which a server says that it executed nothing and that another one, or a later moment, will
+#: do. Before Redis 7 a script's error carries the code inside its text.
+_ELSEWHERE = re.compile(r"(?:^|-)(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|LOADING|NOREPLICAS)\b")
+
+#: redis-py turns some codes into classes and strips them from the message.
+_CLASSES = {
+    "MovedError": "MOVED",
+    "AskError": "ASK",
+    "TryAgainError": "TRYAGAIN",
+    "ReadOnlyError": "READONLY",
+    "ClusterDownError": "CLUSTERDOWN",
+    "MasterDownError": "MASTERDOWN",
+}
+
+
+class Task(NamedTuple):
+    """A command and the key that decides where it goes; without one, any server will do."""
+
+    key: str | None
+    command: Command
+
+
+def script_task(command: str, script: str, call: Call) -> Task:
+    """Return the task that runs a script."""
+    keys, arguments = call
+    return Task(keys[0] if keys else None, (command, script, len(keys), *keys, *arguments))
+
+
+def error_code(answer: Any) -> str | None:
+    """Return the code of an answer that says: not executed, but another server or a later moment will do."""
+    if not isinstance(answer, ResponseError):
+        return None
+    known = _CLASSES.get(type(answer).__name__)
+    if known is None and (found := _ELSEWHERE.search(str(answer))):
+        known = found[1]
+    return known
+
+
+def pieces(script: Script, call: Call) -> list[Call]:
+    """Return the call as several, with as few keys each as can be: one commit, or one key, and never the index.
+
+    What was written so is not in the index. A slot that is on its way is not listed by the index, and when it has
+    arrived its keys are looked through.
+    """
+    keys, arguments = call
+    if script is PUTS:
+        return [([key], (arguments[0], 0, text)) for key, text in zip(keys, arguments[2:], strict=False)]
+    if script is COUNT:
+        return [(keys[:1], arguments)]
+    if script is not COMMITS:
+        return [([key], arguments) for key in keys]
+    found: list[Call] = []
+    k, a = 0, 2
+    while a < len(arguments):
+        expectations, writes = int(arguments[a]), int(arguments[a + 1])
+        next_k, next_a = k + expectations + writes, a + 2 + 2 * expectations + 3 * writes
+        found.append((keys[k:next_k], [1, 0, *arguments[a:next_a]]))
+        k, a = next_k, next_a
+    return found
+
+
+def joined(answers: Sequence[Any]) -> Any:
+    """Return the answers to the pieces of a read as one, or the first error."""
+    failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
+    return failed or list(answers)

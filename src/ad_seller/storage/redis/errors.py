@@ -1,0 +1,108 @@
+"""What redis-py and the server say, as errors of ours."""
+
+from __future__ import annotations
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+
+from ..errors import (
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+    UnknownOutcomeError,
+    redact,
+)
+from .pool import BrokenError, NotSentError
+from .router import error_code
+from .sentinel import UnknownServiceError
+
+_PLAIN = "Is the server running, and the address right? With TLS it begins with rediss://."
+_TLS = (
+    "Is the server running, and the address right, and does it speak TLS? ssl_ca_certs=… names whom to trust; "
+    "ssl_certfile=… and ssl_keyfile=… are for a server that wants a certificate of the client."
+)
+
+_WRITING = ("Cannot write", "Cannot increment", "Cannot publish")
+
+
+def translate(error: BaseException, what: str, key: str | None, *, address: str, timeout: float) -> StorageError:
+    """Return our error.
+
+    Args:
+        error: what was raised.
+        what: the start of the message: what could not be done.
+        key: the key that it was about.
+        address: the URL without its password.
+        timeout: seconds that were waited.
+    """
+    cause = error.__cause__ or error if isinstance(error, NotSentError | BrokenError) else error
+    reason = redact(str(cause))
+    if isinstance(error, BrokenError) and what.startswith(_WRITING):
+        return UnknownOutcomeError(
+            f"{what}: the connection to {address} was lost after the write had been sent ({reason}). It may or "
+            "may not have been applied: read the key before writing again.",
+            key=key,
+        )
+    if isinstance(cause, ResponseError):
+        cause = _recognised(cause, reason)
+    if isinstance(cause, ResponseError) and error_code(cause) in ("MOVED", "ASK", "CLUSTERDOWN"):
+        return StoreUnavailableError(
+            f"{what}: {address} is a node of a cluster that cannot serve this now ({reason}). Name a cluster with "
+            "redis+cluster://, and look at CLUSTER INFO.",
+            key=key,
+        )
+    match cause:
+        case AuthenticationError() | AuthorizationError():
+            return StorageConnectionError(
+                f"{what}: {address} refused the login ({reason}); check user and password.", key=key
+            )
+        case OutOfMemoryError():
+            return StoreUnavailableError(
+                f"{what}: Redis is out of memory and wrote nothing. Raise maxmemory or remove entries.",
+                key=key,
+            )
+        case _CannotSaveError():
+            return StoreUnavailableError(
+                f"{what}: Redis cannot save ({reason}) and wrote nothing. Is its disk full? Its log says more.",
+                key=key,
+            )
+        case ReadOnlyError():
+            return StoreUnavailableError(f"{what}: {address} is a read-only replica; name its master.", key=key)
+        case ResponseError():
+            return StoreUnavailableError(f"{what}: Redis refused: {reason}", key=key)
+        case UnknownServiceError():
+            return StorageConnectionError(
+                f"{what}: {reason}; check the service name in {address} (SENTINEL MASTERS lists them).", key=key
+            )
+        case TimeoutError():
+            return _timed_out(what, key, address, timeout)
+    if "imeout" in reason:  # redis-py's TimeoutError is not Python's
+        return _timed_out(what, key, address, timeout)
+    return StorageConnectionError(
+        f"{what}: {address} cannot be reached ({reason}). {_TLS if address.startswith('rediss') else _PLAIN}",
+        key=key,
+    )
+
+
+class _CannotSaveError(ResponseError):
+    """Redis refuses to write because it could not save what was written before."""
+
+
+def _recognised(error: ResponseError, reason: str) -> ResponseError:
+    """Return the error as its kind; those from inside a script have no code of their own before Redis 7.0."""
+    if "OOM command not allowed" in reason:
+        return OutOfMemoryError(reason)
+    if "MISCONF" in reason:
+        return _CannotSaveError(reason)
+    return ReadOnlyError(reason) if error_code(error) == "READONLY" else error
+
+
+def _timed_out(what: str, key: str | None, address: str, timeout: float) -> StorageTimeoutError:
+    doubt = "Is it frozen, or does it not speak TLS?" if address.startswith("rediss") else "Is it frozen?"
+    return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. {doubt}", key=key)

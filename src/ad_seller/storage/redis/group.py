@@ -1,0 +1,102 @@
+"""What the routers for Sentinel and for a cluster share: patience, and finding out which servers there are."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from redis.exceptions import AuthenticationError, AuthorizationError
+
+from .commands import error_code
+from .pool import BrokenError, NotSentError, RedisLink
+from .router import RedisRouter
+from .slots import Node
+from .url import RedisURL
+
+_PAUSE = 0.05  #: seconds between two tries while servers are being exchanged
+_REDIRECTS = 3  #: how many times a command follows where a server points, without a pause
+_PATIENCE = 0.95  #: how much of a call's time may pass with tries, so that it can still say why they failed
+
+
+class GroupRouter(RedisRouter):
+    """Looks for the right server until the time of the call is up."""
+
+    #: Seconds after which what is known is looked up again although nothing has contradicted it.
+    _fresh_for: float = math.inf
+
+    #: Answers after which it is looked up at once.
+    _doubtful: ClassVar = frozenset({"READONLY", "MOVED", "CLUSTERDOWN", "MASTERDOWN"})
+
+    def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
+        """Nothing is known yet."""
+        super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
+        self._turn = asyncio.Lock()
+        self._known_at = self._doubted_at = -math.inf
+        self._met = False  # whether the group ever answered: until then a mistake in the URL is likelier
+        self._left: dict[str, float] = {}
+
+    async def _find_out(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        since = max(self._doubted_at, loop.time() - self._fresh_for)
+        if self._known_at > since:
+            return
+        try:
+            async with asyncio.timeout_at(deadline), self._turn:
+                if self._known_at > since:
+                    return  # somebody else did
+                started = loop.time()
+                await self._find(deadline)
+                self._known_at = started
+        except TimeoutError as error:
+            raise NotSentError("no answer in time") from error
+
+    @abstractmethod
+    async def _find(self, deadline: float) -> None:
+        """Find out which servers there are, or raise NotSentError."""
+
+    def _learn(self, answers: Sequence[Any]) -> None:
+        if any(isinstance(one, BrokenError | NotSentError) or error_code(one) in self._doubtful for one in answers):
+            self._doubt()
+
+    def _doubt(self) -> None:
+        self._doubted_at = asyncio.get_running_loop().time()
+
+    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
+        if isinstance(answer, BrokenError):
+            return not writes
+        if isinstance(answer, NotSentError):
+            return self._met and not isinstance(answer.__cause__, AuthenticationError | AuthorizationError)
+        return error_code(answer) is not None
+
+    async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:
+        left = deadline - asyncio.get_running_loop().time()
+        if left < 4 * _PAUSE:
+            return False  # a try that is cut short would hide why this one failed
+        if tries > _REDIRECTS or not {error_code(answer) for answer in answers} <= {"ASK", "MOVED"}:
+            await asyncio.sleep(min(_PAUSE, left))
+        return True
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout * _PATIENCE
+
+    def _link_to(self, node: Node) -> RedisLink:
+        url = self._url.server(*node)
+        self._left.pop(url, None)
+        return self._link(url)
+
+    async def _leave(self, node: Node) -> None:
+        """Close the connections to a server that is no longer needed, but not before its last calls have ended."""
+        now = asyncio.get_running_loop().time()
+        self._left.setdefault(self._url.server(*node), now)
+        for url, since in list(self._left.items()):
+            if now - since > self._timeout and url in self._links:
+                del self._left[url]
+                await self._links[url].close()
+
+    def _share(self, deadline: float, askable: int) -> float:
+        """Return until when one of several servers may take to answer."""
+        now = asyncio.get_running_loop().time()
+        return min(deadline, now + max(0.2, (deadline - now) / askable))

@@ -1,0 +1,208 @@
+"""The listing index: the names of all entries of a key prefix, in order, in one sorted set beside them.
+
+Our writes keep it in the same script. It may hold names that live no more (an expiry, the DEL of another program):
+whoever lists looks whether each is there. What it must not do is miss one, and `redis_watch` sees to that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import suppress
+from typing import Any, Final, Literal, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from ..concurrency.timeslice import TimeSlice
+from ..driver.query import KeyQuery
+from ..records.globs import Glob, escape, successor
+from ..records.keys import MAX_KEY_BYTES, check_key
+from .connection import Wire
+from .pool import RedisLink, exchange
+from .scripts import Argument, Script
+
+#: Names of one script: the server does nothing else meanwhile, and Lua takes no more arguments than 8,000.
+PART: Final = 2_000
+
+#: The lower bound of all names, behind the tokens.
+FIRST_NAME: Final = b"[\1"
+
+_SCAN_COUNT = 10_000  #: keys that one SCAN looks at: few round trips, and at most a few ms of the server's time
+
+#: What a listing asks for: names that live, their number, or all names, of which some may live no more.
+Mode = Literal["living", "count", "names"]
+
+
+def index_name(prefix: str) -> str:
+    """Return the name of the index; no entry has it, because keys hold no NUL."""
+    return f"{prefix}\0index"
+
+
+#: A part of a listing. KEYS: the index. ARGV: the token of who asks; the bounds, as ZRANGEBYLEX takes them; names
+#: at most; the mode. Answers nil if the index is not the one that was surveyed for the token, else the name after
+#: which the next part begins (empty: there is none), and the names with NUL between them, or their number.
+LIST: Final = Script(
+    r"""
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
+local most, mode = tonumber(ARGV[4]), ARGV[5]
+local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, most + 1)
+local last = ''
+if #names > most then
+  names[#names] = nil
+  last = names[#names]
+end
+if mode ~= 'names' then
+  local count = #names > 0 and redis.call('EXISTS', unpack(names)) or 0
+  if mode == 'count' then return {last, count} end
+  if count < #names then
+    local living = {}
+    for _, name in ipairs(names) do
+      if redis.call('EXISTS', name) == 1 then living[#living + 1] = name end
+    end
+    names = living
+  end
+end
+return {last, table.concat(names, '\0')}
+"""
+)
+
+#: Makes the index right about some names. KEYS: the index. ARGV: 1 if all that live are known to be strings, else
+#: 0; the names. Answers how many it was wrong about.
+SETTLE: Final = Script(
+    """
+local living, gone, wrong, all = {}, {}, 0, false
+if ARGV[1] == '1' then all = redis.call('EXISTS', unpack(ARGV, 2)) == #ARGV - 1 end
+for i = 2, #ARGV do
+  if all or redis.call('TYPE', ARGV[i])['ok'] == 'string' then
+    living[#living + 1] = '0'
+    living[#living + 1] = ARGV[i]
+  else gone[#gone + 1] = ARGV[i] end
+end
+if #living > 0 then wrong = redis.call('ZADD', KEYS[1], unpack(living)) end
+if #gone > 0 then wrong = wrong + redis.call('ZREM', KEYS[1], unpack(gone)) end
+return wrong
+"""
+)
+
+#: Begins a survey. KEYS: the index. ARGV: a token, which stays in the index for as long as it is the same one; the
+#: one that it replaces. Tokens begin with NUL, so they stand before all names; those of processes that were killed
+#: are removed now and then.
+BEGIN: Final = Script(
+    r"""
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'zset' then redis.call('DEL', KEYS[1]) end
+if redis.call('ZLEXCOUNT', KEYS[1], '-', '(\1') > 1000 then redis.call('ZREMRANGEBYLEX', KEYS[1], '-', '(\1') end
+redis.call('ZREM', KEYS[1], ARGV[2])
+return redis.call('ZADD', KEYS[1], 0, ARGV[1])
+"""
+)
+
+#: Ends the trust in the index. KEYS: the index. ARGV: a token. An index without names goes, too; other instances
+#: then miss their tokens, and survey again before they list.
+END: Final = Script(
+    r"""
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('ZLEXCOUNT', KEYS[1], '[\1', '+') == 0 then redis.call('DEL', KEYS[1]) end
+return 1
+"""
+)
+
+#: Removes names that live no more. KEYS: the index. ARGV: where to begin, and how many to look at. Answers where to
+#: go on (empty: that was the end) and how many were removed.
+SWEEP: Final = Script(
+    """
+local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], '+', 'LIMIT', 0, ARGV[2])
+if #names == 0 then return {'', 0} end
+local gone = {}
+if redis.call('EXISTS', unpack(names)) < #names then
+  for _, name in ipairs(names) do
+    if redis.call('EXISTS', name) == 0 then gone[#gone + 1] = name end
+  end
+  redis.call('ZREM', KEYS[1], unpack(gone))
+end
+return {#names < tonumber(ARGV[2]) and '' or names[#names], #gone}
+"""
+)
+
+
+class Part(NamedTuple):
+    """What a listing asks the index for at once."""
+
+    lower: bytes
+    upper: bytes
+    most: int
+    mode: Mode
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        """What `LIST` gets after the token."""
+        return (self.lower, self.upper, self.most, self.mode)
+
+
+def first_part(prefix: str, span: KeyQuery, mode: Mode) -> Part:
+    """Return the beginning of the span, with the whole prefix of its glob if that is not all."""
+    excluded = span.after is not None and span.after >= span.glob.prefix
+    lower = prefix + span.start
+    stop = span.stop
+    upper = f"({prefix}{stop}" if stop is not None else f"({end}" if (end := successor(prefix)) else "+"
+    # Tokens begin with NUL: they come before every name, but not before an empty bound.
+    return Part(f"{'(' if excluded else '['}{lower or chr(1)}".encode(), upper.encode(), PART, mode)
+
+
+def keys_of(names: bytes, prefix: str) -> list[str]:
+    """Return the keys of names with NUL between them. They were looked at when they came into the index."""
+    return f"\0{names.decode()}".split(f"\0{prefix}")[1:] if names else []
+
+
+def own_names(names: Collection[bytes], prefix: str) -> list[bytes]:
+    """Return the names that can be of entries, without those that no key of ours can have."""
+    skipped = len(prefix.encode())
+    shortest, longest = (min(map(len, names)), max(map(len, names))) if names else (0, 0)
+    if shortest > skipped and longest <= skipped + MAX_KEY_BYTES:
+        with suppress(UnicodeDecodeError):
+            if b"\0".join(names).decode().count("\0") == len(names) - 1:
+                return list(names)
+    return [name for name in names if _is_own(name[skipped:])]
+
+
+def _is_own(raw: bytes) -> bool:
+    try:
+        check_key(raw.decode())
+    except ValueError:
+        return False
+    return True
+
+
+async def scanned(link: RedisLink, prefix: str, start: Glob, timeout: float) -> AsyncIterator[list[bytes]]:
+    """Walk over all keys of a server, and yield the names of entries that start as the matches of a glob do.
+
+    They come in parts, in no order; one may come twice.
+    """
+    pattern = escape(prefix + start.prefix) + ("" if start.literal else "*")
+    pace = TimeSlice()
+    cursor: bytes | int = 0
+    while True:
+        command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", "string")
+        [answer] = await link.pipeline([command], asyncio.get_running_loop().time() + timeout)
+        if isinstance(answer, Exception):
+            raise answer
+        cursor, names = answer
+        yield own_names(names, prefix)
+        await pace.checkpoint()
+        if int(cursor) == 0:
+            return
+
+
+async def run_on(wire: Wire, script: Script, index: str, arguments: Sequence[Argument], deadline: float) -> Any:
+    """Run a script over one connection.
+
+    Raises:
+        ResponseError: the server refused.
+        NotSentError: it was not executed.
+        BrokenError: it may have been.
+    """
+    [answer] = await exchange(wire, [("EVALSHA", script.sha, 1, index, *arguments)], deadline)
+    if isinstance(answer, NoScriptError):
+        [answer] = await exchange(wire, [("EVAL", script.text, 1, index, *arguments)], deadline)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

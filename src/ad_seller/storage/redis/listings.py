@@ -1,0 +1,168 @@
+"""Listings: from the index where there is one that can be trusted, else by walking over all keys of all servers."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from ..concurrency.timeslice import TimeSlice
+from ..driver.query import KeyQuery
+from .index import FIRST_NAME, PART, SWEEP, Mode, first_part, index_name, keys_of, scanned
+from .pool import RedisLink
+from .router import RedisRouter
+from .tracker import Watch
+
+T = TypeVar("T")
+
+#: Listings that walk over the keys at the same time; the other connections stay free for reads and writes.
+_WALKS = 2
+
+
+class _NoIndexError(Exception):
+    """There is no index that can be trusted."""
+
+
+class Listings:
+    """Answers listings for one instance, in one event loop.
+
+    Args:
+        router: leads to the servers.
+        prefix: what stands before each key in Redis.
+        timeout: seconds that each of many answers may take.
+        indexed: whether there is an index: only where all entries are in one place.
+    """
+
+    def __init__(self, router: RedisRouter, prefix: str, timeout: float, *, indexed: bool) -> None:
+        """Nothing is asked yet."""
+        self._router = router
+        self._prefix = prefix
+        self._timeout = timeout
+        self._indexed = indexed
+        self._watch: Watch | None = None
+        self._swept = FIRST_NAME
+        self._walks = asyncio.Semaphore(_WALKS)
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await watch.close()
+
+    async def keys(self, span: KeyQuery, *, living: bool = True) -> list[str]:
+        """Return the keys of ``span``, sorted.
+
+        Args:
+            span: what is asked for.
+            living: whether those that live no more must be left out; False saves looking, where the texts are read.
+        """
+
+        async def collect(link: RedisLink, deadline: float) -> list[str]:
+            found: list[str] = []
+            async for names in self._parts(link, span, "living" if living else "names", deadline):
+                keys = keys_of(names, self._prefix)
+                found += keys if span.exact else filter(span.has, keys)
+                if span.limit is not None and len(found) >= span.limit:
+                    break
+            return found[: span.limit]
+
+        found = await self._from_index(collect)
+        return await self._walked(span) if found is None else found
+
+    async def count(self, span: KeyQuery) -> int:
+        """Return how many living keys ``span`` has."""
+
+        async def collect(link: RedisLink, deadline: float) -> int:
+            return sum([number async for number in self._parts(link, span, "count", deadline)])
+
+        found = await self._from_index(collect) if span.exact and span.limit is None else None
+        return len(await self.keys(span)) if found is None else found
+
+    @property
+    def all_swept(self) -> bool:
+        """Whether `sweep` begins at the first name."""
+        return self._swept == FIRST_NAME
+
+    async def sweep(self, names: int) -> int:
+        """Look at the next names of the index, and take those out that live no more; return how many."""
+        if not self._indexed:
+            return 0
+        call = ([index_name(self._prefix)], (self._swept, names))
+        [answer] = await self._router.run(SWEEP, [call], writes=True)
+        if isinstance(answer, Exception):
+            raise answer
+        last, gone = answer
+        self._swept = b"(" + last if last else FIRST_NAME
+        return int(gone)
+
+    # --- by the index ----------------------------------------------------------------------------------
+
+    async def _from_index(self, collect: Callable[[RedisLink, float], Awaitable[T]]) -> T | None:
+        if not self._indexed:
+            return None
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        try:
+            return await self._router.at_home(index_name(self._prefix), lambda link: collect(link, deadline))
+        except _NoIndexError:
+            return None
+
+    async def _parts(self, link: RedisLink, span: KeyQuery, mode: Mode, deadline: float) -> AsyncIterator[Any]:
+        """Yield what the index tells, part after part."""
+        watch = await self._watch_of(link)
+        part = first_part(self._prefix, span, mode)
+        if span.exact and span.limit is not None:
+            part = part._replace(most=min(PART, span.limit))
+        first = True
+        while True:
+            answer = await watch.ask(part, deadline, first=first)
+            if answer is None:
+                raise _NoIndexError
+            last, found = answer
+            yield found
+            if not last:
+                return
+            part, first = part._replace(lower=b"(" + last), False
+            deadline = asyncio.get_running_loop().time() + self._timeout
+            await asyncio.sleep(0)
+
+    async def _watch_of(self, link: RedisLink) -> Watch:
+        """Return the watch over the server; another one than before if entries are elsewhere now."""
+        while self._watch is None or self._watch.link is not link:
+            await self.close()
+            if self._watch is None:  # nobody was faster
+                self._watch = Watch(link, self._prefix, self._timeout)
+        return self._watch
+
+    # --- by walking ------------------------------------------------------------------------------------
+
+    async def _walked(self, span: KeyQuery) -> list[str]:
+        async with asyncio.timeout(self._timeout):
+            await self._walks.acquire()
+        try:
+            found: list[str] = []
+            async for key in self._sorted(span):
+                found.append(key)
+                if span.limit is not None and len(found) >= span.limit:
+                    break
+            return found
+        finally:
+            self._walks.release()
+
+    async def _sorted(self, span: KeyQuery) -> AsyncIterator[str]:
+        """Yield the keys of ``span`` in order, each once."""
+        found = await self._router.everywhere(lambda link: self._scanned(link, span))
+        runs = [run for server in found for run in server]
+        pace = TimeSlice()
+        previous = None
+        for position, key in enumerate(heapq.merge(*runs)):
+            if key != previous and span.has(key):
+                yield key
+            previous = key
+            if position % 256 == 255:
+                await pace.checkpoint()
+
+    async def _scanned(self, link: RedisLink, span: KeyQuery) -> list[list[str]]:
+        skipped = len(self._prefix.encode())
+        parts = scanned(link, self._prefix, span.glob, self._timeout)
+        return [sorted([name[skipped:].decode() for name in names]) async for names in parts]

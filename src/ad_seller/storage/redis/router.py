@@ -1,0 +1,248 @@
+"""Which server gets a command, and what happens when it is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from ..concurrency.tasks import all_of
+from ..errors import UnknownOutcomeError
+from .commands import Call, Task, error_code, script_task
+from .pool import Argument, BrokenError, Command, NotSentError, RedisLink
+from .scripts import Script
+from .url import RedisURL
+
+__all__ = ["RedisRouter", "Task", "error_code", "one_group"]
+
+T = TypeVar("T")
+
+
+def one_group(keys: Sequence[str]) -> list[list[int]]:
+    """Return the positions of all keys as one group."""
+    return [list(range(len(keys)))] if keys else []
+
+
+class RedisRouter:
+    """Sends commands to one server. The routers for Sentinel and for a cluster override how it is chosen.
+
+    Args:
+        url: the parsed URL.
+        connections: at most so many to each server.
+        timeout: seconds for each call, with all its tries.
+        wait_replicas: so many replicas must have confirmed a write before it counts as done.
+    """
+
+    #: Sent after reads, if what was read counts only when the answer to this is good.
+    _proof: Command | None = None
+
+    def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
+        """Nothing is connected yet."""
+        self._url = url
+        self._connections = connections
+        self._timeout = timeout
+        self._wait_replicas = wait_replicas
+        self._links: dict[str, RedisLink] = {}
+
+    async def open(self) -> None:
+        """Find the servers and make sure that they answer.
+
+        Raises:
+            NotSentError: they do not; the cause says why.
+        """
+        for answer in await self.everywhere(lambda link: link.pipeline([("PING",)], self._deadline())):
+            if isinstance(answer[0], ResponseError):
+                raise answer[0]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        links, self._links = self._links, {}
+        for link in links.values():
+            await link.close()
+
+    def abandon(self) -> None:
+        """Forget the connections without closing them: they belong to another process or event loop."""
+        for link in self._links.values():
+            link.abandon()
+        self._links = {}
+
+    def split(self, keys: Sequence[str]) -> list[list[int]]:
+        """Return the positions of the keys in groups; one command can carry the keys of a group."""
+        return one_group(keys)
+
+    async def masters(self) -> list[RedisLink]:
+        """Return links to all servers that hold entries."""
+        return [self._link(self._url.text)]
+
+    async def ask(self, *command: Argument) -> Any:
+        """Send a command that changes nothing to any server, and return its answer."""
+        [answer] = await self.send([Task(None, command)], writes=False)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def run(
+        self, script: Script, calls: Sequence[Call], *, writes: bool, deadline: float | None = None
+    ) -> list[Any]:
+        """Run a script with each (keys, arguments), by its hash, and with its text where it is not known yet.
+
+        With the text at once if replicas are waited for: to learn that a hash is unknown would take as long.
+        """
+        deadline = deadline or self._deadline()
+        unknown = list(range(len(calls)))
+        answers: list[Any] = [None] * len(calls)
+        if not (writes and self._wait_replicas):
+            tasks = [script_task("EVALSHA", script.sha, call) for call in calls]
+            answers = await self.send(tasks, writes=writes, deadline=deadline)
+            unknown = [i for i in unknown if isinstance(answers[i], NoScriptError)]
+        if unknown:
+            tasks = [script_task("EVAL", script.text, calls[i]) for i in unknown]
+            for i, answer in zip(unknown, await self.send(tasks, writes=writes, deadline=deadline), strict=True):
+                answers[i] = answer
+        return answers
+
+    async def send(self, tasks: Sequence[Task], *, writes: bool, deadline: float | None = None) -> list[Any]:
+        """Send commands and return for each its answer, or the exception that says why there is none.
+
+        A read is tried again if its connection breaks; a write only if it surely was not executed.
+        """
+        deadline = deadline or self._deadline()
+        answers: list[Any] = [None] * len(tasks)
+        waiting = list(range(len(tasks)))
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                await self._find_out(deadline)
+            except NotSentError as error:
+                for i in waiting:
+                    answers[i] = error
+            else:
+                await self._round(tasks, waiting, answers, deadline, writes)
+            self._learn([answers[i] for i in waiting])
+            waiting = [i for i in waiting if self._again(answers[i], tries, writes)]
+            if not waiting or not await self._pause(deadline, tries, [answers[i] for i in waiting]):
+                return answers
+
+    async def everywhere(self, work: Callable[[RedisLink], Awaitable[T]]) -> list[T]:
+        """Do ``work``, which only reads, with every server that holds entries; return what each time gave.
+
+        It is started anew if a server fails or is exchanged meanwhile.
+        """
+        deadline = self._deadline()
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._tour(work, deadline)
+            except (NotSentError, BrokenError, ResponseError) as error:
+                self._learn([error])
+                if not self._again(error, tries, False) or not await self._pause(deadline, tries, [error]):
+                    raise
+
+    async def at_home(self, name: str, work: Callable[[RedisLink], Awaitable[T]]) -> T | None:
+        """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.
+
+        Returns:
+            What it gave, or None if that is not all in one place for now.
+        """
+        [result] = await self.everywhere(work)
+        return result
+
+    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
+        """Do the work once with every server."""
+        await self._find_out(deadline)
+        return await all_of(work(link) for link in await self.masters())
+
+    async def _round(
+        self, tasks: Sequence[Task], positions: list[int], answers: list[Any], deadline: float, writes: bool
+    ) -> None:
+        """Send the commands at ``positions``, those for one server together, and note their answers."""
+        loads: dict[RedisLink, list[int]] = {}
+        for i in positions:
+            try:
+                loads.setdefault(self._link_for(tasks[i], answers[i]), []).append(i)
+            except NotSentError as error:
+                answers[i] = error
+        works = [self._load(link, tasks, load, answers, deadline, writes) for link, load in loads.items()]
+        if len(works) == 1:
+            await works[0]  # most often; a task of its own would cost two more turns of the event loop
+        else:
+            await asyncio.gather(*works)
+
+    async def _load(
+        self,
+        link: RedisLink,
+        tasks: Sequence[Task],
+        load: list[int],
+        answers: list[Any],
+        deadline: float,
+        writes: bool,
+    ) -> None:
+        commands: list[Command] = []
+        places: list[int] = []
+        for i in load:
+            if error_code(answers[i]) == "ASK":
+                commands.append(("ASKING",))
+            places.append(len(commands))
+            commands.append(tasks[i].command)
+        wait = writes and self._wait_replicas > 0
+        if wait:
+            left = deadline - asyncio.get_running_loop().time()
+            commands.append(("WAIT", self._wait_replicas, max(1, int(left * 900))))
+        elif self._proof and not writes:
+            commands.append(self._proof)
+        try:
+            found = await link.pipeline(commands, deadline)
+            if self._proof and not writes:
+                self._check_proof(found[-1])
+        except (NotSentError, BrokenError) as error:
+            for i in load:
+                answers[i] = error
+            return
+        for i, place in zip(load, places, strict=True):
+            answers[i] = found[place]
+            if wait and not isinstance(found[place], ResponseError):
+                answers[i] = self._confirmed(found[place], found[-1])
+
+    def _confirmed(self, answer: Any, replicas: Any) -> Any:
+        if isinstance(replicas, int) and replicas >= self._wait_replicas:
+            return answer
+        return UnknownOutcomeError(
+            f"The master has applied the write, but only {replicas} of {self._wait_replicas} replicas confirmed it "
+            "in time. It may be lost in a failover: read the key before writing again."
+        )
+
+    def _link(self, url: str) -> RedisLink:
+        link = self._links.get(url)
+        if link is None:
+            link = self._links[url] = RedisLink(url, connections=self._connections, timeout=self._timeout)
+        return link
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
+
+    # --- what the routers of groups override -----------------------------------------------------------
+
+    def _link_for(self, task: Task, answer: Any) -> RedisLink:
+        """Return the link for a command, given what the try before answered."""
+        return self._link(self._url.text)
+
+    async def _find_out(self, deadline: float) -> None:
+        """Find out which servers there are, unless that is known."""
+
+    def _learn(self, answers: Sequence[Any]) -> None:
+        """Take note of answers that say that what is known is no longer so."""
+
+    def _check_proof(self, answer: Any) -> None:
+        """Raise NotSentError if the server that gave this answer may not be believed."""
+
+    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
+        """Tell whether a command without a good answer may be sent again."""
+        return not writes and tries == 1 and isinstance(answer, BrokenError | NotSentError)
+
+    async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:
+        """Wait a moment before the next try, if need be; tell whether there is time for one."""
+        return asyncio.get_running_loop().time() < deadline

@@ -1,0 +1,151 @@
+"""The router for a Sentinel group: always the present master, found anew when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from redis.exceptions import ResponseError
+
+from .commands import Task
+from .group import GroupRouter
+from .pool import BrokenError, NotSentError, RedisLink
+from .slots import Node
+
+log = logging.getLogger("ad_seller.storage")
+
+T = TypeVar("T")
+
+_ASK_EVERY = 1.0  #: seconds between two questions to a sentinel whether the master is still the same
+_GRACE = 1.0  #: seconds that slower sentinels are given after the first answer
+_LAG = 30.0  #: seconds for which a failover that is known counts more than sentinels that have not heard of it
+_ASK_AGAIN = 10.0  #: the same, while no sentinel answers
+
+
+class UnknownServiceError(Exception):
+    """The sentinels answer, but know no service of that name."""
+
+
+class SentinelRouter(GroupRouter):
+    """Sends commands to the master that the sentinels name.
+
+    Reads go to the master too: a replica may be behind, and that would not show. Nor would it show that a
+    server is no longer the master: one that was frozen goes on as if nothing had been, and one that has become
+    a replica answers reads. So the sentinels are asked again every second, and what was read counts only if
+    the server still says that it is a master.
+    """
+
+    _fresh_for = _ASK_EVERY
+    _proof = ("ROLE",)
+    _master: Node | None = None
+    _epoch = -1  # the number of the last failover that is known
+    _epoch_at = -math.inf
+    _silent: frozenset[Node] | set[Node] = frozenset()
+
+    async def masters(self) -> list[RedisLink]:
+        """Return the link to the master."""
+        await self._find_out(self._deadline())
+        return [self._link_to(self._known_master())]
+
+    def _known_master(self) -> Node:
+        if self._master is None:
+            raise NotSentError("no master is known")
+        return self._master
+
+    def _link_for(self, task: Task, answer: Any) -> RedisLink:
+        return self._link_to(self._known_master())
+
+    def _check_proof(self, answer: Any) -> None:
+        if isinstance(answer, ResponseError) or answer[0] != b"master":
+            raise NotSentError("the server is not a master (any more)")
+
+    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
+        results = await super()._tour(work, deadline)
+        await self._check_role(self._known_master(), self._deadline())
+        return results
+
+    async def _find(self, deadline: float) -> None:
+        """Ask the sentinels, and make sure that whom they name is a master."""
+        now = asyncio.get_running_loop().time()
+        doubted = self._doubted_at >= self._known_at
+        routine = not doubted and now - self._known_at < 2 * self._fresh_for
+        try:
+            epoch, master = max(await self._named(self._share(deadline, 10 if routine else 2), routine))
+        except (NotSentError, BrokenError) as error:
+            if doubted or self._master is None:
+                raise NotSentError(f"no sentinel answers ({error})") from (error.__cause__ or error)
+            log.warning("No sentinel answers (%s); the master stays %s:%d for now", error, *self._master)
+            self._fresh_for = _ASK_AGAIN
+            return
+        self._fresh_for = _ASK_EVERY
+        if epoch < self._epoch and now - self._epoch_at < _LAG:
+            if doubted:
+                raise NotSentError("the sentinels that answer have not heard of the last failover yet")
+            return
+        self._epoch, self._epoch_at = epoch, now
+        if doubted or master != self._master:
+            await self._check_role(master, self._share(deadline, 2))
+            await self._follow(master)
+
+    async def _named(self, deadline: float, routine: bool) -> list[tuple[int, Node]]:
+        """Return whom each sentinel names, with the number of the failover that it has last heard of.
+
+        After a failover some name the old master for up to two seconds, and it may be back by then. So all are
+        asked, and the highest number is right. In routine those that were silent the last time are not waited for.
+        """
+        asked = {one: asyncio.ensure_future(self._named_by(one, deadline)) for one in self._url.nodes}
+        try:
+            await _first_answer(asked.values())
+            ignored = self._silent if routine else ()
+            late = [task for one, task in asked.items() if one not in ignored and not task.done()]
+            if late:
+                await asyncio.wait(late, timeout=_GRACE)
+            self._silent = {one for one, task in asked.items() if not task.done()}
+            answers = [task.result() for task in asked.values() if _has_answer(task)]
+            if answers:
+                return answers
+            errors = [task.exception() or NotSentError("no answer") for task in asked.values()]
+            raise next((error for error in errors if isinstance(error, UnknownServiceError)), errors[0])
+        finally:
+            for task in asked.values():
+                task.cancel()
+            await asyncio.gather(*asked.values(), return_exceptions=True)
+
+    async def _follow(self, master: Node) -> None:
+        old, self._master = self._master, master
+        if old is not None and old != master:
+            log.warning("The master was %s:%d, now it is %s:%d", *old, *master)
+            await self._leave(old)
+
+    async def _named_by(self, sentinel: Node, deadline: float) -> tuple[int, Node]:
+        service = self._url.service
+        questions = [("SENTINEL", "get-master-addr-by-name", service), ("SENTINEL", "MASTER", service)]
+        [address, fields] = await self._link(self._url.sentinel(*sentinel)).pipeline(questions, deadline)
+        if isinstance(address, ResponseError):
+            raise NotSentError(str(address)) from address
+        self._met = True
+        if address is None or isinstance(fields, ResponseError):
+            host, port = sentinel
+            raise UnknownServiceError(f"the sentinel {host}:{port} knows no service {service!r}")
+        epoch = dict(zip(fields[::2], fields[1::2], strict=True)).get(b"config-epoch", 0)
+        return int(epoch), (address[0].decode(), int(address[1]))
+
+    async def _check_role(self, master: Node, deadline: float) -> None:
+        [role] = await self._link_to(master).pipeline([("ROLE",)], deadline)
+        self._check_proof(role)
+
+
+async def _first_answer(asked: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait until one has an answer, or all have failed."""
+    waiting = set(asked)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if any(map(_has_answer, done)):
+            return
+
+
+def _has_answer(asked: asyncio.Future[Any]) -> bool:
+    return asked.done() and not asked.cancelled() and asked.exception() is None

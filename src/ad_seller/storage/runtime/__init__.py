@@ -1,0 +1,1 @@
+"""What runs the calls of an engine: the template of our backends, batches, partitions, sweeping."""

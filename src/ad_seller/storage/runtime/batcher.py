@@ -1,0 +1,214 @@
+"""Calls of one event-loop tick become one bulk call.
+
+Each caller waits on its own future, and the bulk call runs in a task of the batcher. So a cancelled caller
+never interrupts the engine half way and never leaves a connection, a lock or an answer behind: a request that
+has not been sent is dropped, one that has been sent takes effect and its answer is discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from ..driver.failures import NotStartedError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_WAKE = 32  #: callers that are woken in one turn of the event loop
+_GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
+
+
+class Request(Generic[T, R]):
+    """Some items that one caller wants handled together, and the future that gets the results."""
+
+    __slots__ = ("deadline", "future", "items", "sent")
+
+    def __init__(self, items: Sequence[T], future: asyncio.Future[list[R]], deadline: float) -> None:
+        """Keep the items; ``deadline`` is in the event loop's time."""
+        self.items = items
+        self.future = future
+        self.deadline = deadline
+        self.sent = False
+
+
+class Batcher(Generic[T, R]):
+    """Collects requests and runs them in bulk, in the order of their arrival.
+
+    Args:
+        run: the bulk call: results for the items of the batch, in order.
+        explain: makes a new error for one request out of what ``run`` raised; ``TimeoutError`` and
+            ``NotStartedError`` (with its cause) come from the batcher when the request's time is up.
+        timeout: seconds that a request waits for its answer.
+        reserve: how many seconds before that it is given up, so that its caller has the error in time.
+        max_items: how many items one bulk call carries; a single request is never split.
+        concurrency: how many bulk calls run at the same time.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[T]], Awaitable[Sequence[R]]],
+        *,
+        explain: Callable[[BaseException, Request[T, R]], BaseException],
+        timeout: float,
+        reserve: float = 0.0,
+        max_items: int = 512,
+        concurrency: int = 1,
+    ) -> None:
+        """Belong to the running event loop from now on."""
+        self._run = run
+        self._explain = explain
+        self._timeout = timeout
+        self._patience = timeout - reserve
+        self._max_items = max_items
+        self._concurrency = concurrency
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Request[T, R]] = deque()
+        self._ages: deque[Request[T, R]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = 0
+        self._starting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_not_started: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine is at work on a bulk call."""
+        return self._running > 0
+
+    async def submit(self, items: Sequence[T]) -> list[R]:
+        """Have ``items`` handled in one bulk call, together with those of other callers; return their results."""
+        return await self.put(items)
+
+    def put(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
+        """Queue ``items`` now; return the future of their results, to be cancelled by who no longer wants them."""
+        request: Request[T, R] = Request(items, self._loop.create_future(), self._loop.time() + self._patience)
+        self._queue.append(request)
+        self._ages.append(request)
+        self._schedule()
+        self._watch()
+        return request.future
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted has been answered."""
+        while self._queue or self._tasks:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            else:
+                await asyncio.sleep(0)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _schedule(self) -> None:
+        """Have a task take the queue in the next turn of the event loop, with all that this turn still brings."""
+        if self._starting is None and len(self._tasks) < self._concurrency:
+            self._starting = task = self._loop.create_task(self._perform())
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._starting is task:
+            self._starting = None  # cancelled before its first step, by an event loop that ends
+        while self._ages and self._ages[0].future.done():
+            self._ages.popleft()
+        if self._queue:
+            self._schedule()
+
+    def _next_batch(self) -> list[Request[T, R]]:
+        batch: list[Request[T, R]] = []
+        size = 0
+        while self._queue:
+            request = self._queue[0]
+            if not request.future.done():
+                if batch and size + len(request.items) > self._max_items:
+                    break
+                size += len(request.items)
+                request.sent = True
+                batch.append(request)
+            self._queue.popleft()
+        return batch
+
+    async def _perform(self) -> None:
+        self._starting = None
+        batch = self._next_batch()
+        if self._queue:
+            self._schedule()
+        if batch:
+            await self._handle(batch)
+
+    async def _handle(self, batch: list[Request[T, R]]) -> None:
+        try:
+            items = [item for request in batch for item in request.items]
+            self._running += 1
+            try:
+                results = await self._run(items)
+            finally:
+                self._running -= 1
+            if len(results) != len(items):
+                raise RuntimeError(f"a bulk call gave {len(results)} results for {len(items)} items")
+        except NotStartedError as error:
+            self._last_not_started = error
+            self._put_back(batch, error)
+        except BaseException as error:
+            for request in batch:
+                self._fail(request, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._last_not_started = None
+            await self._answer(batch, results)
+
+    async def _answer(self, batch: list[Request[T, R]], results: Sequence[R]) -> None:
+        """Hand out the results; so many at a time that the woken callers do not hold up everything else."""
+        position = 0
+        for number, request in enumerate(batch, start=1):
+            end = position + len(request.items)
+            if not request.future.done():
+                request.future.set_result(list(results[position:end]))
+            position = end
+            if number % _WAKE == 0:
+                await asyncio.sleep(0)
+
+    def _put_back(self, batch: list[Request[T, R]], error: NotStartedError) -> None:
+        """Queue again what was not started, as first; or fail it if its time is up."""
+        now = self._loop.time()
+        for request in reversed(batch):
+            request.sent = False
+            if request.deadline <= now:
+                self._fail(request, error)
+            else:
+                self._queue.appendleft(request)
+
+    def _fail(self, request: Request[T, R], error: BaseException) -> None:
+        if not request.future.done():
+            request.future.set_exception(self._explain(error, request))
+
+    def _too_late(self) -> TimeoutError:
+        return TimeoutError(f"no answer within {self._timeout:g} s")
+
+    def _watch(self) -> None:
+        """Keep one timer, for the oldest request that has no answer yet."""
+        if self._timer is None and self._ages:
+            self._timer = self._loop.call_at(self._ages[0].deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        while self._ages and (self._ages[0].future.done() or self._ages[0].deadline <= now):
+            request = self._ages.popleft()
+            if self._last_not_started is None:
+                self._fail(request, self._too_late())
+            elif request.sent:
+                self._grant_grace(request)
+            else:
+                self._fail(request, self._last_not_started)
+        self._watch()
+
+    def _grant_grace(self, request: Request[T, R]) -> None:
+        """Wait a little more: this attempt is about to tell whether it has started, and the outcome is known."""
+        timer = self._loop.call_later(_GRACE, self._fail, request, self._too_late())
+        request.future.add_done_callback(lambda _: timer.cancel())

@@ -1,0 +1,1 @@
+"""The seller's words: kinds of record, their helpers, indexes and state machines."""

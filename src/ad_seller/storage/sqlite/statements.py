@@ -1,0 +1,301 @@
+"""The statements of the SQLite backend, as functions that run on the thread of one connection.
+
+The table is the one that older seller agents use: ``kv_store(key TEXT PRIMARY KEY, value TEXT NOT NULL,
+expires_at REAL)``, JSON text and epoch seconds. They can read what is written here, and the reverse.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
+from ..driver.engine import MISSING, NO_EXPIRY
+from ..driver.failures import NotStartedError
+from ..driver.query import KeyQuery
+from ..errors import CorruptValueError
+from ..records.codec import decode
+from ..records.expiry import Clock
+from ..records.keys import check_key
+from ..records.markers import KEEP
+from .fields import narrowed
+
+_LIVE = "(expires_at IS NULL OR expires_at > :now)"
+
+#: By position, here and below where it counts: binding by name costs a fifth more.
+_READ = "SELECT value FROM kv_store WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
+#: The same without a look at each row: the two indexes hold all that it takes. Half the time for keys of 1.4 KB
+#: values; but every expired entry that has not been swept yet costs, wherever it is, so there must be few.
+_NOT_EXPIRED = "rowid NOT IN (SELECT rowid FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now)"
+_FEW_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT 1 OFFSET 100"
+
+_READ_EXPIRY = f"SELECT expires_at FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
+
+# A text parameter given as bytes keeps the exact UTF-8 and skips a decoding; CAST stores it as TEXT.
+_PUT = """
+    INSERT INTO kv_store (key, value, expires_at) VALUES (?, CAST(? AS TEXT), ?)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""
+_PUT_KEEP = """
+    INSERT INTO kv_store (key, value) VALUES (:key, CAST(:text AS TEXT))
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value,
+        expires_at = CASE WHEN expires_at > :now THEN expires_at END"""
+_REPLACE = f"""
+    UPDATE kv_store SET value = CAST(:text AS TEXT), expires_at = :deadline
+    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
+_REPLACE_KEEP = f"""
+    UPDATE kv_store SET value = CAST(:text AS TEXT)
+    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
+_DELETE = f"DELETE FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
+_TOUCH = f"UPDATE kv_store SET expires_at = :deadline WHERE key = :key AND {_LIVE}"  # noqa: S608
+_SWEEP = """
+    DELETE FROM kv_store WHERE key IN (
+        SELECT key FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT :rows)"""
+_ANY_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT 1"
+
+#: Seconds that one attempt to write waits for the lock.
+_LOCK_ATTEMPT = 0.1
+_LOCK_PAUSE = (0.0002, 0.001)  #: seconds between two looks at it, at least and at most
+
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def primary_code(error: BaseException) -> int | None:
+    """Return SQLite's primary result code, or None if the error carries none."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def is_locked(error: BaseException) -> bool:
+    """Tell whether another connection held the lock."""
+    return primary_code(error) in _LOCKED
+
+
+def read_one(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
+    """Return the live text under ``key``."""
+    row = db.execute(_READ, (key, now)).fetchone()
+    return None if row is None else row[0]
+
+
+def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
+    """Return the live texts under ``keys``, all of one moment."""
+    with _one_moment(db, len(keys)):
+        rows = [db.execute(_READ, (key, now)).fetchone() for key in keys]
+    return [None if row is None else row[0] for row in rows]
+
+
+def read_within(db: sqlite3.Connection, keys: list[str], now: float, seconds: float) -> list[bytes | None] | None:
+    """Do the same as `read`, or return None if it takes longer: large values, or a cold disk."""
+    give_up = time.perf_counter() + seconds
+    texts: list[bytes | None] = []
+    with _one_moment(db, len(keys)):
+        for key in keys:
+            texts.append(read_one(db, key, now))
+            if time.perf_counter() > give_up:
+                return None
+    return texts
+
+
+class _one_moment:  # noqa: N801 - reads as a statement
+    """A read transaction, if there is more than one statement to keep together."""
+
+    def __init__(self, db: sqlite3.Connection, statements: int) -> None:
+        self._db = db if statements > 1 and not db.in_transaction else None
+
+    def __enter__(self) -> None:
+        if self._db is not None:
+            self._db.execute("BEGIN")
+
+    def __exit__(self, *error: object) -> None:
+        if self._db is not None and self._db.in_transaction:
+            self._db.execute("COMMIT")
+
+
+def remaining(db: sqlite3.Connection, keys: list[str], now: float) -> list[int]:
+    """Return the milliseconds that each entry has left, rounded up."""
+    rows = [db.execute(_READ_EXPIRY, {"key": key, "now": now}).fetchone() for key in keys]
+    return [MISSING if row is None else _milliseconds(row[0], now) for row in rows]
+
+
+def _milliseconds(expires_at: Any, now: float) -> int:
+    if not isinstance(expires_at, int | float) or math.isinf(expires_at):
+        return NO_EXPIRY  # null, or what a foreign writer put there and SQLite finds larger than any time
+    return max(1, math.ceil((expires_at - now) * 1000))
+
+
+def apply(db: sqlite3.Connection, commits: list[Commit], clock: Clock) -> list[Outcome | Exception]:
+    """Apply many commits in one transaction, each judged by itself.
+
+    If one of them makes SQLite fail, everything is rolled back and each is tried alone, so that only the one
+    at fault fails.
+
+    Raises:
+        NotStartedError: another connection holds the write lock.
+    """
+    _begin(db)
+    now = clock()  # not before the wait for the lock: what expired meanwhile is gone
+    try:
+        outcomes: list[Outcome | Exception] = [_apply_one(db, commit, now) for commit in commits]
+        db.execute("COMMIT")
+    except BaseException as error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        if not isinstance(error, sqlite3.Error):
+            raise
+        return [error] if len(commits) == 1 else [_apply_alone(db, commit, clock) for commit in commits]
+    return outcomes
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    """Take the write lock.
+
+    The waits are ours and short: SQLite's own grow to 25 ms and more, and then a process that has just given
+    the lock back takes it again before those that wait (https://www.sqlite.org/src/file/src/main.c,
+    sqliteDefaultBusyCallback).
+
+    Raises:
+        NotStartedError: others held it all the time; the calls go back into the queue, so that each waits its own
+            time and a cancelled one leaves at once.
+    """
+    give_up = time.monotonic() + _LOCK_ATTEMPT
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not is_locked(error):
+                raise
+            if time.monotonic() > give_up:
+                raise NotStartedError("another process holds the database's write lock") from error
+        else:
+            return
+        time.sleep(random.uniform(*_LOCK_PAUSE))  # noqa: S311 - no secret
+
+
+def _apply_alone(db: sqlite3.Connection, commit: Commit, clock: Clock) -> Outcome | Exception:
+    try:
+        return apply(db, [commit], clock)[0]
+    except (NotStartedError, sqlite3.Error) as error:
+        return error
+
+
+def _apply_one(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome:
+    if len(commit.writes) == len(commit.expectations) == 1:
+        [expect], [write] = commit
+        if isinstance(write, Put) and isinstance(expect.text, bytes) and write.key == expect.key:
+            return [True] if _replace(db, expect.text, write, now) else Refused(expect.key)
+    for key, text in commit.expectations:
+        row = db.execute(_READ, (key, now)).fetchone()
+        if (None if row is None else row[0]) != text:
+            return Refused(key)
+    return [_write(db, write, now) for write in commit.writes]
+
+
+def _replace(db: sqlite3.Connection, expected: bytes, put: Put, now: float) -> bool:
+    """Do what `update` asks for in one statement: as two, it costs half as much again."""
+    parameters = {"key": put.key, "text": put.text, "expected": expected, "now": now}
+    if put.ttl_ms is KEEP:
+        return db.execute(_REPLACE_KEEP, parameters).rowcount > 0
+    return db.execute(_REPLACE, parameters | {"deadline": _deadline(put.ttl_ms, now)}).rowcount > 0
+
+
+def _write(db: sqlite3.Connection, write: Write, now: float) -> bool:
+    match write:
+        case Put(key, text, ttl_ms):
+            if ttl_ms is KEEP:
+                db.execute(_PUT_KEEP, {"key": key, "text": text, "now": now})
+            else:
+                db.execute(_PUT, (key, text, _deadline(ttl_ms, now)))
+            return True
+        case Touch(key, ttl_ms):
+            parameters = {"key": key, "deadline": _deadline(ttl_ms, now), "now": now}
+            return db.execute(_TOUCH, parameters).rowcount > 0
+        case Delete(key):
+            return db.execute(_DELETE, {"key": key, "now": now}).rowcount > 0
+
+
+def _deadline(ttl_ms: int | None, now: float) -> float | None:
+    return None if ttl_ms is None else now + ttl_ms / 1000
+
+
+def keys(db: sqlite3.Connection, span: KeyQuery, now: float) -> list[str]:
+    """Return the live keys of ``span``, sorted; as one JSON array where no pattern has to look at each."""
+    if not span.exact:
+        return [key for key, _ in _matching(db, "key, NULL", span, now)]
+    inner, parameters = _select("key", span, now, _NOT_EXPIRED if _has_few_expired(db, now) else _LIVE)
+    try:
+        [array] = db.execute(f"SELECT json_group_array(key) FROM ({inner})", parameters).fetchone()  # noqa: S608
+        found: list[str] = decode(array)
+    except (sqlite3.OperationalError, CorruptValueError):
+        found, array = [""], b""
+    if found[:1] == [""] or b"\\u0000" in array:  # names of a foreign writer that are no keys: look at each
+        return [key for key, _ in _matching(db, "key, NULL", span, now)]
+    return found
+
+
+def entries(db: sqlite3.Connection, span: KeyQuery, now: float) -> list[tuple[str, bytes]]:
+    """Return the live entries of ``span``, sorted by key."""
+    if not span.exact:
+        return list(_matching(db, "key, value", span, now))
+    statement, parameters = _select("key, value", span, now)
+    rows = db.execute(statement, parameters).fetchall()
+    found = [(key, text) for raw, text in rows if (key := own_key(raw)) is not None]
+    if span.limit is not None and len(found) < len(rows):
+        return list(_matching(db, "key, value", span, now))  # names of foreign writers took places of ours
+    return found
+
+
+def own_key(raw: Any) -> str | None:
+    """Return the key, or None for a name that a foreign writer chose and that no key of ours can be."""
+    try:
+        return check_key(raw.decode())
+    except (ValueError, AttributeError):
+        return None
+
+
+def _matching(db: sqlite3.Connection, columns: str, span: KeyQuery, now: float) -> Iterator[tuple[str, Any]]:
+    statement, parameters = _select(columns, span, now)
+    left = -1 if span.limit is None else span.limit
+    for raw, text in db.execute(statement, {**parameters, "limit": -1}):
+        key = own_key(raw)
+        if left != 0 and key is not None and span.has(key):
+            left -= 1
+            yield key, text
+        if left == 0:
+            return
+
+
+def _has_few_expired(db: sqlite3.Connection, now: float) -> bool:
+    return db.execute(_FEW_EXPIRED, {"now": now}).fetchone() is None
+
+
+def _select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tuple[str, dict[str, Any]]:
+    """Return a statement over the range of ``span``; its parts are constants, all data are parameters."""
+    lower = "key > :start" if span.after == span.start else "key >= :start"
+    upper = "" if span.stop is None else "AND key < :stop"
+    parameters = {
+        "start": span.start,
+        "stop": span.stop,
+        "now": now,
+        "limit": -1 if span.limit is None else span.limit,
+    }
+    where, wanted = narrowed(span)
+    statement = (
+        f"SELECT {columns} FROM kv_store WHERE {lower} {upper} {where} AND {live} "  # noqa: S608
+        "ORDER BY key LIMIT :limit"
+    )
+    return statement, parameters | wanted
+
+
+def sweep(db: sqlite3.Connection, rows: int, now: float) -> int:
+    """Remove at most ``rows`` expired entries; 0 if there are none or the lock is taken."""
+    if db.execute(_ANY_EXPIRED, {"now": now}).fetchone() is None:
+        return 0
+    try:
+        return db.execute(_SWEEP, {"now": now, "rows": rows}).rowcount
+    except sqlite3.OperationalError as error:
+        if is_locked(error):
+            return 0
+        raise
