@@ -2,18 +2,111 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
+from typing import ClassVar, Final
 
-#: What `_remaining` answers besides milliseconds; the numbers are those of Redis's PTTL.
+from ..errors import StorageError
+from .commit import Commit, Outcome
+from .query import KeyQuery
+
+#: What `Engine.remaining` answers besides milliseconds; the numbers are those of Redis's PTTL.
 NO_EXPIRY: Final = -1
 MISSING: Final = -2
 
+SWEEP_ROWS: Final = 500  #: expired entries that one step of the sweeper removes
+SWEEP_PAUSE: Final = 0.05  #: seconds between two steps
 
-class Later(Enum):
+
+class WouldBlock(Enum):
     """The marker of a read that is not done at once."""
 
-    LATER = "later"
+    WOULD_BLOCK = "would block"
 
 
-LATER: Final = Later.LATER
+WOULD_BLOCK: Final = WouldBlock.WOULD_BLOCK
+
+
+class Engine(ABC):
+    """The connections of one event loop to a store, and the calls that move encoded records in bulk.
+
+    It stands behind a backend, which makes one for each event loop. All methods but `abandon` run in that loop; the
+    bulk calls are called between `open` and `close` only. They raise the failures of `driver.failures`, or what the
+    library raised where the store refused and nothing was applied; `explain` says what such an error means.
+    """
+
+    #: How many bulk reads run at the same time.
+    readers: ClassVar[int] = 1
+
+    #: Keys of one bulk read, unless one caller asks for more.
+    read_batch: ClassVar[int] = 512
+
+    #: Whether expired entries stay until `sweep` removes them.
+    sweeps: ClassVar[bool] = False
+
+    #: The partition of a key, where calls for one server must not hold up those for others; None: there is one.
+    partition_of: Callable[[str], int] | None = None
+
+    @property
+    def reserve(self) -> float:
+        """How many seconds before its time is up a call is given up; what the engine needs to tell the outcome."""
+        return 0.0
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open what this event loop needs. If it fails or is cancelled, nothing stays open."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close it; no other call is running. What fails does not keep the rest open."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Give up what is open, from any thread: the event loop has ended, or all of it is the parent process's.
+
+        It neither awaits nor raises, and leaves alone what a parent process still uses.
+        """
+
+    @abstractmethod
+    async def read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
+        """Return the live texts under ``keys``, None where there is none, an exception for what failed alone."""
+
+    def read_nowait(self, key: str) -> bytes | WouldBlock | None:
+        """Return the live text at once, without awaiting, or `WOULD_BLOCK` to have it read in bulk."""
+        return WOULD_BLOCK
+
+    @abstractmethod
+    async def remaining(self, keys: list[str]) -> Sequence[int | Exception]:
+        """Return the milliseconds that each entry has left, or `NO_EXPIRY`, or `MISSING`, or what failed alone."""
+
+    @abstractmethod
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        """Apply each commit all or nothing, in order, each judged by itself; an exception stands for its outcome.
+
+        What is raised instead holds for every commit: so it may be raised only while none has been applied.
+        """
+
+    @abstractmethod
+    async def keys(self, query: KeyQuery) -> list[str]:
+        """Return the live keys of ``query``, sorted."""
+
+    @abstractmethod
+    async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
+        """Return the live keys of ``query``, sorted, with their texts."""
+
+    async def count(self, query: KeyQuery) -> int:
+        """Return how many live keys ``query`` has."""
+        return len(await self.keys(query))
+
+    async def sweep(self, rows: int) -> int:
+        """Remove at most ``rows`` expired entries and return how many there were."""
+        return 0
+
+    def sweeps_on(self, steps: int, removed: int) -> bool:
+        """Tell, from the steps taken and what the last one removed, whether this round of sweeping goes on."""
+        return removed >= SWEEP_ROWS
+
+    @abstractmethod
+    def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
+        """Return our error for a refusal or a cause of a failure; ``what`` starts the message."""
