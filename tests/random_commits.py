@@ -10,6 +10,7 @@ from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put, Touch, 
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.runtime.template import DriverBackend
 from tests.clock import SetClock
+from tests.engines import engine_of
 
 KEYS = ["a", "b", "c", "d", "e"]
 TEXTS = [b"1", b"2", b'"x"']
@@ -37,7 +38,7 @@ async def check_batches(
     async with MemoryBackend(clock=clock, sweep_interval=None) as model:
         for _ in range(8):
             batch = [some_commit(choose, ttls) for _ in range(choose.randrange(1, 15))]
-            assert await storage._apply(batch) == await model._apply(batch)
+            assert await (await engine_of(storage)).apply(batch) == await (await engine_of(model)).apply(batch)
             await between()
             assert await state(storage) == await state(model)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import NotConnectedError, StorageBackend, check_key, compile_glob, decode, encode
-from ad_seller.storage.atomic.fallback import state_of
+from ad_seller.storage.atomic.fallback import deadlines_of
 from ad_seller.storage.errors import MissingKeyError, UnsupportedError
 
 
@@ -200,7 +200,7 @@ class TestKnownExpiry:
         for n in range(5000):
             await backend.set(f"item:{n}", n, ttl=1)
             await backend.delete(f"item:{n}")
-        assert len(state_of(backend).deadlines) < 2000
+        assert len(deadlines_of(backend).by_key) < 2000
 
 
 class TestEventLoops:

@@ -24,6 +24,7 @@ from ad_seller.storage import (
 )
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.sqlite.engine import SQLiteEngine
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.processes import run_code
 
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("STORAGE_TYPE", "DATABASE_URL", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(factory, "_shared", None)
+    monkeypatch.setattr(factory, "_shared", factory._Shared())
     return tmp_path
 
 
@@ -155,15 +156,15 @@ class TestShared:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         opened = 0
-        open_ = SQLiteBackend._open
+        open_ = SQLiteEngine.open
 
-        async def counted(self: SQLiteBackend) -> None:
+        async def counted(self: SQLiteEngine) -> None:
             nonlocal opened
             opened += 1
             await asyncio.sleep(0.01)
             await open_(self)
 
-        monkeypatch.setattr(SQLiteBackend, "_open", counted)
+        monkeypatch.setattr(SQLiteEngine, "open", counted)
 
         async def use(number: int) -> StorageBackend:
             store = await get_storage()
@@ -240,6 +241,7 @@ def test_the_names_that_existing_agents_import() -> None:
 from ad_seller.storage import StorageBackend, get_storage_backend
 from ad_seller.storage.base import StorageBackend as Same
 from ad_seller.storage.factory import close_storage, get_storage, get_storage_backend as make
+from ad_seller.storage.sqlite.engine import SQLiteEngine
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.redis_backend import RedisBackend
 assert Same is StorageBackend and make is get_storage_backend

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import ConfigurationError, InvalidArgumentError, InvalidValueError
-from ad_seller.storage.atomic.fallback import state_of
+from ad_seller.storage.atomic.fallback import deadlines_of
 from ad_seller.storage.errors import InvalidCursorError, InvalidKeyError, InvalidTTLError, StorageError
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.records.codec import canonical, decode, encode
@@ -149,5 +149,5 @@ async def test_deadlines_that_have_passed_are_forgotten() -> None:
     await storage.set("kept", 1)
     for number in range(1_100):
         await storage.set(f"more:{number}", number, ttl=60)
-    assert len(state_of(storage).deadlines) < 2_000
-    assert "kept" in state_of(storage).deadlines
+    assert len(deadlines_of(storage).by_key) < 2_000
+    assert "kept" in deadlines_of(storage).by_key

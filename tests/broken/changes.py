@@ -8,7 +8,10 @@ from typing import Any
 
 from ad_seller.storage import Commit, Lease, Put, StorageTimeoutError, Transaction
 from ad_seller.storage.driver.commit import Outcome, Refused
+from ad_seller.storage.memory.engine import MemoryEngine
+from ad_seller.storage.memory.entries import Entries
 from ad_seller.storage.memory_backend import MemoryBackend
+from tests.memory_defects import MemoryWith
 
 from .bases import SevenBackend, found_by
 
@@ -106,17 +109,22 @@ class TransactionWritesAtOnce(SevenBackend):
         return WritingThrough(self)
 
 
-@found_by("nobody_sees_half_a_transaction")
-class TornCommit(MemoryBackend):
-    async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        outcomes: list[Outcome] = []
+class TornEngine(MemoryEngine):
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        outcomes: list[Outcome | Exception] = []
         for commit in commits:
-            outcome = self._apply_one(Commit(commit.expectations, commit.writes[:1]), self._clock())
+            [outcome] = await super().apply([Commit(commit.expectations, commit.writes[:1])])
             await asyncio.sleep(0.001)
             rest = Commit((), commit.writes[1:] if not isinstance(outcome, Refused) else ())
-            more = self._apply_one(rest, self._clock())
-            outcomes.append(outcome if isinstance(outcome, Refused) else [*outcome, *more])
+            [more] = await super().apply([rest])
+            both = isinstance(outcome, list) and isinstance(more, list)
+            outcomes.append([*outcome, *more] if both else outcome)  # type: ignore[misc]
         return outcomes
+
+
+@found_by("nobody_sees_half_a_transaction")
+class TornCommit(MemoryWith):
+    engine = TornEngine
 
 
 @found_by("cancelled_transactions_are_all_or_nothing")
@@ -130,24 +138,36 @@ class CommitStopsHalfWay(MemoryBackend):
         return outcome
 
 
-@found_by("conflicting_transaction_writes_nothing")
-class WritesUntilTheConflict(MemoryBackend):
+class WritesUntilTheConflictEntries(Entries):
     def _apply_one(self, commit: Commit, now: float) -> Outcome:
         super()._apply_one(Commit((), commit.writes[: len(commit.expectations)]), now)
         return super()._apply_one(commit, now)
 
 
-@found_by("no_concurrent_transaction_is_lost")
-class CommitsWithoutLooking(MemoryBackend):
+@found_by("conflicting_transaction_writes_nothing")
+class WritesUntilTheConflict(MemoryWith):
+    entries = WritesUntilTheConflictEntries
+
+
+class CommitsWithoutLookingEntries(Entries):
     def _apply_one(self, commit: Commit, now: float) -> Outcome:
         return super()._apply_one(Commit((), commit.writes), now)
 
 
-@found_by("transaction_notices_what_was_created_or_deleted")
-class ExpectsWhatIsThereOnly(MemoryBackend):
+@found_by("no_concurrent_transaction_is_lost")
+class CommitsWithoutLooking(MemoryWith):
+    entries = CommitsWithoutLookingEntries
+
+
+class ExpectsWhatIsThereOnlyEntries(Entries):
     def _apply_one(self, commit: Commit, now: float) -> Outcome:
         seen = tuple(one for one in commit.expectations if one.text is not None)
         return super()._apply_one(Commit(seen, commit.writes), now)
+
+
+@found_by("transaction_notices_what_was_created_or_deleted")
+class ExpectsWhatIsThereOnly(MemoryWith):
+    entries = ExpectsWhatIsThereOnlyEntries
 
 
 @found_by("request_that_comes_several_times_runs_once")
@@ -174,12 +194,16 @@ class RemembersFailures(SevenBackend):
         return await super().run_once(scope, key, request, work, *more, **options)
 
 
-@found_by("lease_has_one_holder_and_a_growing_fence")
-class FenceStandsStill(MemoryBackend):
+class FenceStandsStillEntries(Entries):
     def _write(self, write: Any, now: float) -> bool:
         if isinstance(write, Put) and write.key.startswith("lease_fence:"):
             return True
         return super()._write(write, now)
+
+
+@found_by("lease_has_one_holder_and_a_growing_fence")
+class FenceStandsStill(MemoryWith):
+    entries = FenceStandsStillEntries
 
 
 class Unchecked(Lease):
@@ -195,11 +219,15 @@ class LeaseForEverybody(MemoryBackend):
         return Unchecked(self, name, ttl, wait)
 
 
-@found_by("lost_lease_commits_nothing")
-class CommitsWithoutTheLease(MemoryBackend):
+class CommitsWithoutTheLeaseEntries(Entries):
     def _apply_one(self, commit: Commit, now: float) -> Outcome:
         others = tuple(one for one in commit.expectations if not one.key.startswith("lease:"))
         return super()._apply_one(Commit(others, commit.writes), now)
+
+
+@found_by("lost_lease_commits_nothing")
+class CommitsWithoutTheLease(MemoryWith):
+    entries = CommitsWithoutTheLeaseEntries
 
 
 @found_by("one_of_many_equal_steps_is_taken")

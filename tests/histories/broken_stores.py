@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ad_seller.storage import Transaction
+from ad_seller.storage.errors import StorageTimeoutError
 from ad_seller.storage.records.expiry import TTL
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
@@ -95,7 +96,7 @@ class FailuresThatWrite(SQLiteBackend):
     async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         await super().set(key, value, ttl)
         if random.random() < 0.2:
-            raise self._explain("write", key, TimeoutError("too late"))
+            raise StorageTimeoutError(f"Cannot write {key!r}: too late. Nothing was written.", key=key)
 
 
 BROKEN: tuple[type[SQLiteBackend], ...] = (

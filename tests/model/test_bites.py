@@ -10,54 +10,78 @@ import pytest
 from ad_seller.storage.driver.commit import Commit, Outcome, Put, Write
 from ad_seller.storage.driver.engine import MISSING
 from ad_seller.storage.driver.query import KeyQuery
+from ad_seller.storage.memory.engine import MemoryEngine
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.records.filters import Condition
 from ad_seller.storage.records.markers import KEEP
 from ad_seller.storage.records.pages import OnCorrupt
 from tests.clock import SetClock
+from tests.memory_defects import MemoryWith
 from tests.model.machine import Bench, StoreMachine
 from tests.model.suite import LocalEntries, LocalRecords, check
 
 
-class ForgetsExpectations(MemoryBackend):
-    async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        return await super()._apply([commit._replace(expectations=()) for commit in commits])
+class ForgetsExpectationsEngine(MemoryEngine):
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        return await super().apply([commit._replace(expectations=()) for commit in commits])
 
 
-class LosesLastWrite(MemoryBackend):
-    async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        return await super()._apply([commit._replace(writes=commit.writes[:2]) for commit in commits])
+class LosesLastWriteEngine(MemoryEngine):
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        return await super().apply([commit._replace(writes=commit.writes[:2]) for commit in commits])
 
 
-class KeepsOldDeadline(MemoryBackend):
-    async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        return await super()._apply(
-            [commit._replace(writes=tuple(map(_kept, commit.writes))) for commit in commits]
-        )
+class KeepsOldDeadlineEngine(MemoryEngine):
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        return await super().apply([commit._replace(writes=tuple(map(_kept, commit.writes))) for commit in commits])
 
 
 def _kept(write: Write) -> Write:
     return write._replace(ttl_ms=KEEP) if isinstance(write, Put) and write.ttl_ms is None else write
 
 
-class RepeatsAtTheCursor(MemoryBackend):
-    async def _entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
+class RepeatsAtTheCursorEngine(MemoryEngine):
+    async def entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
         after = span.after[:-1] if span.after else None
-        return await super()._entries(KeyQuery(span.glob, after or None, span.limit, span.where))
+        return await super().entries(KeyQuery(span.glob, after or None, span.limit, span.where))
 
 
-class MixesUpCase(MemoryBackend):
-    async def _keys(self, span: KeyQuery) -> list[str]:
-        return sorted({*await super()._keys(span), *([] if span.glob.literal else ["A:1"])})
+class MixesUpCaseEngine(MemoryEngine):
+    async def keys(self, span: KeyQuery) -> list[str]:
+        return sorted({*await super().keys(span), *([] if span.glob.literal else ["A:1"])})
 
 
-class ExpiredExists(MemoryBackend):
-    async def _remaining(self, keys: list[str]) -> Sequence[int]:
-        known = self._entries_by_key
+class ExpiredExistsEngine(MemoryEngine):
+    async def remaining(self, keys: list[str]) -> Sequence[int]:
+        known = self._entries._by_key
         return [
             1 if left == MISSING and key in known else left
-            for key, left in zip(keys, await super()._remaining(keys), strict=True)
+            for key, left in zip(keys, await super().remaining(keys), strict=True)
         ]
+
+
+class ForgetsExpectations(MemoryWith):
+    engine = ForgetsExpectationsEngine
+
+
+class LosesLastWrite(MemoryWith):
+    engine = LosesLastWriteEngine
+
+
+class KeepsOldDeadline(MemoryWith):
+    engine = KeepsOldDeadlineEngine
+
+
+class RepeatsAtTheCursor(MemoryWith):
+    engine = RepeatsAtTheCursorEngine
+
+
+class MixesUpCase(MemoryWith):
+    engine = MixesUpCaseEngine
+
+
+class ExpiredExists(MemoryWith):
+    engine = ExpiredExistsEngine
 
 
 class DropsOddRecords(MemoryBackend):

@@ -15,6 +15,7 @@ from ad_seller.storage.postgres.commits import Packed, loads
 from ad_seller.storage.postgres.statements import COMMIT, TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.clock import SetClock
+from tests.engines import engine_of
 from tests.postgres.support import sql
 from tests.random_commits import BETWEEN_BATCHES, KEYS, check_batches
 
@@ -42,9 +43,13 @@ async def test_any_batch_means_what_it_means_in_memory(
 async def test_nothing_is_left_of_locks_on_absent_keys(storage: PostgresBackend, postgres_url: str) -> None:
     absent = tuple(Expect(f"absent:{n}", None) for n in range(20))
     await storage.set("here", 1)
-    assert await storage._apply([Commit(absent, (Put("new", b"1"),))]) == [[True]]
-    assert await storage._apply([Commit((*absent, Expect("here", b"2")), (Put("x", b"1"),))]) == [Refused("here")]
-    assert await storage._apply([Commit((), (Delete("absent:1"), Touch("absent:2", 5)))]) == [[False, False]]
+    assert await (await engine_of(storage)).apply([Commit(absent, (Put("new", b"1"),))]) == [[True]]
+    assert await (await engine_of(storage)).apply([Commit((*absent, Expect("here", b"2")), (Put("x", b"1"),))]) == [
+        Refused("here")
+    ]
+    assert await (await engine_of(storage)).apply([Commit((), (Delete("absent:1"), Touch("absent:2", 5)))]) == [
+        [False, False]
+    ]
     assert [row["key"] for row in await sql(postgres_url, f"SELECT key FROM {TABLE} ORDER BY 1")] == ["here", "new"]
 
 
@@ -72,12 +77,12 @@ async def test_no_session_asks_for_descriptions_of_types(
 
 async def test_the_first_expectation_that_fails_is_named(storage: PostgresBackend) -> None:
     wrong = [Expect(key, b"0") for key in ("z", "a", "m")]
-    assert await storage._apply([Commit(tuple(wrong), (Put("q", b"1"),))]) == [Refused("z")]
+    assert await (await engine_of(storage)).apply([Commit(tuple(wrong), (Put("q", b"1"),))]) == [Refused("z")]
 
 
 async def test_an_empty_batch_and_an_empty_commit(storage: PostgresBackend) -> None:
     nothing: list[Outcome] = [[]]
-    assert await storage._apply([Commit((), ())]) == nothing
+    assert await (await engine_of(storage)).apply([Commit((), ())]) == nothing
 
 
 async def test_thousands_of_entries_in_one_commit(storage: PostgresBackend) -> None:
@@ -194,7 +199,7 @@ class TestRaces:
                     case 2:
                         await asyncio.gather(*(instance.create(key, seed) for key in some))
                     case 3:
-                        await instance._apply(
+                        await (await engine_of(instance)).apply(
                             [Commit(tuple(Expect(k, None) for k in some[:6]), (Delete(some[7]),))]
                         )
 

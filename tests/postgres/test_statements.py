@@ -13,6 +13,7 @@ from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put, Refused
 from ad_seller.storage.driver.engine import NO_EXPIRY
 from ad_seller.storage.postgres.statements import CREATE_COMMIT_FUNCTION, READ, READ_ONE, REMAINING, SWEEP, TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
+from tests.engines import engine_of
 from tests.postgres.support import sql
 
 MOMENT = "timestamptz '2100-01-01'"
@@ -78,15 +79,15 @@ async def test_commits_at_the_instant_of_expiry(new_database: str) -> None:
         for write, applies in ((Touch("at", 5), False), (Touch("after", 5), True)):
             await sql(new_database, f"TRUNCATE {TABLE}")
             await rows_around(new_database)
-            assert await storage._apply([Commit((), (write,))]) == [[applies]]
+            assert await (await engine_of(storage)).apply([Commit((), (write,))]) == [[applies]]
         for key, applies in (("at", False), ("much later", True)):
-            assert await storage._apply([Commit((), (Delete(key),))]) == [[applies]]
+            assert await (await engine_of(storage)).apply([Commit((), (Delete(key),))]) == [[applies]]
         await sql(new_database, f"TRUNCATE {TABLE}")
         await rows_around(new_database)
         gone, there = Commit((Expect("at", None),), ()), Commit((Expect("after", None),), ())
-        assert await storage._apply([gone, there]) == [[], Refused("after")]
+        assert await (await engine_of(storage)).apply([gone, there]) == [[], Refused("after")]
         kept = [Commit((), (Put(key, b"2", KEEP),)) for key in ("at", "later")]
-        assert await storage._apply(kept) == [[True], [True]]
+        assert await (await engine_of(storage)).apply(kept) == [[True], [True]]
         expiries = await sql(new_database, f"SELECT key, expires_at - {MOMENT} FROM {TABLE} WHERE value = '2'")
         assert dict(expiries) == {"at": None, "later": timedelta(microseconds=1001)}
 
@@ -99,13 +100,13 @@ async def test_the_sweep_begins_with_what_expired_first(storage: PostgresBackend
     transaction = other.transaction()
     await transaction.start()
     await other.execute(f"SELECT FROM {TABLE} WHERE key = 'held' FOR UPDATE")
-    assert await storage._sweep(2) == 2
+    assert await (await engine_of(storage)).sweep(2) == 2
     assert await stored(postgres_url) == ["a", "held", "later", "stays", "y"]
-    assert await storage._sweep(10) == 2
-    assert await storage._sweep(10) == 0
+    assert await (await engine_of(storage)).sweep(10) == 2
+    assert await (await engine_of(storage)).sweep(10) == 0
     await transaction.rollback()
     await other.close()
-    assert await storage._sweep(10) == 1
+    assert await (await engine_of(storage)).sweep(10) == 1
     assert await stored(postgres_url) == ["later", "stays"]
 
 

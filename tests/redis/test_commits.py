@@ -9,6 +9,7 @@ from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
 from tests.clock import SetClock
+from tests.engines import engine_of
 from tests.random_commits import check_batches
 
 from .support import plain
@@ -41,9 +42,13 @@ async def test_large_commits_are_in_the_index_in_full(
 ) -> None:
     """Lua passes on only some thousand names at once."""
     keys = [f"{number:05}" for number in range(4_500)]
-    assert await store._apply([Commit((), tuple(Put(key, b"1") for key in keys))]) == [[True] * len(keys)]
+    assert await (await engine_of(store)).apply([Commit((), tuple(Put(key, b"1") for key in keys))]) == [
+        [True] * len(keys)
+    ]
     assert indexed(redis_url, redis_prefix) == keys
-    assert await store._apply([Commit((), tuple(Delete(key) for key in keys[:-1]))]) == [[True] * (len(keys) - 1)]
+    assert await (await engine_of(store)).apply([Commit((), tuple(Delete(key) for key in keys[:-1]))]) == [
+        [True] * (len(keys) - 1)
+    ]
     assert indexed(redis_url, redis_prefix) == keys[-1:]
 
 
@@ -70,7 +75,7 @@ async def test_an_expectation_about_what_is_no_string(
         with pytest.raises(CorruptValueError, match="no string") as caught:
             await store.create("list", 1)
         assert caught.value.key == "list"
-        refused, applied = await store._apply(
+        refused, applied = await (await engine_of(store)).apply(
             [
                 Commit((Expect("a", b"1"), Expect("list", None)), (Put("list", b"1"),)),
                 Commit((Expect("b", None),), (Put("b", b"2"),)),

@@ -10,10 +10,12 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from ad_seller.storage.atomic.fallback import state_of
 from ad_seller.storage.capabilities import Capabilities
 from ad_seller.storage.driver.commit import Commit, Outcome, Refused
-from ad_seller.storage.driver.failures import NotStartedError
+from ad_seller.storage.driver.engine import Engine
+from ad_seller.storage.driver.failures import LostError, NotStartedError
 from ad_seller.storage.driver.query import KeyQuery
-from ad_seller.storage.errors import StorageError, StoreUnavailableError, UnknownOutcomeError
-from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.errors import StorageError, StoreUnavailableError
+from ad_seller.storage.memory.engine import MemoryEngine
+from ad_seller.storage.memory.entries import Entries
 from ad_seller.storage.records.codec import decode
 from ad_seller.storage.runtime.template import DriverBackend
 from tests.schedules.world import World
@@ -51,10 +53,16 @@ class Disk:
         self.faults = faults
         self.slow = slow
         self.closed_doors = closed_doors
-        self.store = MemoryBackend(clock=world.clock)
+        self._entries = Entries()
+        self.store = MemoryEngine(self._entries, world.clock)
         self.applied: list[Commit] = []
         self.calls = 0
         self._versions: dict[str, list[Version]] = {}
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """What is stored, expired or not, by key."""
+        return self._entries._by_key
 
     def backend(self, **settings: Any) -> SimulatedBackend:
         """Return a new backend, as another process has it."""
@@ -64,7 +72,7 @@ class Disk:
         """Apply at once; nothing comes in between."""
         outcomes: list[Outcome | Exception] = []
         for commit in commits:
-            outcomes += await self.store._apply([commit])
+            outcomes += await self.store.apply([commit])
             if not isinstance(outcomes[-1], Refused | Exception):
                 self.applied.append(commit)
                 await self._note_versions([write.key for write in commit.writes])
@@ -72,7 +80,7 @@ class Disk:
 
     async def _note_versions(self, keys: list[str]) -> None:
         step = self.world.loop.steps
-        for key, text in zip(keys, await self.store._read(keys), strict=True):
+        for key, text in zip(keys, await self.store.read(keys), strict=True):
             self._versions.setdefault(key, [Version(-1, None)]).append(
                 Version(step, None if text is None else decode(text))
             )
@@ -85,7 +93,7 @@ class Disk:
 
     async def value(self, key: str) -> Any:
         """Return what is stored now, without a schedule in between."""
-        [text] = await self.store._read([key])
+        [text] = await self.store.read([key])
         return None if text is None else decode(text)
 
     def times_applied(self, key: str, text: bytes) -> int:
@@ -94,27 +102,23 @@ class Disk:
 
 
 class SimulatedBackend(DriverBackend):
-    """Hooks that await at points drawn from the seed, on a disk that takes each batch at one moment.
+    """A backend whose engine awaits at points drawn from the seed, on a disk that takes each batch at one moment.
 
     Attributes:
         frozen: no call gets on while this is set.
         opened: how often the engine was opened.
         closed: how often it was closed.
         swept: how many expired entries it removed.
+        is_open: whether it is open now.
     """
 
-    _sweeps = True
-    _readers: ClassVar[int] = 2
-
     def __init__(self, disk: Disk, **settings: Any) -> None:
-        super().__init__(**settings)
         self.disk = disk
         self.frozen = False
         self.opened = self.closed = 0
         self.swept = 0
-        self._world = disk.world
-        self._open_now = False
-        self._writing = 0
+        self.is_open = False
+        super().__init__(**settings)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -134,58 +138,74 @@ class SimulatedBackend(DriverBackend):
             while not self.nothing_held():  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.001)
 
+    def _make_engine(self) -> SimulatedEngine:
+        return SimulatedEngine(self)
+
+
+class SimulatedEngine(Engine):
+    """The engine of a `SimulatedBackend`."""
+
+    sweeps: ClassVar[bool] = True
+    readers: ClassVar[int] = 2
+
+    def __init__(self, backend: SimulatedBackend) -> None:
+        self._backend = backend
+        self.disk = backend.disk
+        self._world = backend.disk.world
+        self._writing = 0
+
     # --- hooks -------------------------------------------------------------------------------------------
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
         await self._world.pause()
-        assert not self._open_now, "opened twice"
+        assert not self._backend.is_open, "opened twice"
         if self._world.chance.random() < self.disk.closed_doors:
             raise ConnectionError("the disk is not there")
-        self._open_now = True
-        self.opened += 1
+        self._backend.is_open = True
+        self._backend.opened += 1
 
-    async def _close(self) -> None:
-        assert self._open_now, "closed, but not open"
-        self._open_now = False
-        self.closed += 1
+    async def close(self) -> None:
+        assert self._backend.is_open, "closed, but not open"
+        self._backend.is_open = False
+        self._backend.closed += 1
         await self._world.pause()
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         raise AssertionError("there is one loop and one process")
 
-    async def _read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
-        return await self._call(self.disk.store._read, keys)
+    async def read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
+        return await self._call(self.disk.store.read, keys)
 
-    async def _remaining(self, keys: list[str]) -> Sequence[int | Exception]:
-        return await self._call(self.disk.store._remaining, keys)
+    async def remaining(self, keys: list[str]) -> Sequence[int | Exception]:
+        return await self._call(self.disk.store.remaining, keys)
 
-    async def _apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         self._writing += 1
         assert self._writing == 1, "writes have one lane"
         try:
-            return await self._call(self.disk.apply, commits, unclear=UnknownOutcomeError)
+            return await self._call(self.disk.apply, commits, unclear=LostError)
         finally:
             self._writing -= 1
 
-    async def _keys(self, span: KeyQuery) -> list[str]:
-        return await self._call(self.disk.store._keys, span)
+    async def keys(self, span: KeyQuery) -> list[str]:
+        return await self._call(self.disk.store.keys, span)
 
-    async def _entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
-        return await self._call(self.disk.store._entries, span)
+    async def entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
+        return await self._call(self.disk.store.entries, span)
 
-    async def _sweep(self, rows: int) -> int:
-        removed = await self._call(self.disk.store._sweep, rows)
-        self.swept += removed
+    async def sweep(self, rows: int) -> int:
+        removed = await self._call(self.disk.store.sweep, rows)
+        self._backend.swept += removed
         return removed
 
-    def _translate(self, what: str, key: str | None, error: BaseException) -> StorageError:
+    def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         return StoreUnavailableError(f"{what}: {error}", key=key)
 
     async def _call(
         self, effect: Callable[[A], Awaitable[R]], argument: A, unclear: type[Exception] = OSError
     ) -> R:
         """Take time before and after the effect, and fail at one of the two points now and then."""
-        assert self._open_now, "a hook runs while the engine is closed"
+        assert self._backend.is_open, "a hook runs while the engine is closed"
         self.disk.calls += 1
         chance = self._world.chance
         fate = chance.random()
@@ -194,14 +214,14 @@ class SimulatedBackend(DriverBackend):
             raise chance.choice((NotStartedError("locked"), OSError("cut before"), NotStartedError("locked")))
         result = await effect(argument)
         await self._take_time()
-        assert self._open_now, "the engine was closed under a hook"
+        assert self._backend.is_open, "the engine was closed under a hook"
         if fate > 1 - self.disk.faults / 2:
             raise unclear("cut after")
         return result
 
     async def _take_time(self) -> None:
-        while self.frozen:  # noqa: ASYNC110 - nothing tells a frozen server
+        while self._backend.frozen:  # noqa: ASYNC110 - nothing tells a frozen server
             await asyncio.sleep(0.1)
         await self._world.pause()
         if self.disk.slow and self._world.chance.random() < self.disk.slow:
-            await asyncio.sleep(self.timeout * self._world.chance.choice(SLOWNESS))
+            await asyncio.sleep(self._backend.timeout * self._world.chance.choice(SLOWNESS))

@@ -13,7 +13,7 @@ from ad_seller.storage import Transaction
 from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.errors import ConflictError, StorageError, UnknownOutcomeError
 from ad_seller.storage.records.codec import encode
-from tests.schedules.simulated import Disk, SimulatedBackend
+from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine
 from tests.schedules.world import World, explore
 
 
@@ -239,12 +239,12 @@ def test_conflicts_without_end_are_an_error_and_nothing_is_written() -> None:
 
 class TestTheChecksFindDefects:
     def test_commit_without_its_expectations(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        apply = SimulatedBackend._apply
+        apply = SimulatedEngine.apply
 
-        async def blind(self: SimulatedBackend, commits: Any) -> Any:
+        async def blind(self: SimulatedEngine, commits: Any) -> Any:
             return await apply(self, [commit._replace(expectations=()) for commit in commits])
 
-        monkeypatch.setattr(SimulatedBackend, "_apply", blind)
+        monkeypatch.setattr(SimulatedEngine, "apply", blind)
         with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
             test_counters_are_exact(0.0, 0.0)
         for test in (

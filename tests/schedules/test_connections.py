@@ -11,6 +11,7 @@ import pytest
 
 from ad_seller.storage import Transaction
 from ad_seller.storage.errors import NotConnectedError, StorageError, StoreUnavailableError
+from ad_seller.storage.runtime.sessions import Sessions
 from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.world import World, explore
 
@@ -134,7 +135,7 @@ def test_errors_of_the_store_are_ours_whatever_happens() -> None:
 
 def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """connect and disconnect that do not wait for each other."""
-    monkeypatch.setattr(SimulatedBackend, "_turn", lambda self: asyncio.Lock())
+    monkeypatch.setattr(Sessions, "_gate", lambda self: asyncio.Lock())
     for test in (test_many_connect_at_once_and_it_opens_once, test_while_others_work):
         with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
             test()

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from ad_seller.storage.driver.failures import LostError
 from ad_seller.storage.errors import StorageError, StorageTimeoutError, UnknownOutcomeError
 from ad_seller.storage.records.codec import encode
-from tests.schedules.simulated import Disk, SimulatedBackend
+from ad_seller.storage.runtime.session import Session
+from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine
 from tests.schedules.world import World, explore
 
 KEYS = ("a", "b")
@@ -168,31 +170,31 @@ def test_reads_go_on_while_others_write_without_end() -> None:
 
 class TestTheChecksFindDefects:
     def test_answers_in_the_wrong_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        read = SimulatedBackend._read
+        read = SimulatedEngine.read
 
-        async def mixed_up(self: SimulatedBackend, keys: list[str]) -> Any:
+        async def mixed_up(self: SimulatedEngine, keys: list[str]) -> Any:
             return (await read(self, keys))[::-1]
 
-        monkeypatch.setattr(SimulatedBackend, "_read", mixed_up)
+        monkeypatch.setattr(SimulatedEngine, "read", mixed_up)
         self.fails()
 
     def test_effects_after_a_time_out_that_promised_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def explain(self: SimulatedBackend, error: BaseException, request: Any) -> BaseException:
+        def map_write(self: Session, error: BaseException, request: Any) -> BaseException:
             return StorageTimeoutError("nothing was written")
 
-        monkeypatch.setattr(SimulatedBackend, "_explain_write", explain)
+        monkeypatch.setattr(Session, "_map_write", map_write)
         self.fails()
 
     def test_second_effect(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        apply = SimulatedBackend._apply
+        apply = SimulatedEngine.apply
 
-        async def twice(self: SimulatedBackend, commits: Any) -> Any:
+        async def twice(self: SimulatedEngine, commits: Any) -> Any:
             try:
                 return await apply(self, commits)
-            except UnknownOutcomeError:
+            except LostError:
                 return await apply(self, commits)
 
-        monkeypatch.setattr(SimulatedBackend, "_apply", twice)
+        monkeypatch.setattr(SimulatedEngine, "apply", twice)
         self.fails()
 
     def fails(self) -> None:

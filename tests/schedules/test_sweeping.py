@@ -6,8 +6,12 @@ import asyncio
 
 import pytest
 
+from ad_seller.storage.driver.commit import Commit, Put
+from ad_seller.storage.driver.engine import Engine
 from ad_seller.storage.errors import StorageError
+from ad_seller.storage.runtime import session
 from ad_seller.storage.runtime import template as driver
+from ad_seller.storage.runtime.sweeper import sweep_all
 from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.world import World, explore
 
@@ -49,15 +53,13 @@ def test_what_expired_goes_and_what_lives_stays(faults: float) -> None:
         stores = [disk.backend(sweep_interval=INTERVAL) for _ in range(2)]
         for store in stores:
             await store.connect()
-        await disk.store.connect()
-        await disk.store.set("for ever", 1)
-        await disk.store.disconnect()
+        await disk.store.apply([Commit((), (Put("for ever", b"1"),))])
         jobs = (write_and_look(world, world.chance.choice(stores), number) for number in range(4))
         await world.gather(*jobs)
         await asyncio.sleep(25)
         disk.faults = 0.0
         await asyncio.sleep(2 * INTERVAL)
-        assert list(disk.store._entries_by_key) == ["for ever"]
+        assert list(disk.entries) == ["for ever"]
         for store in stores:
             await store.disconnect()
 
@@ -76,7 +78,7 @@ def test_it_goes_on_after_failures() -> None:
             before = store.swept
             await asyncio.sleep(3 * INTERVAL)
             assert store.swept >= before
-            assert not disk.store._entries_by_key
+            assert not disk.entries
 
     explore(scenario, 150)
 
@@ -100,12 +102,12 @@ def test_it_ends_with_the_connection_and_begins_anew() -> None:
 def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweeper that ends with its first failure."""
 
-    async def sweep_on(self: SimulatedBackend, interval: float) -> None:
+    async def sweep_on(engine: Engine, interval: float) -> None:
         while True:
             await asyncio.sleep(interval)
-            await self._sweep_all()
+            await sweep_all(engine)
 
-    monkeypatch.setattr(SimulatedBackend, "_sweep_on", sweep_on)
+    monkeypatch.setattr(session, "sweep_on", sweep_on)
     with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
         test_it_goes_on_after_failures()
     with pytest.raises(AssertionError, match="SCHEDULE_SEED"):

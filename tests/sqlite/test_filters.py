@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 
 from ad_seller.storage import CorruptValueError
@@ -63,6 +64,11 @@ async def test_the_work_grows_with_what_matches(storage: SQLiteBackend) -> None:
     assert 10 < await steps(storage) < 1.1 * few + 20
 
 
+def reader_of(storage: SQLiteBackend) -> aiosqlite.Connection:
+    assert storage._shared.current is not None
+    return storage._shared.current.reader.connection
+
+
 async def steps(storage: SQLiteBackend) -> int:
     count = 0
 
@@ -71,10 +77,10 @@ async def steps(storage: SQLiteBackend) -> int:
         count += 1
         return 0
 
-    assert storage._reader is not None
-    await storage._reader.set_progress_handler(counted, 10)
+    reader = reader_of(storage)
+    await reader.set_progress_handler(counted, 10)
     assert len(await storage.list_orders({"status": "open"})) == 50
-    await storage._reader.set_progress_handler(lambda: 0, 1_000_000)
+    await reader.set_progress_handler(lambda: 0, 1_000_000)
     return count
 
 
@@ -91,11 +97,11 @@ async def steps(storage: SQLiteBackend) -> int:
 )
 async def test_each_filter_uses_its_index(storage: SQLiteBackend, path: Path, listing: str, index: str) -> None:
     statements: list[str] = []
-    assert storage._reader is not None
-    await storage._reader.set_trace_callback(statements.append)
+    reader = reader_of(storage)
+    await reader.set_trace_callback(statements.append)
     field = re.sub("^(order|quote|change_request)_(?!status$)|^.*_(?=status$)", "", index)
     await getattr(storage, listing)({field: "it's"})
-    await storage._reader.set_trace_callback(lambda _: None)
+    await reader.set_trace_callback(lambda _: None)
     [statement] = [statement for statement in statements if "kv_store" in statement]
     plan = " / ".join(row[3] for row in execute(path, f"EXPLAIN QUERY PLAN {statement}"))
     assert f"SEARCH kv_store USING INDEX kv_store_{index} (<expr>=?)" in plan, plan

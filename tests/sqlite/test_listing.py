@@ -11,6 +11,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
+from ad_seller.storage.sqlite.worker import Worker
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
 from .support import execute
@@ -30,13 +31,13 @@ LISTINGS: dict[str, Any] = {
 def hops(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What was handed to the thread of a connection, from now on."""
     found: list[object] = []
-    run = SQLiteBackend._run
+    run = Worker.run
 
-    async def noted(self: SQLiteBackend, *arguments: Any) -> Any:
-        found.append(arguments[1])
-        return await run(self, *arguments)
+    async def noted(self: Worker, function: Any) -> Any:
+        found.append(function)
+        return await run(self, function)
 
-    monkeypatch.setattr(SQLiteBackend, "_run", noted)
+    monkeypatch.setattr(Worker, "run", noted)
     return found
 
 
@@ -118,5 +119,5 @@ async def steps_of_listings(store: SQLiteBackend) -> int:
 @asynccontextmanager
 async def watched(store: SQLiteBackend) -> AsyncIterator[aiosqlite.Connection]:
     """The connection that listings use."""
-    assert store._reader is not None
-    yield store._reader
+    assert store._shared.current is not None
+    yield store._shared.current.reader.connection

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ad_seller.storage.runtime import template as driver
+from ad_seller.storage.runtime import sweeper
 from ad_seller.storage.sqlite import statements as sqlite_sql
+from ad_seller.storage.sqlite.engine import SQLiteEngine
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.clock import SetClock
 
@@ -32,15 +33,15 @@ async def wait_for_rows(path: Path, number: int) -> None:
 async def test_many_expired_rows_go_in_small_steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SetClock()
     steps: list[int] = []
-    sweep = SQLiteBackend._sweep
+    sweep = SQLiteEngine.sweep
 
-    async def counted(self: SQLiteBackend, limit: int) -> int:
+    async def counted(self: SQLiteEngine, limit: int) -> int:
         removed = await sweep(self, limit)
         steps.append(removed)
         return removed
 
-    monkeypatch.setattr(SQLiteBackend, "_sweep", counted)
-    monkeypatch.setattr(driver, "SWEEP_PAUSE", 0.001)
+    monkeypatch.setattr(SQLiteEngine, "sweep", counted)
+    monkeypatch.setattr(sweeper, "SWEEP_PAUSE", 0.001)
     async with SQLiteBackend(str(path), clock=clock, sweep_interval=0.02) as store:
         await store.set_many({f"gone:{number}": number for number in range(1950)}, ttl=10)
         await store.set_many({f"later:{number}": number for number in range(100)}, ttl=20)

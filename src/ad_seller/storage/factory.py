@@ -7,6 +7,8 @@ import inspect
 from typing import Any
 
 from .base import StorageBackend
+from .concurrency.forks import ForkSafeLock
+from .concurrency.loops import ByLoop
 from .errors import ConfigurationError, check_slashes, redact, shown
 from .registry import find_backend
 from .settings import DEFAULT_DATABASE_URL, Settings, load_settings
@@ -120,41 +122,69 @@ def _make(backend: type[StorageBackend], **arguments: Any) -> StorageBackend:
     return make(**{name: value for name, value in arguments.items() if name in parameters})  # type: ignore[no-any-return]
 
 
-_shared: StorageBackend | None = None
-_opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+class _Shared:
+    """The backend of the application, or one that is about to become it."""
+
+    def __init__(self) -> None:
+        self.lock = ForkSafeLock()
+        self.backend: StorageBackend | None = None
+        self.is_connected = False
+        self.gates: ByLoop[asyncio.Lock] = ByLoop()
+
+    def found_or_made(self) -> StorageBackend:
+        with self.lock:
+            if self.backend is None:
+                self.backend = get_storage_backend()
+                self.is_connected = False
+            return self.backend
+
+    def connected(self, backend: StorageBackend) -> None:
+        with self.lock:
+            if self.backend is None:
+                self.backend = backend  # another loop failed meanwhile and dropped it
+            if self.backend is backend:
+                self.is_connected = True
+
+    def drop_failed(self, backend: StorageBackend) -> None:
+        """Forget a backend that could not be connected, unless it could be in another event loop."""
+        with self.lock:
+            if self.backend is backend and not self.is_connected:
+                self.backend = None
+
+    def taken(self) -> StorageBackend | None:
+        with self.lock:
+            backend, self.backend = self.backend, None
+            self.is_connected = False
+            return backend
 
 
-def _turn() -> asyncio.Lock:
-    global _opening
-    loop = asyncio.get_running_loop()
-    if _opening is None or _opening[0] is not loop:
-        _opening = (loop, asyncio.Lock())
-    return _opening[1]
+_shared = _Shared()
 
 
 async def get_storage() -> StorageBackend:
     """Return the connected backend that the application shares, made from the settings at the first call.
 
-    Any number of first callers at once get the same one; a failed connect is not remembered.
+    Any number of first callers at once get the same one, in whatever event loops and threads; a failed connect is
+    not remembered.
 
     Raises:
         ConfigurationError: see `get_storage_backend`.
         StorageConnectionError: it cannot be reached or opened.
     """
-    global _shared
-    async with _turn():
-        if _shared is None:
-            backend = get_storage_backend()
-            await backend.connect()
-            _shared = backend
-        await _shared.connect()  # harmless, unless an event loop ended or the process was forked meanwhile
-        return _shared
+    async with _shared.gates.get_or_make(asyncio.Lock):  # a backend of somebody else may not like two at once
+        backend = _shared.found_or_made()
+        try:
+            await backend.connect()  # harmless where it is
+        except BaseException:
+            _shared.drop_failed(backend)
+            raise
+        _shared.connected(backend)
+        return backend
 
 
 async def close_storage() -> None:
-    """Close the shared backend; the next `get_storage` makes a new one."""
-    global _shared
-    async with _turn():
-        backend, _shared = _shared, None
+    """Close the shared backend, in every event loop that uses it; the next `get_storage` makes a new one."""
+    async with _shared.gates.get_or_make(asyncio.Lock):
+        backend = _shared.taken()
         if backend is not None:
             await backend.disconnect()

@@ -11,13 +11,13 @@ import asyncio
 import functools
 import inspect
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from ..concurrency.locks import KeyLocks
+from ..concurrency.loops import ByLoop
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
 from ..errors import (
@@ -41,10 +41,11 @@ R = TypeVar("R")
 _COURTESY = 1.0  #: seconds that a transaction waits for others that met the same conflict
 _ATTRIBUTE = "_ad_seller_process_state"
 _GUARDED = "_ad_seller_guarded"
+_ONE_LOOP = "_ad_seller_one_loop"
 
 
-class ProcessState:
-    """What one instance remembers: locks by key, and the deadlines that it has seen being set.
+class LoopState:
+    """What the tasks of one event loop share about one instance.
 
     Attributes:
         locks: held while an entry is written.
@@ -52,51 +53,41 @@ class ProcessState:
         tasks: the tasks that serve those queues.
         retries: the queues of transactions that met a conflict, one for each key.
         running: the idempotent requests that run here, by key; each future ends with its run.
-        deadlines: monotonic seconds by key; None for an entry that is known not to expire.
     """
 
     def __init__(self) -> None:
-        """Start with nothing held and nothing known."""
-        self.deadlines: dict[str, float | None] = {}
-        self.warned = False
-        self._prune_at = 1024
-        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._start_over()
-
-    def _start_over(self) -> None:
+        """Start with nothing held."""
         self.locks = KeyLocks()
         self.queues: dict[str, list[PendingUpdate]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.retries = KeyLocks()
         self.running: dict[str, asyncio.Future[None]] = {}
 
-    def settle(self) -> None:
-        """Forget who holds what, if that was in an event loop that has ended or in the parent process.
 
-        Raises:
-            NotConnectedError: another event loop, in another thread, is using the backend right now.
-        """
-        home = (os.getpid(), asyncio.get_running_loop())
-        if self._home == home:
-            return
-        if self._home is not None and self._home[0] == home[0] and self._home[1].is_running():
-            raise NotConnectedError(
-                "This backend is in use in another event loop that is running. Use one backend for each loop."
-            )
-        self._home = home
-        self._start_over()
+class Deadlines:
+    """When entries end that this instance has written: monotonic seconds by key, None for no expiry."""
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        self.by_key: dict[str, float | None] = {}
+        self.warned = False
+        self._prune_at = 1024
 
     def note(self, key: str, ttl_ms: int | None) -> None:
         """Remember when ``key``, just written, will expire; forget what has expired, now and then."""
         now = time.monotonic()
-        self.deadlines[key] = None if ttl_ms is None else now + ttl_ms / 1000
-        if len(self.deadlines) >= self._prune_at:
-            self.deadlines = {k: at for k, at in self.deadlines.items() if at is None or at > now}
-            self._prune_at = max(1024, 2 * len(self.deadlines))
+        self.by_key[key] = None if ttl_ms is None else now + ttl_ms / 1000
+        if len(self.by_key) >= self._prune_at:
+            self.by_key = {k: at for k, at in self.by_key.items() if at is None or at > now}
+            self._prune_at = max(1024, 2 * len(self.by_key))
+
+    def forget(self, key: str) -> None:
+        """Forget an entry that was removed."""
+        self.by_key.pop(key, None)
 
     def remaining(self, key: str) -> float | None:
         """Return the seconds that an existing entry has left, None without expiry."""
-        deadline = self.deadlines.get(key, 0.0)
+        deadline = self.by_key.get(key, 0.0)
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             raise UnsupportedError(
@@ -107,17 +98,51 @@ class ProcessState:
         return left
 
 
-def state_of(backend: object) -> ProcessState:
-    """Return the instance's state, made on first use: subclasses need not call ``super().__init__()``."""
-    state: ProcessState | None = backend.__dict__.get(_ATTRIBUTE)
-    if state is None:
-        state = backend.__dict__[_ATTRIBUTE] = ProcessState()
-    state.settle()
+class _Memory:
+    """What one instance remembers; a copy of the instance remembers nothing."""
+
+    def __init__(self) -> None:
+        self.loops: ByLoop[LoopState] = ByLoop()
+        self.deadlines = Deadlines()
+
+    def __reduce__(self) -> tuple[type[_Memory], tuple[()]]:
+        return _Memory, ()
+
+
+def _memory_of(backend: object) -> _Memory:
+    """Return what the instance remembers, made on first use: subclasses need not call ``super().__init__()``."""
+    memory: _Memory | None = backend.__dict__.get(_ATTRIBUTE)
+    if memory is None:
+        memory = backend.__dict__.setdefault(_ATTRIBUTE, _Memory())
+    return memory
+
+
+def deadlines_of(backend: object) -> Deadlines:
+    """Return the deadlines that the instance knows."""
+    return _memory_of(backend).deadlines
+
+
+def state_of(backend: object) -> LoopState:
+    """Return what the tasks of the running event loop share about the instance.
+
+    Raises:
+        NotConnectedError: it is a backend of seven methods, and another event loop is using it right now: its author
+            need not have written it for that, and the guarantees of this module hold within one loop.
+    """
+    loops = _memory_of(backend).loops
+    state = loops.get()
+    if state is None or getattr(backend, _ONE_LOOP, False):
+        if getattr(backend, _ONE_LOOP, False) and loops.others_running():
+            raise NotConnectedError(
+                "This backend is in use in another event loop that is running. Use one backend for each loop."
+            )
+        state = loops.get_or_make(LoopState)
     return state
 
 
 def guard(cls: type[SevenMethods]) -> None:
     """Wrap the ``set`` and ``delete`` that ``cls`` has, from wherever, unless they are wrapped already."""
+    setattr(cls, _ONE_LOOP, True)
     for name, wrap in (("set", _guarded_set), ("delete", _guarded_delete)):
         method = getattr(cls, name)
         if not getattr(method, "__isabstractmethod__", False) and not hasattr(method, _GUARDED):
@@ -134,7 +159,7 @@ def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaita
 
         async def write() -> None:
             await method(self, key, value, ttl, *args, **kwargs)
-            state_of(self).note(key, ttl_ms)
+            deadlines_of(self).note(key, ttl_ms)
 
         await _locked(self, key, write)
 
@@ -148,7 +173,7 @@ def _guarded_delete(method: Callable[..., Awaitable[bool]]) -> Callable[..., Awa
 
         async def remove() -> bool:
             existed = await method(self, key, *args, **kwargs)
-            state_of(self).deadlines.pop(key, None)
+            deadlines_of(self).forget(key)
             return existed
 
         return await _locked(self, key, remove)
@@ -254,9 +279,9 @@ async def _kept(backend: SevenMethods, key: str) -> float | None:
     try:
         return await backend.ttl(key)
     except UnsupportedError:
-        state = state_of(backend)
-        if not state.warned:
-            state.warned = True
+        known = deadlines_of(backend)
+        if not known.warned:
+            known.warned = True
             log.warning(
                 "%s cannot tell when %r expires (capabilities.expiry is 'process'), so it has no expiry from "
                 "now on. Implement ttl() to keep it. This is said once.",
@@ -283,4 +308,4 @@ async def remaining(backend: SevenMethods, key: str) -> float | None:
     """
     if not await backend.exists(key):
         raise MissingKeyError(f"There is no entry under {key!r}", key=key)
-    return state_of(backend).remaining(key)
+    return deadlines_of(backend).remaining(key)

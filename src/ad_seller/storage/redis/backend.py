@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 from ..capabilities import Capabilities
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
+from ..driver.engine import SWEEP_PAUSE, SWEEP_ROWS
 from ..driver.query import KeyQuery
 from ..errors import ConfigurationError, InvalidArgumentError, StorageError, StoreUnavailableError, redact, shown
 from ..records.codec import encode
 from ..records.keys import check_key
-from ..runtime.template import SWEEP_PAUSE, SWEEP_ROWS, DriverBackend
+from ..runtime.template import DriverBackend
 from .batches import Plan, spread
 from .cluster import ClusterRouter
 from .errors import translate

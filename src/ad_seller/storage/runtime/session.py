@@ -1,59 +1,101 @@
-"""What a backend has between connect and disconnect."""
+"""What a backend has in one event loop: an engine, with the batchers that feed it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ..driver.commit import Commit, Outcome
+from ..driver.engine import Engine
+from ..driver.failures import LostError
 from .batcher import Batcher, Request
+from .mapping import ErrorMapper
 from .partitions import PartitionedBatcher
-
-if TYPE_CHECKING:
-    from .template import DriverBackend as Hooks
+from .sweeper import sweep_on
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-Collected = Batcher[T, R] | PartitionedBatcher[T, R]  #: the calls of one hook, in one queue or in one for each lane
+Collected = Batcher[T, R] | PartitionedBatcher[T, R]  #: the calls of one hook, in one queue or in partitions
 
 
 class Session:
-    """What exists between connect and disconnect, in one event loop of one process."""
+    """An engine and the calls on their way to it, in one event loop.
 
-    def __init__(self, backend: Hooks) -> None:
-        """Make the batchers; they belong to the running event loop."""
+    Args:
+        engine: not open yet.
+        timeout: seconds that any call waits for an answer.
+        sweep_interval: seconds between two looks for expired entries; None for none.
+    """
+
+    def __init__(self, engine: Engine, *, timeout: float, sweep_interval: float | None) -> None:
+        """Belong to the running event loop."""
         self.loop = asyncio.get_running_loop()
-        self.pid = os.getpid()
-        of_key = backend._lane_of
-        of_commit = None if of_key is None else lambda commit: of_key(commit.first_key or "")
-        self.reads: Collected[str, bytes | Exception | None] = _batched(
-            backend,
-            backend._read,
-            backend._explain_read,
-            of_key,
-            concurrency=backend._readers,
-            max_items=backend._read_batch,
-        )
-        self.expiries: Collected[str, int | Exception] = _batched(
-            backend, backend._remaining, backend._explain_read, of_key
-        )
-        # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is
-        # still under way cannot overtake a later one.
-        self.commits: Collected[Commit, Outcome | Exception] = _batched(
-            backend, backend._apply, backend._explain_write, of_commit
-        )
+        self.engine = engine
+        self.errors = ErrorMapper(engine, timeout)
+        self.is_open = False
+        self._timeout = timeout
+        self._sweep_interval = sweep_interval
+        self._closing = asyncio.Lock()
+        self._until_loop_ends: AsyncGenerator[None] | None = None
         self.sweeper: asyncio.Task[None] | None = None
         self.active = 0
         self.idle = asyncio.Event()
 
+    async def open(self) -> None:
+        """Open the engine and begin to sweep.
+
+        Raises:
+            StorageError: it cannot be opened; nothing stays open.
+        """
+        engine = self.engine
+        try:
+            await engine.open()
+        except Exception as error:
+            raise self.errors.map("open", None, error) from error
+        self.is_open = True
+        of_key = engine.partition_of
+        of_commit = None if of_key is None else lambda commit: of_key(commit.first_key or "")
+        self.reads: Collected[str, bytes | Exception | None] = self._batched(
+            engine.read, self._map_read, of_key, concurrency=engine.readers, max_items=engine.read_batch
+        )
+        self.expiries: Collected[str, int | Exception] = self._batched(engine.remaining, self._map_read, of_key)
+        # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is
+        # still under way cannot overtake a later one.
+        self.commits: Collected[Commit, Outcome | Exception] = self._batched(
+            engine.apply, self._map_write, of_commit
+        )
+        if engine.sweeps and self._sweep_interval is not None:
+            self.sweeper = self.loop.create_task(sweep_on(engine, self._sweep_interval))
+
+    def _batched(
+        self,
+        run: Callable[[list[T]], Awaitable[Sequence[R]]],
+        explain: Callable[[BaseException, Request[T, R]], BaseException],
+        partition_of: Callable[[T], int] | None,
+        **settings: int,
+    ) -> Collected[T, R]:
+        make: Callable[[], Batcher[T, R]] = partial(
+            Batcher, run, explain=explain, timeout=self._timeout, reserve=self.engine.reserve, **settings
+        )
+        return make() if partition_of is None else PartitionedBatcher(partition_of, make)
+
+    def _map_read(self, error: BaseException, request: Request[str, R]) -> BaseException:
+        return self.errors.map("read", request.items[0], error)
+
+    def _map_write(self, error: BaseException, request: Request[Commit, R]) -> BaseException:
+        if isinstance(error, TimeoutError) and request.sent:
+            lost = LostError(str(error))
+            lost.__cause__ = error
+            error = lost
+        return self.errors.map("write", request.items[0].first_key, error, writes=True)
+
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
-        """Count a call that bypasses the batchers, so that disconnect waits for it."""
+        """Count a call that bypasses the batchers, so that closing waits for it."""
         self.active += 1
         try:
             yield
@@ -62,12 +104,39 @@ class Session:
             self.idle.set()
 
     @property
-    def quiet(self) -> bool:
-        """Whether no thread of a driver is at work: while one is, each step on our thread may wait for the GIL."""
+    def is_idle(self) -> bool:
+        """Whether no thread of an engine is at work: while one is, each step on our thread may wait for the GIL."""
         return not (self.reads.running or self.commits.running or self.active)
 
-    async def drain(self) -> None:
-        """Stop sweeping and wait until everything that was called has its answer."""
+    # --- the end ---------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Wait until everything that was called has its answer, then close the engine; harmless twice.
+
+        Raises:
+            StorageError: something could not be closed.
+        """
+        async with self._closing:
+            if not self.is_open:
+                return
+            await self._drain()
+            try:
+                await self.engine.close()
+            except Exception as error:
+                raise self.errors.map("close", None, error) from error
+            finally:
+                self.is_open = False
+        watch, self._until_loop_ends = self._until_loop_ends, None
+        if watch is not None:
+            await watch.aclose()
+
+    def abandon(self) -> None:
+        """Give the engine up, from any thread: its event loop has ended, or will never run again."""
+        if self.is_open:
+            self.is_open = False
+            self.engine.abandon()
+
+    async def _drain(self) -> None:
         if self.sweeper is not None:
             self.sweeper.cancel()
             await asyncio.wait([self.sweeper])
@@ -77,16 +146,22 @@ class Session:
             self.idle.clear()
             await self.idle.wait()
 
+    async def close_with_loop(self, ended: Callable[[Session], None]) -> None:
+        """Have the session closed, and ``ended`` called, when its event loop is shut down without `close`.
 
-def _batched(
-    backend: Hooks,
-    run: Callable[[list[T]], Awaitable[Sequence[R]]],
-    explain: Callable[[BaseException, Request[T, R]], BaseException],
-    lane_of: Callable[[T], int] | None,
-    **settings: int,
-) -> Collected[T, R]:
-    """Return what collects the calls of a hook."""
-    make: Callable[[], Batcher[T, R]] = partial(
-        Batcher, run, explain=explain, timeout=backend.timeout, reserve=backend._reserve, **settings
-    )
-    return make() if lane_of is None else PartitionedBatcher(lane_of, make)
+        `asyncio.run` and every runner like it end the asynchronous generators that are still open before they close
+        the loop (https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_asyncgens). That is
+        the last moment at which connections can be closed as they should, in their own loop.
+        """
+
+        async def until_loop_ends() -> AsyncGenerator[None]:
+            try:
+                yield
+            finally:
+                self._until_loop_ends = None
+                if self.is_open:
+                    ended(self)
+                    await self.close()
+
+        self._until_loop_ends = until_loop_ends()
+        await anext(self._until_loop_ends)

@@ -1,0 +1,77 @@
+"""What a forked child must do before it touches what it got from its parent.
+
+A fork copies objects, not threads: a lock that another thread held stays locked in the child for ever, and sockets,
+files and event loops are the parent's. https://docs.python.org/3/library/os.html#os.register_at_fork
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Protocol
+
+
+class Forkable(Protocol):
+    """Something that a child must not use as it finds it."""
+
+    def forked(self) -> None:
+        """Let go of what is the parent's; called in the child, before anything else runs there."""
+
+
+_forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
+_locks: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+_kept: list[object] = []
+_held: list[ForkSafeLock] = []
+
+
+def tell_of_forks(one: Forkable) -> None:
+    """Have ``one.forked()`` called in each forked child, for as long as ``one`` lives."""
+    _forkable.add(one)
+
+
+def keep_for_parent(thing: object) -> None:
+    """Keep ``thing`` for as long as this child runs: to collect it as garbage would disturb the parent."""
+    _kept.append(thing)
+
+
+class ForkSafeLock:
+    """A lock for short sections without await, during which no other thread forks.
+
+    So what it protects is whole in the child, and the lock is free there. Such locks are not nested.
+    """
+
+    __slots__ = ("__weakref__", "_lock")
+
+    def __init__(self) -> None:
+        """Be free."""
+        self._lock = threading.Lock()
+        _locks.add(self)
+
+    def __enter__(self) -> None:
+        """Take it."""
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        """Give it back."""
+        self._lock.release()
+
+
+def _before() -> None:
+    for lock in list(_locks):
+        lock._lock.acquire()
+        _held.append(lock)
+
+
+def _after() -> None:
+    while _held:
+        _held.pop()._lock.release()
+
+
+def _in_child() -> None:
+    _after()
+    for one in list(_forkable):
+        one.forked()
+
+
+os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)

@@ -1,0 +1,79 @@
+"""The engine of a store in memory: one event loop's way to entries that all loops share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ..concurrency.timeslice import TimeSlice
+from ..driver.commit import Commit, Outcome
+from ..driver.engine import Engine
+from ..driver.query import KeyQuery
+from ..errors import StorageError, StoreUnavailableError
+from ..records.expiry import Clock
+from .entries import Entries
+
+_STEP = 256  #: keys of a listing between two looks at the clock
+
+
+class MemoryEngine(Engine):
+    """Calls of one event loop on shared entries.
+
+    Args:
+        entries: what is stored.
+        clock: seconds since the epoch.
+    """
+
+    sweeps: ClassVar[bool] = True
+
+    def __init__(self, entries: Entries, clock: Clock) -> None:
+        """Keep both."""
+        self._entries = entries
+        self._clock = clock
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def abandon(self) -> None:
+        """Nothing to leave behind: a forked child has its own copy."""
+
+    async def read(self, keys: list[str]) -> Sequence[bytes | None]:
+        """See `Engine.read`."""
+        return self._entries.read(keys, self._clock())
+
+    async def remaining(self, keys: list[str]) -> Sequence[int]:
+        """See `Engine.remaining`."""
+        return self._entries.remaining(keys, self._clock())
+
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        """See `Engine.apply`."""
+        return self._entries.apply(commits, self._clock)
+
+    async def keys(self, query: KeyQuery) -> list[str]:
+        """See `Engine.keys`."""
+        return [key for key, _ in await self.entries(query)]
+
+    async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
+        """See `Engine.entries`; all of one moment, although others have their turn meanwhile."""
+        found: list[tuple[str, bytes]] = []
+        pace, now = TimeSlice(), self._clock()
+        with self._entries.view(query) as view:
+            for first in range(0, len(view.keys), _STEP):
+                keys = view.keys[first : first + _STEP]
+                keys = keys if query.exact else [key for key in keys if query.glob.matches(key)]
+                found += self._entries.look_at(view, keys, now)
+                if query.limit is not None and len(found) >= query.limit:
+                    break
+                await pace.checkpoint()
+        return found[: query.limit]
+
+    async def sweep(self, rows: int) -> int:
+        """See `Engine.sweep`."""
+        return self._entries.sweep(rows, self._clock())
+
+    def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
+        """See `Engine.explain`."""
+        return StoreUnavailableError(f"{what}: {error}", key=key)

@@ -1,0 +1,182 @@
+"""The entries of a store in memory, which any number of event loops and threads share."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple
+
+from ..concurrency.forks import ForkSafeLock
+from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
+from ..driver.engine import MISSING, NO_EXPIRY
+from ..driver.query import KeyQuery
+from ..records.expiry import Clock
+from ..records.markers import KEEP
+
+#: Deadlines are filed by this part of a second, which a double holds exactly: so an entry whose deadline changes
+#: moves in constant time, and nothing void is ever left behind.
+_SLOTS_PER_SECOND = 64
+
+
+class Entry(NamedTuple):
+    """A text and when it ends, in epoch seconds."""
+
+    text: bytes
+    expires_at: float | None
+
+
+class View:
+    """The keys of a listing, and what has been changed of the store since it began."""
+
+    __slots__ = ("before", "keys")
+
+    def __init__(self, keys: list[str]) -> None:
+        """Begin with nothing changed."""
+        self.keys = keys
+        self.before: dict[str, Entry | None] = {}
+
+
+class Entries:
+    """Encoded entries by key, sorted, with their deadlines. Each method takes effect at one moment."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._lock = ForkSafeLock()
+        self._by_key: dict[str, Entry] = {}
+        self._sorted: list[str] = []
+        self._due: dict[int, set[str]] = {}
+        self._slots: list[int] = []  # a heap of the keys of `_due`
+        self._views: list[View] = []
+
+    def read(self, keys: list[str], now: float) -> Sequence[bytes | None]:
+        """Return the live texts."""
+        with self._lock:
+            return [entry.text if (entry := self._live(key, now)) else None for key in keys]
+
+    def remaining(self, keys: list[str], now: float) -> Sequence[int]:
+        """Return the milliseconds that each entry has left."""
+        with self._lock:
+            return [_remaining_ms(self._live(key, now), now) for key in keys]
+
+    def apply(self, commits: list[Commit], clock: Clock) -> list[Outcome | Exception]:
+        """Apply each commit, all or nothing."""
+        with self._lock:
+            return [self._apply_one(commit, clock()) for commit in commits]
+
+    def sweep(self, rows: int, now: float) -> int:
+        """Remove at most ``rows`` expired entries; return how many there were."""
+        with self._lock:
+            removed = 0
+            while removed < rows and self._slots and self._slots[0] <= now * _SLOTS_PER_SECOND:
+                due = self._due[self._slots[0]]
+                for key in list(islice(due, rows - removed)):
+                    self._remove(key)
+                    removed += 1
+                if not due:
+                    del self._due[heapq.heappop(self._slots)]
+            return removed
+
+    @contextmanager
+    def view(self, query: KeyQuery) -> Iterator[View]:
+        """Yield the keys of the query's range as they are now; `look_at` reads them as they are now, however late."""
+        find = bisect_right if query.after == query.start else bisect_left
+        with self._lock:
+            low = find(self._sorted, query.start)
+            high = len(self._sorted) if query.stop is None else bisect_left(self._sorted, query.stop)
+            view = View(self._sorted[low:high])
+            self._views.append(view)
+        try:
+            yield view
+        finally:
+            with self._lock:
+                self._views.remove(view)
+
+    def look_at(self, view: View, keys: list[str], now: float) -> list[tuple[str, bytes]]:
+        """Return those of the keys that lived at ``now``, with their texts, as they were when the view began."""
+        with self._lock:
+            found = [(key, view.before[key] if key in view.before else self._by_key.get(key)) for key in keys]
+        return [(key, entry.text) for key, entry in found if entry is not None and _is_live(entry, now)]
+
+    # --- under the lock --------------------------------------------------------------------------------
+
+    def _live(self, key: str, now: float) -> Entry | None:
+        entry = self._by_key.get(key)
+        return entry if entry is not None and _is_live(entry, now) else None
+
+    def _apply_one(self, commit: Commit, now: float) -> Outcome:
+        for key, text in commit.expectations:
+            entry = self._live(key, now)
+            if (None if entry is None else entry.text) != text:
+                return Refused(key)
+        return [self._write(write, now) for write in commit.writes]
+
+    def _write(self, write: Write, now: float) -> bool:
+        before = self._live(write.key, now)
+        match write:
+            case Put(key, text, ttl_ms):
+                if ttl_ms is KEEP:
+                    deadline = None if before is None else before.expires_at
+                else:
+                    deadline = _deadline(ttl_ms, now)
+                self._store(key, Entry(text, deadline))
+            case Touch(key, ttl_ms) if before is not None:
+                self._store(key, Entry(before.text, _deadline(ttl_ms, now)))
+            case Delete(key) if key in self._by_key:
+                self._remove(key)
+        return before is not None or isinstance(write, Put)
+
+    def _store(self, key: str, entry: Entry) -> None:
+        before = self._by_key.get(key)
+        self._remember(key, before)
+        if before is None:
+            insort(self._sorted, key)
+        self._by_key[key] = entry
+        deadline = None if before is None else before.expires_at
+        if deadline != entry.expires_at:
+            self._unfile(key, deadline)
+            self._file(key, entry.expires_at)
+
+    def _remove(self, key: str) -> None:
+        entry = self._by_key.pop(key)
+        self._remember(key, entry)
+        self._unfile(key, entry.expires_at)
+        del self._sorted[bisect_left(self._sorted, key)]
+
+    def _remember(self, key: str, before: Entry | None) -> None:
+        for view in self._views:
+            view.before.setdefault(key, before)
+
+    def _file(self, key: str, deadline: float | None) -> None:
+        if deadline is None:
+            return
+        slot = _slot(deadline)
+        if slot not in self._due:
+            self._due[slot] = set()
+            heapq.heappush(self._slots, slot)
+        self._due[slot].add(key)
+
+    def _unfile(self, key: str, deadline: float | None) -> None:
+        if deadline is not None:
+            self._due[_slot(deadline)].discard(key)  # an empty slot goes when its time comes
+
+
+def _slot(deadline: float) -> int:
+    return math.ceil(deadline * _SLOTS_PER_SECOND)
+
+
+def _is_live(entry: Entry, now: float) -> bool:
+    return entry.expires_at is None or now < entry.expires_at
+
+
+def _deadline(ttl_ms: int | None, now: float) -> float | None:
+    return None if ttl_ms is None else now + ttl_ms / 1000
+
+
+def _remaining_ms(entry: Entry | None, now: float) -> int:
+    if entry is None:
+        return MISSING
+    return NO_EXPIRY if entry.expires_at is None else math.ceil((entry.expires_at - now) * 1000)

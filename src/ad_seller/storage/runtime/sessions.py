@@ -1,0 +1,208 @@
+"""The sessions of one backend, one for each event loop that uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+
+from ..concurrency.forks import ForkSafeLock, keep_for_parent, tell_of_forks
+from ..concurrency.loops import ByLoop
+from ..concurrency.tasks import run_to_end
+from ..errors import NotConnectedError, StorageConnectionError, StorageTimeoutError
+from .session import Session
+
+log = logging.getLogger("ad_seller.storage")
+
+_GRACE = 1.0  #: seconds beyond the time-out of calls that a close waits for another event loop
+_LOOK = 0.05  #: seconds between two looks whether another event loop still runs
+_RETRY = 0.25  #: seconds between two tries to reach a server that is not there yet
+
+
+class Sessions:
+    """Opens, finds and closes sessions; usable from any thread and any event loop.
+
+    Args:
+        name: what the backend is called in log lines.
+        make: makes a session for the running loop, not open yet.
+        timeout: seconds that any call waits for an answer.
+        connect_wait: seconds that `connect` waits for a server that is not there yet.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Session], *, timeout: float, connect_wait: float) -> None:
+        """Be closed."""
+        self._name = name
+        self._make = make
+        self._timeout = timeout
+        self._connect_wait = connect_wait
+        self._start_over()
+        tell_of_forks(self)
+
+    def _start_over(self) -> None:
+        self._by_loop: ByLoop[Session] = ByLoop()
+        self._gates: ByLoop[asyncio.Lock] = ByLoop()
+        self._lock = ForkSafeLock()
+        self._latest: Session | None = None
+        self._connected = False
+        self._round = 0
+        self._closing: Future[None] | None = None
+
+    def here(self) -> Session | None:
+        """Return the session of this event loop, or None if it has none yet.
+
+        Raises:
+            NotConnectedError: the backend is not connected.
+        """
+        session = self._latest
+        if session is not None and session.is_open and session.loop is asyncio.get_running_loop():
+            return session
+        if not self._connected:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        session = self._by_loop.get()
+        if session is not None:
+            if not session.is_open:
+                raise NotConnectedError("Storage not connected. Call connect() first.")
+            self._latest = session
+        return session
+
+    async def join(self) -> Session:
+        """Open the session of this event loop, unless somebody was faster.
+
+        Raises:
+            NotConnectedError: the backend was disconnected meanwhile.
+            StorageError: it cannot be opened.
+        """
+        async with self._gate():
+            session = self.here()
+            if session is not None:
+                return session
+            return await self._open(self._round)
+
+    async def connect(self) -> None:
+        """Open the session of this event loop; from now on any other may open its own."""
+        async with self._gate():
+            await self._closed_elsewhere()
+            session = self._by_loop.get()
+            if session is None or not session.is_open:
+                await self._open_patiently()
+
+    async def disconnect(self, finish: Callable[[], Awaitable[None]]) -> None:
+        """Close the sessions of all event loops after what is under way, then do what ``finish`` does."""
+        async with self._gate():
+            with self._lock:
+                was_connected, self._connected, self._latest = self._connected, False, None
+                sessions = self._by_loop.take_all()
+                self._round += 1
+                closing, mine = self._closing, Future[None]()
+                if was_connected or sessions:
+                    self._closing = mine
+            if not (was_connected or sessions):
+                await self._waited_for(closing)
+                return
+            try:
+                await run_to_end(self._close_all(sessions, finish))
+            finally:
+                mine.set_result(None)
+
+    def forked(self) -> None:
+        """Leave the parent's sessions behind in a child; the backend stays connected, each loop opens anew."""
+        keep_for_parent((self._by_loop, self._gates, self._latest))
+        connected = self._connected
+        self._start_over()
+        self._connected = connected
+
+    def _gate(self) -> asyncio.Lock:
+        """The lock of this event loop under which sessions are opened and closed."""
+        return self._gates.get_or_make(asyncio.Lock)
+
+    # --- opening ---------------------------------------------------------------------------------------
+
+    async def _open_patiently(self) -> None:
+        give_up = time.monotonic() + self._connect_wait
+        told = False
+        while True:
+            try:
+                await self._open(None)
+            except (StorageConnectionError, StorageTimeoutError) as error:
+                if time.monotonic() + _RETRY > give_up:
+                    raise
+                if not told:
+                    log.warning("Waiting up to %g s for the store: %s", self._connect_wait, error)
+                told = True
+                await asyncio.sleep(_RETRY)
+            else:
+                return
+
+    async def _open(self, round_: int | None) -> Session:
+        """Open a session; if ``round_`` is given, only while the backend stays connected as it was then."""
+        for ended in self._by_loop.take_ended():
+            ended.abandon()
+        session = self._make()
+        await session.open()
+        with self._lock:
+            wanted = round_ is None or (self._connected and self._round == round_)
+            if wanted:
+                self._by_loop.put(session)
+                self._connected = True
+        if not wanted:
+            await run_to_end(session.close())
+            raise NotConnectedError("Storage not connected: it was disconnected while this event loop connected.")
+        await session.close_with_loop(self._forget)
+        return session
+
+    def _forget(self, session: Session) -> None:
+        """Take note that the event loop of a session is being shut down."""
+        self._by_loop.take(session.loop)
+        if self._latest is session:
+            self._latest = None
+
+    # --- closing ---------------------------------------------------------------------------------------
+
+    async def _close_all(self, sessions: list[Session], finish: Callable[[], Awaitable[None]]) -> None:
+        works = [self._close(session) for session in sessions]
+        errors = [error for error in await asyncio.gather(*works, return_exceptions=True) if error is not None]
+        try:
+            await finish()
+        finally:
+            for error in errors:
+                if isinstance(error, Exception):
+                    raise error
+
+    async def _close(self, session: Session) -> None:
+        """Close a session where it lives: here, in a loop that runs elsewhere, or without its loop."""
+        if session.loop is asyncio.get_running_loop():
+            await session.close()
+        elif session.loop.is_running():
+            await self._close_elsewhere(session)
+        else:
+            session.abandon()
+
+    async def _close_elsewhere(self, session: Session) -> None:
+        """Ask a running loop to close its session; if it ends instead, or does not answer, do without it."""
+        closing = session.close()
+        try:
+            asked = asyncio.run_coroutine_threadsafe(closing, session.loop)
+        except RuntimeError:  # it was closed at this moment
+            closing.close()
+            session.abandon()
+            return
+        give_up = time.monotonic() + self._timeout + _GRACE
+        while not asked.done() and session.loop.is_running() and time.monotonic() < give_up:
+            await asyncio.wait([asyncio.wrap_future(asked)], timeout=_LOOK)
+        if not asked.done() or asked.cancelled():
+            asked.cancel()
+            session.abandon()
+            return
+        with suppress(asyncio.CancelledError):
+            asked.result()
+
+    async def _closed_elsewhere(self) -> None:
+        """Wait until a disconnect that began in another loop has ended."""
+        await self._waited_for(self._closing)
+
+    async def _waited_for(self, closing: Future[None] | None) -> None:
+        if closing is not None and not closing.done():
+            await asyncio.wait([asyncio.wrap_future(closing)], timeout=2 * (self._timeout + _GRACE))

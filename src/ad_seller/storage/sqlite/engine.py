@@ -1,0 +1,197 @@
+"""The engine of SQLite: one event loop's way to a database that all loops of the process share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import ClassVar, TypeVar
+
+from ..concurrency.forks import keep_for_parent
+from ..concurrency.tasks import run_to_end
+from ..driver.commit import Commit, Outcome
+from ..driver.engine import WOULD_BLOCK, Engine, WouldBlock
+from ..driver.query import KeyQuery
+from ..errors import (
+    InvalidValueError,
+    StorageConnectionError,
+    StorageError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+)
+from ..records.expiry import Clock
+from . import statements as sql
+from .database import Database, SharedDatabase, close_quietly
+from .url import MEMORY
+from .worker import Worker
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+#: Seconds of one turn of the event loop that may go into reads on its own thread: for a single caller the hop to
+#: a thread and back costs several times as much as the read.
+_TICK_BUDGET = 0.0005
+
+
+class SQLiteEngine(Engine):
+    """Calls of one event loop.
+
+    Args:
+        shared: leads to the database.
+        path: the file, for messages.
+        clock: seconds since the epoch.
+        timeout: seconds that a write waits while other processes hold the lock, for messages.
+    """
+
+    sweeps: ClassVar[bool] = True
+    read_batch: ClassVar[int] = 64  # a quarter of a millisecond; these, too, are read without a hop
+
+    def __init__(self, shared: SharedDatabase, path: str, clock: Clock, timeout: float) -> None:
+        """Nothing is open yet."""
+        self._shared = shared
+        self._path = path
+        self._clock = clock
+        self._timeout = timeout
+        self._pid = os.getpid()
+        self._opened: Database | None = None
+        self._local: sqlite3.Connection | None = None
+        self._spent = 0.0
+        self._listing = 0
+
+    async def open(self) -> None:
+        """See `Engine.open`."""
+        self._opened = database = await self._shared.acquire()
+        if self._path != MEMORY:
+            try:
+                self._local = database.open_reader(patience=0.0)
+            except BaseException:
+                await run_to_end(self.close())
+                raise
+
+    async def close(self) -> None:
+        """See `Engine.close`; the database stays open for other event loops."""
+        self._let_go()
+
+    def abandon(self) -> None:
+        """See `Engine.abandon`."""
+        if self._pid != os.getpid():
+            keep_for_parent((self._local, self._opened))
+            self._local = self._opened = None
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        local, self._local = self._local, None
+        database, self._opened = self._opened, None
+        if local is not None:
+            close_quietly(local)
+        if database is not None:
+            self._shared.release(database)
+
+    @property
+    def _database(self) -> Database:
+        assert self._opened is not None, "calls come between open and close only"  # noqa: S101
+        return self._opened
+
+    # --- reads on the event loop's own thread ----------------------------------------------------------
+
+    def read_nowait(self, key: str) -> bytes | WouldBlock | None:
+        """Read at once as long as this turn of the event loop has time left: a hop to a thread costs more."""
+        if self._local is None or self._spent > _TICK_BUDGET:
+            return WOULD_BLOCK
+        if self._spent == 0.0:
+            asyncio.get_running_loop().call_soon(self._next_tick)
+        began = time.perf_counter()
+        try:
+            return sql.read_one(self._local, key, self._clock())
+        except sqlite3.Error:
+            return WOULD_BLOCK  # the reader on its thread waits where this must not, and reports what is wrong
+        finally:
+            self._spent += time.perf_counter() - began
+
+    def _next_tick(self) -> None:
+        self._spent = 0.0
+
+    # --- the bulk calls --------------------------------------------------------------------------------
+
+    async def read(self, keys: list[str]) -> Sequence[bytes | None]:
+        """See `Engine.read`."""
+        if len(keys) <= self.read_batch and self._local is not None and not self._listing:
+            with suppress(sqlite3.Error):  # likewise
+                texts = sql.read_within(self._local, keys, self._clock(), 2 * _TICK_BUDGET)
+                if texts is not None:
+                    return texts
+        return await self._run(self._database.reader, sql.read, keys)
+
+    async def remaining(self, keys: list[str]) -> Sequence[int]:
+        """See `Engine.remaining`."""
+        return await self._run(self._database.reader, sql.remaining, keys)
+
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        """See `Engine.apply`."""
+        database = self._database
+
+        def apply(db: sqlite3.Connection) -> list[Outcome | Exception]:
+            database.check_file()
+            return sql.apply(db, commits, self._clock)
+
+        return await database.writer.run(apply)
+
+    async def keys(self, query: KeyQuery) -> list[str]:
+        """See `Engine.keys`."""
+        return await self._list(sql.keys, query)
+
+    async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
+        """See `Engine.entries`."""
+        return await self._list(sql.entries, query)
+
+    async def sweep(self, rows: int) -> int:
+        """See `Engine.sweep`."""
+        return await self._run(self._database.writer, sql.sweep, rows)
+
+    async def _list(self, function: Callable[[sqlite3.Connection, KeyQuery, float], R], query: KeyQuery) -> R:
+        self._listing += 1
+        try:
+            return await self._run(self._database.reader, function, query)
+        finally:
+            self._listing -= 1
+
+    async def _run(self, worker: Worker, function: Callable[[sqlite3.Connection, A, float], R], argument: A) -> R:
+        return await worker.run(lambda db: function(db, argument, self._clock()))
+
+    # --- errors ----------------------------------------------------------------------------------------
+
+    def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
+        """See `Engine.explain`."""
+        path = self._path
+        match sql.primary_code(error):
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StorageTimeoutError(
+                    f"{what}: other processes kept {path!r} locked for {self._timeout:g} s. "
+                    "Nothing was written; end the long transaction that holds the lock.",
+                    key=key,
+                )
+            case sqlite3.SQLITE_TOOBIG:
+                return InvalidValueError(f"{what}: larger than SQLite takes", key=key)
+            case sqlite3.SQLITE_FULL:
+                return StoreUnavailableError(
+                    f"{what}: the disk of {path!r} is full. Nothing was written; free some space.",
+                    key=key,
+                )
+            case sqlite3.SQLITE_READONLY:
+                return StoreUnavailableError(f"{what}: {path!r} is read-only; make it writable.", key=key)
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return StoreUnavailableError(
+                    f"{what}: {path!r} is damaged or no SQLite database ({error}). "
+                    "Restore a backup, or name another file.",
+                    key=key,
+                )
+            case sqlite3.SQLITE_CANTOPEN:
+                return StorageConnectionError(
+                    f"{what}: {path!r} cannot be opened ({error}); check the folder and its permissions.",
+                    key=key,
+                )
+        return StoreUnavailableError(f"{what}: {path!r}: {error}", key=key)

@@ -1,0 +1,233 @@
+"""One instance in any number of event loops and threads: contract, section 5."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ad_seller.storage import NotConnectedError, StorageBackend
+from ad_seller.storage.hybrid_backend import HybridBackend
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from tests.runtime.loop_jobs import RUNNERS, Run, count_up, in_threads, transfer
+from tests.storms import Holdings
+
+KINDS = ("memory", "sqlite", "sqlite in memory", "redis", "postgres", "hybrid")
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageBackend]:
+    """A backend of each kind, not connected; closed afterwards."""
+    wanted: str = request.param
+
+    def value(name: str) -> Any:
+        return request.getfixturevalue(name)
+
+    def redis() -> RedisBackend:
+        return RedisBackend(value("redis_url"), key_prefix=value("redis_prefix"))
+
+    def postgres() -> PostgresBackend:
+        return PostgresBackend(value("postgres_url"), pool_min=1, pool_max=2)
+
+    make: dict[str, Callable[[], StorageBackend]] = {
+        "memory": MemoryBackend,
+        "sqlite": lambda: SQLiteBackend(f"sqlite:///{tmp_path}/store.db"),
+        "sqlite in memory": lambda: SQLiteBackend("sqlite:///:memory:"),
+        "redis": redis,
+        "postgres": postgres,
+        "hybrid": lambda: HybridBackend(postgres=postgres(), redis=redis()),
+    }
+    backend = make[wanted]()
+    yield backend
+    asyncio.run(backend.disconnect())
+
+
+@pytest.fixture(params=sorted(RUNNERS))
+def run(request: pytest.FixtureRequest) -> Run:
+    """How event loops are run."""
+    return RUNNERS[request.param]
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_three_hundred_loops_that_leave_without_disconnect(store: StorageBackend, run: Run) -> None:
+    """Every answer is right, and nothing is left that grows."""
+
+    async def use(number: int) -> None:
+        if number == 0:
+            await store.connect()
+        assert await store.get("number") == (number - 1 if number else None)
+        await asyncio.gather(store.set("number", number), store.set_session(f"s{number % 7}", {"n": number}))
+        assert await store.increment("counter") == number + 1
+        assert len(await store.list_sessions()) == min(number + 1, 7)
+
+    held: list[tuple[int, int]] = []
+    for number in range(300):
+        run(use(number))
+        if number in (2, 299):
+            gc.collect()
+            held.append((threading.active_count(), descriptors()))
+    assert held[1][0] <= held[0][0]
+    assert held[1][1] <= held[0][1]
+
+
+def test_eight_threads_with_loops_of_their_own(store: StorageBackend, run: Run) -> None:
+    """Increments and transfers of all of them are exact."""
+
+    async def begin() -> None:
+        await store.connect()
+        await store.set_many({"left": 1_000, "right": 0})
+
+    async def job() -> None:
+        await asyncio.gather(count_up(store, 60), transfer(store, 10))
+
+    async def check() -> None:
+        assert await store.get("counter") == 480
+        assert await store.get_many(["left", "right"]) == {"left": 920, "right": 80}
+
+    run(begin())
+    in_threads(run, [job] * 8)
+    run(check())
+
+
+def test_disconnect_while_two_other_loops_call(store: StorageBackend, run: Run) -> None:
+    """Each call is answered or refused, nothing is written half, nothing stays open."""
+    begun = threading.Barrier(3)
+    answered: list[int] = []
+
+    async def begin() -> None:
+        await store.connect()
+
+    async def caller(base: int) -> None:
+        async def pair(number: int) -> None:
+            try:
+                await store.set_many({f"p:{number}:a": 1, f"p:{number}:b": 1})
+            except NotConnectedError:
+                return
+            answered.append(number)
+
+        await store.get("x")
+        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.gather(*(pair(base + n) for n in range(100)))
+
+    async def closer() -> None:
+        await asyncio.to_thread(begun.wait, 10)
+        await store.disconnect()
+
+    async def check() -> None:
+        async with store:
+            keys = await store.keys("p:*")
+        there = {key.rpartition(":")[0] for key in keys}
+        assert len(keys) == 2 * len(there)
+        assert {f"p:{number}" for number in answered} <= there
+
+    run(begin())
+    in_threads(run, [lambda: caller(0), lambda: caller(1_000), closer])
+    if getattr(store, "path", "") != ":memory:":
+        run(check())
+
+
+def test_a_copy_is_not_connected_and_has_the_same_settings(store: StorageBackend) -> None:
+    async def main() -> None:
+        async with store:
+            await store.set("key", 1)
+            for other in (copy.copy(store), copy.deepcopy(store), copy.deepcopy({"held": [store]})["held"][0]):
+                assert repr(other) == repr(store)
+                with pytest.raises(NotConnectedError):
+                    await other.get("key")
+                await other.disconnect()
+            assert await store.get("key") == 1
+
+    asyncio.run(main())
+
+
+def test_pickled_it_is_not_connected(store: StorageBackend) -> None:
+    async def main() -> None:
+        async with store:
+            other = pickle.loads(pickle.dumps(store))
+            with pytest.raises(NotConnectedError):
+                await other.get("key")
+            async with other:
+                await other.set("pickled", 1)
+
+    asyncio.run(main())
+
+
+def test_a_loop_closed_without_its_runner(store: StorageBackend) -> None:
+    """No asynchronous generator is ended, no task cancelled; what was open goes with the next loop's first call."""
+
+    async def use() -> None:
+        await store.connect()
+        await store.increment("counter")
+
+    held = []
+    for number in range(20):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(use())
+        loop.close()
+        del loop
+        if number in (3, 19):
+            gc.collect()
+            held.append((threading.active_count(), descriptors()))
+    assert held[1][0] <= held[0][0]
+    assert held[1][1] <= held[0][1] + 4
+
+    async def check() -> int | None:
+        await store.connect()
+        return await store.get("counter")
+
+    assert asyncio.run(check()) == 20
+
+
+def test_disconnect_closes_what_a_loop_holds_that_never_runs_again(store: StorageBackend) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def use() -> None:
+        await store.connect()
+        await store.set("key", 1)
+
+    loop.run_until_complete(use())
+    asyncio.run(store.disconnect())
+
+    async def again() -> None:
+        with pytest.raises(NotConnectedError):
+            await store.get("key")
+
+    loop.run_until_complete(again())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+def test_two_loops_connect_and_disconnect_at_once(store: StorageBackend) -> None:
+    async def live() -> None:
+        for _ in range(20):
+            await store.connect()
+            try:
+                await store.set("key", 1)
+            except NotConnectedError:
+                pass
+            await store.disconnect()
+
+    in_threads(asyncio.run, [live, live, live])
+
+    async def check() -> None:
+        before = Holdings()
+        async with store:
+            await store.set("key", 2)
+            assert await store.get("key") == 2
+        await before.settle()
+
+    asyncio.run(check())
