@@ -26,6 +26,7 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.registry import ENTRY_POINT_GROUP
 from ad_seller.storage.settings import DEFAULT_DATABASE_URL
 from ad_seller.storage.sqlite_backend import SQLiteBackend
+from tests import house_map
 from tests.docs_samples import EXAMPLES, ROOT, filled, output_of, pages
 
 PACKAGE = ROOT / "src" / "ad_seller" / "storage"
@@ -195,7 +196,7 @@ class TestNames:
     def test_exist(self, page: Path) -> None:
         known = (
             words_of_the_code()
-            if page.name in ("CONTRIBUTING.md", "design.md", "custom-backend.md")
+            if page.name in ("CONTRIBUTING.md", "design.md", "decisions.md", "custom-backend.md")
             else known_names()
         )
         for code in re.findall(r"`([^`\n]+)`", prose(page)):
@@ -222,6 +223,11 @@ class TestNames:
         rooms |= {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
         rows = re.findall(r"^\| (`.*?`) \|", section("docs/design.md", "## The rooms"), re.MULTILINE)
         assert rooms <= {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+    def test_the_picture_of_the_house_is_that_of_the_imports(self) -> None:
+        page = text_of("docs/design.md")
+        assert "imports" in page
+        assert page == house_map.renewed(page), "run: python -m tests.house_map"
 
     def test_every_entity_has_its_row(self) -> None:
         rows = dict(re.findall(r"^\| ([a-z ]+) \| `(\w+:)\{", text_of("docs/contract.md"), re.MULTILINE))

@@ -7,22 +7,22 @@ refused a call and nothing was applied. `runtime` alone makes errors of ours fro
 from __future__ import annotations
 
 
-class EngineFailure(Exception):
+class EngineError(Exception):
     """A call of an engine has no answer."""
 
 
-class NotStartedError(EngineFailure):
+class NotStartedError(EngineError):
     """Nothing happened, and the same call may be tried again, e.g. because another process holds the file's lock."""
 
 
-class NotSentError(EngineFailure):
+class NotSentError(EngineError):
     """Nothing happened, and trying again is of no use now, e.g. because the server cannot be reached."""
 
 
-class LostError(EngineFailure):
+class LostError(EngineError):
     """It was sent, and no answer came: a write may have been applied, or may still be."""
 
 
 def reason_of(error: BaseException) -> BaseException:
     """Return what an engine's failure was caused by, or the error itself."""
-    return error.__cause__ or error if isinstance(error, EngineFailure) else error
+    return error.__cause__ or error if isinstance(error, EngineError) else error
