@@ -58,6 +58,26 @@ def backend() -> Seven:
     return Seven()
 
 
+class TestIterate:
+    async def test_all_entries_in_order_page_by_page(self, backend: Seven) -> None:
+        for number in range(25):
+            await backend.set(f"item:{number:02}", number)
+        await backend.set("other", 1)
+        for size in (1, 7, 25, 500):
+            found = [pair async for pair in backend.iterate("item:*", page_size=size)]
+            assert found == [(f"item:{number:02}", number) for number in range(25)]
+
+    async def test_what_is_removed_meanwhile_does_not_come_and_the_rest_does(self, backend: Seven) -> None:
+        for number in range(10):
+            await backend.set(f"item:{number}", number)
+        seen = []
+        async for key, _ in backend.iterate("item:*", page_size=2):
+            seen.append(key)
+            await backend.delete("item:7")
+            await backend.set("item:0", "again")
+        assert seen == [f"item:{number}" for number in range(10) if number != 7]
+
+
 class TestFreedomOfTheAuthor:
     async def test_private_names_are_the_authors(self) -> None:
         """Helpers, state and even methods of these names must not change how the base class works."""

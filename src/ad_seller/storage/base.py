@@ -9,7 +9,7 @@ backends of this package answer them in bulk and atomically in the store, throug
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -171,6 +171,31 @@ class StorageBackend(
                 break
         more = last is not None and last != waiting[-1]
         return Page(items, encode_cursor(last) if more and last is not None else None)
+
+    async def iterate(
+        self, pattern: str = "*", *, page_size: int = 500, on_corrupt: OnCorrupt = None
+    ) -> AsyncIterator[tuple[str, Any]]:
+        """Yield key and value of every entry whose key matches, in the order of their keys, page by page.
+
+        ``async for key, value in storage.iterate("deal:*"): ...``. Nothing is held between two pages: neither a
+        lock nor a connection, so the loop may take its time, or end early.
+
+        Args:
+            pattern: a glob, see `compile_glob`.
+            page_size: entries that are read at once.
+            on_corrupt: called with the error of each entry that cannot be decoded, which is then left out.
+
+        Raises:
+            CorruptValueError: a value is not JSON, and ``on_corrupt`` is None.
+        """
+        cursor: str | None = None
+        while True:
+            page = await self.scan(pattern, limit=page_size, cursor=cursor, on_corrupt=on_corrupt)
+            for item in page.items:
+                yield item
+            cursor = page.cursor
+            if cursor is None:
+                return
 
     async def count(self, pattern: str = "*") -> int:
         """Return how many keys match the glob ``pattern``."""
