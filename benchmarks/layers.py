@@ -54,24 +54,22 @@ async def turn() -> None:
 async def sqlite(folder: Path) -> AsyncIterator[Layers]:
     async with SQLiteBackend(f"sqlite:///{folder / 'layers.db'}") as store:
         await store.set(KEY, record())
-        reader = store._local
-        assert reader is not None
+        database = store._shared.current
+        assert database is not None
+        reader = database.open_reader()
 
         async def statement() -> None:
             sqlite_sql.read_one(reader, KEY, time.time())
 
         async def hop() -> None:
-            await store._run(store._reader, lambda db, argument, now: None, None)
+            await database.reader.run(lambda db: None)
 
         async def commit() -> None:
-            await store._run(
-                store._connection,
-                lambda db, commits, now: sqlite_sql.apply(db, commits, time.time),
-                [Commit((), (Put(KEY, encode(record()), None),))],
-            )
+            commits = [Commit((), (Put(KEY, encode(record()), None),))]
+            await database.writer.run(lambda db: sqlite_sql.apply(db, commits, time.time))
 
         async def begin_and_end() -> None:
-            await store._run(store._connection, empty_transaction, None)
+            await database.writer.run(empty_transaction)
 
         yield {
             "an event-loop turn": turn,
@@ -82,9 +80,10 @@ async def sqlite(folder: Path) -> AsyncIterator[Layers]:
             "... with the commit of a set": commit,
             "set": lambda: store.set(KEY, record()),
         }
+        reader.close()
 
 
-def empty_transaction(db: sqlite3.Connection, argument: None, now: float) -> None:
+def empty_transaction(db: sqlite3.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     db.execute("COMMIT")
 

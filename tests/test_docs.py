@@ -16,6 +16,7 @@ import pytest
 import typer
 
 import ad_seller.storage
+import ad_seller.storage.fastapi
 from ad_seller.storage import PREFIXES, Lease, StorageError, Transaction
 from ad_seller.storage.cli.app import app
 from ad_seller.storage.cli.running import Exit
@@ -58,6 +59,7 @@ FOREIGN = {
     "ad_seller_kv_quote_buyer_id",
     "ad_seller_schema",
     "ad_seller_storage",
+    "TestClient",
     "application_name",
     "max_connections",
     "pg_stat_activity",
@@ -237,7 +239,15 @@ class TestNames:
 def known_names() -> set[str]:
     """What users can name: the public names, the methods and the arguments."""
     backends = (MemoryBackend, SQLiteBackend, RedisBackend, PostgresBackend, HybridBackend)
-    sources = (*backends, Transaction, Lease, ad_seller.storage, ad_seller.storage.factory, builtins)
+    sources = (
+        *backends,
+        Transaction,
+        Lease,
+        ad_seller.storage,
+        ad_seller.storage.factory,
+        ad_seller.storage.fastapi,
+        builtins,
+    )
     names = {name for source in sources for name in dir(source) if not name.startswith("_")}
     for cls in {cls for backend in backends for cls in backend.__mro__}:
         names |= {cls.__name__, *inspect.signature(cls).parameters}

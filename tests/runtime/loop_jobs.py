@@ -18,7 +18,7 @@ RUNNERS: dict[str, Run] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
 
 def in_threads(run: Run, jobs: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    """Run each job in a thread with an event loop of its own, all at once; raise what the first failing one raised."""
+    """Run each job in a thread with an event loop of its own, all at once; raise what the first of them raised."""
     failures: list[BaseException] = []
 
     async def as_coroutine(job: Callable[[], Awaitable[None]]) -> None:

@@ -126,8 +126,8 @@ def state_of(backend: object) -> LoopState:
     """Return what the tasks of the running event loop share about the instance.
 
     Raises:
-        NotConnectedError: it is a backend of seven methods, and another event loop is using it right now: its author
-            need not have written it for that, and the guarantees of this module hold within one loop.
+        NotConnectedError: it is a backend of seven methods, and another event loop is using it right now: its
+            author need not have written it for that, and the guarantees of this module hold within one loop.
     """
     loops = _memory_of(backend).loops
     state = loops.get()

@@ -15,8 +15,8 @@ Loop = asyncio.AbstractEventLoop
 class ByLoop(Generic[T]):
     """A table of things by event loop, usable from any thread.
 
-    Things of loops that have ended go when the next one comes, so that nothing grows; those of a parent process stay
-    behind in a forked child.
+    Things of loops that have ended go when the next one comes, so that nothing grows; those of a parent process
+    stay behind in a forked child.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """How a call of an engine can fail, as far as the store is concerned: what is known of its effect.
 
 An engine raises these with the exception of its library as the cause, and that exception itself where the server
-refused a call and nothing was applied. `runtime` alone makes errors of ours from them (docs/design.md has the table).
+refused a call and nothing was applied. `runtime` alone makes errors of ours from them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class EngineError(Exception):
 
 
 class NotStartedError(EngineError):
-    """Nothing happened, and the same call may be tried again, e.g. because another process holds the file's lock."""
+    """Nothing happened, and the same call may be tried again: another process holds the file's lock, say."""
 
 
 class NotSentError(EngineError):

@@ -82,7 +82,7 @@ class Entries:
 
     @contextmanager
     def view(self, query: KeyQuery) -> Iterator[View]:
-        """Yield the keys of the query's range as they are now; `look_at` reads them as they are now, however late."""
+        """Yield the keys of the query's range; `look_at` reads them as they are at this moment, however late."""
         find = bisect_right if query.after == query.start else bisect_left
         with self._lock:
             low = find(self._sorted, query.start)

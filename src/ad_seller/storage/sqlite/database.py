@@ -1,7 +1,7 @@
 """A database that is open in this process: one connection for writes, one for reads, for all event loops.
 
-The threads of the connections know no event loop, so they serve any number of them: a loop that begins or ends opens
-and closes nothing, and what several loops write at the same time waits in a queue instead of for the file's lock.
+The threads of the connections know no event loop, so they serve any number of them: a loop that begins or ends
+opens and closes nothing, and what several loops write at once waits in a queue instead of for the file's lock.
 """
 
 from __future__ import annotations

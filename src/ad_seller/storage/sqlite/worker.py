@@ -1,9 +1,9 @@
 """One SQLite connection on a thread of its own, that any event loop may use: all that we touch inside aiosqlite.
 
-aiosqlite's public methods await after each statement, which would let a cancellation stop a transaction half way. So
-whole functions go into the queue that they are made of, and answer by themselves: aiosqlite's own way to answer ends
-the thread if the event loop has ended meanwhile. What is used of it is `_tx`, `_connection` and, since 0.22, `_thread`
-(before, the connection is a thread itself); tests/sqlite/test_worker.py says which versions have it.
+aiosqlite's public methods await after each statement, which would let a cancellation stop a transaction half way.
+So whole functions go into the queue that they are made of, and answer by themselves: aiosqlite's own way to answer
+ends the thread if the event loop has ended meanwhile. What is used of it is `_tx`, `_connection` and, since 0.22,
+`_thread` (before, the connection is a thread itself); tests/sqlite/test_worker.py says which versions have it.
 """
 
 from __future__ import annotations
