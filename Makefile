@@ -8,7 +8,7 @@ BIN     := .venv/bin
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture mutation check fmt bench bench-full bench-guard docs lock clean
+.PHONY: help demo test torture mutation check fmt adoption bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -25,6 +25,9 @@ torture: .venv/installed ## Try for hours to break every backend (ARGS="--backen
 
 mutation: .venv/installed ## Put small defects into modules, tell which no test finds (ARGS="redis/scripts --kind text")
 	@$(BIN)/python -m tests.mutation $(ARGS)
+
+adoption: .venv/installed ## Move an agent of the older kind to this package and back, in a fresh environment (AGENT=path: a real one)
+	@$(BIN)/python -m tests.adoption $(ARGS) $(AGENT)
 
 check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check $(CHECKED)
@@ -51,7 +54,7 @@ docs: .venv-docs/installed ## Build the documentation as pages into site/
 
 lock: ## Pin the requirements/*.txt anew from the .in files
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(PIP_QUIET) uv
-	for name in dev bench docs; do \
+	for name in dev bench docs adoption; do \
 		.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--no-header requirements/$$name.in -o requirements/$$name.txt && \
 		{ echo "# Pinned by \`make lock\` from requirements/$$name.in; edit that file, not this one."; \

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ad_seller.storage.cli import demo, main
+from ad_seller.storage.cli import demo
 from ad_seller.storage.cli.app import app
 from tests.cli.conftest import Invoke
 from tests.cli.support import COMMAND, run
@@ -51,7 +51,7 @@ class TestHelp:
 class TestInstallation:
     def test_the_script_is_this_program(self) -> None:
         [script] = entry_points(group="console_scripts", name="ad-seller-storage")
-        assert script.load() is main
+        assert script.value == "ad_seller_storage_command:main"  # loading it makes `ad_seller` anew
 
     def test_the_installed_script_runs(self) -> None:
         script = Path(sys.executable).with_name("ad-seller-storage")

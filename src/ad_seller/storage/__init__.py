@@ -4,6 +4,9 @@ storage = await get_storage()
 await storage.set_quote("qt-a1b2c3d4e5f6", {"status": "available"})
 """
 
+from pathlib import Path
+from pkgutil import extend_path
+
 from .atomic.lease import Lease
 from .base import StorageBackend
 from .capabilities import Capabilities
@@ -36,6 +39,7 @@ from .errors import (
     redact,
 )
 from .factory import close_storage, get_storage, get_storage_backend, open_url
+from .owners import report_owners
 from .records.codec import decode, encode
 from .records.expiry import TTL, check_ttl
 from .records.globs import compile_glob
@@ -46,6 +50,11 @@ from .registry import backend_names, register_backend
 from .seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
 from .seller.lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
 from .seller.transaction import Transaction
+
+# The agent may have modules of its own in a folder of this name; they are imported beside ours, which come first.
+__path__ = extend_path(__path__, __name__)
+if len(__path__) > 1 or (Path(__path__[0]).parent / "__init__.py").is_file():
+    report_owners(__path__)
 
 __all__ = [
     "AGENT_URL_INDEX_PREFIX",

@@ -1,0 +1,35 @@
+"""The command ``ad-seller-storage``, also where an agent's own ``ad_seller`` package stands in the way.
+
+Before an agent is adopted, Python finds the agent's ``ad_seller.storage`` instead of ours, and `adopt` is what
+mends that. So the command begins outside of the package, and makes ``ad_seller`` begin in the folder beside this
+file.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+_FOLDER = Path(__file__).parent / "ad_seller"
+_OVERWRITTEN = (
+    f"error: Another distribution has put files of its own into {_FOLDER / 'storage'}.\n"
+    "hint: `pip install --force-reinstall --no-deps` this package, `ad-seller-storage adopt` the checkout that the "
+    "agent is built from, and install the agent anew."
+)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    package = ModuleType("ad_seller")
+    package.__path__ = pkgutil.extend_path([str(_FOLDER)], "ad_seller")
+    sys.modules["ad_seller"] = package
+    try:
+        from ad_seller.storage import redact  # noqa: F401  # an older agent's storage has no such name
+        from ad_seller.storage.cli import main as run
+    except ImportError as error:
+        if not (error.name or "").startswith("ad_seller"):
+            raise
+        sys.exit(_OVERWRITTEN)
+    run()

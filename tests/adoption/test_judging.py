@@ -1,0 +1,222 @@
+"""What `adopt` makes of a checkout: files judged by what they define, places in the code, settings, bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.adoption.conftest import Adopt, as_json, assert_refused, commit
+from tests.adoption.stand_in import snapshot
+
+STORAGE = Path("src/ad_seller/storage")
+
+
+def verdicts(answer: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {Path(each["file"]).name: (each["verdict"], " ".join(each["reasons"])) for each in answer["files"]}
+
+
+METHOD = "    async def get_campaign(self, id): ...\n\n"
+
+#: An edit of a storage file, and what is said about it.
+EDITS = {
+    "a method more": ("base.py", "    async def list_deals", f"{METHOD}    async def list_deals", "get_campaign"),
+    "a class more": ("sqlite_backend.py", "class SQLite", "class Cache: ...\n\n\nclass SQLite", "Cache"),
+    "a name more": ("factory.py", "_shared = {}", "_shared = {}\nTIMEOUT = 5", "TIMEOUT"),
+    "another prefix": ("base.py", '"deal:"', '"booking:"', "booking:"),
+    "another table": ("sqlite_backend.py", "kv_store", "state", "kv_store"),
+    "another default": ("base.py", "ttl: int = 86400", "ttl: int = 3600", "ttl=3600"),
+    "another key prefix": ("redis_backend.py", '"ad_seller:"', '"seller:"', "seller:"),
+    "a parameter more": ("redis_backend.py", '"ad_seller:"', '"ad_seller:", tls: bool = False', "tls"),
+    "another library": ("sqlite_backend.py", "import json", "import json\nimport cryptography", "cryptography"),
+    "other keys on Redis": ("hybrid_backend.py", '"rate_limit:"', '"rate_limit:", "quote:"', "quote:"),
+    "names handed on": ("__init__.py", "__all__", "from .quote_book import QuoteBook\n\n__all__", "QuoteBook"),
+    "no Python": ("base.py", "class StorageBackend", "class class", "parsed"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edited_file_is_reported_and_kept(agent: Path, adopt: Adopt, name: str) -> None:
+    file, old, new, word = EDITS[name]
+    path = agent / STORAGE / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    commit(agent)
+    before = snapshot(agent)
+    verdict, reason = verdicts(as_json(adopt("--json")))[file]
+    assert verdict == "edited"
+    assert word in reason
+    assert_refused(adopt("--apply"), file, word, "--replace")
+    assert snapshot(agent) == before
+
+
+def test_an_edited_file_is_replaced_when_told(agent: Path, adopt: Adopt) -> None:
+    path = agent / STORAGE / "base.py"
+    path.write_text(path.read_text() + "\n\nclass Other: ...\n")
+    commit(agent)
+    assert adopt("--apply", "--replace", "base.py").exit_code == 0
+    assert not path.exists()
+
+
+def test_replacing_a_file_that_is_not_there(adopt: Adopt) -> None:
+    assert_refused(adopt("--apply", "--replace", "bas.py"), "bas.py")
+
+
+def test_a_file_that_only_bears_the_name(agent: Path, adopt: Adopt) -> None:
+    (agent / STORAGE / "base.py").write_text("class Base:\n    '''Of an object-relational mapper.'''\n")
+    verdict, reason = verdicts(as_json(adopt("--json")))["base.py"]
+    assert verdict == "edited"
+    assert "Base, not StorageBackend" in reason
+
+
+def test_a_module_that_ours_would_hide(agent: Path, adopt: Adopt) -> None:
+    (agent / STORAGE / "registry.py").write_text("KNOWN = 1\n")
+    assert verdicts(as_json(adopt("--json")))["registry.py"][0] == "edited"
+
+
+def test_comments_and_docstrings_do_not_count(agent: Path, adopt: Adopt) -> None:
+    path = agent / STORAGE / "base.py"
+    path.write_text(
+        "# Ours since 2024: see example:\n" + path.read_text().replace('"""A store', '"""See note: A store')
+    )
+    assert verdicts(as_json(adopt("--json")))["base.py"][0] == "replaced"
+
+
+# --- places in the code ------------------------------------------------------------------------------------
+
+
+def places(answer: dict[str, Any], rule: str) -> set[tuple[str, int]]:
+    return {(Path(each["file"]).name, each["line"]) for each in answer["findings"] if each["rule"] == rule}
+
+
+def line_of(path: Path, text: str) -> tuple[str, int]:
+    return path.name, next(number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def test_places_of_the_stand_in(agent: Path, adopt: Adopt) -> None:
+    answer = as_json(adopt("--json"))
+    services = agent / "src" / "ad_seller" / "services"
+    assert places(answer, "newest-keys") == {line_of(services / "events.py", "keys[-limit:]")}
+    assert len(places(answer, "own-idempotency")) == 2
+    changed = places(answer, "read-change-write")
+    assert line_of(services / "selling.py", "await storage.set_quote(quote_id, quote)") in changed
+    assert line_of(services / "house.py", 'await storage.set("rate_card:current", card)') in changed
+    assert not [place for place in changed if place[0] in ("together.py", "trust_log.py")]
+    assert all(each["why"] and each["cure"] for each in answer["findings"])
+
+
+CODE = """
+async def newest(storage, limit):
+    names = [key for key in await storage.keys("event:*") if key]
+    return names[-limit:], (await storage.list_deals())[-1], sorted(names)[-1]
+
+async def plain(items, cache):
+    items.get("a"), cache.set("a", 1)
+    return items[-1]
+
+async def older(storage):
+    await storage.set("cache:x", 1, ttl=0)
+    await storage.keys("deal:[ab]*")
+    await storage.list_quotes({"buyer_id": "b"})
+    record = await storage.get_deal("d")
+    await storage.set_deal("e", record)
+
+class Own(StorageBackend): ...
+"""
+
+
+def test_patterns(agent: Path, adopt: Adopt) -> None:
+    path = agent / "src" / "ad_seller" / "services" / "more.py"
+    path.write_text(CODE)
+    answer = as_json(adopt("--json"))
+    found = [(each["rule"], each["text"]) for each in answer["findings"] if each["file"].endswith("more.py")]
+    assert sorted(rule for rule, _ in found) == [
+        "newest-keys",
+        "newest-keys",
+        "own-backend",
+        "pattern-class",
+        "quotes-by-buyer",
+        "ttl-zero",
+    ]
+    assert "sorted" not in " ".join(text for _, text in found)
+
+
+def test_code_that_cannot_be_parsed_is_named(agent: Path, adopt: Adopt) -> None:
+    (agent / "src" / "ad_seller" / "broken.py").write_text("def :\n")
+    assert places(as_json(adopt("--json")), "code-unreadable") == {("broken.py", 1)}
+
+
+def test_settings(agent: Path, adopt: Adopt) -> None:
+    (agent / ".env.example").write_text(
+        "STORAGE_TYPE=postgresql\n# STORAGE_BACKEND=redis\nexport STORAGE_BACKEND=redis\n"
+    )
+    answer = as_json(adopt("--json", "--no-data"))
+    assert places(answer, "type-unknown") == {(".env.example", 1)}
+    assert places(answer, "setting-unread") == {(".env.example", 3), ("compose.yml", 6)}
+    assert places(answer, "evicting-redis") == {("compose.yml", 11)}
+    assert places(answer, "url-without-password") == {("compose.yml", 7)}
+
+
+def test_an_env_file_of_an_unknown_encoding(agent: Path, adopt: Adopt) -> None:
+    (agent / ".env").write_bytes("STORAGE_TYPE=sqlite # gr\u00fc\u00dfe".encode("latin-1"))
+    answer = as_json(adopt("--json"))
+    assert places(answer, "text-unreadable") == {(".env", 1)}
+    assert "UTF-8" in answer["data"]["problem"]
+
+
+# --- bad input ---------------------------------------------------------------------------------------------
+
+
+def test_no_directory(adopt: Adopt, tmp_path: Path) -> None:
+    assert_refused(adopt(directory=tmp_path / "nowhere"), "no directory")
+
+
+def test_no_agent(adopt: Adopt, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert_refused(adopt(directory=empty), "no seller agent", "src/ad_seller")
+
+
+def test_our_own_checkout(adopt: Adopt) -> None:
+    assert_refused(adopt(directory=Path(__file__).parents[2]), "itself")
+
+
+def test_an_agent_without_init(agent: Path, adopt: Adopt) -> None:
+    (agent / "src" / "ad_seller" / "__init__.py").unlink()
+    commit(agent)
+    answer = as_json(adopt("--json", "--apply"))
+    assert "does not exist" in answer["notes"][0]
+    assert adopt("--undo").exit_code == 0
+
+
+def test_an_init_that_cannot_be_parsed(agent: Path, adopt: Adopt) -> None:
+    (agent / "src" / "ad_seller" / "__init__.py").write_text("def :\n")
+    assert_refused(adopt("--apply"), "__init__.py cannot be parsed")
+
+
+def test_no_place_for_the_dependency(agent: Path, adopt: Adopt) -> None:
+    (agent / "pyproject.toml").unlink()
+    (agent / "requirements.txt").write_text("fastapi\n")
+    assert "ad-seller-storage" in as_json(adopt("--json"))["notes"][0]
+
+
+def test_a_storage_folder_that_leads_out(agent: Path, adopt: Adopt, tmp_path: Path) -> None:
+    (agent / STORAGE).rename(tmp_path / "elsewhere")
+    (agent / STORAGE).symlink_to(tmp_path / "elsewhere")
+    assert_refused(adopt(), "leads out")
+
+
+def test_a_file_that_is_a_link(agent: Path, adopt: Adopt) -> None:
+    path = agent / STORAGE / "base.py"
+    path.rename(agent / "base.txt")
+    path.symlink_to(agent / "base.txt")
+    assert_refused(adopt("--apply", "--dirty"), "is a link")
+
+
+def test_the_page_has_no_colours_without_a_terminal(adopt: Adopt) -> None:
+    page = adopt().stdout
+    assert "\x1b" not in page
+    assert "+__path__ = " in page
+    assert "Next: " in page
