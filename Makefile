@@ -66,7 +66,7 @@ clean: ## Remove the environments and everything that was generated
 	rm -rf .venv .venv-bench .venv-docs .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation .coverage* build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# New pins: .venv from scratch. A change of pyproject.toml alone: the project's own entry is renewed.
+# New pins: .venv from scratch. A change of pyproject.toml, or of a file that an editable install copies: only ours is renewed.
 .venv/requirements: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up .venv (once, well under a minute) ..."
@@ -74,7 +74,7 @@ clean: ## Remove the environments and everything that was generated
 	@$(BIN)/pip install $(PIP_QUIET) -r requirements/dev.txt
 	@touch $@
 
-.venv/installed: .venv/requirements pyproject.toml
+.venv/installed: .venv/requirements pyproject.toml src/ad_seller_storage_pytest.py examples/seller_day.py
 	@$(BIN)/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
 	@touch $@
 

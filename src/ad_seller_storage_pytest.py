@@ -7,6 +7,9 @@ of it unless the option is there: the tests of others are neither slowed down no
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +34,43 @@ def pytest_configure(config: pytest.Config) -> None:
         from ad_seller.storage.testing.plugin import Kit
 
         config.pluginmanager.register(Kit(config), "ad_seller_storage_kit")
+
+
+# --- for the tests of applications: nothing is imported before a test asks for one of these ----------------
+
+
+@pytest.fixture
+def seller_clock() -> Any:
+    """A clock that stands still until the test turns it (``advance(seconds)``); the storages below go by it."""
+    from ad_seller.storage.testing.fixtures import TestClock
+
+    return TestClock()
+
+
+@pytest.fixture
+def seller_storage(seller_clock: Any) -> Iterator[Any]:
+    """An empty storage in memory, connected; it is the one that `get_storage()` returns during the test."""
+    from ad_seller.storage.memory_backend import MemoryBackend
+    from ad_seller.storage.testing.fixtures import shared_storage
+
+    with shared_storage(MemoryBackend(clock=seller_clock)) as storage:
+        yield storage
+
+
+@pytest.fixture
+def seller_storage_file(seller_clock: Any, tmp_path: Path) -> Iterator[Any]:
+    """The same on a new SQLite file."""
+    from ad_seller.storage.sqlite_backend import SQLiteBackend
+    from ad_seller.storage.testing.fixtures import shared_storage
+
+    with shared_storage(SQLiteBackend(f"sqlite:///{tmp_path}/seller.db", clock=seller_clock)) as storage:
+        yield storage
+
+
+@pytest.fixture
+def no_storage_left_open() -> Iterator[None]:
+    """Fail the test if it leaves a backend connected that was not so before."""
+    from ad_seller.storage.testing.fixtures import none_left_open
+
+    with none_left_open():
+        yield

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .base import StorageBackend
@@ -159,6 +161,19 @@ class _Shared:
 
 
 _shared = _Shared()
+
+
+@contextmanager
+def shared_as(backend: StorageBackend) -> Iterator[None]:
+    """Let ``backend``, which is connected, be what `get_storage` returns while the block runs; for tests."""
+    with _shared.lock:
+        before = _shared.backend, _shared.is_connected
+        _shared.backend, _shared.is_connected = backend, True
+    try:
+        yield
+    finally:
+        with _shared.lock:
+            _shared.backend, _shared.is_connected = before
 
 
 async def get_storage() -> StorageBackend:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -22,6 +23,14 @@ _LOOK = 0.05  #: seconds between two looks whether another event loop still runs
 _RETRY = 0.25  #: seconds between two tries to reach a server that is not there yet
 
 
+_all: weakref.WeakSet[Sessions] = weakref.WeakSet()
+
+
+def connected_backends() -> list[str]:
+    """Return what the backends of this process that are connected are called, for tests that look for leaks."""
+    return sorted(sessions.name for sessions in list(_all) if sessions.is_connected)
+
+
 class Sessions:
     """Opens, finds and closes sessions; usable from any thread and any event loop.
 
@@ -34,12 +43,18 @@ class Sessions:
 
     def __init__(self, name: str, make: Callable[[], Session], *, timeout: float, connect_wait: float) -> None:
         """Be closed."""
-        self._name = name
+        self.name = name
         self._make = make
         self._timeout = timeout
         self._connect_wait = connect_wait
         self._start_over()
         tell_of_forks(self)
+        _all.add(self)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the backend was connected and not disconnected since."""
+        return self._connected
 
     def _start_over(self) -> None:
         self._by_loop: ByLoop[Session] = ByLoop()
