@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ad_seller.storage.errors import InvalidPatternError
-from ad_seller.storage.records.globs import compile_glob, escape, successor
+from ad_seller.storage.records.globs import compile_glob, escape, prefix_glob, successor
 from ad_seller.storage.records.keys import MAX_KEY_BYTES
 from ad_seller.storage.testing.conformance import globs
 from ad_seller.storage.testing.conformance.patterns import EXAMPLES, MALFORMED, WORDS
@@ -79,6 +79,13 @@ class TestMatching:
         assert compile_glob("deal:*").regex is None
         assert compile_glob("deal:**").regex is None
         assert compile_glob("deal:*1").regex is not None
+
+
+class TestPrefix:
+    @pytest.mark.parametrize("prefix", ["order:", "", "a*b", "[x]", "\\", "é:"])
+    def test_it_is_taken_literally(self, prefix: str) -> None:
+        assert prefix_glob(prefix) == compile_glob(f"{escape(prefix)}*")
+        assert prefix_glob(prefix).matches(f"{prefix}1")
 
 
 class TestRefusal:

@@ -51,6 +51,11 @@ def successor(prefix: str) -> str | None:
     return None
 
 
+def prefix_glob(prefix: str) -> Glob:
+    """Return the glob of all keys that begin with ``prefix``, taken literally."""
+    return Glob(prefix, None)
+
+
 def compile_glob(pattern: object) -> Glob:
     r"""Compile a glob pattern.
 

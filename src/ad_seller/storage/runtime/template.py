@@ -20,7 +20,7 @@ from ..errors import InvalidArgumentError, MissingKeyError, shown
 from ..records.codec import DEFAULT_MAX_VALUE_BYTES, decode, encode
 from ..records.expiry import TTL, Clock, check_ttl, system_clock
 from ..records.filters import Condition
-from ..records.globs import compile_glob, escape
+from ..records.globs import compile_glob, prefix_glob
 from ..records.keys import check_key, decode_cursor, encode_cursor
 from ..records.pages import OnCorrupt, Page
 from .listing import decode_all
@@ -193,9 +193,8 @@ class DriverBackend(StorageBackend):
     async def _entity_scan(
         self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
     ) -> list[tuple[str, Any]]:
-        pattern = f"{escape(prefix)}*"
-        async with self._listing(pattern) as engine:
-            rows = await engine.entries(KeyQuery(compile_glob(pattern), where=where))
+        async with self._listing(prefix) as engine:
+            rows = await engine.entries(KeyQuery(prefix_glob(prefix), where=where))
         return await decode_all(rows, on_corrupt)
 
     async def ttl(self, key: str) -> float | None:
