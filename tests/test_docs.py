@@ -27,7 +27,7 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.registry import ENTRY_POINT_GROUP
 from ad_seller.storage.settings import DEFAULT_DATABASE_URL
 from ad_seller.storage.sqlite_backend import SQLiteBackend
-from tests import house_map
+from tests import api_reference, house_map
 from tests.docs_samples import EXAMPLES, ROOT, filled, output_of, pages
 
 PACKAGE = ROOT / "src" / "ad_seller" / "storage"
@@ -202,7 +202,7 @@ class TestNames:
     def test_exist(self, page: Path) -> None:
         known = (
             words_of_the_code()
-            if page.name in ("CONTRIBUTING.md", "design.md", "decisions.md", "custom-backend.md")
+            if page.name in ("CONTRIBUTING.md", "design.md", "decisions.md", "custom-backend.md", "reference.md")
             else known_names()
         )
         for code in re.findall(r"`([^`\n]+)`", prose(page)):
@@ -234,6 +234,9 @@ class TestNames:
         page = text_of("docs/design.md")
         assert "imports" in page
         assert page == house_map.renewed(page), "run: python -m tests.house_map"
+
+    def test_the_reference_is_that_of_the_docstrings(self) -> None:
+        assert text_of("docs/reference.md") == api_reference.page(), "run: python -m tests.api_reference"
 
     def test_every_entity_has_its_row(self) -> None:
         rows = dict(re.findall(r"^\| ([a-z ]+) \| `(\w+:)\{", text_of("docs/contract.md"), re.MULTILINE))
