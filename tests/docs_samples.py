@@ -1,12 +1,13 @@
 """Samples in the documentation are copies of tested files: `python tests/docs_samples.py` renews them.
 
 A page says ``<!-- file: examples/x.py -->`` where the file stands, and ``<!-- output: examples/x.py -->`` where
-what it prints stands; the fenced block that follows is the copy. After ``<!-- report: ad-seller-storage … -->``
-stands what that command prints.
+what it prints stands; the fenced block that follows is the copy. ``examples/x.py#book`` is the function ``book`` of
+it. After ``<!-- report: ad-seller-storage … -->`` stands what that command prints.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -34,7 +35,7 @@ def filled(page: str) -> str:
 
     def sample(match: re.Match[str]) -> str:
         kind, name = match.groups()
-        text = (ROOT / name).read_text() if kind == "file" else output_of(name)
+        text = source_of(name) if kind == "file" else output_of(name)
         return f"<!-- {kind}: {name} -->\n```{'python' if kind == 'file' else 'text'}\n{text.rstrip()}\n```\n"
 
     return _SAMPLE.sub(sample, page)
@@ -52,6 +53,17 @@ def with_reports(page: str) -> str:
         return f"<!-- report: ad-seller-storage {match[1]} -->\n```text\n{lines}\n```\n"
 
     return _REPORT.sub(report, page)
+
+
+def source_of(name: str) -> str:
+    """Return a file, or the function of it that is named after a ``#``."""
+    file, _, function = name.partition("#")
+    text = (ROOT / file).read_text()
+    if not function:
+        return text
+    nodes = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    [segment] = [ast.get_source_segment(text, node) for node in nodes if node.name == function]
+    return segment or ""
 
 
 @cache
