@@ -159,6 +159,26 @@ def test_settings(agent: Path, adopt: Adopt) -> None:
     assert places(answer, "url-without-password") == {("compose.yml", 7)}
 
 
+def test_settings_of_tasks_in_two_lines(agent: Path, adopt: Adopt) -> None:
+    (agent / "main.tf").write_text('env {\n  name  = "STORAGE_TYPE"\n  value = "postgresql"\n}\n')
+    (agent / "compute.yaml").write_text("- Name: STORAGE_BACKEND\n  Value: hybrid\n")
+    answer = as_json(adopt("--json", "--no-data"))
+    assert places(answer, "type-unknown") == {("main.tf", 3)}
+    assert ("compute.yaml", 2) in places(answer, "setting-unread")
+
+
+def test_no_password_is_shown(agent: Path, adopt: Adopt) -> None:
+    (agent / "redis.conf").write_text("requirepass s3cret --maxmemory-policy allkeys-lru --requirepass s3cret\n")
+    lines = (
+        (agent / "requirements.txt").read_text().replace("uvicorn", "uvicorn @ https://me:s3cret@example.org/u.whl")
+    )
+    (agent / "requirements.txt").write_text(lines)
+    for options in ([], ["--json"]):
+        done = adopt(*options)
+        assert done.exit_code == 0
+        assert "s3cret" not in done.output
+
+
 def test_an_env_file_of_an_unknown_encoding(agent: Path, adopt: Adopt) -> None:
     (agent / ".env").write_bytes("STORAGE_TYPE=sqlite # gr\u00fc\u00dfe".encode("latin-1"))
     answer = as_json(adopt("--json"))
@@ -194,6 +214,24 @@ def test_an_agent_without_init(agent: Path, adopt: Adopt) -> None:
 def test_an_init_that_cannot_be_parsed(agent: Path, adopt: Adopt) -> None:
     (agent / "src" / "ad_seller" / "__init__.py").write_text("def :\n")
     assert_refused(adopt("--apply"), "__init__.py cannot be parsed")
+
+
+def test_requirements_with_hashes_are_left_alone(agent: Path, adopt: Adopt) -> None:
+    (agent / "requirements.txt").write_text("aiosqlite==0.22.1 --hash=sha256:00\n")
+    (agent / "uv.lock").write_text("")
+    answer = as_json(adopt("--json"))
+    assert "requirements.txt" not in {each["file"] for each in answer["changes"]}
+    assert "lock file" in answer["notes"][0]
+
+
+def test_an_init_that_joins_in_a_way_of_its_own(agent: Path, adopt: Adopt) -> None:
+    init = agent / "src" / "ad_seller" / "__init__.py"
+    init.write_text(
+        "from pkgutil import extend_path as e, extend_path\n__path__ = extend_path(__path__, __name__)\n"
+    )
+    assert "src/ad_seller/__init__.py" not in {each["file"] for each in as_json(adopt("--json"))["changes"]}
+    init.write_text("# not extend_path\n")
+    assert "src/ad_seller/__init__.py" in {each["file"] for each in as_json(adopt("--json"))["changes"]}
 
 
 def test_no_place_for_the_dependency(agent: Path, adopt: Adopt) -> None:

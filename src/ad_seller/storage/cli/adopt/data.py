@@ -182,12 +182,6 @@ def _look_at_postgres(census: Census, url: str, settings: dict[str, str], side: 
     census.store = redact(url)
     password = next((settings[name] for name in _PASSWORDS if name in settings), None)
     has_password = ":" in url.partition("://")[2].rpartition("@")[0]
-    seen: set[Key] = set()
-
-    def see(key: Key, text: bytes | None) -> None:
-        if key not in seen:  # what was taken over lies in both tables; ours comes first and counts
-            seen.add(key)
-            census.see(key, text, side)
-
-    if not read_postgres(url, None if has_password else password, see):
+    secret = None if has_password else password
+    if read_postgres(url, secret, lambda key, text: census.see(key, text, side)) is None:
         census.problem = "The database has no table of an agent yet"

@@ -42,9 +42,10 @@ def joining(source: bytes) -> bytes | None:
     Raises:
         SyntaxError: the file cannot be parsed.
     """
-    if b"extend_path" in source:
+    tree = ast.parse(source)
+    if any(_joins(node) for node in ast.walk(tree)):
         return None
-    body = ast.parse(source).body
+    body = tree.body
     head = 0
     while head < len(body) and (_is_docstring(body[head], head) or _is_future(body[head])):
         head += 1
@@ -59,6 +60,12 @@ def joining(source: bytes) -> bytes | None:
     changed = before + gap + PATH_LINE + end + rest
     ast.parse(changed)
     return changed
+
+
+def _joins(node: ast.AST) -> bool:
+    """Tell whether something makes the package one of several places: `pkgutil`, or setuptools in its older way."""
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name in ("extend_path", "declare_namespace")
 
 
 def _is_docstring(node: ast.stmt, position: int) -> bool:
@@ -124,9 +131,12 @@ def _insert_first(source: bytes, text: bytes) -> bytes | None:
 
 
 def in_requirements(source: bytes, requirement: str) -> bytes | None:
-    """Return a file of requirements with this one before its first driver; None if it names no driver."""
+    """Return a file of requirements with this one before its first driver.
+
+    None if it names no driver, or wants the hash of every package, which only its own tool can write.
+    """
     driver = _DRIVER.search(source)
-    if driver is None:
+    if driver is None or b"--hash" in source:
         return None
     place = driver.start()
     return source[:place] + requirement.encode() + _line_end(source) + source[place:]

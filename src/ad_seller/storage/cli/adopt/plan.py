@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from ad_seller.storage import redact
+
 from ..running import CommandError
 from .checkout import Checkout, find_checkout
 from .code import scan_code
@@ -16,6 +18,7 @@ from .files import StorageFile, judge_files
 from .finding import Finding
 from .texts import is_requirements, scan_texts
 
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
 _EXTRAS = {"redis": ["redis"], "postgres": ["postgres"], "hybrid": ["redis", "postgres"]}
 
 
@@ -118,6 +121,8 @@ def _depend(plan: Plan, requirement: str) -> None:
         found = found or names_us(source) or changed is not None
         if changed is not None:
             plan.changes.append(Change(path, source, changed, why))
+    if any((plan.checkout.root / lock).is_file() for lock in _LOCKS):
+        plan.notes.append("There is a lock file; after --apply renew it with its tool: it lacks the dependency.")
     if not found:
         plan.notes.append(f"No place for the dependency was found; add it by hand: {requirement}")
 
@@ -128,7 +133,5 @@ def difference(change: Change, name: str) -> Iterator[str]:
         count = len((change.before or b"").splitlines())
         yield from (f"--- a/{name}", "+++ /dev/null", f"    the whole file is removed: {count} lines, {change.why}")
         return
-    before, after = (
-        (source or b"").decode("utf-8", "replace").splitlines() for source in (change.before, change.after)
-    )
-    yield from difflib.unified_diff(before, after, f"a/{name}", f"b/{name}", lineterm="")
+    before, after = (redact((source or b"").decode("utf-8", "replace")) for source in (change.before, change.after))
+    yield from difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{name}", f"b/{name}", lineterm="")

@@ -76,8 +76,11 @@ def _kinds(client: object, names: list[bytes]) -> list[bytes]:
         return list(pipeline.execute())
 
 
-def read_postgres(url: str, password: str | None, see: See) -> list[str]:
-    """Read the older table and ours in a transaction that cannot write; return the names of those that are there.
+def read_postgres(url: str, password: str | None, see: See) -> str | None:
+    """Read our table or, where that was not made yet, the older one, in a transaction that cannot write.
+
+    Returns:
+        The name of the table; None if the database has neither.
 
     Raises:
         asyncpg.PostgresError, OSError: the server cannot be reached or refuses.
@@ -85,29 +88,19 @@ def read_postgres(url: str, password: str | None, see: See) -> list[str]:
     return asyncio.run(asyncio.wait_for(_read_postgres(url, password, see), timeout=600))
 
 
-async def _read_postgres(url: str, password: str | None, see: See) -> list[str]:
+async def _read_postgres(url: str, password: str | None, see: See) -> str | None:
     import asyncpg
 
     plain = url.replace("postgresql+asyncpg://", "postgresql://", 1)
-    connection = await asyncpg.connect(
-        plain, password=password, timeout=10, statement_cache_size=0, server_settings={"application_name": "adopt"}
-    )
+    connection = await asyncpg.connect(plain, password=password, timeout=10, statement_cache_size=0)
     try:
         async with connection.transaction(readonly=True, isolation="repeatable_read"):
-            tables = [name for name in ("ad_seller_kv", "kv_store") if await _is_there(connection, name)]
-            for table in tables:
-                await _read_table(connection, table, see)
+            for table, alive in (("ad_seller_kv", "expires_at"), ("kv_store", "to_timestamp(expires_at)")):
+                if await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table):
+                    query = f"SELECT key, value::text FROM {table} WHERE expires_at IS NULL OR {alive} > now()"  # noqa: S608
+                    async for key, value in connection.cursor(query, prefetch=500):
+                        see(key, value.encode("utf-8", "surrogatepass"))
+                    return table
     finally:
         await connection.close(timeout=5)
-    return tables
-
-
-async def _is_there(connection: object, table: str) -> bool:
-    return bool(await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table))  # type: ignore[attr-defined]
-
-
-async def _read_table(connection: object, table: str, see: See) -> None:
-    alive = "to_timestamp(expires_at)" if table == "kv_store" else "expires_at"
-    query = f"SELECT key, value::text FROM {table} WHERE expires_at IS NULL OR {alive} > now()"  # noqa: S608
-    async for key, value in connection.cursor(query, prefetch=500):  # type: ignore[attr-defined]
-        see(key, value.encode("utf-8", "surrogatepass"))
+    return None
