@@ -8,7 +8,7 @@ BIN     := .venv/bin
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture mutation check fmt adoption bench bench-full bench-guard docs lock clean
+.PHONY: help demo test newcomer torture mutation check fmt adoption bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -19,6 +19,9 @@ demo: .venv/installed ## Set everything up and run a seller's day on a new SQLit
 
 test: .venv/installed ## Run all tests against real engines, with coverage (ARGS="-k redis" narrows it, without)
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),--cov --cov-report=term)
+
+newcomer: .venv/installed ## Follow the pages in a fresh clone and environment: every command that they give
+	@$(BIN)/python -m tests.newcomer $(ARGS)
 
 torture: .venv/installed ## Try for hours to break every backend (ARGS="--backend sqlite --rounds 20"; see docs/testing.md)
 	@$(BIN)/python -m tests.histories $(ARGS)

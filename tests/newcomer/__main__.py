@@ -1,0 +1,102 @@
+"""Does what the pages tell a newcomer to do: `make newcomer`.
+
+A fresh clone of what is committed, a fresh environment in which nothing was installed, and every command of the pages in
+their order, in the clone, with real servers where a page names one. What is not run, and why, is told at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from ad_seller.storage.testing.postgres_server import PostgresServer
+from ad_seller.storage.testing.servers import RedisServer
+from tests.docs_samples import ROOT
+from tests.newcomer.pages import Command, commands
+
+PAGES = ("README.md", "docs/getting-started.md", "docs/cli.md", "docs/custom-backend.md")
+
+#: Environments that would tell the commands another store than the pages do.
+_OURS = ("STORAGE_", "DATABASE_", "REDIS_", "POSTGRES_", "AD_SELLER_", "PYTHONPATH", "VIRTUAL_ENV", "PG")
+
+console = Console()
+
+
+@contextmanager
+def servers() -> Iterator[dict[str, str]]:
+    """Yield what the URLs of the pages stand for while the servers run."""
+    with RedisServer() as redis, PostgresServer() as postgres:
+        address = postgres.url("postgres")
+        yield {
+            "redis://localhost:6379/": redis.url.removesuffix("0"),
+            "postgresql://localhost/scratch": address,
+            "postgresql://localhost/empty_database": address,
+        }
+
+
+def environment(venv: Path) -> dict[str, str]:
+    """Return the environment of a newcomer's shell."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return kept | {"PATH": f"{venv / 'bin'}{os.pathsep}{kept['PATH']}", "NO_COLOR": "1"}
+
+
+def run(command: str, folder: Path, env: dict[str, str]) -> tuple[int, str]:
+    """Return how a command ended and what it printed."""
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -> tuple[int, list[Command]]:
+    """Run the commands of a page; return how many there were, and those that were not run."""
+    ran, left = 0, []
+    for command in commands(page):
+        if command.reason:
+            left.append(command)
+            continue
+        text = command.text
+        for shown, real in urls.items():
+            text = text.replace(shown, real)
+        began = time.monotonic()
+        code, output = run(text, clone, env)
+        console.print(f"  {command.text}  [dim]{time.monotonic() - began:.1f} s[/dim]", highlight=False)
+        if code != command.exit_code:
+            console.print(f"ended with {code}, not {command.exit_code}:\n{output}", style="red", markup=False)
+            raise SystemExit(1)
+        ran += 1
+    return ran, left
+
+
+def main(pages: Sequence[str]) -> None:
+    """Follow the pages in a fresh clone."""
+    with TemporaryDirectory(prefix="newcomer-") as name, servers() as urls:
+        clone, venv = Path(name) / "clone", Path(name) / "venv"
+        subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        env = environment(venv)
+        ran, left = 0, []
+        for page in pages:
+            console.rule(page)
+            more, others = follow(clone / page, clone, env, urls)
+            ran, left = ran + more, left + others
+        shutil.rmtree(clone)
+    for command in left:
+        console.print(f"not run: {command.text} ({command.reason})", highlight=False)
+    console.print(f"{ran} passed, 0 failed, {len(left)} not run")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make newcomer")
+    parser.add_argument("page", nargs="*", default=PAGES)
+    main(parser.parse_args().page)
