@@ -1,7 +1,7 @@
 """Does what the pages tell a newcomer to do: `make newcomer`.
 
-A fresh clone of what is committed, a fresh environment in which nothing was installed, and every command of the pages in
-their order, in the clone, with real servers where a page names one. What is not run, and why, is told at the end.
+A fresh clone of what is committed, a fresh environment in which nothing was installed, and every command of the pages
+in their order, in the clone, with real servers where a page names one. What is not run, and why, is told at the end.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ console = Console()
 
 
 @contextmanager
-def servers() -> Iterator[dict[str, str]]:
+def servers(folder: Path) -> Iterator[dict[str, str]]:
     """Yield what the URLs of the pages stand for while the servers run."""
-    with RedisServer() as redis, PostgresServer() as postgres:
+    with RedisServer(folder / "redis") as redis, PostgresServer() as postgres:
         address = postgres.url("postgres")
         yield {
             "redis://localhost:6379/": redis.url.removesuffix("0"),
@@ -80,12 +80,13 @@ def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -
 
 def main(pages: Sequence[str]) -> None:
     """Follow the pages in a fresh clone."""
-    with TemporaryDirectory(prefix="newcomer-") as name, servers() as urls:
+    with TemporaryDirectory(prefix="newcomer-") as name, servers(Path(name)) as urls:
         clone, venv = Path(name) / "clone", Path(name) / "venv"
         subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         env = environment(venv)
-        ran, left = 0, []
+        ran = 0
+        left: list[Command] = []
         for page in pages:
             console.rule(page)
             more, others = follow(clone / page, clone, env, urls)
