@@ -19,12 +19,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.records.codec import encode
-from ad_seller.storage.redis.commands import Task
+from ad_seller.storage.redis.commands import RoutedCommand
+from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite import statements as sqlite_sql
 from ad_seller.storage.sqlite_backend import SQLiteBackend
@@ -93,15 +94,16 @@ async def redis(folder: Path) -> AsyncIterator[Layers]:
     with RedisServer(folder) as server:
         async with RedisBackend(server.url) as store:
             await store.set(KEY, record())
-            link = store._router._link(server.url)
+            engine = cast(RedisEngine, (await store._here()).engine)
+            pool = engine.router._pool_at(server.url)
             command = ("MGET", f"{store.key_prefix}{KEY}")
             loop = asyncio.get_running_loop()
             yield {
                 "an event-loop turn": turn,
-                "connection": lambda: link._idle[-1].send([command], loop.time() + 5),
-                "... from the pool": lambda: link.pipeline([command], loop.time() + 5),
-                "... by the router": lambda: store._router.send([Task(KEY, command)], writes=False),
-                "_read": lambda: store._read([KEY]),
+                "connection": lambda: pool._idle[-1].send([command], loop.time() + 5),
+                "... from the pool": lambda: pool.pipeline([command], loop.time() + 5),
+                "... by the router": lambda: engine.router.send([RoutedCommand(KEY, command)], writes=False),
+                "read": lambda: engine.read([KEY]),
                 "get": lambda: store.get(KEY),
                 "set": lambda: store.set(KEY, record()),
             }

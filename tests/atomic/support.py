@@ -14,13 +14,14 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from ad_seller.storage import StorageBackend, compile_glob
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.redis.commands import Task
+from ad_seller.storage.redis.commands import RoutedCommand
+from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
@@ -104,7 +105,8 @@ class Address(NamedTuple):
 
     async def _write_to_redis(self, name: str, text: str) -> None:
         async with RedisBackend(self.url, self.prefix) as backend:
-            await backend._router.send([Task(name, ("SET", name, text))], writes=True)
+            engine = cast(RedisEngine, (await backend._here()).engine)
+            await engine.router.send([RoutedCommand(name, ("SET", name, text))], writes=True)
 
     def run(self, use: Callable[[StorageBackend], Coroutine[Any, Any, T]]) -> T:
         """Return what ``use`` makes of a connected backend, in an event loop of its own."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.redis.index import FIRST_NAME, LIST, PART, SETTLE, SWEEP, index_name
+from ad_seller.storage.redis.index import FIRST_NAME, LIST, PART, RECONCILE, SWEEP, index_name
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 
@@ -56,10 +56,10 @@ async def test_the_index_is_made_right_about_names(
     with plain(redis_url) as client:
         client.delete(names[0])  # is in the index, and gone
         client.set(names[2], "1")  # is there, and not in the index
-        assert client.eval(SETTLE.text, 1, index, strings, *names) == 2
+        assert client.eval(RECONCILE.text, 1, index, strings, *names) == 2
         assert client.zrange(index, 0, -1) == names[1:]
-        assert client.eval(SETTLE.text, 1, index, strings, *names) == 0
-        assert client.eval(SETTLE.text, 1, index, strings, *names[1:]) == 0
+        assert client.eval(RECONCILE.text, 1, index, strings, *names) == 0
+        assert client.eval(RECONCILE.text, 1, index, strings, *names[1:]) == 0
         assert client.zrange(index, 0, -1) == names[1:]
 
 

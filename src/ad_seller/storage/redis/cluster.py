@@ -9,10 +9,11 @@ from redis.crc import key_slot
 from redis.exceptions import ClusterDownError, ResponseError
 
 from ..concurrency.tasks import all_of
+from ..driver.failures import LostError, NotSentError
 from ..errors import StoreUnavailableError
-from .commands import Call, Task, error_code, joined, pieces
+from .commands import Call, RoutedCommand, error_code, joined, pieces
 from .group import GroupRouter
-from .pool import BrokenError, NotSentError, RedisLink
+from .pool import NodePool
 from .scripts import Script
 from .slots import SLOTS, Layout, Node, UncoveredError, address, is_moving, layout_of, owners_of
 from .url import RedisURL
@@ -31,7 +32,7 @@ class ClusterRouter(GroupRouter):
         self._owners: dict[int, Node] = {}
         self._masters: dict[Node, None] = {}  # in the order of their slots
         self._ranges: list[Any] = []
-        self._teller = url.nodes[0]
+        self._seed_node = url.nodes[0]
 
     def split(self, keys: Sequence[str]) -> list[list[int]]:
         """Return the positions of the keys, grouped by slot."""
@@ -40,23 +41,25 @@ class ClusterRouter(GroupRouter):
             groups.setdefault(key_slot(key.encode()), []).append(position)
         return list(groups.values())
 
-    async def masters(self) -> list[RedisLink]:
-        """Return links to all masters."""
-        await self._find_out(self._deadline())
-        return [self._link_to(node) for node in self._masters]
+    async def masters(self) -> list[NodePool]:
+        """Return pools to all masters."""
+        await self._refresh(self._deadline())
+        return [self._pool_of(node) for node in self._masters]
 
     # --- one slot --------------------------------------------------------------------------------------
 
-    async def send(self, tasks: Sequence[Task], *, writes: bool, deadline: float | None = None) -> list[Any]:
+    async def send(
+        self, tasks: Sequence[RoutedCommand], *, writes: bool, deadline: float | None = None
+    ) -> list[Any]:
         """Send commands; reads of several keys whose slot is on its way are sent key by key."""
         deadline = deadline or self._deadline()
         answers = await super().send(tasks, writes=writes, deadline=deadline)
         for i, (key, command) in enumerate(tasks):
             if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
-                one_by_one = [Task(key, ("MGET", one)) for one in command[1:]]
+                one_by_one = [RoutedCommand(key, ("MGET", one)) for one in command[1:]]
                 singles = await super().send(one_by_one, writes=False, deadline=deadline)
                 answers[i] = joined([one if isinstance(one, Exception) else one[0] for one in singles])
-        return [_told(answer) for answer in answers]
+        return [_map_error(answer) for answer in answers]
 
     async def run(
         self, script: Script, calls: Sequence[Call], *, writes: bool, deadline: float | None = None
@@ -83,54 +86,54 @@ class ClusterRouter(GroupRouter):
                 found[i] = answer if isinstance(answer, Exception) else answer[0]
             waiting = [i for i in waiting if error_code(found[i]) == "TRYAGAIN"]
             if not waiting or not await self._pause(deadline, 1, [found[i] for i in waiting]):
-                return [_moving(one) for one in found]
+                return [_map_in_transit(one) for one in found]
 
-    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
-        return error_code(answer) != "TRYAGAIN" and super()._again(answer, tries, writes)
+    def _should_retry(self, answer: Any, tries: int, writes: bool) -> bool:
+        return error_code(answer) != "TRYAGAIN" and super()._should_retry(answer, tries, writes)
 
-    def _link_for(self, task: Task, answer: Any) -> RedisLink:
+    def _locate(self, task: RoutedCommand, answer: Any) -> NodePool:
         slot = 0 if task.key is None else key_slot(task.key.encode())
         owner = self._owners.get(slot)
         if error_code(answer) in ("ASK", "MOVED"):
-            host, port = address(answer.host, answer.port, owner or self._teller)
-            return self._link_to((host, port))
+            host, port = address(answer.host, answer.port, owner or self._seed_node)
+            return self._pool_of((host, port))
         if owner is None:
             raise UncoveredError(f"slot {slot} has no master")
-        return self._link_to(owner)
+        return self._pool_of(owner)
 
     # --- all masters -----------------------------------------------------------------------------------
 
-    async def everywhere(self, work: Callable[[RedisLink], Awaitable[T]]) -> list[T]:
+    async def with_all(self, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
         """Do ``work`` with every master, several times while slots are on their way."""
         try:
-            return await super().everywhere(work)
+            return await super().with_all(work)
         except (UncoveredError, ClusterDownError) as error:
-            raise _told(error) from error
+            raise _map_error(error) from error
 
-    async def at_home(self, name: str, work: Callable[[RedisLink], Awaitable[T]]) -> T | None:
+    async def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> T | None:
         """Do ``work`` with the master of the slot of ``name``, unless slots are or were on their way meanwhile."""
         try:
-            self._doubt()
+            self._invalidate()
             before = await self._layout()
             if is_moving(before):
                 return None
-            result = await work(self._link_for(Task(name, ()), None))
+            result = await work(self._locate(RoutedCommand(name, ()), None))
             return result if before == await self._layout() else None
-        except (NotSentError, BrokenError, ResponseError) as error:
-            self._learn([error])
+        except (NotSentError, LostError, ResponseError) as error:
+            self._observe([error])
             return None  # a listing of all masters tries longer, and says what is wrong
 
-    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
+    async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
         """Do the work with every master, and again if slots were on their way meanwhile.
 
         An entry that moves from a master that is still to come to one that has been there would be missed. It
         moves once, so the second time it is found.
         """
         results: list[T] = []
-        self._doubt()  # a master that joined is noticed by nothing else
+        self._invalidate()  # a master that joined is noticed by nothing else
         before = await self._layout()
         for passes in range(1, _PASSES + 1):
-            results += await all_of(work(self._link_to(node)) for node in before)
+            results += await all_of(work(self._pool_of(node)) for node in before)
             after = await self._layout()
             if before == after and (passes > 1 or not is_moving(after)):
                 break
@@ -145,34 +148,34 @@ class ClusterRouter(GroupRouter):
             NotSentError: one is not a master any more.
         """
         deadline = self._deadline()
-        await self._find_out(deadline)
+        await self._refresh(deadline)
         nodes = list(self._masters)
         texts = await all_of(self._told_by(node, deadline) for node in nodes)
         return layout_of(dict(zip(nodes, texts, strict=True)))
 
     async def _told_by(self, node: Node, deadline: float) -> str:
-        [text] = await self._link_to(node).pipeline([("CLUSTER", "NODES")], deadline)
+        [text] = await self._pool_of(node).pipeline([("CLUSTER", "NODES")], deadline)
         if isinstance(text, ResponseError):
             raise text
         return str(text, "utf-8", "replace")
 
     # --- the map ---------------------------------------------------------------------------------------
 
-    async def _find(self, deadline: float) -> None:
+    async def _look_up(self, deadline: float) -> None:
         """Ask any node for the owners of the slots; a node that has not joined or is cut off is passed over."""
         trouble: Exception = NotSentError("no node was asked")
-        nodes = [*dict.fromkeys([self._teller, *self._masters, *self._url.nodes])]
+        nodes = [*dict.fromkeys([self._seed_node, *self._masters, *self._url.nodes])]
         for node in nodes:
             try:
-                [answer] = await self._link_to(node).pipeline(
+                [answer] = await self._pool_of(node).pipeline(
                     [("CLUSTER", "SLOTS")], self._share(deadline, len(nodes))
                 )
-            except (NotSentError, BrokenError) as error:
+            except (NotSentError, LostError) as error:
                 trouble = error
                 continue
             if answer and not isinstance(answer, ResponseError):
-                self._met = True
-                self._teller = node
+                self._has_answered = True
+                self._seed_node = node
                 await self._adopt(answer, node)
                 return
             trouble = answer or UncoveredError(f"{SLOTS:,} of {SLOTS:,} slots have no master")
@@ -188,10 +191,10 @@ class ClusterRouter(GroupRouter):
         gone = [node for node in self._masters if node not in masters]
         self._owners, self._masters, self._ranges = owners, masters, ranges
         for node in gone:
-            await self._leave(node)
+            await self._retire(node)
 
 
-def _told(answer: Any) -> Any:
+def _map_error(answer: Any) -> Any:
     """Return the answer, or an error that says what is wrong with the cluster and what to do."""
     if isinstance(answer, UncoveredError) or error_code(answer) == "CLUSTERDOWN":
         return StoreUnavailableError(
@@ -201,7 +204,7 @@ def _told(answer: Any) -> Any:
     return answer
 
 
-def _moving(answer: Any) -> Any:
+def _map_in_transit(answer: Any) -> Any:
     if error_code(answer) != "TRYAGAIN":
         return answer
     return StoreUnavailableError(

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
 
-from .pool import Command
+from .connection import Command
 from .scripts import COMMITS, COUNT, PUTS, Call, Script
 
 T = TypeVar("T")
 
-__all__ = ["Call", "Task", "error_code", "joined", "pieces", "script_task"]
+__all__ = ["Call", "RoutedCommand", "error_code", "joined", "pieces", "routed_script"]
 
 #: Error codes with which a server says that it executed nothing and that another one, or a later moment, will
 #: do. Before Redis 7 a script's error carries the code inside its text.
@@ -30,17 +30,17 @@ _CLASSES = {
 }
 
 
-class Task(NamedTuple):
+class RoutedCommand(NamedTuple):
     """A command and the key that decides where it goes; without one, any server will do."""
 
     key: str | None
     command: Command
 
 
-def script_task(command: str, script: str, call: Call) -> Task:
+def routed_script(command: str, script: str, call: Call) -> RoutedCommand:
     """Return the task that runs a script."""
     keys, arguments = call
-    return Task(keys[0] if keys else None, (command, script, len(keys), *keys, *arguments))
+    return RoutedCommand(keys[0] if keys else None, (command, script, len(keys), *keys, *arguments))
 
 
 def error_code(answer: Any) -> str | None:

@@ -7,7 +7,9 @@ redis-py's own way from a command to its answer costs several times as much as a
 from __future__ import annotations
 
 import asyncio
+import os
 import select
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +18,8 @@ from typing import Any, Final
 import hiredis
 from redis.exceptions import ConnectionError as ConnectionLostError
 from redis.exceptions import InvalidResponse
+
+from .redispy import Connected
 
 Argument = str | bytes | int
 Command = Sequence[Argument]
@@ -37,26 +41,25 @@ class _Exchange:
         self.answers: list[Any] = []
 
 
-class Wire(asyncio.Protocol):
+class RedisConnection(asyncio.Protocol):
     """A connection on which answers come in the order of the commands.
 
     Args:
-        connection: redis-py's, connected, with no answer under way. It belongs to the wire from now on.
+        connected: what redis-py has connected; it is ours from now on.
         on_push: gets what the server says unasked.
     """
 
-    def __init__(self, connection: Any, on_push: Callable[[list[Any]], None] | None = None) -> None:
+    def __init__(self, connected: Connected, on_push: Callable[[list[Any]], None] | None = None) -> None:
         """Take the transport over."""
         self._loop = asyncio.get_running_loop()
-        self._connection = connection
+        self._connected = connected
         self._on_push = on_push
         self._reader = hiredis.Reader(
-            protocolError=InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_NOTHING
+            protocolError=InvalidResponse, replyError=connected.parse_error, notEnoughData=_NOTHING
         )
         self._exchanges: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport = connection._writer.transport
-        self._streams = self._transport.get_protocol()
+        self._transport = connected.transport
         self._transport.set_protocol(self)
         self._readable = select.poll()
         self._readable.register(self._transport.get_extra_info("socket"), select.POLLIN)
@@ -64,7 +67,7 @@ class Wire(asyncio.Protocol):
     def send(self, commands: Sequence[Command], deadline: float) -> asyncio.Future[list[Any]]:
         """Send commands and return the future of their answers; what the server refused is an exception among them.
 
-        If the connection breaks, or the deadline passes, the future gets an exception, and the wire is closed.
+        If the connection breaks, or the deadline passes, the future gets an exception, and all is closed.
         Cancelling the future is harmless: the answers are received and dropped.
 
         Args:
@@ -87,8 +90,8 @@ class Wire(asyncio.Protocol):
         """Whether the connection was closed, as far as is known."""
         return self._transport.is_closing()
 
-    async def is_open(self) -> bool:
-        """Tell whether an idle wire can be used; what the server sent meanwhile, such as its goodbye, is read."""
+    async def is_reusable(self) -> bool:
+        """Tell whether an idle connection can be used; what was sent meanwhile, such as a goodbye, is read."""
         if self._readable.poll(0):
             # The turn after the next one has surely read it.
             await asyncio.sleep(0)
@@ -100,15 +103,18 @@ class Wire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._connection._close()
+        self._connected.close()
         self._transport.abort()
         self._fail(ConnectionLostError("the connection was closed"))
 
     def abandon(self) -> None:
-        """Close the socket of a wire whose event loop has ended."""
+        """Have the server see the end of a connection whose event loop does not run any more, from any thread."""
+        with suppress(OSError, ValueError):  # it is closed already
+            _shut_down(self._transport.get_extra_info("socket").fileno())
         with suppress(RuntimeError):
-            self._transport.abort()  # marks it as closing; more the loop cannot do any more
-        self._transport.get_extra_info("socket")._sock.close()
+            self._transport.abort()  # marks it as closing; more an ended loop cannot do
+        with suppress(RuntimeError):
+            self._connected.close()
 
     # --- what the transport calls ----------------------------------------------------------------------
 
@@ -124,7 +130,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits for an answer."""
-        self._streams.connection_lost(exc)
+        self._connected.tell_lost(exc)
         self._fail(exc or ConnectionLostError("the server closed the connection"))
 
     def pause_writing(self) -> None:
@@ -166,3 +172,9 @@ class Wire(asyncio.Protocol):
         for exchange in exchanges:
             if not exchange.future.done():
                 exchange.future.set_exception(error)
+
+
+def _shut_down(descriptor: int) -> None:
+    """End a connection without closing the descriptor, which belongs to the event loop."""
+    with socket.socket(fileno=os.dup(descriptor)) as own:
+        own.shutdown(socket.SHUT_RDWR)

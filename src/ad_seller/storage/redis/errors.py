@@ -15,11 +15,9 @@ from ..errors import (
     StorageError,
     StorageTimeoutError,
     StoreUnavailableError,
-    UnknownOutcomeError,
     redact,
 )
-from .pool import BrokenError, NotSentError
-from .router import error_code
+from .commands import error_code
 from .sentinel import UnknownServiceError
 
 _PLAIN = "Is the server running, and the address right? With TLS it begins with rediss://."
@@ -28,27 +26,18 @@ _TLS = (
     "ssl_certfile=… and ssl_keyfile=… are for a server that wants a certificate of the client."
 )
 
-_WRITING = ("Cannot write", "Cannot increment", "Cannot publish")
 
-
-def translate(error: BaseException, what: str, key: str | None, *, address: str, timeout: float) -> StorageError:
+def explain(cause: BaseException, what: str, key: str | None, *, address: str, timeout: float) -> StorageError:
     """Return our error.
 
     Args:
-        error: what was raised.
+        cause: what redis-py or the server said.
         what: the start of the message: what could not be done.
         key: the key that it was about.
         address: the URL without its password.
         timeout: seconds that were waited.
     """
-    cause = error.__cause__ or error if isinstance(error, NotSentError | BrokenError) else error
     reason = redact(str(cause))
-    if isinstance(error, BrokenError) and what.startswith(_WRITING):
-        return UnknownOutcomeError(
-            f"{what}: the connection to {address} was lost after the write had been sent ({reason}). It may or "
-            "may not have been applied: read the key before writing again.",
-            key=key,
-        )
     if isinstance(cause, ResponseError):
         cause = _recognised(cause, reason)
     if isinstance(cause, ResponseError) and error_code(cause) in ("MOVED", "ASK", "CLUSTERDOWN"):

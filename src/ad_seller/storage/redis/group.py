@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from redis.exceptions import AuthenticationError, AuthorizationError
 
+from ..driver.failures import LostError, NotSentError
 from .commands import error_code
-from .pool import BrokenError, NotSentError, RedisLink
+from .pool import NodePool
 from .router import RedisRouter
 from .slots import Node
 from .url import RedisURL
@@ -33,42 +34,42 @@ class GroupRouter(RedisRouter):
     def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
         """Nothing is known yet."""
         super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
-        self._turn = asyncio.Lock()
-        self._known_at = self._doubted_at = -math.inf
-        self._met = False  # whether the group ever answered: until then a mistake in the URL is likelier
-        self._left: dict[str, float] = {}
+        self._refreshing = asyncio.Lock()
+        self._known_at = self._invalidated_at = -math.inf
+        self._has_answered = False  # whether the group ever answered: until then a mistake in the URL is likelier
+        self._retired: dict[str, float] = {}
 
-    async def _find_out(self, deadline: float) -> None:
+    async def _refresh(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        since = max(self._doubted_at, loop.time() - self._fresh_for)
+        since = max(self._invalidated_at, loop.time() - self._fresh_for)
         if self._known_at > since:
             return
         try:
-            async with asyncio.timeout_at(deadline), self._turn:
+            async with asyncio.timeout_at(deadline), self._refreshing:
                 if self._known_at > since:
                     return  # somebody else did
                 started = loop.time()
-                await self._find(deadline)
+                await self._look_up(deadline)
                 self._known_at = started
         except TimeoutError as error:
             raise NotSentError("no answer in time") from error
 
     @abstractmethod
-    async def _find(self, deadline: float) -> None:
+    async def _look_up(self, deadline: float) -> None:
         """Find out which servers there are, or raise NotSentError."""
 
-    def _learn(self, answers: Sequence[Any]) -> None:
-        if any(isinstance(one, BrokenError | NotSentError) or error_code(one) in self._doubtful for one in answers):
-            self._doubt()
+    def _observe(self, answers: Sequence[Any]) -> None:
+        if any(isinstance(one, LostError | NotSentError) or error_code(one) in self._doubtful for one in answers):
+            self._invalidate()
 
-    def _doubt(self) -> None:
-        self._doubted_at = asyncio.get_running_loop().time()
+    def _invalidate(self) -> None:
+        self._invalidated_at = asyncio.get_running_loop().time()
 
-    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
-        if isinstance(answer, BrokenError):
+    def _should_retry(self, answer: Any, tries: int, writes: bool) -> bool:
+        if isinstance(answer, LostError):
             return not writes
         if isinstance(answer, NotSentError):
-            return self._met and not isinstance(answer.__cause__, AuthenticationError | AuthorizationError)
+            return self._has_answered and not isinstance(answer.__cause__, AuthenticationError | AuthorizationError)
         return error_code(answer) is not None
 
     async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:
@@ -82,19 +83,19 @@ class GroupRouter(RedisRouter):
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout * _PATIENCE
 
-    def _link_to(self, node: Node) -> RedisLink:
+    def _pool_of(self, node: Node) -> NodePool:
         url = self._url.server(*node)
-        self._left.pop(url, None)
-        return self._link(url)
+        self._retired.pop(url, None)
+        return self._pool_at(url)
 
-    async def _leave(self, node: Node) -> None:
+    async def _retire(self, node: Node) -> None:
         """Close the connections to a server that is no longer needed, but not before its last calls have ended."""
         now = asyncio.get_running_loop().time()
-        self._left.setdefault(self._url.server(*node), now)
-        for url, since in list(self._left.items()):
-            if now - since > self._timeout and url in self._links:
-                del self._left[url]
-                await self._links[url].close()
+        self._retired.setdefault(self._url.server(*node), now)
+        for url, since in list(self._retired.items()):
+            if now - since > self._timeout and url in self._pools:
+                del self._retired[url]
+                await self._pools[url].close()
 
     def _share(self, deadline: float, askable: int) -> float:
         """Return until when one of several servers may take to answer."""

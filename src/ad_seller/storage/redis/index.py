@@ -1,7 +1,7 @@
 """The listing index: the names of all entries of a key prefix, in order, in one sorted set beside them.
 
 Our writes keep it in the same script. It may hold names that live no more (an expiry, the DEL of another program):
-whoever lists looks whether each is there. What it must not do is miss one, and `redis_watch` sees to that.
+whoever lists looks whether each is there. What it must not do is miss one, and `tracker` sees to that.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..concurrency.timeslice import TimeSlice
 from ..driver.query import KeyQuery
 from ..records.globs import Glob, escape, successor
 from ..records.keys import MAX_KEY_BYTES, check_key
-from .connection import Wire
-from .pool import RedisLink, exchange
+from .connection import RedisConnection
+from .pool import NodePool, exchange
 from .scripts import Argument, Script
 
 #: Names of one script: the server does nothing else meanwhile, and Lua takes no more arguments than 8,000.
 PART: Final = 2_000
 
-#: The lower bound of all names, behind the tokens.
+#: The lower bound of all names, behind the generations.
 FIRST_NAME: Final = b"[\1"
 
 _SCAN_COUNT = 10_000  #: keys that one SCAN looks at: few round trips, and at most a few ms of the server's time
@@ -38,9 +38,9 @@ def index_name(prefix: str) -> str:
     return f"{prefix}\0index"
 
 
-#: A part of a listing. KEYS: the index. ARGV: the token of who asks; the bounds, as ZRANGEBYLEX takes them; names
-#: at most; the mode. Answers nil if the index is not the one that was surveyed for the token, else the name after
-#: which the next part begins (empty: there is none), and the names with NUL between them, or their number.
+#: A part of a listing. KEYS: the index. ARGV: the generation of who asks; the bounds, as ZRANGEBYLEX takes them;
+#: names at most; the mode. Answers nil if the index is not of that generation, else the name after which the next
+#: part begins (empty: there is none), and the names with NUL between them, or their number.
 LIST: Final = Script(
     r"""
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
@@ -68,7 +68,7 @@ return {last, table.concat(names, '\0')}
 
 #: Makes the index right about some names. KEYS: the index. ARGV: 1 if all that live are known to be strings, else
 #: 0; the names. Answers how many it was wrong about.
-SETTLE: Final = Script(
+RECONCILE: Final = Script(
     """
 local living, gone, wrong, all = {}, {}, 0, false
 if ARGV[1] == '1' then all = redis.call('EXISTS', unpack(ARGV, 2)) == #ARGV - 1 end
@@ -84,9 +84,9 @@ return wrong
 """
 )
 
-#: Begins a survey. KEYS: the index. ARGV: a token, which stays in the index for as long as it is the same one; the
-#: one that it replaces. Tokens begin with NUL, so they stand before all names; those of processes that were killed
-#: are removed now and then.
+#: Begins a rebuild. KEYS: the index. ARGV: a generation, a mark that stays in the index for as long as it is the
+#: same one; the mark that it replaces. Marks begin with NUL, so they stand before all names; those of processes
+#: that were killed are removed now and then.
 BEGIN: Final = Script(
     r"""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'zset' then redis.call('DEL', KEYS[1]) end
@@ -96,8 +96,8 @@ return redis.call('ZADD', KEYS[1], 0, ARGV[1])
 """
 )
 
-#: Ends the trust in the index. KEYS: the index. ARGV: a token. An index without names goes, too; other instances
-#: then miss their tokens, and survey again before they list.
+#: Ends the trust in the index. KEYS: the index. ARGV: a generation. An index without names goes, too; other
+#: instances then miss their generations, and rebuild it before they list.
 END: Final = Script(
     r"""
 redis.call('ZREM', KEYS[1], ARGV[1])
@@ -134,7 +134,7 @@ class Part(NamedTuple):
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
-        """What `LIST` gets after the token."""
+        """What `LIST` gets after the generation."""
         return (self.lower, self.upper, self.most, self.mode)
 
 
@@ -144,7 +144,7 @@ def first_part(prefix: str, span: KeyQuery, mode: Mode) -> Part:
     lower = prefix + span.start
     stop = span.stop
     upper = f"({prefix}{stop}" if stop is not None else f"({end}" if (end := successor(prefix)) else "+"
-    # Tokens begin with NUL: they come before every name, but not before an empty bound.
+    # Generations begin with NUL: they come before every name, but not before an empty bound.
     return Part(f"{'(' if excluded else '['}{lower or chr(1)}".encode(), upper.encode(), PART, mode)
 
 
@@ -172,7 +172,7 @@ def _is_own(raw: bytes) -> bool:
     return True
 
 
-async def scanned(link: RedisLink, prefix: str, start: Glob, timeout: float) -> AsyncIterator[list[bytes]]:
+async def scanned(pool: NodePool, prefix: str, start: Glob, timeout: float) -> AsyncIterator[list[bytes]]:
     """Walk over all keys of a server, and yield the names of entries that start as the matches of a glob do.
 
     They come in parts, in no order; one may come twice.
@@ -182,7 +182,7 @@ async def scanned(link: RedisLink, prefix: str, start: Glob, timeout: float) -> 
     cursor: bytes | int = 0
     while True:
         command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", "string")
-        [answer] = await link.pipeline([command], asyncio.get_running_loop().time() + timeout)
+        [answer] = await pool.pipeline([command], asyncio.get_running_loop().time() + timeout)
         if isinstance(answer, Exception):
             raise answer
         cursor, names = answer
@@ -192,17 +192,19 @@ async def scanned(link: RedisLink, prefix: str, start: Glob, timeout: float) -> 
             return
 
 
-async def run_on(wire: Wire, script: Script, index: str, arguments: Sequence[Argument], deadline: float) -> Any:
+async def run_on(
+    connection: RedisConnection, script: Script, index: str, arguments: Sequence[Argument], deadline: float
+) -> Any:
     """Run a script over one connection.
 
     Raises:
         ResponseError: the server refused.
         NotSentError: it was not executed.
-        BrokenError: it may have been.
+        LostError: it may have been.
     """
-    [answer] = await exchange(wire, [("EVALSHA", script.sha, 1, index, *arguments)], deadline)
+    [answer] = await exchange(connection, [("EVALSHA", script.sha, 1, index, *arguments)], deadline)
     if isinstance(answer, NoScriptError):
-        [answer] = await exchange(wire, [("EVAL", script.text, 1, index, *arguments)], deadline)
+        [answer] = await exchange(connection, [("EVAL", script.text, 1, index, *arguments)], deadline)
     if isinstance(answer, Exception):
         raise answer
     return answer

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from ..concurrency.timeslice import TimeSlice
 from ..driver.query import KeyQuery
 from .index import FIRST_NAME, PART, SWEEP, Mode, first_part, index_name, keys_of, scanned
-from .pool import RedisLink
+from .pool import NodePool
 from .router import RedisRouter
-from .tracker import Watch
+from .tracker import IndexTracker
 
 T = TypeVar("T")
 
@@ -40,15 +40,15 @@ class Listings:
         self._prefix = prefix
         self._timeout = timeout
         self._indexed = indexed
-        self._watch: Watch | None = None
+        self._tracker: IndexTracker | None = None
         self._swept = FIRST_NAME
         self._walks = asyncio.Semaphore(_WALKS)
 
     async def close(self) -> None:
         """End what goes on in the background."""
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            await watch.close()
+        tracker, self._tracker = self._tracker, None
+        if tracker is not None:
+            await tracker.close()
 
     async def keys(self, span: KeyQuery, *, living: bool = True) -> list[str]:
         """Return the keys of ``span``, sorted.
@@ -58,9 +58,9 @@ class Listings:
             living: whether those that live no more must be left out; False saves looking, where the texts are read.
         """
 
-        async def collect(link: RedisLink, deadline: float) -> list[str]:
+        async def collect(pool: NodePool, deadline: float) -> list[str]:
             found: list[str] = []
-            async for names in self._parts(link, span, "living" if living else "names", deadline):
+            async for names in self._parts(pool, span, "living" if living else "names", deadline):
                 keys = keys_of(names, self._prefix)
                 found += keys if span.exact else filter(span.has, keys)
                 if span.limit is not None and len(found) >= span.limit:
@@ -73,8 +73,8 @@ class Listings:
     async def count(self, span: KeyQuery) -> int:
         """Return how many living keys ``span`` has."""
 
-        async def collect(link: RedisLink, deadline: float) -> int:
-            return sum([number async for number in self._parts(link, span, "count", deadline)])
+        async def collect(pool: NodePool, deadline: float) -> int:
+            return sum([number async for number in self._parts(pool, span, "count", deadline)])
 
         found = await self._from_index(collect) if span.exact and span.limit is None else None
         return len(await self.keys(span)) if found is None else found
@@ -98,24 +98,24 @@ class Listings:
 
     # --- by the index ----------------------------------------------------------------------------------
 
-    async def _from_index(self, collect: Callable[[RedisLink, float], Awaitable[T]]) -> T | None:
+    async def _from_index(self, collect: Callable[[NodePool, float], Awaitable[T]]) -> T | None:
         if not self._indexed:
             return None
         deadline = asyncio.get_running_loop().time() + self._timeout
         try:
-            return await self._router.at_home(index_name(self._prefix), lambda link: collect(link, deadline))
+            return await self._router.with_owner(index_name(self._prefix), lambda pool: collect(pool, deadline))
         except _NoIndexError:
             return None
 
-    async def _parts(self, link: RedisLink, span: KeyQuery, mode: Mode, deadline: float) -> AsyncIterator[Any]:
+    async def _parts(self, pool: NodePool, span: KeyQuery, mode: Mode, deadline: float) -> AsyncIterator[Any]:
         """Yield what the index tells, part after part."""
-        watch = await self._watch_of(link)
+        tracker = await self._tracker_of(pool)
         part = first_part(self._prefix, span, mode)
         if span.exact and span.limit is not None:
             part = part._replace(most=min(PART, span.limit))
         first = True
         while True:
-            answer = await watch.ask(part, deadline, first=first)
+            answer = await tracker.ask(part, deadline, first=first)
             if answer is None:
                 raise _NoIndexError
             last, found = answer
@@ -126,13 +126,13 @@ class Listings:
             deadline = asyncio.get_running_loop().time() + self._timeout
             await asyncio.sleep(0)
 
-    async def _watch_of(self, link: RedisLink) -> Watch:
-        """Return the watch over the server; another one than before if entries are elsewhere now."""
-        while self._watch is None or self._watch.link is not link:
+    async def _tracker_of(self, pool: NodePool) -> IndexTracker:
+        """Return the tracker over the server; another one than before if entries are elsewhere now."""
+        while self._tracker is None or self._tracker.pool is not pool:
             await self.close()
-            if self._watch is None:  # nobody was faster
-                self._watch = Watch(link, self._prefix, self._timeout)
-        return self._watch
+            if self._tracker is None:  # nobody was faster
+                self._tracker = IndexTracker(pool, self._prefix, self._timeout)
+        return self._tracker
 
     # --- by walking ------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Listings:
 
     async def _sorted(self, span: KeyQuery) -> AsyncIterator[str]:
         """Yield the keys of ``span`` in order, each once."""
-        found = await self._router.everywhere(lambda link: self._scanned(link, span))
+        found = await self._router.with_all(lambda pool: self._scanned(pool, span))
         runs = [run for server in found for run in server]
         pace = TimeSlice()
         previous = None
@@ -162,7 +162,7 @@ class Listings:
             if position % 256 == 255:
                 await pace.checkpoint()
 
-    async def _scanned(self, link: RedisLink, span: KeyQuery) -> list[list[str]]:
+    async def _scanned(self, pool: NodePool, span: KeyQuery) -> list[list[str]]:
         skipped = len(self._prefix.encode())
-        parts = scanned(link, self._prefix, span.glob, self._timeout)
+        parts = scanned(pool, self._prefix, span.glob, self._timeout)
         return [sorted([name[skipped:].decode() for name in names]) async for names in parts]

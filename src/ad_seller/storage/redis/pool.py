@@ -11,9 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -22,25 +19,16 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from .connection import Argument, Command, Wire
-
-__all__ = ["Argument", "BrokenError", "Command", "NotSentError", "RedisLink"]
+from ..concurrency.forks import keep_for_parent
+from ..driver.failures import LostError, NotSentError
+from . import redispy
+from .connection import Command, RedisConnection
 
 #: Answers of a server that executed nothing, which redis-py takes for broken connections.
 _REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
 
-_left_to_the_parent: list[Wire] = []
 
-
-class NotSentError(Exception):
-    """The commands were not executed; the cause says why."""
-
-
-class BrokenError(Exception):
-    """The connection broke, or no answer came, after the commands had been sent; the cause says why."""
-
-
-class RedisLink:
+class NodePool:
     """A pool of connections to one server.
 
     Args:
@@ -60,9 +48,9 @@ class RedisLink:
         self._most = connections
         # No pool of redis-py: one raises when empty, the other can lose a wake-up when a waiter is cancelled.
         self._free = asyncio.Semaphore(connections)
-        self._idle: list[Wire] = []
-        self._wires: set[Wire] = set()
-        self._connection()  # connects nothing, but refuses unknown options now
+        self._idle: list[RedisConnection] = []
+        self._open: set[RedisConnection] = set()
+        redispy.check_options(url)
 
     async def pipeline(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Send commands together and return their answers; one that the server refused is a `ResponseError`.
@@ -73,61 +61,61 @@ class RedisLink:
 
         Raises:
             NotSentError: none was executed.
-            BrokenError: some may have been.
+            LostError: some may have been.
         """
-        wire = await self._take(deadline)
+        connection = await self._take(deadline)
         try:
-            return await exchange(wire, commands, deadline)
+            return await exchange(connection, commands, deadline)
         except BaseException:
             # Also when cancelled: an answer that is still under way must not reach the next caller.
-            self._discard(wire)
+            self._discard(connection)
             raise
         finally:
-            self._give_back(wire)
+            self._give_back(connection)
 
-    async def dedicated(self, on_push: Callable[[list[Any]], None], deadline: float) -> Wire:
+    async def dedicated(self, on_push: Callable[[list[Any]], None], deadline: float) -> RedisConnection:
         """Return a connection for one user, on which the server also speaks unasked (RESP3).
 
-        It counts as one of the link's connections until it is given to `release`.
+        It counts as one of the pool's connections until it is given to `release`.
 
         Raises:
             NotSentError: there is none; the cause says why.
         """
         await self._permit(deadline)
         try:
-            if len(self._wires) >= self._most:
+            if len(self._open) >= self._most:
                 self._discard(self._idle.pop())  # there is one, because not all places are taken
             return await self._connect(deadline, on_push)
         except BaseException:
             self._free.release()
             raise
 
-    def release(self, wire: Wire) -> None:
+    def release(self, connection: RedisConnection) -> None:
         """Close a dedicated connection."""
-        self._discard(wire)
+        self._discard(connection)
         self._free.release()
 
     # --- the pool --------------------------------------------------------------------------------------
 
-    async def _take(self, deadline: float) -> Wire:
+    async def _take(self, deadline: float) -> RedisConnection:
         await self._permit(deadline)
         try:
             while self._idle:
-                if await self._is_usable(wire := self._idle.pop()):
-                    return wire
+                if await self._is_usable(connection := self._idle.pop()):
+                    return connection
             return await self._connect(deadline)
         except BaseException:
             self._free.release()
             raise
 
-    async def _is_usable(self, wire: Wire) -> bool:
-        """Tell whether a wire that was idle can be used; one that cannot, or is not waited for, is closed."""
+    async def _is_usable(self, connection: RedisConnection) -> bool:
+        """Tell whether a connection that was idle can be used; one that cannot, or is not waited for, is closed."""
         usable = False
         try:
-            usable = await wire.is_open()
+            usable = await connection.is_reusable()
         finally:
             if not usable:
-                self._discard(wire)
+                self._discard(connection)
         return usable
 
     async def _permit(self, deadline: float) -> None:
@@ -141,80 +129,83 @@ class RedisLink:
         except TimeoutError as error:
             raise NotSentError(_reason(error)) from error
 
-    def _give_back(self, wire: Wire) -> None:
-        if wire in self._wires:
-            self._idle.append(wire)
+    def _give_back(self, connection: RedisConnection) -> None:
+        if connection in self._open:
+            self._idle.append(connection)
         self._free.release()
 
-    def _discard(self, wire: Wire) -> None:
-        self._wires.discard(wire)
-        wire.close()
+    def _discard(self, connection: RedisConnection) -> None:
+        self._open.discard(connection)
+        connection.close()
 
-    async def _connect(self, deadline: float, on_push: Callable[[list[Any]], None] | None = None) -> Wire:
-        connection = self._connection(2 if on_push is None else 3)
+    async def _connect(
+        self, deadline: float, on_push: Callable[[list[Any]], None] | None = None
+    ) -> RedisConnection:
+        # RESP2 unless it is needed: the answers are the same, and 6.2, 7, 8 and Valkey all speak it.
+        protocol = 2 if on_push is None else 3
         try:
             async with asyncio.timeout_at(deadline):
-                await connection.connect()
-        except BaseException as error:
-            connection._close()
-            if isinstance(error, RedisError | OSError):
-                raise NotSentError(_reason(error)) from error
-            raise
-        wire = Wire(connection, on_push)
-        self._wires.add(wire)
-        return wire
-
-    def _connection(self, protocol: int = 2) -> Any:
-        """Return a connection of redis-py that is not connected yet."""
-        # RESP2 unless it is needed: the answers are the same, and 6.2, 7, 8 and Valkey all speak it.
-        pool = ConnectionPool.from_url(
-            self._url,
-            socket_connect_timeout=self._timeout,
-            socket_timeout=self._timeout,
-            retry=Retry(NoBackoff(), 0),
-            protocol=protocol,
-            decode_responses=False,
-        )
-        return pool.make_connection()  # type: ignore[no-untyped-call]
+                connected = await redispy.connect(self._url, timeout=self._timeout, protocol=protocol)
+        except (RedisError, OSError) as error:
+            raise NotSentError(_reason(error)) from error
+        connection = RedisConnection(connected, on_push)
+        self._open.add(connection)
+        return connection
 
     async def close(self) -> None:
         """Close all connections."""
-        for wire in list(self._wires):
-            self._discard(wire)
+        for connection in list(self._open):
+            self._discard(connection)
         self._idle.clear()
         await asyncio.sleep(0)  # the transports close their sockets in the next turn
 
     def abandon(self) -> None:
-        """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
+        """Give the connections up, from any thread; what belongs to a parent process is left alone."""
         if self._pid != os.getpid():
-            # Not even collected as garbage: asyncio would take their sockets out of the parent's epoll set.
-            _left_to_the_parent.extend(self._wires)
+            keep_for_parent(self)
             return
-        for wire in self._wires:
-            wire.abandon()
-        self._wires.clear()
+        for connection in list(self._open):
+            connection.abandon()
+        self._open.clear()
         self._idle.clear()
 
 
-async def exchange(wire: Wire, commands: Sequence[Command], deadline: float) -> list[Any]:
-    """Send commands and return their answers, as `RedisLink.pipeline` does.
+async def exchange(connection: RedisConnection, commands: Sequence[Command], deadline: float) -> list[Any]:
+    """Send commands and return their answers, as `NodePool.pipeline` does.
 
     Raises:
         NotSentError: none was executed.
-        BrokenError: some may have been.
+        LostError: some may have been.
     """
-    if wire.is_closing:
+    if connection.is_closing:
         raise NotSentError("the connection was closed")
     try:
-        answers = await wire.send(commands, deadline)
+        answers = await connection.send(commands, deadline)
     except (RedisError, OSError) as error:
-        raise BrokenError(_reason(error)) from error
-    for position, answer in enumerate(answers):
-        if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
-            if position == 0 and isinstance(answer, _REFUSALS):
-                raise NotSentError(str(answer)) from answer
-            raise BrokenError(_reason(answer)) from answer
+        raise LostError(_reason(error)) from error
+    if any(isinstance(answer, RedisError) and not isinstance(answer, ResponseError) for answer in answers):
+        return _judged(answers)
     return answers
+
+
+def _judged(answers: list[Any]) -> list[Any]:
+    """Return the answers, with `NotSentError` for each command that the server did not look at.
+
+    Each is judged by itself: loading may end in the middle of a pipeline, and what comes after is executed.
+    """
+    judged = [_not_executed(one) if isinstance(one, _REFUSALS) else one for one in answers]
+    for answer in judged:
+        if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
+            raise LostError(_reason(answer)) from answer
+    if all(isinstance(answer, NotSentError) for answer in judged):
+        raise judged[0]
+    return judged
+
+
+def _not_executed(refusal: RedisError) -> NotSentError:
+    error = NotSentError(str(refusal))
+    error.__cause__ = refusal
+    return error
 
 
 def _reason(error: BaseException) -> str:

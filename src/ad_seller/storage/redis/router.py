@@ -9,20 +9,14 @@ from typing import Any, TypeVar
 from redis.exceptions import NoScriptError, ResponseError
 
 from ..concurrency.tasks import all_of
-from ..errors import UnknownOutcomeError
-from .commands import Call, Task, error_code, script_task
-from .pool import Argument, BrokenError, Command, NotSentError, RedisLink
+from ..driver.failures import LostError, NotSentError
+from .commands import Call, RoutedCommand, error_code, routed_script
+from .connection import Argument, Command
+from .pool import NodePool
 from .scripts import Script
 from .url import RedisURL
 
-__all__ = ["RedisRouter", "Task", "error_code", "one_group"]
-
 T = TypeVar("T")
-
-
-def one_group(keys: Sequence[str]) -> list[list[int]]:
-    """Return the positions of all keys as one group."""
-    return [list(range(len(keys)))] if keys else []
 
 
 class RedisRouter:
@@ -44,7 +38,7 @@ class RedisRouter:
         self._connections = connections
         self._timeout = timeout
         self._wait_replicas = wait_replicas
-        self._links: dict[str, RedisLink] = {}
+        self._pools: dict[str, NodePool] = {}
 
     async def open(self) -> None:
         """Find the servers and make sure that they answer.
@@ -52,33 +46,33 @@ class RedisRouter:
         Raises:
             NotSentError: they do not; the cause says why.
         """
-        for answer in await self.everywhere(lambda link: link.pipeline([("PING",)], self._deadline())):
+        for answer in await self.with_all(lambda pool: pool.pipeline([("PING",)], self._deadline())):
             if isinstance(answer[0], ResponseError):
                 raise answer[0]
 
     async def close(self) -> None:
         """Close all connections."""
-        links, self._links = self._links, {}
-        for link in links.values():
-            await link.close()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.close()
 
     def abandon(self) -> None:
         """Forget the connections without closing them: they belong to another process or event loop."""
-        for link in self._links.values():
-            link.abandon()
-        self._links = {}
+        for pool in self._pools.values():
+            pool.abandon()
+        self._pools = {}
 
     def split(self, keys: Sequence[str]) -> list[list[int]]:
         """Return the positions of the keys in groups; one command can carry the keys of a group."""
-        return one_group(keys)
+        return [list(range(len(keys)))] if keys else []
 
-    async def masters(self) -> list[RedisLink]:
-        """Return links to all servers that hold entries."""
-        return [self._link(self._url.text)]
+    async def masters(self) -> list[NodePool]:
+        """Return pools to all servers that hold entries."""
+        return [self._pool_at(self._url.text)]
 
     async def ask(self, *command: Argument) -> Any:
         """Send a command that changes nothing to any server, and return its answer."""
-        [answer] = await self.send([Task(None, command)], writes=False)
+        [answer] = await self.send([RoutedCommand(None, command)], writes=False)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -94,16 +88,18 @@ class RedisRouter:
         unknown = list(range(len(calls)))
         answers: list[Any] = [None] * len(calls)
         if not (writes and self._wait_replicas):
-            tasks = [script_task("EVALSHA", script.sha, call) for call in calls]
+            tasks = [routed_script("EVALSHA", script.sha, call) for call in calls]
             answers = await self.send(tasks, writes=writes, deadline=deadline)
             unknown = [i for i in unknown if isinstance(answers[i], NoScriptError)]
         if unknown:
-            tasks = [script_task("EVAL", script.text, calls[i]) for i in unknown]
+            tasks = [routed_script("EVAL", script.text, calls[i]) for i in unknown]
             for i, answer in zip(unknown, await self.send(tasks, writes=writes, deadline=deadline), strict=True):
                 answers[i] = answer
         return answers
 
-    async def send(self, tasks: Sequence[Task], *, writes: bool, deadline: float | None = None) -> list[Any]:
+    async def send(
+        self, tasks: Sequence[RoutedCommand], *, writes: bool, deadline: float | None = None
+    ) -> list[Any]:
         """Send commands and return for each its answer, or the exception that says why there is none.
 
         A read is tried again if its connection breaks; a write only if it surely was not executed.
@@ -115,18 +111,18 @@ class RedisRouter:
         while True:
             tries += 1
             try:
-                await self._find_out(deadline)
+                await self._refresh(deadline)
             except NotSentError as error:
                 for i in waiting:
                     answers[i] = error
             else:
-                await self._round(tasks, waiting, answers, deadline, writes)
-            self._learn([answers[i] for i in waiting])
-            waiting = [i for i in waiting if self._again(answers[i], tries, writes)]
+                await self._send_once(tasks, waiting, answers, deadline, writes)
+            self._observe([answers[i] for i in waiting])
+            waiting = [i for i in waiting if self._should_retry(answers[i], tries, writes)]
             if not waiting or not await self._pause(deadline, tries, [answers[i] for i in waiting]):
                 return answers
 
-    async def everywhere(self, work: Callable[[RedisLink], Awaitable[T]]) -> list[T]:
+    async def with_all(self, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
         """Do ``work``, which only reads, with every server that holds entries; return what each time gave.
 
         It is started anew if a server fails or is exchanged meanwhile.
@@ -136,46 +132,51 @@ class RedisRouter:
         while True:
             tries += 1
             try:
-                return await self._tour(work, deadline)
-            except (NotSentError, BrokenError, ResponseError) as error:
-                self._learn([error])
-                if not self._again(error, tries, False) or not await self._pause(deadline, tries, [error]):
+                return await self._visit_all(work, deadline)
+            except (NotSentError, LostError, ResponseError) as error:
+                self._observe([error])
+                if not self._should_retry(error, tries, False) or not await self._pause(deadline, tries, [error]):
                     raise
 
-    async def at_home(self, name: str, work: Callable[[RedisLink], Awaitable[T]]) -> T | None:
+    async def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> T | None:
         """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.
 
         Returns:
             What it gave, or None if that is not all in one place for now.
         """
-        [result] = await self.everywhere(work)
+        [result] = await self.with_all(work)
         return result
 
-    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
+    async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
         """Do the work once with every server."""
-        await self._find_out(deadline)
-        return await all_of(work(link) for link in await self.masters())
+        await self._refresh(deadline)
+        return await all_of(work(pool) for pool in await self.masters())
 
-    async def _round(
-        self, tasks: Sequence[Task], positions: list[int], answers: list[Any], deadline: float, writes: bool
+    async def _send_once(
+        self,
+        tasks: Sequence[RoutedCommand],
+        positions: list[int],
+        answers: list[Any],
+        deadline: float,
+        writes: bool,
     ) -> None:
         """Send the commands at ``positions``, those for one server together, and note their answers."""
-        loads: dict[RedisLink, list[int]] = {}
+        loads: dict[NodePool, list[int]] = {}
         for i in positions:
             try:
-                loads.setdefault(self._link_for(tasks[i], answers[i]), []).append(i)
+                loads.setdefault(self._locate(tasks[i], answers[i]), []).append(i)
             except NotSentError as error:
                 answers[i] = error
-        works = [self._load(link, tasks, load, answers, deadline, writes) for link, load in loads.items()]
+        works = [self._send_to(pool, tasks, load, answers, deadline, writes) for pool, load in loads.items()]
         if len(works) == 1:
             await works[0]  # most often; a task of its own would cost two more turns of the event loop
         else:
             await asyncio.gather(*works)
 
-    async def _load(
+    async def _send_to(
         self,
-        link: RedisLink,
-        tasks: Sequence[Task],
+        pool: NodePool,
+        tasks: Sequence[RoutedCommand],
         load: list[int],
         answers: list[Any],
         deadline: float,
@@ -195,10 +196,10 @@ class RedisRouter:
         elif self._proof and not writes:
             commands.append(self._proof)
         try:
-            found = await link.pipeline(commands, deadline)
+            found = await pool.pipeline(commands, deadline)
             if self._proof and not writes:
                 self._check_proof(found[-1])
-        except (NotSentError, BrokenError) as error:
+        except (NotSentError, LostError) as error:
             for i in load:
                 answers[i] = error
             return
@@ -210,38 +211,38 @@ class RedisRouter:
     def _confirmed(self, answer: Any, replicas: Any) -> Any:
         if isinstance(replicas, int) and replicas >= self._wait_replicas:
             return answer
-        return UnknownOutcomeError(
-            f"The master has applied the write, but only {replicas} of {self._wait_replicas} replicas confirmed it "
-            "in time. It may be lost in a failover: read the key before writing again."
+        return LostError(
+            f"the master has applied the write, but only {replicas} of {self._wait_replicas} replicas confirmed it "
+            "in time, so a failover may lose it"
         )
 
-    def _link(self, url: str) -> RedisLink:
-        link = self._links.get(url)
-        if link is None:
-            link = self._links[url] = RedisLink(url, connections=self._connections, timeout=self._timeout)
-        return link
+    def _pool_at(self, url: str) -> NodePool:
+        pool = self._pools.get(url)
+        if pool is None:
+            pool = self._pools[url] = NodePool(url, connections=self._connections, timeout=self._timeout)
+        return pool
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
     # --- what the routers of groups override -----------------------------------------------------------
 
-    def _link_for(self, task: Task, answer: Any) -> RedisLink:
-        """Return the link for a command, given what the try before answered."""
-        return self._link(self._url.text)
+    def _locate(self, task: RoutedCommand, answer: Any) -> NodePool:
+        """Return the pool for a command, given what the try before answered."""
+        return self._pool_at(self._url.text)
 
-    async def _find_out(self, deadline: float) -> None:
+    async def _refresh(self, deadline: float) -> None:
         """Find out which servers there are, unless that is known."""
 
-    def _learn(self, answers: Sequence[Any]) -> None:
+    def _observe(self, answers: Sequence[Any]) -> None:
         """Take note of answers that say that what is known is no longer so."""
 
     def _check_proof(self, answer: Any) -> None:
         """Raise NotSentError if the server that gave this answer may not be believed."""
 
-    def _again(self, answer: Any, tries: int, writes: bool) -> bool:
+    def _should_retry(self, answer: Any, tries: int, writes: bool) -> bool:
         """Tell whether a command without a good answer may be sent again."""
-        return not writes and tries == 1 and isinstance(answer, BrokenError | NotSentError)
+        return not writes and tries == 1 and isinstance(answer, LostError | NotSentError)
 
     async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:
         """Wait a moment before the next try, if need be; tell whether there is time for one."""

@@ -42,7 +42,7 @@ class Script:
 #:
 #: An error can only come from the first write (read-only, out of memory, cannot persist), because Redis checks
 #: those conditions once a script: so no commit is ever applied in part. What becomes of the index never fails a
-#: commit: `redis_index` notices.
+#: commit: `index` notices.
 COMMITS: Final = Script(
     """
 local answers, k, a = {}, 0, 2

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
 
-from .commands import Task
+from ..driver.failures import LostError, NotSentError
+from .commands import RoutedCommand
 from .group import GroupRouter
-from .pool import BrokenError, NotSentError, RedisLink
+from .pool import NodePool
 from .slots import Node
 
 log = logging.getLogger("ad_seller.storage")
@@ -45,36 +46,36 @@ class SentinelRouter(GroupRouter):
     _epoch_at = -math.inf
     _silent: frozenset[Node] | set[Node] = frozenset()
 
-    async def masters(self) -> list[RedisLink]:
-        """Return the link to the master."""
-        await self._find_out(self._deadline())
-        return [self._link_to(self._known_master())]
+    async def masters(self) -> list[NodePool]:
+        """Return the pool to the master."""
+        await self._refresh(self._deadline())
+        return [self._pool_of(self._known_master())]
 
     def _known_master(self) -> Node:
         if self._master is None:
             raise NotSentError("no master is known")
         return self._master
 
-    def _link_for(self, task: Task, answer: Any) -> RedisLink:
-        return self._link_to(self._known_master())
+    def _locate(self, task: RoutedCommand, answer: Any) -> NodePool:
+        return self._pool_of(self._known_master())
 
     def _check_proof(self, answer: Any) -> None:
         if isinstance(answer, ResponseError) or answer[0] != b"master":
             raise NotSentError("the server is not a master (any more)")
 
-    async def _tour(self, work: Callable[[RedisLink], Awaitable[T]], deadline: float) -> list[T]:
-        results = await super()._tour(work, deadline)
+    async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
+        results = await super()._visit_all(work, deadline)
         await self._check_role(self._known_master(), self._deadline())
         return results
 
-    async def _find(self, deadline: float) -> None:
+    async def _look_up(self, deadline: float) -> None:
         """Ask the sentinels, and make sure that whom they name is a master."""
         now = asyncio.get_running_loop().time()
-        doubted = self._doubted_at >= self._known_at
+        doubted = self._invalidated_at >= self._known_at
         routine = not doubted and now - self._known_at < 2 * self._fresh_for
         try:
             epoch, master = max(await self._named(self._share(deadline, 10 if routine else 2), routine))
-        except (NotSentError, BrokenError) as error:
+        except (NotSentError, LostError) as error:
             if doubted or self._master is None:
                 raise NotSentError(f"no sentinel answers ({error})") from (error.__cause__ or error)
             log.warning("No sentinel answers (%s); the master stays %s:%d for now", error, *self._master)
@@ -118,15 +119,15 @@ class SentinelRouter(GroupRouter):
         old, self._master = self._master, master
         if old is not None and old != master:
             log.warning("The master was %s:%d, now it is %s:%d", *old, *master)
-            await self._leave(old)
+            await self._retire(old)
 
     async def _named_by(self, sentinel: Node, deadline: float) -> tuple[int, Node]:
         service = self._url.service
         questions = [("SENTINEL", "get-master-addr-by-name", service), ("SENTINEL", "MASTER", service)]
-        [address, fields] = await self._link(self._url.sentinel(*sentinel)).pipeline(questions, deadline)
+        [address, fields] = await self._pool_at(self._url.sentinel(*sentinel)).pipeline(questions, deadline)
         if isinstance(address, ResponseError):
             raise NotSentError(str(address)) from address
-        self._met = True
+        self._has_answered = True
         if address is None or isinstance(fields, ResponseError):
             host, port = sentinel
             raise UnknownServiceError(f"the sentinel {host}:{port} knows no service {service!r}")
@@ -134,7 +135,7 @@ class SentinelRouter(GroupRouter):
         return int(epoch), (address[0].decode(), int(address[1]))
 
     async def _check_role(self, master: Node, deadline: float) -> None:
-        [role] = await self._link_to(master).pipeline([("ROLE",)], deadline)
+        [role] = await self._pool_of(master).pipeline([("ROLE",)], deadline)
         self._check_proof(role)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis.crc import key_slot
 
-from .pool import NotSentError
+from ..driver.failures import NotSentError
 
 SLOTS: Final = 16_384
 

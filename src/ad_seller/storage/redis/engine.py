@@ -1,0 +1,225 @@
+"""What is open on Redis in one event loop: connections to the servers, and listings from the index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from redis.exceptions import ResponseError
+
+from ..concurrency.tasks import run_to_end
+from ..driver.commit import Commit, Outcome
+from ..driver.engine import SWEEP_ROWS, Engine
+from ..driver.query import KeyQuery
+from ..errors import InvalidArgumentError, StorageError
+from .batches import split_into_calls, spread
+from .cluster import ClusterRouter
+from .commands import RoutedCommand
+from .errors import explain
+from .listings import Listings
+from .router import RedisRouter
+from .scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whole_batch
+from .sentinel import SentinelRouter
+from .settings import RedisSettings
+from .slots import lane_of
+
+_MGET_KEYS = 1_000  #: keys of one MGET
+_MGET_BYTES = 8_000_000  #: bytes that one MGET of a listing is likely to bring; a guess from what came so far
+_FIRST_KEYS = 16  #: keys of a listing's first MGET, before anything is known
+
+#: Steps over the index that one look for names of expired entries takes at least, with `SWEEP_ROWS` names each.
+_SWEEP_STEPS = 20
+
+_ROUTERS: dict[str, type[RedisRouter]] = {
+    "server": RedisRouter,
+    "sentinel": SentinelRouter,
+    "cluster": ClusterRouter,
+}
+
+
+class RedisEngine(Engine):
+    """Reads of a tick are one MGET, writes one script.
+
+    Args:
+        settings: see `RedisSettings`.
+    """
+
+    readers: ClassVar[int] = 4
+    sweeps: ClassVar[bool] = True
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Connect nothing yet."""
+        self._settings = settings
+        self._prefix = settings.prefix
+        self._index = settings.index
+        self._is_in_one_place = settings.is_in_one_place
+        self.router = _ROUTERS[settings.url.kind](
+            settings.url,
+            connections=settings.connections,
+            timeout=settings.patience,
+            wait_replicas=settings.wait_replicas,
+        )
+        self._listings = Listings(self.router, settings.prefix, settings.patience, indexed=self._is_in_one_place)
+        if not self._is_in_one_place:
+            self.partition_of = lambda key: lane_of(settings.prefix + key)
+
+    @property
+    def reserve(self) -> float:
+        """See `RedisSettings`."""
+        return self._settings.reserve
+
+    async def open(self) -> None:
+        """Find the servers, and make sure that they answer."""
+        try:
+            await self.router.open()
+        except BaseException:
+            await run_to_end(self.router.close())
+            raise
+
+    async def close(self) -> None:
+        """Take what marked the index along, and close all connections."""
+        try:
+            await self._listings.close()
+        finally:
+            await self.router.close()
+
+    def abandon(self) -> None:
+        """Have the servers see that the connections have ended."""
+        self.router.abandon()
+
+    # --- one key and many ------------------------------------------------------------------------------
+
+    async def read(self, keys: list[str]) -> Sequence[bytes | Exception | None]:
+        """Return the texts, with one MGET for each slot."""
+        names = [self._prefix + key for key in keys]
+        groups = [
+            group[i : i + _MGET_KEYS] for group in self._split(names) for i in range(0, len(group), _MGET_KEYS)
+        ]
+        commands = [RoutedCommand(names[group[0]], ("MGET", *(names[i] for i in group))) for group in groups]
+        return spread(len(keys), groups, await self.router.send(commands, writes=False))
+
+    async def remaining(self, keys: list[str]) -> Sequence[int | Exception]:
+        """Return the milliseconds that are left, as Redis counts them."""
+        names = [self._prefix + key for key in keys]
+        groups = self._split(names)
+        calls: list[Call] = [([names[i] for i in group], ()) for group in groups]
+        left = spread(len(keys), groups, await self.router.run(EXPIRIES, calls, writes=False))
+        return [1 if isinstance(ms, int) and ms == 0 else ms for ms in left]
+
+    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        """Apply the commits with as few scripts as can be."""
+        if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
+            [answer] = await self.router.run(PUTS, [call], writes=True)
+            return unpacked(answer, commits)
+        outcomes: list[Outcome | Exception | None] = [None] * len(commits)
+        for stage in split_into_calls(commits, outcomes, self._prefix, self._split):
+            await self._apply_stage(stage, commits, outcomes)
+        return [outcome if outcome is not None else [] for outcome in outcomes]
+
+    async def _apply_stage(
+        self, stage: list[list[int]], commits: list[Commit], outcomes: list[Outcome | Exception | None]
+    ) -> None:
+        """Run one script for each chunk; their keys lie in different slots."""
+        calls: dict[Script, list[Call]] = {}
+        places: dict[Script, list[list[int]]] = {}
+        for chunk in stage:
+            script, call = packed([commits[i] for i in chunk], self._prefix, self._index)
+            calls.setdefault(script, []).append(call)
+            places.setdefault(script, []).append(chunk)
+        for script in calls:
+            answers = await self.router.run(script, calls[script], writes=True)
+            for chunk, answer in zip(places[script], answers, strict=True):
+                for i, outcome in zip(chunk, unpacked(answer, [commits[i] for i in chunk]), strict=True):
+                    outcomes[i] = outcome
+
+    def _split(self, names: Sequence[str]) -> list[list[int]]:
+        """Return the positions of the names in groups that one command can carry."""
+        if self._is_in_one_place:
+            return [list(range(len(names)))] if names else []
+        return self.router.split(names)
+
+    # --- listings --------------------------------------------------------------------------------------
+
+    async def keys(self, query: KeyQuery) -> list[str]:
+        """Return the names, from the index where there is one."""
+        return await self._listings.keys(query)
+
+    async def count(self, query: KeyQuery) -> int:
+        """Return how many there are; the server counts where it can."""
+        return await self._listings.count(query)
+
+    async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
+        """Return the names with their texts."""
+        found: list[tuple[str, bytes]] = []
+        while True:
+            missing = None if query.limit is None else query.limit - len(found)
+            keys = await self._listings.keys(replace(query, limit=missing), living=False)
+            found += await self._texts(keys)
+            if missing is None or len(keys) < missing or len(found) >= (query.limit or 0):
+                return found
+            query = replace(query, after=keys[-1])  # some were gone
+
+    async def _texts(self, keys: list[str]) -> list[tuple[str, bytes]]:
+        """Return the keys that have a text, with it; not too many bytes at once."""
+        found: list[tuple[str, bytes]] = []
+        size, position, many = 0, 0, _FIRST_KEYS
+        while position < len(keys):
+            chunk = keys[position : position + many]
+            position += len(chunk)
+            for key, text in zip(chunk, await self.read(chunk), strict=True):
+                if isinstance(text, Exception):
+                    raise text
+                if text is not None:
+                    found.append((key, text))
+                    size += len(text)
+            many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
+        return found
+
+    async def sweep(self, rows: int) -> int:
+        """Take names of expired entries out of the index."""
+        return await self._listings.sweep(rows)
+
+    def sweeps_on(self, steps: int, removed: int) -> bool:
+        """Go on with the index for a while, and for as long as much is gone, as Redis does with expired keys."""
+        return not self._listings.all_swept and (steps < _SWEEP_STEPS or removed > SWEEP_ROWS // 4)
+
+    # --- what only Redis has ---------------------------------------------------------------------------
+
+    async def publish(self, channel: str, text: bytes) -> int:
+        """Send ``text`` to the subscribers of a channel; return how many there are."""
+        name = f"{self._prefix}channel:{channel}"
+        [answer] = await self.router.send([RoutedCommand(name, ("PUBLISH", name, text))], writes=True)
+        return int(_good(answer))
+
+    async def add_one(self, key: str) -> int:
+        """Add 1 to a counter and return the sum.
+
+        Raises:
+            InvalidArgumentError: Redis cannot count with what is there.
+        """
+        name = self._prefix + key
+        call: Call = ([name] if self._index is None else [name, self._index], ())
+        [answer] = await self.router.run(COUNT, [call], writes=True)
+        answer = answer[0] if isinstance(answer, list) else answer
+        if isinstance(answer, ResponseError) and "not an integer" in str(answer):
+            raise InvalidArgumentError(
+                f"{key!r} does not hold an int that Redis can count with", key=key
+            ) from answer
+        return int(_good(answer))
+
+    async def info(self) -> dict[str, str]:
+        """Return what the server says of itself."""
+        lines = (await self.router.ask("INFO")).decode(errors="replace").splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
+        """See `errors.explain`."""
+        return explain(error, what, key, address=self._settings.address, timeout=self._settings.timeout)
+
+
+def _good(answer: Any) -> Any:
+    """Return the answer, or raise what stands in its place."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

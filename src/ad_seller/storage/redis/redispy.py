@@ -1,0 +1,82 @@
+"""All that we use of redis-py beyond its documented interface, in this one file.
+
+redis-py connects: address, TLS, login, database and every option of a URL. From then on its transport is ours.
+tests/redis/test_redispy.py tells when a version of redis-py no longer has what is used here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection that redis-py has made, with no answer under way.
+
+    Attributes:
+        transport: what bytes go through; set a protocol of your own on it.
+        parse_error: makes redis-py's exception from the text of a refusal.
+    """
+
+    transport: asyncio.Transport
+    parse_error: Callable[[str], Exception]
+    _connection: Any
+    _streams: Any
+
+    def tell_lost(self, error: Exception | None) -> None:
+        """Tell redis-py's own streams that the connection has ended, or they complain when they are collected."""
+        self._streams.connection_lost(error)
+
+    def close(self) -> None:
+        """Have redis-py forget it; the transport is still to be closed."""
+        self._connection._close()
+
+
+def check_options(url: str) -> None:
+    """Connect nothing, but look at the options of a URL.
+
+    Raises:
+        Exception: one is unknown or wrong; redis-py has several classes for that.
+    """
+    _prepared(url, timeout=1.0, protocol=2)
+
+
+async def connect(url: str, *, timeout: float, protocol: int) -> Connected:
+    """Connect and log in; if that fails or is cancelled, nothing stays open.
+
+    Args:
+        url: as redis-py takes it.
+        timeout: seconds for each step.
+        protocol: 2, or 3 for a connection on which the server also speaks unasked.
+
+    Raises:
+        redis.RedisError, OSError: the server cannot be reached, or refuses.
+    """
+    connection = _prepared(url, timeout=timeout, protocol=protocol)
+    try:
+        await connection.connect()
+    except BaseException:
+        connection._close()
+        raise
+    transport: asyncio.Transport = connection._writer.transport
+    return Connected(transport, connection._parser.parse_error, connection, transport.get_protocol())
+
+
+def _prepared(url: str, *, timeout: float, protocol: int) -> Any:
+    """Return a connection of redis-py that is not connected yet."""
+    pool = ConnectionPool.from_url(
+        url,
+        socket_connect_timeout=timeout,
+        socket_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+        protocol=protocol,
+        decode_responses=False,
+    )
+    return pool.make_connection()  # type: ignore[no-untyped-call]
