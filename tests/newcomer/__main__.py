@@ -1,7 +1,7 @@
 """Does what the pages tell a newcomer to do: `make newcomer`.
 
-A fresh clone of what is committed, a fresh environment in which nothing was installed, and every command of the pages
-in their order, in the clone, with real servers where a page names one. What is not run, and why, is told at the end.
+A fresh clone of what is committed, a fresh environment in which nothing was installed, and every command of the
+pages in their order, in the clone, with real servers where a page names one. What is not run, and why, is told.
 """
 
 from __future__ import annotations
