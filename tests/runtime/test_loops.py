@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,18 +26,16 @@ KINDS = ("memory", "sqlite", "sqlite in memory", "redis", "postgres", "hybrid")
 
 
 @pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageBackend]:
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, redis_prefix: str, postgres_url: str
+) -> Iterator[StorageBackend]:
     """A backend of each kind, not connected; closed afterwards."""
-    wanted: str = request.param
-
-    def value(name: str) -> Any:
-        return request.getfixturevalue(name)
 
     def redis() -> RedisBackend:
-        return RedisBackend(value("redis_url"), key_prefix=value("redis_prefix"))
+        return RedisBackend(redis_url, key_prefix=redis_prefix)
 
     def postgres() -> PostgresBackend:
-        return PostgresBackend(value("postgres_url"), pool_min=1, pool_max=2)
+        return PostgresBackend(postgres_url, pool_min=1, pool_max=2)
 
     make: dict[str, Callable[[], StorageBackend]] = {
         "memory": MemoryBackend,
@@ -48,7 +45,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageBac
         "postgres": postgres,
         "hybrid": lambda: HybridBackend(postgres=postgres(), redis=redis()),
     }
-    backend = make[wanted]()
+    backend = make[request.param]()
     yield backend
     asyncio.run(backend.disconnect())
 
@@ -166,6 +163,9 @@ def test_pickled_it_is_not_connected(store: StorageBackend) -> None:
     asyncio.run(main())
 
 
+# Sockets of a loop that was closed by hand are asyncio's: it closes them when they are collected, and says so.
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_loop_closed_without_its_runner(store: StorageBackend) -> None:
     """No asynchronous generator is ended, no task cancelled; what was open goes with the next loop's first call."""
 

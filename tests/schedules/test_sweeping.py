@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
+from ad_seller.storage.driver import engine
 from ad_seller.storage.driver.commit import Commit, Put
-from ad_seller.storage.driver.engine import Engine
 from ad_seller.storage.errors import StorageError
-from ad_seller.storage.runtime import session
-from ad_seller.storage.runtime import template as driver
-from ad_seller.storage.runtime.sweeper import sweep_all
+from ad_seller.storage.runtime import sweeper
+from ad_seller.storage.runtime.sweeper import Sweeper, sweep_all
 from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.world import World, explore
 
@@ -20,7 +20,8 @@ INTERVAL = 10.0
 
 @pytest.fixture(autouse=True)
 def few_rows_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "SWEEP_ROWS", 2)
+    for module in (sweeper, engine):
+        monkeypatch.setattr(module, "SWEEP_ROWS", 2)
 
 
 async def write_and_look(world: World, store: SimulatedBackend, number: int) -> None:
@@ -102,12 +103,13 @@ def test_it_ends_with_the_connection_and_begins_anew() -> None:
 def test_these_checks_find_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweeper that ends with its first failure."""
 
-    async def sweep_on(engine: Engine, interval: float) -> None:
-        while True:
-            await asyncio.sleep(interval)
-            await sweep_all(engine)
+    async def one_round(self: Sweeper) -> None:
+        with suppress(Exception):
+            await sweep_all(self._engine)
+            self._task = None
+            self._wait()
 
-    monkeypatch.setattr(session, "sweep_on", sweep_on)
+    monkeypatch.setattr(Sweeper, "_round", one_round)
     with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
         test_it_goes_on_after_failures()
     with pytest.raises(AssertionError, match="SCHEDULE_SEED"):

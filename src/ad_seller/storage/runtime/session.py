@@ -14,7 +14,7 @@ from ..driver.failures import LostError
 from .batcher import Batcher, Request
 from .mapping import ErrorMapper
 from .partitions import PartitionedBatcher
-from .sweeper import sweep_on
+from .sweeper import Sweeper
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,7 +41,7 @@ class Session:
         self._sweep_interval = sweep_interval
         self._closing = asyncio.Lock()
         self._until_loop_ends: AsyncGenerator[None] | None = None
-        self.sweeper: asyncio.Task[None] | None = None
+        self._sweeper: Sweeper | None = None
         self.active = 0
         self.idle = asyncio.Event()
 
@@ -69,7 +69,7 @@ class Session:
             engine.apply, self._map_write, of_commit
         )
         if engine.sweeps and self._sweep_interval is not None:
-            self.sweeper = self.loop.create_task(sweep_on(engine, self._sweep_interval))
+            self._sweeper = Sweeper(engine, self._sweep_interval)
 
     def _batched(
         self,
@@ -137,9 +137,8 @@ class Session:
             self.engine.abandon()
 
     async def _drain(self) -> None:
-        if self.sweeper is not None:
-            self.sweeper.cancel()
-            await asyncio.wait([self.sweeper])
+        if self._sweeper is not None:
+            await self._sweeper.stop()
         for batcher in (self.reads, self.expiries, self.commits):
             await batcher.drain()
         while self.active:
