@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ad_seller.storage import StorageBackend, open_url
+from ad_seller.storage import MissingKeyError, StorageBackend, open_url
 
 Record = dict[str, Any]
 Reply = Callable[[str], Awaitable[str]]
@@ -29,13 +29,14 @@ async def send_message(storage: StorageBackend, session_id: str, text: str, repl
     """Answer a message, and keep both in the session."""
     answer = await reply(text)
 
-    def append(session: Record | None) -> Record:
-        if session is None:
-            raise NoSessionError(f"There is no session {session_id}")
+    def append(session: Record) -> Record:
         exchange = [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
         return session | {"messages": [*session["messages"], *exchange]}
 
-    await storage.update_session(session_id, append)
+    try:
+        await storage.update_session(session_id, append)
+    except MissingKeyError as error:
+        raise NoSessionError(f"There is no session {session_id}") from error
     return answer
 
 
@@ -50,7 +51,7 @@ async def main() -> None:
         await asyncio.gather(*(send_message(storage, "s-1", text, shout) for text in ("hello", "what", "when")))
         session = await storage.get_session("s-1") or {}
         print([message["content"] for message in session["messages"]])
-        print(await storage.get_buyer_sessions("advertiser:adv-0"))
+        print(await storage.get_buyer_session_ids("advertiser:adv-0"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Offers that arrive together are answered one after the other, each with a number
 import asyncio
 from typing import Any
 
-from ad_seller.storage import StorageBackend, open_url
+from ad_seller.storage import MissingKeyError, StorageBackend, open_url
 
 Record = dict[str, Any]
 MAX_ROUNDS = 6
@@ -28,8 +28,8 @@ async def counter_offer(storage: StorageBackend, quote_id: str, buyer_price: flo
     `answer` may run several times, when somebody else was faster, so it does nothing but compute.
     """
 
-    def answer(negotiation: Record | None) -> Record:
-        if negotiation is None or negotiation["status"] != "active":
+    def answer(negotiation: Record) -> Record:
+        if negotiation["status"] != "active":
             raise NegotiationOverError(f"No offers are taken for {quote_id}")
         rounds = negotiation["rounds"]
         asked = rounds[-1]["seller_price"] if rounds else negotiation["asked"]
@@ -40,7 +40,10 @@ async def counter_offer(storage: StorageBackend, quote_id: str, buyer_price: flo
         status = "agreed" if agreed else "ended" if number == MAX_ROUNDS else "active"
         return negotiation | {"status": status, "rounds": [*rounds, new_round]}
 
-    negotiation = await storage.update_negotiation(quote_id, answer)
+    try:
+        negotiation = await storage.update_negotiation(quote_id, answer)
+    except MissingKeyError as error:
+        raise NegotiationOverError(f"There is no negotiation about {quote_id}") from error
     last: Record = negotiation["rounds"][-1]
     return last
 

@@ -13,7 +13,7 @@ async def main() -> None:
         await storage.set_deal("DEMO-1", {"cpm": 28.0})
         await storage.set_quote("qt-1", {"status": "available"}, ttl=3600)
         await asyncio.gather(*(storage.add_session_to_buyer_index(f"s{n}", "gold") for n in range(3)))
-        print(await storage.list_deals(), await storage.get_buyer_sessions("gold"))
+        print(await storage.list_deals(), await storage.get_buyer_session_ids("gold"))
         print(await storage.keys("[dq]*"))
 
 

@@ -105,7 +105,7 @@ class TestFreedomOfTheAuthor:
             assert await backend.persist("deal:1")
             assert await backend.ttl("deal:1") is None
             await backend.add_session_to_buyer_index("s", "gold")
-            assert await backend.get_buyer_sessions("gold") == ["s"]
+            assert await backend.get_buyer_session_ids("gold") == ["s"]
             assert (await backend.scan("deal:*", limit=1)).items == [("deal:1", {"n": 2})]
             assert await backend.delete_many(["deal:1", "quote:1"]) == 2
 

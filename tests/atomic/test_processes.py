@@ -31,7 +31,7 @@ def test_updates_add_up_fairly_and_without_a_storm_of_retries(address: Address) 
 
 def test_no_session_of_a_buyer_is_lost(address: Address) -> None:
     everywhere(PROCESSES, address, "add_sessions", "adv-1", 25)
-    found = address.run(lambda storage: storage.get_buyer_sessions("adv-1"))
+    found = address.run(lambda storage: storage.get_buyer_session_ids("adv-1"))
     assert sorted(found) == sorted(f"s{number}-{n}" for number in range(PROCESSES) for n in range(25))
     for number in range(PROCESSES):  # each process called in the order of its numbers
         own = [name for name in found if name.startswith(f"s{number}-")]

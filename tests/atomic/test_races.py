@@ -94,13 +94,13 @@ async def test_six_counter_offers_are_rounds_one_to_six(backend: StorageBackend)
 
 async def test_100_sessions_of_a_buyer(backend: StorageBackend) -> None:
     await asyncio.gather(*(backend.add_session_to_buyer_index(f"s{n}", "adv-1") for n in range(100)))
-    assert await backend.get_buyer_sessions("adv-1") == [f"s{n}" for n in range(100)]
+    assert await backend.get_buyer_session_ids("adv-1") == [f"s{n}" for n in range(100)]
     await asyncio.gather(
         *(backend.remove_session_from_buyer_index(f"s{n}", "adv-1") for n in range(0, 100, 2)),
         *(backend.add_session_to_buyer_index(f"s{n}", "adv-1") for n in range(100, 150)),
     )
     kept = [*range(1, 100, 2), *range(100, 150)]
-    assert await backend.get_buyer_sessions("adv-1") == [f"s{n}" for n in kept]
+    assert await backend.get_buyer_session_ids("adv-1") == [f"s{n}" for n in kept]
 
 
 async def test_one_url_and_eight_registrations(backend: StorageBackend) -> None:
@@ -119,6 +119,6 @@ async def test_a_session_and_its_index_entry_are_one(backend: StorageBackend) ->
             assert await backend.delete_buyer_session(f"s{number}", "adv-1")
 
     await asyncio.gather(*(come_and_go(number) for number in range(20)))
-    found = await backend.get_buyer_sessions("adv-1")
+    found = await backend.get_buyer_session_ids("adv-1")
     assert sorted(found) == sorted(f"s{n}" for n in range(0, 20, 2))
     assert len(await backend.list_sessions()) == len(found)

@@ -100,9 +100,9 @@ class TestOwnView:
             await tx.add_session_to_buyer_index("s1", "adv")
             await tx.add_session_to_buyer_index("s2", "adv")
             await tx.remove_session_from_buyer_index("s1", "adv")
-            assert await tx.get_buyer_sessions("adv") == ["s2"]
+            assert await tx.get_buyer_session_ids("adv") == ["s2"]
             assert await tx.get_agent_id_by_url("https://x") is None
-        assert await backend.get_buyer_sessions("adv") == ["s2"]
+        assert await backend.get_buyer_session_ids("adv") == ["s2"]
 
 
 class TestConflict:

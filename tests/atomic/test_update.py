@@ -64,14 +64,24 @@ class TestResult:
         await backend.update("k", spoil)
         assert await backend.get("k") == {"list": [1]}
 
-    async def test_none_is_a_value(self, backend: StorageBackend) -> None:
-        assert await backend.update("k", lambda _: None) is None
-        assert await backend.exists("k")
+    async def test_none_is_refused(self, backend: StorageBackend) -> None:
+        with pytest.raises(
+            InvalidValueError, match=r"returned None, and nothing was written\. Return the new value"
+        ):
+            await backend.update("k", lambda _: None)
+        assert not await backend.exists("k")
+        await backend.set("k", [1])
+        with pytest.raises(InvalidValueError):
+            await backend.update("k", lambda numbers: numbers.append(2))
+        async with backend.transaction() as tx:
+            with pytest.raises(InvalidValueError):
+                await tx.update("k", lambda numbers: numbers.append(2))
+        assert await backend.get("k") == [1]
 
     @pytest.mark.parametrize("entity", PREFIXES)
     async def test_every_entity_has_its_form(self, backend: StorageBackend, entity: str) -> None:
         update, get = getattr(backend, f"update_{entity}"), getattr(backend, f"get_{entity}")
-        await asyncio.gather(*(update("id-1", lambda r: {"n": (r or {"n": 0})["n"] + 1}) for _ in range(10)))
+        await asyncio.gather(*(update("id-1", lambda r: {"n": r["n"] + 1}, start={"n": 0}) for _ in range(10)))
         assert await get("id-1") == {"n": 10}
         assert await backend.keys() == [f"{PREFIXES[entity]}id-1"]
 

@@ -207,7 +207,7 @@ class FiltersByText(SevenBackend):
 @found_by("no_concurrent_add_is_lost")
 class LosesAddsToAnIndex(SevenBackend):
     async def add_session_to_buyer_index(self, session_id: str, pricing_key: str) -> None:
-        index = await self.get_buyer_sessions(pricing_key)
+        index = await self.get_buyer_session_ids(pricing_key)
         if session_id not in index:
             await self.set(f"session_index:buyer:{pricing_key}", [*index, session_id])
 

@@ -19,7 +19,7 @@ async def test_messages_and_replies_are_appended_in_pairs() -> None:
             ("user", "b"),
             ("assistant", "B"),
         ]
-        assert await storage.get_buyer_sessions("adv-1") == ["s-1"]
+        assert await storage.get_buyer_session_ids("adv-1") == ["s-1"]
         assert WEEK - 60 < (await storage.ttl("session:s-1") or 0) <= WEEK
 
 

@@ -72,7 +72,7 @@ class TestRoutes:
         await joined.save_buyer_session("s2", {"a": 2}, "buyer-1")
         await joined.register_agent("a1", {"name": "x"}, "https://x")
         assert await joined.list_sessions() == [{"a": 1}, {"a": 2}]
-        assert await joined.get_buyer_sessions("buyer-1") == ["s2"]
+        assert await joined.get_buyer_session_ids("buyer-1") == ["s2"]
         assert await joined.get_agent_id_by_url("https://x") == "a1"
         assert await joined.redis.keys() == ["session:s1", "session:s2", "session_index:buyer:buyer-1"]
 

@@ -122,4 +122,4 @@ class IndexRules(StoreMachine):
             expected = [known for known in ids if known != session]
         if self.model.exists(key) or expected:
             self.model.set(key, expected)
-        assert self.run(self.store.get_buyer_sessions(buyer)) == expected
+        assert self.run(self.store.get_buyer_session_ids(buyer)) == expected

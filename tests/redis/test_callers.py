@@ -37,7 +37,7 @@ async def test_two_thousand_callers_at_once(own_redis: RedisServer) -> None:
             connected = len(client.client_list())
             assert await store.count("session:*") == 2000
             assert await store.incr("counter") == 201
-            assert sum([len(await store.get_buyer_sessions(f"buyer-{n}")) for n in range(3)]) == 200
+            assert sum([len(await store.get_buyer_session_ids(f"buyer-{n}")) for n in range(3)]) == 200
         opened = client.info("stats")["total_connections_received"] - before
     assert connected <= 20
     assert opened <= 20

@@ -39,7 +39,7 @@ async def test_what_an_older_agent_wrote(own_redis: RedisServer, own_store: Redi
     assert await own_store.compare_and_set("quote:1", {"status": "available"}, {"status": "sold"})
     assert (await own_store.ttl("quote:1") or 0) > 50
     await own_store.add_session_to_buyer_index("s-3", "acme")
-    assert await own_store.get_buyer_sessions("acme") == ["s-1", "s-2", "s-3"]
+    assert await own_store.get_buyer_session_ids("acme") == ["s-1", "s-2", "s-3"]
 
 
 async def test_what_an_older_agent_reads(own_redis: RedisServer, own_store: RedisBackend) -> None:

@@ -78,7 +78,7 @@ async def test_no_read_writes(path: Path) -> None:
             assert len(await store.keys()) == len((await store.scan()).items) == await store.count() == 50
             assert len(await store.list_sessions()) == 50
             assert await store.ttl("session:1") is None
-            assert await store.get_buyer_sessions("nobody") == []
+            assert await store.get_buyer_session_ids("nobody") == []
             assert db.execute("PRAGMA data_version").fetchone() == (version,)
         assert changes(path.parent) == before
         assert execute(path, "SELECT count(*) FROM kv_store WHERE key LIKE 'gone:%'") == [(50,)]

@@ -35,6 +35,9 @@ class Committer(Protocol):
     The names are long so that an author's private methods do not meet them by chance.
     """
 
+    async def exists(self, key: str) -> bool:
+        """See `StorageBackend.exists`."""
+
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
 

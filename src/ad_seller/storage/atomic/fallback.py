@@ -22,6 +22,7 @@ from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
 from ..errors import (
     InvalidArgumentError,
+    InvalidValueError,
     MissingKeyError,
     NotConnectedError,
     StorageTimeoutError,
@@ -254,7 +255,7 @@ async def retry_turn(backend: object, key: str | None) -> AsyncIterator[None]:
 
 
 def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
-    """Return ``change(current)``; an async function is refused."""
+    """Return ``change(current)``; an async function is refused, and so is None: it was changed in place."""
     if not callable(change):
         raise InvalidArgumentError(f"The change for {key!r} must be a function, not {shown(change)}", key=key)
     value = change(current)
@@ -263,6 +264,12 @@ def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
             value.close()
         raise InvalidArgumentError(
             f"The change for {key!r} must be a plain function; for awaiting use transact()", key=key
+        )
+    if value is None:
+        raise InvalidValueError(
+            f"The change for {key!r} returned None, and nothing was written. Return the new value, also where it "
+            "was changed in place; or DELETE, or LEAVE. A null is stored with set().",
+            key=key,
         )
     return value
 

@@ -56,6 +56,10 @@ class AtomicOperations(Generic[Tx]):
     def _atomic_check(self) -> None:
         """Any use is fine, unless the backend knows better."""
 
+    async def exists(self, key: str) -> bool:
+        """See `StorageBackend.exists`."""
+        raise NotImplementedError
+
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
         raise NotImplementedError
@@ -140,7 +144,8 @@ class AtomicOperations(Generic[Tx]):
         Args:
             key: the key.
             change: a plain function from the current value (None if there is none) to the new one, or to
-                `DELETE` or `LEAVE`.
+                `DELETE` or `LEAVE`. It returns what is to be stored: None is refused, because that is what a
+                function returns that only changes its argument.
             ttl: seconds until it expires, None for never; the entry's expiry is kept if not given.
             attempts: how often at most.
 
@@ -149,6 +154,7 @@ class AtomicOperations(Generic[Tx]):
 
         Raises:
             ConflictError: other processes were faster each time; nothing was written.
+            InvalidValueError: ``change`` returned None, or what JSON cannot carry; nothing was written.
         """
         ttl_ms = ttl if ttl is KEEP else check_ttl(ttl, key=key)
         _check_attempts(attempts)

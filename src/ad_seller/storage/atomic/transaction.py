@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -118,6 +118,13 @@ class PlainTransaction:
     async def exists(self, key: str) -> bool:
         """Tell whether there is an entry, own writes included."""
         return await self._text(check_key(key)) is not None
+
+    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
+        """Return the values of those ``keys`` that have one, own writes included, in the order of ``keys``."""
+        self._check_open()
+        wanted = list(dict.fromkeys(check_key(key) for key in keys))
+        found = dict(await self._view(set(wanted), on_corrupt))
+        return {key: found[key] for key in wanted if key in found}
 
     async def scan(self, pattern: str = "*", *, on_corrupt: OnCorrupt = None) -> Page:
         """Return all entries whose keys match, own writes included; each is watched like one that `get` read."""

@@ -3,28 +3,26 @@
 The key of a record is its prefix and its id, e.g. ``order:ORD-A1B2C3D4E5F6``. For each kind: ``get_x`` returns
 the record or None, ``set_x`` stores it, ``delete_x`` tells whether there was one, ``update_x`` changes it
 without losing what others write (see `update`), and ``list_xs`` returns all of them in the order of their keys.
+A record is a dict: anything else is refused before any I/O. ``update_x`` of a record that is not there raises
+`MissingKeyError`, unless ``start`` says what the change begins with.
 ``on_corrupt`` is called with the error of each record that cannot be decoded, which is then left out; without
 it, the error is raised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidKeyError, shown
 from ..records.expiry import TTL
-from ..records.filters import Condition, matches
-from ..records.markers import KEEP, Keep
+from ..records.markers import KEEP
+from .access import NewTTL, Record, RecordChange, entity_key, list_records, record_of, update_record
 from .host import Host
-from .kinds import PREFIXES, conditions
+from .kinds import conditions
 
 if TYPE_CHECKING:
     from ..records.pages import OnCorrupt
 
-Record = dict[str, Any]
 Filters = dict[str, Any] | None
-RecordChange = Callable[[Any], Any]
 
 QUOTE_TTL = 86_400  #: seconds that a price quote is valid
 
@@ -38,21 +36,23 @@ class EntityHelpers(Host):
         """Return the product catalogue entry, or None."""
         return await self.get(entity_key("product", product_id))
 
-    async def set_product(self, product_id: str, data: Record) -> None:
+    async def set_product(self, product_id: str, product_data: Record) -> None:
         """Store the product catalogue entry."""
-        await self.set(entity_key("product", product_id), data)
+        await self.set(*record_of("product", product_id, product_data))
 
     async def delete_product(self, product_id: str) -> bool:
         """Remove the product catalogue entry; tell whether there was one."""
         return await self.delete(entity_key("product", product_id))
 
-    async def update_product(self, product_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_product(
+        self, product_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the product catalogue entry by ``change(current)``; see `update`."""
-        return await self.update(entity_key("product", product_id), change, ttl=ttl)
+        return await update_record(self, "product", product_id, change, start, ttl)
 
     async def list_products(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all product catalogue entries."""
-        return await _list(self, "product", on_corrupt)
+        return await list_records(self, "product", on_corrupt)
 
     # --- proposals ---------------------------------------------------------------------------------
 
@@ -60,23 +60,23 @@ class EntityHelpers(Host):
         """Return the buyer proposal, or None."""
         return await self.get(entity_key("proposal", proposal_id))
 
-    async def set_proposal(self, proposal_id: str, data: Record) -> None:
+    async def set_proposal(self, proposal_id: str, proposal_data: Record) -> None:
         """Store the buyer proposal."""
-        await self.set(entity_key("proposal", proposal_id), data)
+        await self.set(*record_of("proposal", proposal_id, proposal_data))
 
     async def delete_proposal(self, proposal_id: str) -> bool:
         """Remove the buyer proposal; tell whether there was one."""
         return await self.delete(entity_key("proposal", proposal_id))
 
     async def update_proposal(
-        self, proposal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
+        self, proposal_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
     ) -> Any:
         """Replace the buyer proposal by ``change(current)``; see `update`."""
-        return await self.update(entity_key("proposal", proposal_id), change, ttl=ttl)
+        return await update_record(self, "proposal", proposal_id, change, start, ttl)
 
     async def list_proposals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all buyer proposals."""
-        return await _list(self, "proposal", on_corrupt)
+        return await list_records(self, "proposal", on_corrupt)
 
     # --- deals -------------------------------------------------------------------------------------
 
@@ -84,21 +84,23 @@ class EntityHelpers(Host):
         """Return the executed deal, or None."""
         return await self.get(entity_key("deal", deal_id))
 
-    async def set_deal(self, deal_id: str, data: Record) -> None:
+    async def set_deal(self, deal_id: str, deal_data: Record) -> None:
         """Store the executed deal."""
-        await self.set(entity_key("deal", deal_id), data)
+        await self.set(*record_of("deal", deal_id, deal_data))
 
     async def delete_deal(self, deal_id: str) -> bool:
         """Remove the executed deal; tell whether there was one."""
         return await self.delete(entity_key("deal", deal_id))
 
-    async def update_deal(self, deal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_deal(
+        self, deal_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the executed deal by ``change(current)``; see `update`."""
-        return await self.update(entity_key("deal", deal_id), change, ttl=ttl)
+        return await update_record(self, "deal", deal_id, change, start, ttl)
 
     async def list_deals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all executed deals."""
-        return await _list(self, "deal", on_corrupt)
+        return await list_records(self, "deal", on_corrupt)
 
     # --- sessions ----------------------------------------------------------------------------------
 
@@ -106,21 +108,23 @@ class EntityHelpers(Host):
         """Return the buyer conversation session, or None."""
         return await self.get(entity_key("session", session_id))
 
-    async def set_session(self, session_id: str, data: Record, ttl: TTL | None = None) -> None:
+    async def set_session(self, session_id: str, session_data: Record, ttl: TTL | None = None) -> None:
         """Store the buyer conversation session; ``ttl`` in seconds, None for no expiry."""
-        await self.set(entity_key("session", session_id), data, ttl)
+        await self.set(*record_of("session", session_id, session_data), ttl)
 
     async def delete_session(self, session_id: str) -> bool:
         """Remove the buyer conversation session; tell whether there was one."""
         return await self.delete(entity_key("session", session_id))
 
-    async def update_session(self, session_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_session(
+        self, session_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the buyer conversation session by ``change(current)``; see `update`."""
-        return await self.update(entity_key("session", session_id), change, ttl=ttl)
+        return await update_record(self, "session", session_id, change, start, ttl)
 
     async def list_sessions(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all buyer conversation sessions."""
-        return await _list(self, "session", on_corrupt)
+        return await list_records(self, "session", on_corrupt)
 
     # --- quotes ------------------------------------------------------------------------------------
 
@@ -128,21 +132,23 @@ class EntityHelpers(Host):
         """Return the price quote, or None."""
         return await self.get(entity_key("quote", quote_id))
 
-    async def set_quote(self, quote_id: str, data: Record, ttl: TTL | None = QUOTE_TTL) -> None:
+    async def set_quote(self, quote_id: str, quote_data: Record, ttl: TTL | None = QUOTE_TTL) -> None:
         """Store the price quote; ``ttl`` in seconds, 24 h unless given, None for no expiry."""
-        await self.set(entity_key("quote", quote_id), data, ttl)
+        await self.set(*record_of("quote", quote_id, quote_data), ttl)
 
     async def delete_quote(self, quote_id: str) -> bool:
         """Remove the price quote; tell whether there was one."""
         return await self.delete(entity_key("quote", quote_id))
 
-    async def update_quote(self, quote_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_quote(
+        self, quote_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the price quote by ``change(current)``; see `update`."""
-        return await self.update(entity_key("quote", quote_id), change, ttl=ttl)
+        return await update_record(self, "quote", quote_id, change, start, ttl)
 
     async def list_quotes(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
-        return await _list(self, "quote", on_corrupt, conditions("quote", filters))
+        return await list_records(self, "quote", on_corrupt, conditions("quote", filters))
 
     # --- orders ------------------------------------------------------------------------------------
 
@@ -150,45 +156,47 @@ class EntityHelpers(Host):
         """Return the order, or None."""
         return await self.get(entity_key("order", order_id))
 
-    async def set_order(self, order_id: str, data: Record) -> None:
+    async def set_order(self, order_id: str, order_data: Record) -> None:
         """Store the order."""
-        await self.set(entity_key("order", order_id), data)
+        await self.set(*record_of("order", order_id, order_data))
 
     async def delete_order(self, order_id: str) -> bool:
         """Remove the order; tell whether there was one."""
         return await self.delete(entity_key("order", order_id))
 
-    async def update_order(self, order_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_order(
+        self, order_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the order by ``change(current)``; see `update`."""
-        return await self.update(entity_key("order", order_id), change, ttl=ttl)
+        return await update_record(self, "order", order_id, change, start, ttl)
 
     async def list_orders(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
-        return await _list(self, "order", on_corrupt, conditions("order", filters))
+        return await list_records(self, "order", on_corrupt, conditions("order", filters))
 
     # --- change requests ---------------------------------------------------------------------------
 
-    async def get_change_request(self, change_request_id: str) -> Record | None:
+    async def get_change_request(self, cr_id: str) -> Record | None:
         """Return the post-deal change request, or None."""
-        return await self.get(entity_key("change_request", change_request_id))
+        return await self.get(entity_key("change_request", cr_id))
 
-    async def set_change_request(self, change_request_id: str, data: Record) -> None:
+    async def set_change_request(self, cr_id: str, cr_data: Record) -> None:
         """Store the post-deal change request."""
-        await self.set(entity_key("change_request", change_request_id), data)
+        await self.set(*record_of("change_request", cr_id, cr_data))
 
-    async def delete_change_request(self, change_request_id: str) -> bool:
+    async def delete_change_request(self, cr_id: str) -> bool:
         """Remove the post-deal change request; tell whether there was one."""
-        return await self.delete(entity_key("change_request", change_request_id))
+        return await self.delete(entity_key("change_request", cr_id))
 
     async def update_change_request(
-        self, change_request_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
+        self, cr_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
     ) -> Any:
         """Replace the post-deal change request by ``change(current)``; see `update`."""
-        return await self.update(entity_key("change_request", change_request_id), change, ttl=ttl)
+        return await update_record(self, "change_request", cr_id, change, start, ttl)
 
     async def list_change_requests(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
-        return await _list(self, "change_request", on_corrupt, conditions("change_request", filters))
+        return await list_records(self, "change_request", on_corrupt, conditions("change_request", filters))
 
     # --- negotiations ------------------------------------------------------------------------------
 
@@ -198,21 +206,21 @@ class EntityHelpers(Host):
 
     async def set_negotiation(self, proposal_id: str, data: Record) -> None:
         """Store the negotiation history of a proposal."""
-        await self.set(entity_key("negotiation", proposal_id), data)
+        await self.set(*record_of("negotiation", proposal_id, data))
 
     async def delete_negotiation(self, proposal_id: str) -> bool:
         """Remove the negotiation history of a proposal; tell whether there was one."""
         return await self.delete(entity_key("negotiation", proposal_id))
 
     async def update_negotiation(
-        self, proposal_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP
+        self, proposal_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
     ) -> Any:
         """Replace the negotiation history of a proposal by ``change(current)``; see `update`."""
-        return await self.update(entity_key("negotiation", proposal_id), change, ttl=ttl)
+        return await update_record(self, "negotiation", proposal_id, change, start, ttl)
 
     async def list_negotiations(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all negotiation histories."""
-        return await _list(self, "negotiation", on_corrupt)
+        return await list_records(self, "negotiation", on_corrupt)
 
     # --- agents ------------------------------------------------------------------------------------
 
@@ -220,21 +228,23 @@ class EntityHelpers(Host):
         """Return the registered buyer agent, or None."""
         return await self.get(entity_key("agent", agent_id))
 
-    async def set_agent(self, agent_id: str, data: Record) -> None:
+    async def set_agent(self, agent_id: str, agent_data: Record) -> None:
         """Store the registered buyer agent."""
-        await self.set(entity_key("agent", agent_id), data)
+        await self.set(*record_of("agent", agent_id, agent_data))
 
     async def delete_agent(self, agent_id: str) -> bool:
         """Remove the registered buyer agent; tell whether there was one."""
         return await self.delete(entity_key("agent", agent_id))
 
-    async def update_agent(self, agent_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_agent(
+        self, agent_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the registered buyer agent by ``change(current)``; see `update`."""
-        return await self.update(entity_key("agent", agent_id), change, ttl=ttl)
+        return await update_record(self, "agent", agent_id, change, start, ttl)
 
     async def list_agents(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all registered buyer agents."""
-        return await _list(self, "agent", on_corrupt)
+        return await list_records(self, "agent", on_corrupt)
 
     # --- packages ----------------------------------------------------------------------------------
 
@@ -242,59 +252,44 @@ class EntityHelpers(Host):
         """Return the media kit package, or None."""
         return await self.get(entity_key("package", package_id))
 
-    async def set_package(self, package_id: str, data: Record) -> None:
+    async def set_package(self, package_id: str, package_data: Record) -> None:
         """Store the media kit package."""
-        await self.set(entity_key("package", package_id), data)
+        await self.set(*record_of("package", package_id, package_data))
 
     async def delete_package(self, package_id: str) -> bool:
         """Remove the media kit package; tell whether there was one."""
         return await self.delete(entity_key("package", package_id))
 
-    async def update_package(self, package_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_package(
+        self, package_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the media kit package by ``change(current)``; see `update`."""
-        return await self.update(entity_key("package", package_id), change, ttl=ttl)
+        return await update_record(self, "package", package_id, change, start, ttl)
 
     async def list_packages(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all media kit packages."""
-        return await _list(self, "package", on_corrupt)
+        return await list_records(self, "package", on_corrupt)
 
     # --- media kits --------------------------------------------------------------------------------
 
-    async def get_media_kit(self, org_id: str) -> Record | None:
+    async def get_media_kit(self, seller_org_id: str) -> Record | None:
         """Return the media kit metadata of a seller organisation, or None."""
-        return await self.get(entity_key("media_kit", org_id))
+        return await self.get(entity_key("media_kit", seller_org_id))
 
-    async def set_media_kit(self, org_id: str, data: Record) -> None:
+    async def set_media_kit(self, seller_org_id: str, data: Record) -> None:
         """Store the media kit metadata of a seller organisation."""
-        await self.set(entity_key("media_kit", org_id), data)
+        await self.set(*record_of("media_kit", seller_org_id, data))
 
-    async def delete_media_kit(self, org_id: str) -> bool:
+    async def delete_media_kit(self, seller_org_id: str) -> bool:
         """Remove the media kit metadata of a seller organisation; tell whether there was one."""
-        return await self.delete(entity_key("media_kit", org_id))
+        return await self.delete(entity_key("media_kit", seller_org_id))
 
-    async def update_media_kit(self, org_id: str, change: RecordChange, *, ttl: TTL | Keep | None = KEEP) -> Any:
+    async def update_media_kit(
+        self, seller_org_id: str, change: RecordChange, *, start: Record | None = None, ttl: NewTTL = KEEP
+    ) -> Any:
         """Replace the media kit metadata of a seller organisation by ``change(current)``; see `update`."""
-        return await self.update(entity_key("media_kit", org_id), change, ttl=ttl)
+        return await update_record(self, "media_kit", seller_org_id, change, start, ttl)
 
     async def list_media_kits(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return all media kits."""
-        return await _list(self, "media_kit", on_corrupt)
-
-
-def entity_key(entity: str, record_id: object) -> str:
-    """Return the key of the record of a kind (a key of `PREFIXES`) with this id."""
-    return PREFIXES[entity] + check_id(entity, record_id)
-
-
-def check_id(kind: str, record_id: object) -> str:
-    """Return the id if it is a non-empty str."""
-    if not isinstance(record_id, str) or not record_id:
-        raise InvalidKeyError(f"The id of a {kind} must be a non-empty str, not {shown(record_id)}")
-    return str.__str__(record_id)
-
-
-async def _list(
-    store: EntityHelpers, entity: str, on_corrupt: OnCorrupt, where: tuple[Condition, ...] = ()
-) -> list[Any]:
-    items = await store._entity_scan(PREFIXES[entity], where, on_corrupt)
-    return [record for _, record in items if matches(record, where)]
+        return await list_records(self, "media_kit", on_corrupt)

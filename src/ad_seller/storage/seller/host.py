@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from ..records.expiry import TTL
@@ -26,6 +27,14 @@ class Host:
         """See `StorageBackend.delete`."""
         raise NotImplementedError
 
+    async def exists(self, key: str) -> bool:
+        """See `StorageBackend.exists`."""
+        raise NotImplementedError
+
+    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
+        """See `StorageBackend.get_many`."""
+        raise NotImplementedError
+
     async def update(self, key: str, change: Callable[[Any], Any], *, ttl: TTL | Keep | None = KEEP) -> Any:
         """See `StorageBackend.update`."""
         raise NotImplementedError
@@ -33,6 +42,19 @@ class Host:
     async def scan(self, pattern: str = "*", *, on_corrupt: OnCorrupt = None) -> Page:
         """See `StorageBackend.scan`."""
         raise NotImplementedError
+
+    async def _in_transaction(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Run ``work`` in a transaction, and return what it returns; a transaction is one itself."""
+        raise NotImplementedError
+
+    async def _is_stored(self, key: str) -> bool:
+        """Tell whether there is an entry; a transaction knows only what it writes."""
+        return await self.exists(key)
+
+    async def _missing(self, keys: list[str]) -> frozenset[str]:
+        """Return those of the keys that have no entry, all asked for at once."""
+        there = await asyncio.gather(*(self.exists(key) for key in keys))
+        return frozenset(key for key, exists in zip(keys, there, strict=True) if not exists)
 
     async def _entity_scan(
         self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt

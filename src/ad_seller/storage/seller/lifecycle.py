@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from ..errors import InvalidArgumentError, InvalidTransitionError, InvalidValueError, MissingKeyError, shown
-from .entities import Record, entity_key
+from .access import Record, entity_key
 from .host import Host
 
 #: Called with the record and the next status; returns why the step is refused, or None.

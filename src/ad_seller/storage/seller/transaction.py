@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from ..atomic.transaction import PlainTransaction
 from .entities import EntityHelpers
+from .host import Host
 from .indexes import IndexHelpers
 from .lifecycle import LifecycleHelpers
 
 
 class Transaction(PlainTransaction, EntityHelpers, IndexHelpers, LifecycleHelpers):
     """A `PlainTransaction` with every helper of a kind of record, such as ``tx.set_order``."""
+
+    async def _in_transaction(self, work: Callable[[Host], Awaitable[Any]]) -> Any:
+        return await work(self)
+
+    async def _is_stored(self, key: str) -> bool:
+        """Tell whether the key is written here: what is not, a commit of one slot of a cluster must not need."""
+        return key in self._writes and self._known(key) is not None
+
+    async def _missing(self, keys: list[str]) -> frozenset[str]:
+        """Look without watching: a session that changes meanwhile is no conflict."""
+        here = {key for key in keys if key in self._writes and self._known(key) is not None}
+        others = [key for key in keys if key not in self._writes]
+        there = await asyncio.gather(*(self._store.exists(key) for key in others))
+        return frozenset(keys) - here - {key for key, exists in zip(others, there, strict=True) if exists}

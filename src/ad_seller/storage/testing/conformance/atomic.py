@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ...base import StorageBackend
-from ...errors import InvalidArgumentError
+from ...errors import InvalidArgumentError, InvalidValueError
 from ...records.markers import DELETE, LEAVE
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
@@ -124,8 +124,14 @@ class AtomicConformance(Harness):
         assert await backend.keys() == ["a"]
         assert await backend.update("a", lambda current: DELETE) is None
         assert await backend.keys() == []
-        assert await backend.update("a", lambda current: None) is None
-        assert await backend.keys() == ["a"]
+
+    async def test_change_that_returns_none_is_refused(self, backend: StorageBackend) -> None:
+        for stored in ("missing", {"n": 1}):
+            with pytest.raises(InvalidValueError):  # None is what a function returns that only changes its argument
+                await backend.update("a", lambda current: None)
+            assert await backend.exists("a") is (stored != "missing")
+            await backend.set("a", {"n": 1})
+        assert await backend.get("a") == {"n": 1}
 
     async def test_failing_change_writes_nothing_and_blocks_nobody(self, backend: StorageBackend) -> None:
         await backend.set("a", 1, ttl=60)

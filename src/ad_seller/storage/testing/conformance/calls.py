@@ -26,7 +26,7 @@ BY_KEY: dict[str, Callable[[StorageBackend, Any], Awaitable[object]]] = {
     "compare_and_set": lambda backend, key: backend.compare_and_set(key, 1, 2),
     "get_and_delete": lambda backend, key: backend.get_and_delete(key),
     "increment": lambda backend, key: backend.increment(key),
-    "update": lambda backend, key: backend.update(key, lambda current: current),
+    "update": lambda backend, key: backend.update(key, lambda current: current or 1),
 }
 
 #: Operations that need no key.
@@ -39,10 +39,10 @@ OTHER: dict[str, Callable[[StorageBackend], Awaitable[object]]] = {
     "get_deal": lambda backend: backend.get_deal("1"),
     "set_quote": lambda backend: backend.set_quote("1", {}),
     "delete_order": lambda backend: backend.delete_order("1"),
-    "update_session": lambda backend: backend.update_session("1", lambda current: {}),
+    "update_session": lambda backend: backend.update_session("1", lambda current: {}, start={}),
     "list_products": lambda backend: backend.list_products(),
     "list_quotes": lambda backend: backend.list_quotes({"status": "open"}),
-    "get_buyer_sessions": lambda backend: backend.get_buyer_sessions("buyer"),
+    "get_buyer_session_ids": lambda backend: backend.get_buyer_session_ids("buyer"),
     "add_session_to_buyer_index": lambda backend: backend.add_session_to_buyer_index("1", "buyer"),
     "remove_session_from_buyer_index": lambda backend: backend.remove_session_from_buyer_index("1", "buyer"),
 }

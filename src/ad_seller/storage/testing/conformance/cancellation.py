@@ -156,7 +156,7 @@ class CancellationConformance(Harness):
             task.cancel()
         async with asyncio.timeout(30):
             await asyncio.wait(tasks)
-        index = await backend.get_buyer_sessions("gold")
+        index = await backend.get_buyer_session_ids("gold")
         added = [one for one, task in zip(ids, tasks, strict=True) if not task.cancelled() and not task.exception()]
         assert [one for one in index if one in added] == added, "an acknowledged add is missing or out of order"
         assert len(index) == len(set(index))

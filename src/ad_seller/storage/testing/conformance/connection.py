@@ -208,7 +208,7 @@ class ConnectionConformance(Harness):
         elsewhere = asyncio.to_thread(asyncio.run, add_many("there"))
         await asyncio.wait_for(asyncio.gather(elsewhere, add_many("here")), 3 * SECONDS)
         assert added
-        assert sorted(await backend.get_buyer_sessions("gold")) == sorted(added)
+        assert sorted(await backend.get_buyer_session_ids("gold")) == sorted(added)
 
     @belongs(Level.FAULTS, Section.CONCURRENCY)
     def test_one_instance_in_one_event_loop_after_the_other(self, new_backend: NewBackend) -> None:

@@ -85,7 +85,7 @@ async def _is_shared(backend: StorageBackend, new_backend: NewBackend) -> bool:
     """Tell whether processes see each other's writes at once, and lose none of their changes to an index."""
     try:
         await run_elsewhere(new_backend, add_sessions, "gold", ["first"])
-        if await backend.get_buyer_sessions("gold") != ["first"]:
+        if await backend.get_buyer_session_ids("gold") != ["first"]:
             return False
         there = [f"there.{n}" for n in range(100)]
         elsewhere = asyncio.ensure_future(run_elsewhere(new_backend, add_sessions, "gold", there))
@@ -95,7 +95,7 @@ async def _is_shared(backend: StorageBackend, new_backend: NewBackend) -> bool:
             await backend.add_session_to_buyer_index(here[-1], "gold")
             await asyncio.sleep(0)
         await elsewhere
-        return sorted(await backend.get_buyer_sessions("gold")) == sorted(["first", *here, *there])
+        return sorted(await backend.get_buyer_session_ids("gold")) == sorted(["first", *here, *there])
     except (StorageError, AssertionError):
         if backend.capabilities.shared:
             raise

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from ...base import StorageBackend
-from ...errors import InvalidArgumentError, InvalidValueError, StorageError, StorageTimeoutError
+from ...errors import (
+    InvalidArgumentError,
+    InvalidValueError,
+    MissingKeyError,
+    StorageError,
+    StorageTimeoutError,
+)
 from ...seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
@@ -60,11 +66,30 @@ class EntityConformance(Harness):
         assert await backend.keys() == [f"{PREFIXES[entity]}id-1", f"{PREFIXES[entity]}id-2"]
         assert await listing() == [{"n": 1}, {"n": 2}]
         assert await update("id-1", lambda current: {**current, "m": 3}) == {"n": 1, "m": 3}
-        assert await update("id-3", lambda current: {"was": current}) == {"was": None}
-        assert await listing() == [{"n": 1, "m": 3}, {"n": 2}, {"was": None}]
+        with pytest.raises(MissingKeyError):
+            await update("id-3", lambda current: current)
+        assert await update("id-3", lambda current: {"was": current}, start={"n": 0}) == {"was": {"n": 0}}
+        assert await listing() == [{"n": 1, "m": 3}, {"n": 2}, {"was": {"n": 0}}]
         assert await delete("id-1") is True
         assert await get("id-1") is None
-        assert await listing() == [{"n": 2}, {"was": None}]
+        assert await listing() == [{"n": 2}, {"was": {"n": 0}}]
+
+    @pytest.mark.parametrize("entity", PREFIXES)
+    @pytest.mark.parametrize("bad", [None, "text", 5, [1], True], ids=repr)
+    async def test_a_record_is_a_dict(self, backend: StorageBackend, entity: str, bad: Any) -> None:
+        get, put, _, update, _ = helpers(backend, entity)
+        await put("1", {"n": 1})
+        for call in (put("1", bad), put("2", bad), update("1", lambda current: bad), update("2", dict, start=bad)):
+            with pytest.raises(InvalidValueError if bad is not None else (InvalidValueError, MissingKeyError)):
+                await call
+        assert await backend.keys() == [f"{PREFIXES[entity]}1"]
+        assert await get("1") == {"n": 1}
+
+    async def test_a_change_in_place_that_returns_nothing_is_refused(self, backend: StorageBackend) -> None:
+        await backend.set_order("1", {"status": "draft"})
+        with pytest.raises(InvalidValueError):
+            await backend.update_order("1", lambda order: order.update(status="approved"))  # type: ignore[arg-type, return-value]
+        assert await backend.get_order("1") == {"status": "draft"}
 
     @belongs(Level.ENTITIES, Section.LISTINGS)
     @pytest.mark.parametrize("entity", PREFIXES)
@@ -177,37 +202,37 @@ class EntityConformance(Harness):
         assert await backend.get(INDEX_KEYS[0]) == ["s"]
 
     async def test_buyer_index_keeps_the_order_and_each_id_once(self, backend: StorageBackend) -> None:
-        assert await backend.get_buyer_sessions("gold") == []
+        assert await backend.get_buyer_session_ids("gold") == []
         for session_id in ("s2", "s1", "s3", "s1", "s2"):
             await backend.add_session_to_buyer_index(session_id, "gold")
         await backend.add_session_to_buyer_index("other", "silver")
-        assert await backend.get_buyer_sessions("gold") == ["s2", "s1", "s3"]
+        assert await backend.get_buyer_session_ids("gold") == ["s2", "s1", "s3"]
         await backend.remove_session_from_buyer_index("s1", "gold")
         await backend.remove_session_from_buyer_index("missing", "gold")
         await backend.remove_session_from_buyer_index("s2", "no such buyer")
-        assert await backend.get_buyer_sessions("gold") == ["s2", "s3"]
+        assert await backend.get_buyer_session_ids("gold") == ["s2", "s3"]
         await backend.add_session_to_buyer_index("s1", "gold")
-        assert await backend.get_buyer_sessions("gold") == ["s2", "s3", "s1"]
+        assert await backend.get_buyer_session_ids("gold") == ["s2", "s3", "s1"]
         for session_id in ("s2", "s3", "s1"):
             await backend.remove_session_from_buyer_index(session_id, "gold")
-        assert await backend.get_buyer_sessions("gold") == []
-        assert await backend.get_buyer_sessions("silver") == ["other"]
-        assert await backend.get_buyer_sessions("no such buyer") == []
+        assert await backend.get_buyer_session_ids("gold") == []
+        assert await backend.get_buyer_session_ids("silver") == ["other"]
+        assert await backend.get_buyer_session_ids("no such buyer") == []
 
     async def test_buyer_index_is_a_list_under_its_key(self, backend: StorageBackend) -> None:
         key = f"{SESSION_INDEX_PREFIX}*[a]?"
         await backend.set(key, ["s1"])
-        await backend.add_session_to_buyer_index(session_id="s2", pricing_key="*[a]?")
+        await backend.add_session_to_buyer_index(session_id="s2", buyer_pricing_key="*[a]?")
         assert await backend.get(key) == ["s1", "s2"]
-        assert await backend.get_buyer_sessions(pricing_key="*[a]?") == ["s1", "s2"]
-        await backend.remove_session_from_buyer_index(session_id="s1", pricing_key="*[a]?")
+        assert await backend.get_buyer_session_ids(buyer_pricing_key="*[a]?") == ["s1", "s2"]
+        await backend.remove_session_from_buyer_index(session_id="s1", buyer_pricing_key="*[a]?")
         assert await backend.get(key) == ["s2"]
 
     @pytest.mark.parametrize("damaged", [{"s1": 1}, "s1", 5], ids=repr)
     async def test_damaged_index_is_reported_and_left_alone(self, backend: StorageBackend, damaged: Any) -> None:
         await backend.set(f"{SESSION_INDEX_PREFIX}gold", damaged)
         for call in (
-            backend.get_buyer_sessions("gold"),
+            backend.get_buyer_session_ids("gold"),
             backend.add_session_to_buyer_index("s2", "gold"),
             backend.remove_session_from_buyer_index("s1", "gold"),
         ):
@@ -222,7 +247,7 @@ class EntityConformance(Harness):
             with pytest.raises(InvalidArgumentError):
                 await backend.add_session_to_buyer_index("s", bad)  # type: ignore[arg-type]
             with pytest.raises(InvalidArgumentError):
-                await backend.get_buyer_sessions(bad)  # type: ignore[arg-type]
+                await backend.get_buyer_session_ids(bad)  # type: ignore[arg-type]
         assert await backend.keys() == []
 
     @belongs(Level.ATOMIC, Section.CHANGES)
@@ -239,7 +264,7 @@ class EntityConformance(Harness):
         await asyncio.gather(*map(add, ids))
         for session_id in again:
             await backend.add_session_to_buyer_index(session_id, "gold")
-        assert await backend.get_buyer_sessions("gold") == [one for one in ids if one not in again] + again
+        assert await backend.get_buyer_session_ids("gold") == [one for one in ids if one not in again] + again
 
     @belongs(Level.ATOMIC, Section.CHANGES)
     async def test_no_concurrent_add_or_remove_is_lost(self, backend: StorageBackend) -> None:
@@ -255,8 +280,8 @@ class EntityConformance(Harness):
                 await backend.add_session_to_buyer_index(ids[number], "gold")
 
         await asyncio.gather(*map(come_and_go, range(100)))
-        assert sorted(await backend.get_buyer_sessions("gold")) == sorted(ids[::2])
-        assert sorted(await backend.get_buyer_sessions("silver")) == sorted(ids[1::2])
+        assert sorted(await backend.get_buyer_session_ids("gold")) == sorted(ids[::2])
+        assert sorted(await backend.get_buyer_session_ids("silver")) == sorted(ids[1::2])
 
     @belongs(Level.PROCESSES, Section.CHANGES)
     async def test_no_add_of_another_process_is_lost(
@@ -265,5 +290,5 @@ class EntityConformance(Harness):
         need_sharing(backend)
         groups = [[f"{process}.{n}" for n in range(100)] for process in range(4)]
         await asyncio.gather(*(run_elsewhere(new_backend, add_sessions, "gold", group) for group in groups))
-        index = await backend.get_buyer_sessions("gold")
+        index = await backend.get_buyer_session_ids("gold")
         assert sorted(index) == sorted(one for group in groups for one in group)

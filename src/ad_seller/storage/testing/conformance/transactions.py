@@ -132,13 +132,13 @@ class TransactionConformance(Harness):
     async def test_session_and_its_index_entry_are_saved_together(self, backend: StorageBackend) -> None:
         await backend.save_buyer_session("{s}1", {"n": 1}, "{s}", ttl=60)
         await asyncio.gather(*(backend.save_buyer_session(f"{{s}}{n}", {"n": n}, "{s}") for n in range(2, 6)))
-        assert sorted(await backend.get_buyer_sessions("{s}")) == [f"{{s}}{n}" for n in range(1, 6)]
+        assert sorted(await backend.get_buyer_session_ids("{s}")) == [f"{{s}}{n}" for n in range(1, 6)]
         assert await backend.list_sessions() == [{"n": n} for n in range(1, 6)]
         assert await backend.ttl("session:{s}1") is not None
         assert await backend.delete_buyer_session("{s}1", "{s}") is True
         assert await backend.delete_buyer_session("{s}1", "{s}") is False
         assert await backend.get_session("{s}1") is None
-        assert "{s}1" not in await backend.get_buyer_sessions("{s}")
+        assert "{s}1" not in await backend.get_buyer_session_ids("{s}")
 
     async def test_one_of_many_registrations_of_a_url_wins(self, backend: StorageBackend) -> None:
         url = "https://{agent}.example"
