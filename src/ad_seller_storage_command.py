@@ -7,6 +7,7 @@ file.
 
 from __future__ import annotations
 
+import logging
 import pkgutil
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ def main() -> None:
     package = ModuleType("ad_seller")
     package.__path__ = pkgutil.extend_path([str(_FOLDER)], "ad_seller")
     sys.modules["ad_seller"] = package
+    log = logging.getLogger("ad_seller.storage")
+    log.disabled = True  # of an agent that was not adopted yet, `adopt` says more than the line at the import
     try:
         from ad_seller.storage import redact  # noqa: F401  # an older agent's storage has no such name
         from ad_seller.storage.cli import main as run
@@ -32,4 +35,5 @@ def main() -> None:
         if not (error.name or "").startswith("ad_seller"):
             raise
         sys.exit(_OVERWRITTEN)
+    log.disabled = False
     run()

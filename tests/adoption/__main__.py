@@ -34,7 +34,7 @@ def main() -> int:
             if chosen.agent is None:
                 adopt_stand_in(Path(folder), wheel, chosen.only, say)
             else:
-                adopt_checkout(chosen.agent, Path(folder), wheel, chosen.install, say)
+                adopt_checkout(chosen.agent, Path(folder), wheel, chosen.python, say)
         except FailedError as error:
             print(f"FAILED: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return 1

@@ -143,6 +143,7 @@ def test_the_command_runs_beside_an_agent_that_was_not_adopted(tmp_path: Path, o
         [str(agent / "src"), install(ours, tmp_path / "site-packages")], "adopt", str(agent), "--no-data"
     )
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     assert "Next: " in done.stdout
 
 
