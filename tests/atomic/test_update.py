@@ -240,3 +240,26 @@ class TestOvertaken:
 
         async with address.open() as storage:
             assert await storage.update("k", change) == [7, 2]
+
+
+class NoCopyError(Exception):
+    """Cannot be copied: it takes two arguments and keeps one."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one)
+
+
+class TestOneOfALine:
+    """Changes that wait for a key together share a commit, not their failures."""
+
+    @pytest.mark.parametrize("failure", [StopIteration, lambda: NoCopyError("a", "b"), KeyError])
+    async def test_a_change_that_raises_harms_nobody_else(self, backend: StorageBackend, failure: Any) -> None:
+        def raising(current: Any) -> Any:
+            raise failure()
+
+        changes = [plus_one, plus_one, raising, plus_one, raising, plus_one]
+        answers = await asyncio.gather(*(backend.update("k", one) for one in changes), return_exceptions=True)
+        assert [answer for answer in answers if isinstance(answer, int)] == [1, 2, 3, 4]
+        assert [isinstance(answer, Exception) for answer in answers] == [change is raising for change in changes]
+        assert not any(isinstance(answer, asyncio.CancelledError) for answer in answers)
+        assert await backend.get("k") == 4

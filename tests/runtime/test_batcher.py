@@ -313,3 +313,73 @@ class TestGrowth:
 def count_of(test: Callable[[object], bool]) -> int:
     gc.collect()
     return sum(1 for thing in gc.get_objects() if test(thing))
+
+
+class UncopyableError(Exception):
+    """Takes two arguments and keeps one, so that it cannot be made anew."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one)
+
+
+class TestOneOfAGroup:
+    """What goes wrong at telling one caller is his alone."""
+
+    async def test_an_empty_request_is_answered_at_once_and_harms_nobody(self) -> None:
+        engine = Engine()
+        engine.failures = [OSError("gone")]
+        batcher = batcher_of(engine)
+        one, empty, two = submit(batcher, 1), submit(batcher), submit(batcher, 2)
+        answers = await asyncio.wait_for(asyncio.gather(one, empty, two, return_exceptions=True), 1)
+        assert answers[1] == []
+        assert [type(answers[0]), type(answers[2])] == [ExplainedError, ExplainedError]
+        assert await batcher.submit([3]) == [6]
+
+    @pytest.mark.parametrize(
+        "failure", [IndexError("no such item"), StopIteration("none"), UncopyableError("a", "b")]
+    )
+    async def test_explaining_that_fails(self, failure: Exception) -> None:
+        def explain(error: BaseException, request: Request[int, int]) -> BaseException:
+            if list(request.items) == [1]:
+                raise failure
+            return ExplainedError(error, request)
+
+        engine = Engine()
+        engine.failures = [OSError("gone")]
+        batcher = Batcher(engine.run, explain=explain, timeout=5.0)
+        answers = await asyncio.gather(submit(batcher, 1), submit(batcher, 2), return_exceptions=True)
+        assert isinstance(answers[0], RuntimeError if isinstance(failure, StopIteration) else type(failure))
+        assert isinstance(answers[1], ExplainedError)
+
+    async def test_the_timer_goes_on_after_it(self) -> None:
+        def explain(error: BaseException, request: Request[int, int]) -> BaseException:
+            raise StopIteration if list(request.items) == [1] else TimeoutError
+
+        engine = Engine()
+        engine.open.clear()
+        batcher = Batcher(engine.run, explain=explain, timeout=0.05)
+        answers = await asyncio.gather(*(submit(batcher, n) for n in (1, 2, 3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [RuntimeError, TimeoutError, TimeoutError]
+        engine.open.set()
+        await batcher.drain()
+
+
+async def test_one_request_without_an_answer_does_not_keep_all_later_ones() -> None:
+    engine = Engine()
+    stuck = asyncio.Event()
+    run = engine.run
+
+    async def some_hang(items: list[int]) -> Sequence[int]:
+        if items == [0]:
+            await stuck.wait()
+        return await run(items)
+
+    batcher: Batcher[int, int] = Batcher(some_hang, explain=ExplainedError, timeout=60.0, concurrency=2)
+    first = submit(batcher, 0)
+    await ticks()
+    for number in range(1, 2_000):
+        assert await batcher.submit([number]) == [2 * number]
+    assert len(batcher._ages) < 200
+    stuck.set()
+    assert await first == [0]
+    await batcher.drain()

@@ -32,8 +32,9 @@ A lower-level exception is always kept as ``__cause__``. No message contains a p
 
 from __future__ import annotations
 
+import copy
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: passwords with / # ? in them are common
 _BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/:]*:(?!//)[^\s'\"]*@")  # user:password@host without a scheme
@@ -218,3 +219,16 @@ class InvalidTransitionError(StorageError):
         super().__init__(message, key=key)
         self.current = current
         self.allowed = allowed
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def copied(error: E) -> E:
+    """Return a copy of an error for one of several callers, or the error itself where it cannot be copied."""
+    try:
+        twin = copy.copy(error)
+    except Exception:  # an error of somebody else, whose __init__ wants more than its arguments
+        return error
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    return twin

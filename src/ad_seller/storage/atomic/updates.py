@@ -9,13 +9,13 @@ change is ever made in vain.
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import Any
 
 from ..concurrency.backoff import DEFAULT_ATTEMPTS, backoff
+from ..concurrency.tasks import settle
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
-from ..errors import ConflictError, StorageError, StorageTimeoutError, UnknownOutcomeError
+from ..errors import ConflictError, StorageError, StorageTimeoutError, UnknownOutcomeError, copied
 from ..records.codec import decode
 from ..records.keys import check_key
 from ..records.markers import KEEP, Keep, Marker
@@ -133,7 +133,7 @@ async def _together(store: Committer, key: str, batch: list[PendingUpdate]) -> N
             done = await draft.commit(store)
         except Exception as error:  # a time-out, an outcome that is unknown: it is everyone's
             for pending in batch:
-                _answer(pending, copy.copy(error))
+                _answer(pending, copied(error))
             return
         if done:
             for pending, answer in answers:
@@ -170,12 +170,9 @@ async def _apply_all(store: Committer, draft: Draft, batch: list[PendingUpdate])
 
 
 def _answer(pending: PendingUpdate, answer: Any) -> None:
-    if pending.future is None or pending.future.done():
-        return
-    if isinstance(answer, Exception):
-        pending.future.set_exception(answer)
-    else:
-        pending.future.set_result(answer)
+    if pending.future is not None:
+        error = answer if isinstance(answer, Exception) else None
+        settle(pending.future, None if error else answer, error)
 
 
 async def _wait(store: Committer, key: str, pending: PendingUpdate, future: asyncio.Future[Any]) -> Any:

@@ -10,6 +10,24 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+def settle(future: asyncio.Future[R], result: R | None = None, error: BaseException | None = None) -> None:
+    """Give a future its result or error, unless it has one; this never raises, whatever the error is.
+
+    A future takes no StopIteration, because that would end whoever awaits it (PEP 479): it becomes a RuntimeError,
+    as it does where a coroutine raises it.
+    """
+    if future.done():
+        return
+    if isinstance(error, StopIteration):
+        told = RuntimeError(f"StopIteration was raised: {error}")
+        told.__cause__ = error
+        error = told
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)  # type: ignore[arg-type]  # None stands for no error
+
+
 async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
     """Await ``work`` in a task of its own; if the caller is cancelled, wait for its end and then pass that on."""
     task = asyncio.ensure_future(work)

@@ -12,12 +12,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from ..concurrency.tasks import settle
 from ..driver.failures import NotStartedError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _WAKE = 32  #: callers that are woken in one turn of the event loop
+_KEPT = 64  #: requests that are remembered at least before those with an answer are looked for
 _GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
 
 
@@ -38,7 +40,8 @@ class Batcher(Generic[T, R]):
     """Collects requests and runs them in bulk, in the order of their arrival.
 
     Args:
-        run: the bulk call: results for the items of the batch, in order.
+        run: the bulk call: results for the items of the batch, in order. What it raises holds for every item; where
+            some have taken effect and others not, an exception stands in the place of a result.
         explain: makes a new error for one request out of what ``run`` raised; ``TimeoutError`` and
             ``NotStartedError`` (with its cause) come from the batcher when the request's time is up.
         timeout: seconds that a request waits for its answer.
@@ -67,6 +70,7 @@ class Batcher(Generic[T, R]):
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Request[T, R]] = deque()
         self._ages: deque[Request[T, R]] = deque()
+        self._prune_at = _KEPT
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
         self._starting: asyncio.Task[None] | None = None
@@ -84,12 +88,26 @@ class Batcher(Generic[T, R]):
 
     def put(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
         """Queue ``items`` now; return the future of their results, to be cancelled by who no longer wants them."""
+        if not items:
+            nothing: asyncio.Future[list[R]] = self._loop.create_future()
+            nothing.set_result([])
+            return nothing
         request: Request[T, R] = Request(items, self._loop.create_future(), self._loop.time() + self._patience)
         self._queue.append(request)
-        self._ages.append(request)
+        self._remember(request)
         self._schedule()
         self._watch()
         return request.future
+
+    def _remember(self, request: Request[T, R]) -> None:
+        """Keep the request for the timer; those that have their answer go, also behind one that has none.
+
+        So what is kept is at most twice what waits, and a little: results are not held until the oldest is done.
+        """
+        if len(self._ages) >= self._prune_at:
+            self._ages = deque(one for one in self._ages if not one.future.done())
+            self._prune_at = max(_KEPT, 2 * len(self._ages))
+        self._ages.append(request)
 
     async def drain(self) -> None:
         """Wait until everything that was submitted has been answered."""
@@ -184,8 +202,14 @@ class Batcher(Generic[T, R]):
                 self._queue.appendleft(request)
 
     def _fail(self, request: Request[T, R], error: BaseException) -> None:
-        if not request.future.done():
-            request.future.set_exception(self._explain(error, request))
+        """Tell one caller; whatever goes wrong at that is his alone, the others still hear of theirs."""
+        if request.future.done():
+            return
+        try:
+            error = self._explain(error, request)
+        except Exception as failure:
+            error = failure
+        settle(request.future, error=error)
 
     def _too_late(self) -> TimeoutError:
         return TimeoutError(f"no answer within {self._timeout:g} s")

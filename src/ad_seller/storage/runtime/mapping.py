@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-
 from ..driver.engine import Engine
 from ..driver.failures import LostError, NotSentError, NotStartedError, reason_of
-from ..errors import StorageError, StorageTimeoutError, UnknownOutcomeError, redact
+from ..errors import StorageError, StorageTimeoutError, UnknownOutcomeError, copied, redact
 
 
 class ErrorMapper:
@@ -55,11 +53,3 @@ class ErrorMapper:
                 f"{what}: no answer within {self._timeout:g} s. Is the server overloaded or frozen?", key=key
             )
         return self._engine.explain(what, key, reason)
-
-
-def copied(error: StorageError) -> StorageError:
-    """Return a copy of an error, or the error itself where its class cannot be copied."""
-    try:
-        return copy.copy(error)
-    except Exception:  # a subclass of somebody else, whose __init__ wants more than its arguments
-        return error

@@ -19,6 +19,8 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 from aiosqlite import core
 
+from ..concurrency.tasks import settle
+
 R = TypeVar("R")
 
 
@@ -103,20 +105,11 @@ class Worker:
             try:
                 result = function()
             except BaseException as error:
-                settle = partial(_settle, done, None, error)
+                answer = partial(settle, done, error=error)
             else:
-                settle = partial(_settle, done, result, None)
+                answer = partial(settle, done, result)
             with suppress(RuntimeError):  # the event loop has ended, nobody waits any more
-                loop.call_soon_threadsafe(settle)
+                loop.call_soon_threadsafe(answer)
 
         self._queue.put_nowait((_NOBODY, job))
         return await done
-
-
-def _settle(done: asyncio.Future[R], result: R | None, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(cast("R", result))
