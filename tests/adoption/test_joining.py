@@ -147,6 +147,16 @@ def test_the_command_runs_beside_an_agent_that_was_not_adopted(tmp_path: Path, o
     assert "Next: " in done.stdout
 
 
+def test_modules_of_an_installed_agent_are_not_taken_for_ours(tmp_path: Path, ours: Path) -> None:
+    agent = checkout(tmp_path, adopt=False)
+    site = tmp_path / "site-packages"
+    install(build_wheel(agent, tmp_path / "wheels"), site)
+    done = launched([install(ours, site)], "--json", "adopt", str(agent), "--no-data")
+    assert done.returncode == 0, done.stderr
+    verdicts = {Path(each["file"]).name: each["verdict"] for each in json.loads(done.stdout)["files"]}
+    assert verdicts["quote_book.py"] == verdicts["trust_log.py"] == "stays"
+
+
 def test_the_command_says_that_it_was_overwritten(tmp_path: Path, ours: Path) -> None:
     site = tmp_path / "site-packages"
     install(ours, site)

@@ -8,6 +8,16 @@ from pathlib import Path
 
 log = logging.getLogger("ad_seller.storage")
 
+#: What an older agent's storage folder has; this package has each of them, too.
+_OLDER = (
+    "__init__.py",
+    "base.py",
+    "factory.py",
+    "hybrid_backend.py",
+    "postgres_backend.py",
+    "redis_backend.py",
+    "sqlite_backend.py",
+)
 _CURE = "`ad-seller-storage adopt CHECKOUT` shows how to remove them from the agent"
 
 
@@ -19,7 +29,7 @@ def report_owners(folders: Sequence[str]) -> None:
     """
     ours = Path(folders[0])
     for folder in map(Path, folders[1:]):
-        twice = sorted(_modules(ours) & _modules(folder))
+        twice = sorted(name for name in _OLDER if (folder / name).is_file())
         if twice:
             log.warning("Not used, this package has them too: %s in %s. %s.", ", ".join(twice), folder, _CURE)
     for owner in _distributions(ours):
@@ -30,14 +40,6 @@ def report_owners(folders: Sequence[str]) -> None:
             ours,
             _CURE,
         )
-
-
-def _modules(folder: Path) -> set[str]:
-    """Return the modules of a folder; a folder that cannot be read has none."""
-    try:
-        return {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    except OSError:
-        return set()
 
 
 def _distributions(ours: Path) -> Iterator[str]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import pkgutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Literal
 
 import ad_seller.storage
 from ad_seller.storage import SESSION_INDEX_PREFIX, StorageBackend
 
+from .. import PROGRAM
 from .checkout import OURS, Checkout
 from .definitions import Definitions, Function, fingerprint, read_definitions, statements
 
@@ -111,7 +112,16 @@ def _judge(path: Path, replace: set[str]) -> StorageFile:
 
 @cache
 def _our_modules() -> frozenset[str]:
-    return frozenset(module.name for module in pkgutil.iter_modules([str(OURS)]))
+    """Return the names of our modules; in a folder of installed packages an agent's may lie beside them."""
+    inside = Path("ad_seller", "storage")
+    try:
+        files = [Path(file) for file in distribution(PROGRAM).files or ()]
+    except PackageNotFoundError:
+        files = []
+    names = {file.relative_to(inside).parts[0] for file in files if file.is_relative_to(inside)}
+    if "__init__.py" not in names:  # a checkout, installed as editable or just on the path
+        names = {path.name for path in OURS.iterdir()}
+    return frozenset(Path(name).stem for name in names)
 
 
 def _differences(module: str, found: Definitions) -> Iterator[str]:
