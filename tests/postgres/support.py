@@ -13,10 +13,19 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from ad_seller.storage.postgres.engine import PostgresEngine
 from ad_seller.storage.postgres.schema import SCHEMA_TABLE
 from ad_seller.storage.postgres.statements import APPLICATION, TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.atomic.support import Address
+from tests.engines import engine_of
+
+
+async def postgres_engine_of(storage: PostgresBackend) -> PostgresEngine:
+    """The engine of the running event loop."""
+    engine = await engine_of(storage)
+    assert isinstance(engine, PostgresEngine)
+    return engine
 
 
 async def sql(url: str, statement: str, *parameters: Any) -> list[Any]:

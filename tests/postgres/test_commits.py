@@ -108,7 +108,7 @@ def test_a_batch_is_split_by_its_size_and_a_commit_is_not() -> None:
 async def test_a_commit_that_no_message_can_carry(
     storage: PostgresBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ad_seller.storage.postgres.backend._MOST_BYTES", 1000)
+    monkeypatch.setattr("ad_seller.storage.postgres.engine._MOST_BYTES", 1000)
     with pytest.raises(InvalidValueError, match="at most 1,000 bytes"):
         await storage.set("a", "x" * 1000)
     await storage.set("a", "x" * 900)
@@ -157,8 +157,8 @@ class TestRaces:
             for number in range(60):
                 x, y = f"x:{number}", f"y:{number}"
                 answers = await asyncio.gather(
-                    one._apply([Commit((Expect(x, None),), (Put(y, b"1"),))]),
-                    two._apply([Commit((Expect(y, None),), (Put(x, b"1"),))]),
+                    (await engine_of(one)).apply([Commit((Expect(x, None),), (Put(y, b"1"),))]),
+                    (await engine_of(two)).apply([Commit((Expect(y, None),), (Put(x, b"1"),))]),
                 )
                 refused = [answer for answer in answers if isinstance(answer[0], Refused)]
                 assert len(refused) == 1

@@ -24,7 +24,7 @@ from ad_seller.storage.records.globs import compile_glob
 from ad_seller.storage.seller.kinds import FIELDS, conditions
 from tests.json_values import any_text, scalars
 from tests.odd_records import check_filters
-from tests.postgres.support import sql, store_text
+from tests.postgres.support import postgres_engine_of, sql, store_text
 
 Ask = Callable[..., Any]
 
@@ -223,15 +223,13 @@ class TestPlans:
                 for n in range(300)
             }
         )
-        assert storage._indexes is not None
+        indexes = (await postgres_engine_of(storage))._indexes
         for filters, expected in (
             ({"status": "open", "buyer_id": "one"}, ("buyer_id",)),
             ({"status": "none", "buyer_id": "one"}, ("status",)),
             ({"status": "open", "product_id": "3", "buyer_id": "many"}, ("product", "product_id")),
             ({"status": 5, "product_id": "3"}, ("product", "product_id")),
         ):
-            search = await storage._indexes.narrowest(
-                KeyQuery(compile_glob("quote:*"), where=conditions("quote", filters))
-            )
+            search = await indexes.narrowest(KeyQuery(compile_glob("quote:*"), where=conditions("quote", filters)))
             assert search is not None
             assert search.index.path == expected

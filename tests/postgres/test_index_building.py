@@ -13,7 +13,7 @@ from ad_seller.storage.postgres.fields import FIELD_FUNCTION, INDEXES
 from ad_seller.storage.postgres.indexes import _LOCK, FieldIndexes, build
 from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from tests.postgres.support import sql
+from tests.postgres.support import postgres_engine_of, sql
 
 NAMES = {index.name for index in INDEXES}
 
@@ -56,10 +56,10 @@ async def becomes_busy(url: str) -> bool:
 
 async def list_afresh(storage: PostgresBackend) -> FieldIndexes:
     """List once more, without the pause between two looks at what indexes there are."""
-    assert storage._indexes is not None
-    storage._indexes._next_look = 0
+    indexes = (await postgres_engine_of(storage))._indexes
+    indexes._next_look = 0
     assert len(await storage.list_orders({"status": "open"})) == 50
-    return storage._indexes
+    return indexes
 
 
 async def test_an_older_database_gets_them_beside_the_work(

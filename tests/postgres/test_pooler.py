@@ -10,7 +10,7 @@ import pytest
 from ad_seller.storage import StorageConnectionError, StorageError, StoreUnavailableError
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.postgres.pooler import pooled
-from tests.postgres.support import sql
+from tests.postgres.support import postgres_engine_of, sql
 
 
 async def test_everything_works_without_statements_on_the_server(new_database: str) -> None:
@@ -44,7 +44,7 @@ async def test_statements_that_vanish_are_named_with_the_next_step(postgres_url:
     async with PostgresBackend(postgres_url, 1, 1) as storage:
         await storage.set("a", 1)
         assert await storage.get("a") == 1
-        [connection] = storage._link._pool._all
+        [connection] = (await postgres_engine_of(storage))._client._pool._all
         await connection._raw.execute("DEALLOCATE ALL")  # as a proxy does behind our back
         with pytest.raises(StoreUnavailableError, match=r"prepared statement .* statement_cache=False") as caught:
             await storage.set("a", 2)

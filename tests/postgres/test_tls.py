@@ -12,7 +12,7 @@ from ad_seller.storage import ConfigurationError, StorageConnectionError
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.certificates import CLIENT_NAME, GOOD_HOST, WRONG_HOST, Certificates, Pair
-from tests.postgres.support import run_sql
+from tests.postgres.support import postgres_engine_of, run_sql
 
 Options = dict[str, str | Path]
 
@@ -44,7 +44,9 @@ async def works(url: str) -> None:
     async with PostgresBackend(url, pool_min=1) as storage:
         await storage.set("a", {"by": "TLS"})
         assert await storage.get("a") == {"by": "TLS"}
-        [(encrypted,)] = await storage._link.read("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        [(encrypted,)] = await (await postgres_engine_of(storage))._client.read(
+            "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        )
         assert encrypted
 
 

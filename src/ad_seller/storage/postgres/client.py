@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .connection import BrokenError, Call, Connection, UnusableError
-from .pool import PostgresPool, Prepare
+from ..driver.failures import LostError, NotSentError, NotStartedError
+from .connection import Call, Connection, UnusableError
+from .pool import NoneFreeError, PostgresPool, Prepare
 
 
-class PostgresLink:
+class PostgresClient:
     """Statements over a few connections to one server.
 
     Args:
@@ -41,7 +42,7 @@ class PostgresLink:
         await self._pool.close()
 
     def abandon(self) -> None:
-        """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
+        """Give the connections up, from any thread: see `Engine.abandon`."""
         self._pool.abandon()
 
     # --- statements ------------------------------------------------------------------------------------
@@ -55,14 +56,16 @@ class PostgresLink:
             cancellable: the caller may be cancelled: then the statement runs to its end in a task of its own.
 
         Raises:
-            NotSentError, NotReadyError, BrokenError, TimeoutError: no answer; see `write`.
+            NotSentError, LostError: no answer; see `write`.
             asyncpg.PostgresError: the server refused.
         """
         deadline = self._loop.time() + self._timeout
         call = Call(statement, parameters, deadline, deadline, cancellable=cancellable)
         try:
             return await self._run(call)
-        except BrokenError:
+        except LostError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise
             self._pool.drop_idle()  # they have most likely been lost with the same server
             return await self._run(call)
 
@@ -76,9 +79,8 @@ class PostgresLink:
 
         Raises:
             NotSentError: nothing was sent.
-            NotReadyError: no connection within ``patience``; nothing was sent.
-            BrokenError: sent, and the connection was lost.
-            TimeoutError: sent, and no answer in time.
+            NotStartedError: no connection within ``patience``; nothing was sent.
+            LostError: sent, and the connection was lost or no answer came in time.
             asyncpg.PostgresError: the server refused; nothing was applied.
         """
         now = self._loop.time()
@@ -93,9 +95,9 @@ class PostgresLink:
             seconds: for which each answer is waited; a statement that is cancelled is abandoned.
 
         Raises:
-            NotSentError, NotReadyError: there is no connection; the function raises what `write` does.
+            NotSentError: there is no connection; the function raises what `write` does.
         """
-        connection = await self._pool.acquire(self._loop.time() + self._timeout, first=False)
+        connection = await self._acquire(self._loop.time() + self._timeout, first=False)
 
         async def fetch(statement: str, *parameters: Any) -> list[Any]:
             end = self._loop.time() + seconds
@@ -109,7 +111,7 @@ class PostgresLink:
 
     async def _run(self, call: Call) -> list[Any]:
         while True:
-            connection = await self._pool.acquire(call.patient_until, first=call.first)
+            connection = await self._acquire(call.patient_until, first=call.first)
             try:
                 if not call.cancellable:
                     return await self._use(connection, call)
@@ -120,11 +122,18 @@ class PostgresLink:
             except UnusableError:
                 continue  # each one is closed at that, so this ends
 
+    async def _acquire(self, end: float, *, first: bool) -> Connection:
+        try:
+            return await self._pool.acquire(end, first=first)
+        except NoneFreeError as error:
+            raise (NotStartedError if first else NotSentError)(str(error)) from error
+
     async def _use(self, connection: Connection, call: Call) -> list[Any]:
         try:
             return await connection.fetch(call)
-        except TimeoutError:
-            self._pool.drop_idle()  # nor would they answer, and a write that was sent has an unknown outcome
+        except LostError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                self._pool.drop_idle()  # nor would they answer, and a write that was sent has an unknown outcome
             raise
         finally:
             self._pool.release(connection)

@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import asyncpg
 
-
-class NotReadyError(Exception):
-    """There was no connection in the given time, and nothing was sent; one may come later."""
-
-
-class NotSentError(Exception):
-    """No connection could be made, and nothing was sent; the cause says why."""
-
-
-class BrokenError(Exception):
-    """The connection was lost after the statement had been sent; the cause says why."""
+from ..driver.failures import LostError, NotSentError
+from .library import forget_closed_loop, had_ended_before, own_socket
 
 
 class UnusableError(Exception):
@@ -68,10 +61,9 @@ class Connection:
         self._is_late = False
         self._timer: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
-        socket = raw._transport.get_extra_info("socket")
-        self._socket: Any = socket
+        self._socket = own_socket(raw)
         self._poll = select.poll()
-        self._poll.register(socket.fileno(), select.POLLIN)
+        self._poll.register(self._socket.fileno(), select.POLLIN)
 
     @classmethod
     async def open(cls, options: dict[str, Any], timeout: float) -> Connection:
@@ -81,7 +73,12 @@ class Connection:
             NotSentError: it cannot be done; the cause says why.
         """
         try:
-            return cls(await asyncpg.connect(**options, timeout=timeout))
+            raw = await asyncpg.connect(**options, timeout=timeout)
+            try:
+                return cls(raw)
+            except OSError:  # no descriptor is left
+                raw.terminate()
+                raise
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise NotSentError(str(error)) from error
 
@@ -92,7 +89,7 @@ class Connection:
         return closed
 
     @property
-    def is_quiet(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether it can be used: on an idle connection nothing comes but the news of its end."""
         return not self.is_closed and not self._poll.poll(0)
 
@@ -101,8 +98,7 @@ class Connection:
 
         Raises:
             UnusableError: nothing was sent.
-            BrokenError: sent, and the connection was lost.
-            TimeoutError: sent, and no answer in time.
+            LostError: sent, and the connection was lost, or no answer came in time (the cause is a TimeoutError).
             asyncpg.PostgresError: the server refused; nothing was applied.
         """
         self._deadline, self._is_late = call.deadline, False
@@ -111,27 +107,23 @@ class Connection:
         try:
             rows: list[Any] = await self._raw.fetch(call.statement, *call.parameters)
         except asyncpg.InternalClientError as error:
-            if str(error).startswith("cannot switch to state"):  # the news of its end has come, and no more yet
+            if had_ended_before(error):
                 raise UnusableError from error
-            raise BrokenError(str(error)) from error
-        except asyncpg.PostgresError as error:
-            if self._is_late:
-                raise TimeoutError("no answer in time") from error
-            if self.is_closed or isinstance(error, asyncpg.PostgresConnectionError):
-                raise BrokenError(str(error)) from error
-            raise
-        except (OSError, asyncpg.InterfaceError) as error:
-            if self._is_late:
-                raise TimeoutError("no answer in time") from error
-            if not self.is_closed:
-                raise  # a parameter that asyncpg cannot encode: not sent
-            raise BrokenError(str(error)) from error
+            raise self._lost(error) from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            lost = self._is_late or self.is_closed or isinstance(error, asyncpg.PostgresConnectionError)
+            if not lost:
+                raise  # the server's refusal, or a parameter that asyncpg cannot encode: not sent
+            raise self._lost(error) from (TimeoutError("no answer in time") if self._is_late else error)
         except asyncio.CancelledError:
             self.terminate()  # at the end of the event loop; otherwise asyncpg would go on to cancel the statement
             raise
         finally:
             self._deadline = None
         return rows
+
+    def _lost(self, error: Exception) -> LostError:
+        return LostError("no answer in time" if self._is_late else str(error))
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
@@ -150,13 +142,17 @@ class Connection:
             self.terminate()
 
     def terminate(self) -> None:
-        """Close it without waiting for anything."""
+        """Close it without waiting for anything; harmless twice."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._raw.terminate()
+        self._socket.close()
 
-    def leave(self) -> None:
-        """Close our end of the socket and send nothing: the session is a parent's, or its event loop has ended."""
-        self._socket._sock.close()
-        self._raw._aborted = True  # so that asyncpg does not say goodbye when this is collected as garbage
+    def abandon(self) -> None:
+        """End the session, from any thread: the event loop has ended or will not run again."""
+        with suppress(OSError):  # the server was faster
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        if self._loop.is_closed():
+            forget_closed_loop(self._raw)

@@ -15,7 +15,7 @@ from ..errors import (
     StoreUnavailableError,
     redact,
 )
-from .connection import NotReadyError, NotSentError
+from .pool import NoneFreeError
 
 _POOLER = (
     "Is there a pooler in between that gives each transaction another session (PgBouncer in transaction mode)? "
@@ -93,24 +93,23 @@ def explain(what: str, key: str | None, error: BaseException, *, address: str, t
     Args:
         what: starts the message.
         key: the key that it is about.
-        error: what asyncpg or `PostgresLink` raised.
+        error: what asyncpg raised.
         address: the server's URL, without the password.
         timeout: seconds that were waited.
     """
-    cause = error.__cause__ if isinstance(error, NotSentError) and error.__cause__ else error
-    reason = redact(str(cause)).partition("\n")[0] or type(cause).__name__  # asyncpg's own advice follows
+    reason = redact(str(error)).partition("\n")[0] or type(error).__name__  # asyncpg's own advice follows
     for kind, ours, advice in _MEANING:
-        if isinstance(cause, kind):
+        if isinstance(error, kind):
             return ours(f"{what}: {address}: {reason}. {advice}", key=key)
-    if isinstance(cause, TimeoutError):
-        return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. Is it frozen?", key=key)
-    if isinstance(cause, NotReadyError):
+    if isinstance(error, NoneFreeError):
         return StorageTimeoutError(
             f"{what}: no connection to {address} was free within {timeout:g} s. Raise pool_max, or look for what "
             "keeps the server busy.",
             key=key,
         )
-    if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError):
+    if isinstance(error, TimeoutError):
+        return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. Is it frozen?", key=key)
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PostgresConnectionError):
         return StoreUnavailableError(f"{what}: {address} refused: {reason}", key=key)
     return StorageConnectionError(
         f"{what}: {address} cannot be reached ({reason}). Is the server running, and the address right?", key=key

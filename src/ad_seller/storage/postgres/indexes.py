@@ -17,7 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from ..driver.query import KeyQuery
-from .client import PostgresLink
+from .client import PostgresClient
 from .fields import CREATE_FIELD_FUNCTION, FIELD_FUNCTION, INDEXES, Search, narrowness, searches
 from .statements import TABLE
 
@@ -43,13 +43,13 @@ class FieldIndexes:
     """The indexes that filtered listings can use.
 
     Args:
-        link: to the server.
+        client: of the server.
         may_build: whether to build what is missing.
     """
 
-    def __init__(self, link: PostgresLink, *, may_build: bool) -> None:
+    def __init__(self, client: PostgresClient, *, may_build: bool) -> None:
         """Nothing is asked yet."""
-        self._link = link
+        self._client = client
         self._may_build = may_build
         self._loop = asyncio.get_running_loop()
         self._valid: frozenset[str] = frozenset()
@@ -67,7 +67,7 @@ class FieldIndexes:
         if len(usable) < 2:
             return usable[0] if usable else None
         statement, parameters = narrowness(usable, _COUNTED)
-        [counts] = await self._link.read(statement, *parameters, cancellable=True)
+        [counts] = await self._client.read(statement, *parameters, cancellable=True)
         return min(zip(counts, usable, strict=True), key=itemgetter(0))[1]
 
     async def _look(self, wanted: list[Search]) -> None:
@@ -75,7 +75,7 @@ class FieldIndexes:
         if self._valid.issuperset(search.index.name for search in wanted) or self._loop.time() < self._next_look:
             return
         self._next_look = self._loop.time() + _LOOK_PAUSE
-        self._valid = _valid(await self._link.read(_LOOK, cancellable=True))
+        self._valid = _valid(await self._client.read(_LOOK, cancellable=True))
         if _is_complete(self._valid) or self._building is not None:
             return
         if self._may_build:
@@ -96,7 +96,7 @@ class FieldIndexes:
 
     async def _build(self) -> None:
         try:
-            async with self._link.borrowed(_BUILD_SECONDS) as fetch:
+            async with self._client.borrowed(_BUILD_SECONDS) as fetch:
                 await build(fetch)
         except _REFUSALS as error:
             self._give_up(error)

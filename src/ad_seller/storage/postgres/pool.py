@@ -13,14 +13,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from .connection import Call, Connection, NotReadyError, NotSentError
+from ..concurrency.forks import keep_for_parent
+from ..driver.failures import NotSentError
+from .connection import Call, Connection
 
 Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
 
 _IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
 
-#: Of a parent process: not even collected as garbage, because that would end the parent's sessions.
-_left_to_the_parent: list[PostgresPool] = []
+
+class NoneFreeError(TimeoutError):
+    """There was no connection in the given time, and nothing was sent; one may come later."""
 
 
 class PostgresPool:
@@ -85,33 +88,38 @@ class PostgresPool:
         return connection
 
     async def acquire(self, end: float, *, first: bool) -> Connection:
-        """Return an idle connection, or wait for one until ``end``; a new one is made meanwhile if allowed."""
+        """Return an idle connection, or wait for one until ``end``; a new one is made meanwhile if allowed.
+
+        Raises:
+            NoneFreeError: there was none in time.
+            NotSentError: none can be made.
+        """
         while (connection := self._take_idle()) is None:
             await self._queue(end, first=first)
-            first = True  # who had a turn, and found that somebody was faster, need not begin anew
+            first = True  # who was woken, and found that somebody was faster, need not begin anew
         return connection
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_quiet:
+            if connection.is_reusable:
                 return connection
             self._forget(connection)
         return None
 
     async def _queue(self, end: float, *, first: bool) -> None:
-        """Wait for a turn until ``end``, as the last or the ``first`` of the queue."""
+        """Wait to be woken until ``end``, as the last or the ``first`` of the queue."""
         waiter = _Waiter(self._loop)
         if first:
             self._waiters.appendleft(waiter)
         else:
             self._waiters.append(waiter)
         self._grow_if_allowed()
-        timer = self._loop.call_at(end, waiter.fail, NotReadyError("no free connection in time"))
+        timer = self._loop.call_at(end, waiter.fail, NoneFreeError("no free connection in time"))
         try:
-            await waiter.turn
+            await waiter.future
         except asyncio.CancelledError:
-            if waiter.has_turn:
+            if waiter.has_been_woken:
                 self._wake()  # it goes to the next
             raise
         finally:
@@ -144,16 +152,16 @@ class PostgresPool:
         self._wake()
 
     def _wake(self) -> None:
-        """Give the next one in the queue a turn."""
+        """Wake the next one in the queue."""
         while self._waiters:
             waiter = self._waiters.popleft()
-            if not waiter.turn.done():
-                waiter.turn.set_result(None)
+            if not waiter.future.done():
+                waiter.future.set_result(None)
                 return
 
     def _fail_waiters(self, error: BaseException, since: float) -> None:
         """Tell those who have been waiting ``since`` then; for later ones it is tried again."""
-        while self._waiters and (self._waiters[0].turn.done() or self._waiters[0].since <= since):
+        while self._waiters and (self._waiters[0].future.done() or self._waiters[0].since <= since):
             failure = NotSentError(str(error))
             failure.__cause__ = error.__cause__ or error
             self._waiters.popleft().fail(failure)
@@ -190,11 +198,12 @@ class PostgresPool:
         await asyncio.sleep(0)  # asyncio closes the sockets one step later
 
     def abandon(self) -> None:
-        """Forget the connections: they belong to a parent process, or to an event loop that has ended."""
+        """Give the connections up, from any thread: see `Engine.abandon`."""
         if self._pid != os.getpid():
-            _left_to_the_parent.append(self)
-        for connection in self._all:
-            connection.leave()
+            keep_for_parent(self)
+            return
+        for connection in list(self._all):
+            connection.abandon()
 
 
 class _Waiter:
@@ -202,15 +211,15 @@ class _Waiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.since = loop.time()
-        self.turn: asyncio.Future[None] = loop.create_future()
+        self.future: asyncio.Future[None] = loop.create_future()
 
     @property
-    def has_turn(self) -> bool:
-        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
+    def has_been_woken(self) -> bool:
+        return self.future.done() and not self.future.cancelled() and self.future.exception() is None
 
     def fail(self, error: Exception) -> None:
-        if not self.turn.done():
-            self.turn.set_exception(error)
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 def _terminate_late(task: asyncio.Task[Connection]) -> None:
