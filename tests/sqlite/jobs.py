@@ -196,6 +196,17 @@ def fork_while_not_connected(path: str) -> None:
     asyncio.run(run())
 
 
+def come_and_go(path: str, name: str) -> None:
+    """Connect, write, print how many entries of the test are seen and what the counter says, and disconnect."""
+
+    async def run() -> None:
+        async with SQLiteBackend(path) as store:
+            await store.set(f"other:{name}", 1)
+            print(await store.count("mine:*"), await store.increment("counter"))
+
+    asyncio.run(run())
+
+
 JOBS = {
     job.__name__: job
     for job in (
@@ -208,6 +219,7 @@ JOBS = {
         lose_the_right_to_write,
         fork_while_connected,
         fork_while_not_connected,
+        come_and_go,
     )
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage import StorageConnectionError, StoreUnavailableError
+from ad_seller.storage.sqlite import files, openfiles
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.processes import run_job
 
@@ -99,16 +101,83 @@ async def test_a_directory(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(StorageConnectionError, match=r"no folder .*missing.*create it"):
-        await SQLiteBackend(f"sqlite:///{tmp_path}/missing/store.db").connect()
-    assert list(tmp_path.iterdir()) == []
+async def test_a_missing_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "inner" / "store.db"
+    before = os.umask(0)
+    try:
+        async with SQLiteBackend(f"sqlite:///{path}") as store:
+            await store.set("key", 1)
+    finally:
+        os.umask(before)
+    assert [mode(path.parent.parent), mode(path.parent), mode(path)] == [0o700, 0o700, 0o600]
+
+
+def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
+    open_folder.chmod(0o555)
+    kind, message = run_job(JOBS, "fail_to_open", open_folder / "missing" / "store.db", "open").stdout.splitlines()
+    assert kind == "StorageConnectionError"
+    assert re.search("no folder .*missing.*create it", message)
 
 
 async def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
-    with pytest.raises(StorageConnectionError, match="no folder"):
-        await SQLiteBackend(f"sqlite:///{tmp_path}/file/store.db").connect()
+    for path in (f"{tmp_path}/file/store.db", f"{tmp_path}/file/inner/store.db"):
+        with pytest.raises(StorageConnectionError, match="no folder"):
+            await SQLiteBackend(f"sqlite:///{path}").connect()
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["target there", "target not there yet"])
+async def test_a_symbolic_link_is_followed_before_anything_is_judged(there: bool, tmp_path: Path) -> None:
+    data, link = tmp_path / "data" / "store.db", tmp_path / "app" / "store.db"
+    data.parent.mkdir()
+    link.parent.mkdir()
+    link.symlink_to("../data/store.db")
+    if there:
+        make_older_file(data)
+    async with SQLiteBackend(str(link)) as store:
+        await store.set("key", 1)
+        assert sorted(file.name for file in data.parent.iterdir()) == ["store.db", "store.db-shm", "store.db-wal"]
+    assert execute(data, "SELECT value FROM kv_store") == [("1",)]
+    assert mode(data) == 0o600 or there
+
+
+def test_a_symbolic_link_in_a_folder_that_is_read_only(open_folder: Path) -> None:
+    (open_folder / "data").mkdir(mode=0o777)
+    (open_folder / "data").chmod(0o777)
+    (open_folder / "app").mkdir()
+    (open_folder / "app" / "store.db").symlink_to("../data/store.db")
+    (open_folder / "app").chmod(0o555)
+    assert run_job(JOBS, "fail_to_open", open_folder / "app" / "store.db", "write").stdout == ""
+    assert execute(open_folder / "data" / "store.db", "SELECT value FROM kv_store") == [('"new"',)]
+
+
+async def test_a_file_with_a_second_name_is_refused(path: Path) -> None:
+    """SQLite keeps a log for each name, and writes under one destroy those under the other."""
+    make_older_file(path)
+    other = path.with_name("other.db")
+    other.hardlink_to(path)
+    for name in (path, other):
+        with pytest.raises(StoreUnavailableError, match=r"2 names .hard links.*Remove the other names, or copy"):
+            await SQLiteBackend(str(name)).connect()
+    other.unlink()
+    async with SQLiteBackend(str(path)) as store:
+        await store.set("key", 1)
+
+
+async def test_a_file_that_is_mounted_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container with the file, not its folder, keeps its log where others do not see it."""
+    path = tmp_path / "with blank" / "store.db"
+    path.parent.mkdir()
+    make_older_file(path)
+    mounts = tmp_path / "mountinfo"
+    line = "36 35 98:0 /data/store.db {} rw,noatime master:1 - ext4 /dev/root rw,errors=continue\n"
+    mounts.write_text(line.format("/") + line.format(str(path).replace(" ", "\\040")))
+    monkeypatch.setattr(files, "_MOUNTS", mounts)
+    with pytest.raises(StoreUnavailableError, match=r"mounted as a single file.*Mount the folder"):
+        await SQLiteBackend(str(path)).connect()
+    mounts.write_text(line.format(path.parent))
+    async with SQLiteBackend(str(path)) as store:
+        await store.set("key", 1)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +314,9 @@ async def test_a_file_that_is_taken_away_while_open(fate: str, tmp_path: Path) -
         ) as caught:
             await store.set("key", "new")
         assert caught.value.key == "key"
+        await asyncio.sleep(2 * openfiles._LOOK)
+        with pytest.raises(StoreUnavailableError, match="moved or deleted"):
+            await store.count()
     await store.disconnect()
     if fate == "replaced":
         assert execute(path, "SELECT value FROM kv_store") == [('"of another file"',)]

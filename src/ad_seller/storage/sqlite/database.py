@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ..concurrency.forks import ForkSafeLock, keep_for_parent
 from ..concurrency.tasks import run_to_end
-from .files import check_path, open_files
+from ..driver.failures import LostError, NotStartedError
+from ..errors import StoreUnavailableError
+from .files import check_path
+from .handle import Handle
+from .log import LogGoneError
+from .openfiles import OpenFile, open_files
 from .schema import prepare
 from .url import MEMORY
 from .worker import Worker
 
-A = TypeVar("A")
 R = TypeVar("R")
+S = TypeVar("S")
+
+_PAUSE = 0.02  #: seconds between two tries to open a file whose log is about to be saved
 
 
 class Database:
@@ -39,77 +48,181 @@ class Database:
         self.pid = os.getpid()
         self.users = 0
         self.is_needed = False  # somebody has it, or had it and has not closed the backend
+        self.is_open = False
         self._synchronous = synchronous
         self._patience = patience
-        self._file: tuple[int, int] | None = None
+        self._file: OpenFile | None = None
         self.writer = Worker(self._open_writer)
-        self.reader = self.writer if path == MEMORY else Worker(self.open_reader)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened and not closed since."""
-        return self.writer.is_open and self.reader.is_open
+        self.reader = self.writer if path == MEMORY else Worker(partial(self._open_reader, patience))
 
     async def open(self) -> None:
         """Open what is not open; if that fails, it can be tried again."""
-        await self.writer.open()
+        await self.writer.open(partial(self._enter, self.writer))
         if self.reader is not self.writer:
-            await self.reader.open()
+            await self.reader.open(partial(self._enter, self.reader))
+        self.is_open = True
 
     async def close(self) -> None:
         """Close the connections after what is under way; both, also if one of them fails."""
+        self.is_open = False
         try:
             if self.reader is not self.writer:
-                await self.reader.stop()
+                await self.reader.stop(partial(self._leave, self.reader))
         finally:
             try:
-                await self.writer.stop()
+                await self.writer.stop(partial(self._leave, self.writer))
             finally:
-                self._leave()
+                file, self._file = self._file, None
+                if file is not None:
+                    open_files.leave(file)
 
-    def _leave(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            open_files.leave(file)
+    # --- calls on the threads --------------------------------------------------------------------------
 
-    # --- on the threads --------------------------------------------------------------------------------
+    async def read(self, function: Callable[[sqlite3.Connection], R]) -> R:
+        """Return what ``function`` reads."""
+        return await self.reader.run(partial(self._tried, self.reader, partial(self._read, function)))
+
+    async def write(self, function: Callable[[sqlite3.Connection], R]) -> R:
+        """Return what ``function`` writes.
+
+        Raises:
+            StoreUnavailableError: the file or its log is gone; nothing was written.
+            LostError: it went while it was written to.
+        """
+        return await self.writer.run(partial(self._written, function))
+
+    def local(self) -> Handle | None:
+        """Return a further connection for reads, used by whichever thread; None for a database in memory."""
+        if self._file is None:
+            return None
+        handle = Handle(partial(self._open_reader, 0.0))
+        self._file.enter(handle)
+        return handle
+
+    def read_here(self, handle: Handle, function: Callable[[sqlite3.Connection], R], otherwise: S) -> R | S:
+        """Return what ``function`` reads over a connection of `local`, or ``otherwise``: it would have to wait."""
+        if not handle.busy.acquire(blocking=False):
+            return otherwise
+        try:
+            return self._read(function, handle.opened())
+        except (sqlite3.Error, LogGoneError):
+            return otherwise  # the reader on its thread waits where this must not, and reports what is wrong
+        finally:
+            handle.busy.release()
+
+    def close_local(self, handle: Handle) -> None:
+        """Close a connection of `local`; there may be nobody to tell."""
+        self._leave(handle)
+
+    def _read(self, function: Callable[[sqlite3.Connection], R], db: sqlite3.Connection) -> R:
+        if self._file is not None:
+            self._file.check_at_times()
+        return function(db)
+
+    def _written(self, function: Callable[[sqlite3.Connection], R]) -> R:
+        file = self._file
+        if file is None:
+            return self.writer.use(function)
+
+        def between_looks(db: sqlite3.Connection) -> R:
+            file.check()
+            result = function(db)
+            file.check_written()
+            return result
+
+        try:
+            return self.writer.use(between_looks)
+        except LostError:
+            with suppress(NotStartedError, sqlite3.Error):  # the next call tries again
+                file.renew()
+            raise
+        except LogGoneError as error:
+            raise StoreUnavailableError(
+                f"The log of {self.path!r} (its -wal or -shm) was removed or replaced while it was open. Nothing "
+                f"of this was written. {file.renew()} Call again. A file in use is copied with SQLite's backup "
+                "(sqlite3 FILE '.backup COPY'), never with cp, and its log is part of it."
+            ) from error
+
+    def _tried(self, handle: Handle, function: Callable[[sqlite3.Connection], R]) -> R:
+        """Do it; a second time if the log is gone, and the connections were opened anew."""
+        try:
+            return handle.use(function)
+        except LogGoneError:
+            assert self._file is not None  # noqa: S101 - it was found by it
+            self._file.renew()
+        try:
+            return handle.use(function)
+        except LogGoneError as error:
+            raise StoreUnavailableError(
+                f"The log of {self.path!r} was removed while it was open, and another connection of this process "
+                "still has it open. Close that, then call again."
+            ) from error
+
+    def _enter(self, worker: Worker) -> None:
+        """Open a connection for the first time."""
+        if self.path != MEMORY:
+            if self._file is None:
+                check_path(Path(self.path))
+                self._file = open_files.enter(self.path)
+            self._file.enter(worker)
+        try:
+            self._tried(worker, lambda db: None)
+        except BaseException:
+            self._leave(worker)
+            raise
+
+    def _leave(self, handle: Handle) -> None:
+        if self._file is None:
+            handle.close()
+        else:
+            self._file.leave(handle)
+
+    # --- connections -----------------------------------------------------------------------------------
 
     def _open_writer(self) -> sqlite3.Connection:
-        if self.path != MEMORY and self._file is None:
-            check_path(Path(self.path))
-            self._file = open_files.enter(Path(self.path))
-        try:
-            return self._prepared()
-        except BaseException:
-            self._leave()
-            raise
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._prepared()
+            except sqlite3.OperationalError as error:
+                # Somebody removed the log of a file in use; those who have it open are about to save it.
+                if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHORT_READ or time.monotonic() > give_up:
+                    raise
+                time.sleep(_PAUSE)
 
     def _prepared(self) -> sqlite3.Connection:
         db = self._connected(self._patience)
         try:
+            if self._file is not None:
+                self._file.wait_for_log(self._patience)
             prepare(db, self.path, synchronous=self._synchronous, patience=self._patience)
             db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `statements.apply`
+            if self._file is not None:
+                self._file.adopt(db, is_writer=True)
         except BaseException:
             db.close()
             raise
         return db
 
-    def open_reader(self, patience: float | None = None) -> sqlite3.Connection:
-        """Return a further connection, for reads; any thread may close it."""
-        db = self._connected(self._patience if patience is None else patience)
-        db.execute("PRAGMA query_only = ON")
+    def _open_reader(self, patience: float) -> sqlite3.Connection:
+        db = self._connected(patience)
+        try:
+            db.execute("PRAGMA query_only = ON")
+            db.execute("PRAGMA schema_version").fetchone()  # opens the log
+            if self._file is not None:
+                self._file.adopt(db, is_writer=False)
+        except BaseException:
+            db.close()
+            raise
         return db
 
     def _connected(self, patience: float) -> sqlite3.Connection:
+        if self._file is not None and not self._file.is_whole():
+            raise LogGoneError  # before SQLite makes another log
         # Used by one thread at a time; closed by another where an event loop has ended without it.
         db = sqlite3.connect(self.path, timeout=patience, isolation_level=None, check_same_thread=False)
         db.text_factory = bytes  # the codec judges the text, so that damaged UTF-8 is named with its key
         return db
-
-    def check_file(self) -> None:
-        """Make sure that what is written goes where the path leads; see `OpenFiles.check`."""
-        if self._file is not None:
-            open_files.check(Path(self.path), self._file)
 
 
 class SharedDatabase:
@@ -172,9 +285,3 @@ class SharedDatabase:
             keep_for_parent(database)
             return
         await database.close()
-
-
-def close_quietly(db: sqlite3.Connection) -> None:
-    """Close a connection whose event loop has ended; there is nobody to tell."""
-    with suppress(sqlite3.Error):
-        db.close()

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import ClassVar, TypeVar
 
 from ..concurrency.forks import keep_for_parent
-from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import WOULD_BLOCK, Engine, WouldBlock
 from ..driver.query import KeyQuery
@@ -24,9 +23,8 @@ from ..errors import (
 )
 from ..records.expiry import Clock
 from . import statements as sql
-from .database import Database, SharedDatabase, close_quietly
-from .url import MEMORY
-from .worker import Worker
+from .database import Database, SharedDatabase
+from .handle import Handle
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -57,19 +55,14 @@ class SQLiteEngine(Engine):
         self._timeout = timeout
         self._pid = os.getpid()
         self._opened: Database | None = None
-        self._local: sqlite3.Connection | None = None
+        self._local: Handle | None = None
         self._spent = 0.0
         self._listing = 0
 
     async def open(self) -> None:
         """See `Engine.open`."""
         self._opened = database = await self._shared.acquire()
-        if self._path != MEMORY:
-            try:
-                self._local = database.open_reader(patience=0.0)
-            except BaseException:
-                await run_to_end(self.close())
-                raise
+        self._local = database.local()
 
     async def close(self) -> None:
         """See `Engine.close`; the database stays open for other event loops."""
@@ -86,9 +79,10 @@ class SQLiteEngine(Engine):
     def _let_go(self) -> None:
         local, self._local = self._local, None
         database, self._opened = self._opened, None
-        if local is not None:
-            close_quietly(local)
         if database is not None:
+            if local is not None:
+                with suppress(sqlite3.Error):  # nothing is written over it
+                    database.close_local(local)
             self._shared.release(database)
 
     @property
@@ -106,9 +100,9 @@ class SQLiteEngine(Engine):
             asyncio.get_running_loop().call_soon(self._next_tick)
         began = time.perf_counter()
         try:
-            return sql.read_one(self._local, key, self._clock())
-        except sqlite3.Error:
-            return WOULD_BLOCK  # the reader on its thread waits where this must not, and reports what is wrong
+            return self._database.read_here(
+                self._local, lambda db: sql.read_one(db, key, self._clock()), WOULD_BLOCK
+            )
         finally:
             self._spent += time.perf_counter() - began
 
@@ -120,25 +114,20 @@ class SQLiteEngine(Engine):
     async def read(self, keys: list[str]) -> Sequence[bytes | None]:
         """See `Engine.read`."""
         if len(keys) <= self.read_batch and self._local is not None and not self._listing:
-            with suppress(sqlite3.Error):  # likewise
-                texts = sql.read_within(self._local, keys, self._clock(), 2 * _TICK_BUDGET)
-                if texts is not None:
-                    return texts
-        return await self._run(self._database.reader, sql.read, keys)
+            texts = self._database.read_here(
+                self._local, lambda db: sql.read_within(db, keys, self._clock(), 2 * _TICK_BUDGET), None
+            )
+            if texts is not None:
+                return texts
+        return await self._read(sql.read, keys)
 
     async def remaining(self, keys: list[str]) -> Sequence[int]:
         """See `Engine.remaining`."""
-        return await self._run(self._database.reader, sql.remaining, keys)
+        return await self._read(sql.remaining, keys)
 
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """See `Engine.apply`."""
-        database = self._database
-
-        def apply(db: sqlite3.Connection) -> list[Outcome | Exception]:
-            database.check_file()
-            return sql.apply(db, commits, self._clock)
-
-        return await database.writer.run(apply)
+        return await self._database.write(lambda db: sql.apply(db, commits, self._clock))
 
     async def keys(self, query: KeyQuery) -> list[str]:
         """See `Engine.keys`."""
@@ -150,17 +139,17 @@ class SQLiteEngine(Engine):
 
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""
-        return await self._run(self._database.writer, sql.sweep, rows)
+        return await self._database.write(lambda db: sql.sweep(db, rows, self._clock()))
 
     async def _list(self, function: Callable[[sqlite3.Connection, KeyQuery, float], R], query: KeyQuery) -> R:
         self._listing += 1
         try:
-            return await self._run(self._database.reader, function, query)
+            return await self._read(function, query)
         finally:
             self._listing -= 1
 
-    async def _run(self, worker: Worker, function: Callable[[sqlite3.Connection, A, float], R], argument: A) -> R:
-        return await worker.run(lambda db: function(db, argument, self._clock()))
+    async def _read(self, function: Callable[[sqlite3.Connection, A, float], R], argument: A) -> R:
+        return await self._database.read(lambda db: function(db, argument, self._clock()))
 
     # --- errors ----------------------------------------------------------------------------------------
 

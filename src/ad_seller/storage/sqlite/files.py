@@ -1,4 +1,4 @@
-"""The database file itself: whether it can be opened, and whether it may be."""
+"""The database file before it is opened: whether it can be, and whether it may be."""
 
 from __future__ import annotations
 
@@ -6,78 +6,90 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import NotConnectedError, StorageConnectionError, StoreUnavailableError
+from ..errors import StorageConnectionError, StoreUnavailableError
 
-
-class OpenFiles:
-    """The database files that are open in this process or were so in the one that it was forked from.
-
-    SQLite keeps locks in tables of the process. A forked child inherits the tables but not the locks, and would
-    write over the parent: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
-    """
-
-    def __init__(self) -> None:
-        self._users: dict[tuple[int, int], list[int]] = {}
-
-    def enter(self, path: Path) -> tuple[int, int]:
-        """Note that the file is being opened, and make it if there is none; for its owner's eyes only.
-
-        Raises:
-            NotConnectedError: the process was forked while the file was open.
-        """
-        with suppress(FileExistsError):
-            # Only a new file is opened and closed here: closing drops this process's locks on it.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        status = path.stat()
-        file = (status.st_dev, status.st_ino)
-        users = self._users.setdefault(file, [])
-        if any(pid != os.getpid() for pid in users):
-            raise NotConnectedError(
-                f"This process was forked while {str(path)!r} was open; SQLite cannot use the file here without "
-                "damaging it. Connect only after forking, or start processes with 'spawn'."
-            )
-        users.append(os.getpid())
-        return file
-
-    def check(self, path: Path, file: tuple[int, int]) -> None:
-        """Make sure that the path still leads to the file that is open: writes to another one would be lost.
-
-        Raises:
-            StoreUnavailableError: the file was removed, or another one put in its place.
-        """
-        try:
-            status = path.stat()
-            same = (status.st_dev, status.st_ino) == file
-        except FileNotFoundError:
-            same = False
-        if not same:
-            raise StoreUnavailableError(
-                f"{str(path)!r} was removed or replaced while it was open. Nothing was written; disconnect, "
-                "put the file back and connect again."
-            )
-
-    def leave(self, file: tuple[int, int]) -> None:
-        """Note that one user has closed the file."""
-        self._users[file].remove(os.getpid())
-        if not self._users[file]:
-            del self._users[file]
-
-
-#: The files of this process.
-open_files = OpenFiles()
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 def check_path(path: Path) -> None:
-    """Raise the error that says what is wrong with the path, which SQLite's own message does not."""
-    if path.is_dir():
+    """Raise the error that says what is wrong with the path, which SQLite's own message does not.
+
+    Symbolic links are followed first: SQLite keeps its log beside what they lead to. A missing folder is made.
+
+    Raises:
+        StorageConnectionError: there can be no file here.
+        StoreUnavailableError: this user may not write it, or it has a second name.
+    """
+    real = Path(os.path.realpath(path))
+    if real.is_dir():
         raise StorageConnectionError(
             f"{str(path)!r} is a directory; name a file in it, e.g. {str(path / 'ad_seller.db')!r}"
         )
-    if not path.parent.is_dir():
-        raise StorageConnectionError(f"There is no folder {str(path.parent)!r} for the database; create it first")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise StoreUnavailableError(f"{str(path)!r} is read-only for this user; make it writable")
-    if not os.access(path.parent, os.W_OK):
+    _make_folder(real.parent)
+    if real.exists() and not os.access(real, os.W_OK):
+        raise StoreUnavailableError(f"{str(real)!r} is read-only for this user; make it writable")
+    if not os.access(real.parent, os.W_OK):
         raise StoreUnavailableError(
-            f"The folder {str(path.parent)!r} is read-only for this user; SQLite keeps its log beside the file"
+            f"The folder {str(real.parent)!r} is read-only for this user; SQLite keeps its log beside the file"
         )
+    _check_names(real)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a missing folder, for its owner's eyes only, as older agents do."""
+    if folder.is_dir():
+        return
+    try:
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        for one in reversed(missing):
+            one.mkdir(mode=0o700, exist_ok=True)
+        folder.stat()
+    except OSError as error:
+        raise StorageConnectionError(
+            f"There is no folder {str(folder)!r} for the database, and it cannot be made ({error.strerror}); "
+            "create it first"
+        ) from error
+    if not folder.is_dir():
+        raise StorageConnectionError(f"There is no folder {str(folder)!r} for the database: that is a file")
+
+
+def _check_names(real: Path) -> None:
+    """Refuse a file that has a second name: SQLite keeps a log for each, and each would hide the other's writes.
+
+    Source: https://www.sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file
+    """
+    if not real.exists():
+        return
+    if (links := real.stat().st_nlink) > 1:
+        raise StoreUnavailableError(
+            f"{str(real)!r} has {links} names (hard links); SQLite keeps a log for each name, so that writes under "
+            "one would destroy those under another. Remove the other names, or copy the file."
+        )
+    if str(real) in _mounted():
+        raise StoreUnavailableError(
+            f"{str(real)!r} is mounted as a single file; SQLite keeps its log beside it, where others do not see "
+            "it, so that writes would be lost. Mount the folder instead."
+        )
+
+
+def _mounted() -> set[str]:
+    """Return where something is mounted (https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)."""
+    try:
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return set()  # no Linux
+    places = [line.split(b" ")[4] for line in lines if line.count(b" ") > 4]
+    return {os.fsdecode(_unescaped(place)) for place in places}
+
+
+def _unescaped(place: bytes) -> bytes:
+    r"""Undo what the kernel does to blanks, line ends and backslashes (``\040``)."""
+    head, *rest = place.split(b"\\")
+    return head + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)
+
+
+def make_private(real: str) -> None:
+    """Make the file if there is none, for its owner's eyes only."""
+    with suppress(FileExistsError):
+        # Only a new file is opened and closed here: closing drops this process's locks on it.
+        os.close(os.open(real, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -2,8 +2,9 @@
 
 aiosqlite's public methods await after each statement, which would let a cancellation stop a transaction half way.
 So whole functions go into the queue that they are made of, and answer by themselves: aiosqlite's own way to answer
-ends the thread if the event loop has ended meanwhile. What is used of it is `_tx`, `_connection` and, since 0.22,
-`_thread` (before, the connection is a thread itself); tests/sqlite/test_worker.py says which versions have it.
+ends the thread if the event loop has ended meanwhile. What is used of it is `_tx`, `_connection`, `_running`,
+`core._STOP_RUNNING_SENTINEL` and, since 0.22, `_thread` (before, the connection is a thread itself);
+tests/sqlite/test_worker.py says which versions have them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import aiosqlite
 from aiosqlite import core
 
 from ..concurrency.tasks import settle
+from .handle import Handle
 
 R = TypeVar("R")
 
@@ -37,67 +39,54 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-class Worker:
-    """Runs functions on a connection, one after the other, each as a whole.
+class Worker(Handle):
+    """Runs functions on its thread, one after the other, each as a whole.
 
     Args:
-        connector: opens the connection; called on the thread, by `open`.
+        connector: opens the connection; called on the thread.
     """
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         """Nothing is started yet."""
+        super().__init__(connector)
         self.connection = aiosqlite.Connection(connector, iter_chunk_size=64)
-        self._connector = connector
         self._thread: threading.Thread = getattr(self.connection, "_thread", cast("Any", self.connection))
         self._thread.daemon = True  # a script that forgets disconnect still ends
         self._starting = threading.Lock()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a connection."""
-        return self.connection._connection is not None
+    def _became(self, db: sqlite3.Connection | None) -> None:
+        super()._became(db)
+        self.connection._connection = db
 
-    async def open(self) -> None:
-        """Open the connection, unless it is open; what goes wrong is raised, and can be tried again."""
+    async def open(self, first: Callable[[], None]) -> None:
+        """Start the thread and have it do what is ``first``, which can be tried again if it fails."""
         with self._starting:
             if self._thread.ident is None:
                 self._thread.start()
-        await self._put(self._open)
+        await self.run(first)
 
-    def _open(self) -> None:
-        if self.connection._connection is None:
-            self.connection._connection = self._connector()
-
-    async def run(self, function: Callable[[sqlite3.Connection], R]) -> R:
-        """Return what ``function`` makes of the connection, on the thread; a cancelled caller does not stop it."""
-        return await self._put(lambda: function(self.connection._conn))
-
-    async def stop(self) -> None:
-        """Close the connection and end the thread, after what is under way."""
+    async def stop(self, last: Callable[[], None]) -> None:
+        """Have the thread do what is ``last``, after what is under way, and end."""
         if self._thread.ident is None:
             return
         try:
-            await self._put(self._close)
+            await self.run(last)
         finally:
             self._end()
 
     def _end(self) -> None:
+        self.connection._running = False
         if self._thread is cast("Any", self.connection):  # before 0.22
             self._queue.put_nowait(core._STOP_RUNNING_SENTINEL)
         else:
             self._queue.put_nowait((_NOBODY, lambda: core._STOP_RUNNING_SENTINEL))
 
-    def _close(self) -> None:
-        db, self.connection._connection = self.connection._connection, None
-        self.connection._running = False
-        if db is not None:
-            db.close()
-
     @property
     def _queue(self) -> Any:
         return self.connection._tx
 
-    async def _put(self, function: Callable[[], R]) -> R:
+    async def run(self, function: Callable[[], R]) -> R:
+        """Return what ``function`` returns, on the thread; a cancelled caller does not stop it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[R] = loop.create_future()
 

@@ -1,0 +1,98 @@
+"""Locks that a copy of the open file does not take away.
+
+SQLite's locks are the older POSIX ones: closing any descriptor of a file drops all of them that the process holds
+on it, so a plain copy of an open database makes other processes believe that nobody uses it, and the last of them
+to leave removes the log (https://www.sqlite.org/howtocorrupt.html, section 2.2). Locks of open file descriptions,
+which Linux has, stay until they are given back (https://man7.org/linux/man-pages/man2/fcntl_locking.2.html). So
+the two that say "in use" are held a second time, by such locks, on SQLite's own descriptors. Elsewhere a log that
+is gone is noticed, not prevented.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from .identity import FileId, Identity
+
+#: fcntl's command; None where there are no such locks, or where the structure below has another form.
+_SET: int | None = getattr(fcntl, "F_OFD_SETLK", None) if struct.calcsize("P") == 8 else None
+_GET: int | None = getattr(fcntl, "F_OFD_GETLK", None) if _SET is not None else None
+_FORM = "@hhqqi4x"  #: of the structure: kind, whence, start, length, process
+
+# The bytes that SQLite locks: https://www.sqlite.org/src/file/src/os.h and os_unix.c.
+_PENDING = (0x40000000, 1)  #: of the database; who wants to read takes it for a moment
+_SHARED = (0x40000002, 510)  #: of the database; held by everybody who has it open in WAL mode
+_DEAD_MAN = (128, 1)  #: of the log's index (-shm); held by everybody who uses it
+
+
+def descriptors() -> dict[FileId, list[int]]:
+    """Return the open descriptors of this process by file; none where the system does not tell."""
+    found: dict[FileId, list[int]] = {}
+    try:
+        names = os.listdir("/dev/fd")  # noqa: PTH208 - each name is a number
+    except OSError:
+        return found
+    for name in names:
+        with suppress(OSError):  # closed meanwhile, that of this listing first of all
+            status = os.fstat(int(name))
+            found.setdefault((status.st_dev, status.st_ino), []).append(int(name))
+    return found
+
+
+def hold(files: Identity) -> None:
+    """Say "in use" once more, on all descriptors that this process has of the files; harmless twice."""
+    _set(files, fcntl.F_RDLCK)
+
+
+def release(files: Identity) -> None:
+    """Give that back; SQLite's own locks stay."""
+    _set(files, fcntl.F_UNLCK)
+
+
+def _set(files: Identity, kind: int) -> None:
+    if _SET is None:
+        return
+    opened = descriptors()
+    for file, place in ((files.main, _SHARED), (files.shm, _DEAD_MAN)):
+        for descriptor in opened.get(file, []) if file is not None else []:
+            _lock(descriptor, kind, place)
+
+
+@contextmanager
+def newcomers_wait(file: FileId) -> Iterator[None]:
+    """Keep others from opening the file for the length of a block; they take it for a moment of business."""
+    mine = descriptors().get(file, [])[:1] if _SET is not None else []
+    for descriptor in mine:
+        _lock(descriptor, fcntl.F_WRLCK, _PENDING)
+    try:
+        yield
+    finally:
+        for descriptor in mine:
+            _lock(descriptor, fcntl.F_UNLCK, _PENDING)
+
+
+def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> None:
+    start, length = place
+    with suppress(OSError):  # a file system without such locks, a descriptor that cannot be read
+        fcntl.fcntl(descriptor, _SET or 0, struct.pack(_FORM, kind, os.SEEK_SET, start, length, 0))
+
+
+def is_used(file: FileId) -> bool:
+    """Tell whether somebody else has the database open; False where the system does not tell."""
+    for descriptor in descriptors().get(file, []) if _GET is not None else []:
+        asked = struct.pack(_FORM, fcntl.F_WRLCK, os.SEEK_SET, *_SHARED, 0)
+        with suppress(OSError):
+            return bool(struct.unpack(_FORM, fcntl.fcntl(descriptor, _GET or 0, asked))[0] != fcntl.F_UNLCK)
+    return False
+
+
+def is_in_wal_mode(file: FileId) -> bool:
+    """Tell whether a database that this process has open keeps a log (https://www.sqlite.org/fileformat.html)."""
+    for descriptor in descriptors().get(file, []):
+        with suppress(OSError):
+            return os.pread(descriptor, 2, 18) == b"\x02\x02"
+    return False

@@ -1,0 +1,51 @@
+"""A connection that is opened when it is needed, and that another thread can close between two uses."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+R = TypeVar("R")
+
+
+class Handle:
+    """A way to a database for one thread at a time.
+
+    Args:
+        connector: opens a connection.
+    """
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        """Nothing is open yet."""
+        self._connector = connector
+        self.busy = threading.Lock()
+        self.db: sqlite3.Connection | None = None
+
+    def use(self, function: Callable[[sqlite3.Connection], R]) -> R:
+        """Return what ``function`` makes of the connection, which is opened now if it is not open."""
+        with self.busy:
+            return function(self.opened())
+
+    def opened(self) -> sqlite3.Connection:
+        """Return the connection, which is opened now if it is not open; under `busy`."""
+        if self.db is None:
+            self._became(self._connector())
+        assert self.db is not None  # noqa: S101 - for the type checker
+        return self.db
+
+    def drop(self) -> None:
+        """Close the connection; the next use opens another. Under `busy`."""
+        db = self.db
+        self._became(None)
+        if db is not None:
+            db.close()
+
+    def close(self) -> None:
+        """Close the connection when it is not in use; the first error is that of SQLite."""
+        with self.busy:
+            self.drop()
+
+    def _became(self, db: sqlite3.Connection | None) -> None:
+        self.db = db

@@ -1,0 +1,269 @@
+"""The database files that are open in this process, with everything that has them open."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from ..concurrency.forks import ForkSafeLock
+from ..driver.failures import LostError, NotStartedError
+from ..errors import NotConnectedError, StoreUnavailableError
+from . import guard
+from .files import make_private
+from .handle import Handle
+from .identity import FileId, Identity, file_at, identity_of
+from .log import LogGoneError, save, unsaved
+
+log = logging.getLogger("ad_seller.storage")
+
+_LOOK = 0.005  #: seconds between two looks of readers at the files
+_WATCH = 0.5  #: seconds between two looks of the thread that watches while nobody calls
+_PAUSE = 0.01  #: seconds between two looks for a log that is to come back
+_LAST = 5.0  #: seconds that a close does so
+_ATTEMPT = 0.1  #: seconds that one attempt waits for readers elsewhere that hold back the saving of a log
+
+
+class OpenFile:
+    """A database file, and the connections of this process to it: SQLite shares one log among all of them.
+
+    Args:
+        path: as it was named.
+        real: without symbolic links.
+        main: the file itself.
+    """
+
+    def __init__(self, path: str, real: str, main: FileId) -> None:
+        """Nothing is open yet."""
+        self.path = path
+        self.main = main
+        self.pid = os.getpid()
+        self.handles: set[Handle] = set()
+        self._real = real
+        self._files: Identity | None = None
+        self._looked = 0.0
+        self._state = threading.Lock()  # for what stands here; held for a moment
+        self._unused = threading.Event()
+        self._renewing = threading.Lock()  # taken before the locks of handles, never under one
+
+    def watch(self) -> None:
+        """Begin to look after the log also when nobody calls: what it holds can be saved before others come."""
+        threading.Thread(target=self._watch, name="ad-seller-storage-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._unused.wait(_WATCH):
+            if not self.is_whole():
+                with suppress(NotStartedError, sqlite3.Error):  # the next look tries again
+                    self.renew()
+
+    def end(self) -> None:
+        """Nobody uses the file any more."""
+        self._unused.set()
+
+    def enter(self, handle: Handle) -> None:
+        """Note that a handle is going to use the file."""
+        with self._state:
+            self.handles.add(handle)
+
+    def leave(self, handle: Handle) -> None:
+        """Close a handle for good; the last one closes the file, and SQLite puts its log away."""
+        self._save_at_last()
+        with handle.busy:
+            with self._state:
+                self.handles.discard(handle)
+                files = None if self.handles else self._files
+            if files is not None and files == self._now():
+                guard.release(files)
+            handle.drop()
+
+    def _save_at_last(self) -> None:
+        """Save what stands in a log that is gone: there will be nobody left who has it open."""
+        give_up = time.monotonic() + _LAST
+        while not self.is_whole():
+            try:
+                self.renew()
+            except NotStartedError as error:
+                if time.monotonic() > give_up:
+                    log.error("What the log of %r held is lost: %s", self.path, error)
+                    return
+
+    def wait_for_log(self, patience: float) -> None:
+        """Before a first connection reads: wait while others use a log that is not there.
+
+        Somebody removed it; those who have it open save it, and until then the file misses what it holds.
+
+        Raises:
+            StoreUnavailableError: they have not.
+        """
+        give_up = time.monotonic() + patience
+        while self._misses_log():
+            if time.monotonic() > give_up:
+                raise StoreUnavailableError(
+                    f"The log of {self.path!r} ({self._real}-wal) was removed while another process has it open. "
+                    "Nothing was changed; that process saves it with its next call, then connect again."
+                )
+            time.sleep(_PAUSE)
+
+    def _misses_log(self) -> bool:
+        if self._files is not None or file_at(f"{self._real}-wal") is not None:
+            return False
+        return guard.is_in_wal_mode(self.main) and guard.is_used(self.main)
+
+    def is_whole(self) -> bool:
+        """Tell whether the file and its log are still those that are open."""
+        files = self._files
+        return files is None or files == self._now()
+
+    def adopt(self, db: sqlite3.Connection, *, is_writer: bool) -> None:
+        """Take in a connection that has just been opened and has read.
+
+        Raises:
+            LogGoneError: it reads another log than the connections beside it.
+        """
+        files = self._now()
+        if db.execute("PRAGMA journal_mode").fetchone()[0] != b"wal":
+            files = Identity(self.main)  # a file system without shared memory: SQLite keeps its older log
+        with self._state:
+            first = self._files is None
+            if first and _has_open(files):
+                self._files = files
+            if self._files != files:
+                raise LogGoneError
+        if files.shm is not None and (first or is_writer):
+            guard.hold(files)
+
+    def check(self) -> None:
+        """Make sure that what is written goes where the path leads.
+
+        Raises:
+            StoreUnavailableError: the file itself was moved, deleted or replaced.
+            LogGoneError: its log was, or the index of the log.
+        """
+        files = self._files
+        if files is None or identity_of(self.path, self._real) == files:
+            self._looked = time.monotonic()
+            return
+        if file_at(self.path) != self.main:
+            raise StoreUnavailableError(
+                f"{self.path!r} was moved or deleted while it was open, or another file was put in its place. "
+                "Nothing was written; disconnect, put the file back and connect again."
+            )
+        if files.log is not None:
+            raise LogGoneError
+
+    def check_written(self) -> None:
+        """Do the same after a write, whose effect is unknown if it fails."""
+        try:
+            self.check()
+        except (StoreUnavailableError, LogGoneError) as error:
+            raise LostError(f"{self.path!r} or its log was removed or replaced meanwhile") from error
+
+    def check_at_times(self) -> None:
+        """Do the same for a read, if the last look is some milliseconds ago."""
+        if time.monotonic() - self._looked > _LOOK:
+            self.check()
+
+    def renew(self) -> str:
+        """Save what a log that is gone holds, and close all connections of this process; each opens anew.
+
+        Returns:
+            What became of it, as a sentence.
+
+        Raises:
+            NotStartedError: readers in other processes hold it back; it can be tried again.
+        """
+        with self._renewing:
+            files = self._files
+            if files is None or self.is_whole():
+                return "It is open anew."  # another thread was faster
+            handles = sorted(self.handles, key=id)
+            for handle in handles:
+                handle.busy.acquire()
+            try:
+                told = self._saved(handles, files)
+                for handle in handles:
+                    handle.drop()
+                with self._state:
+                    self._files = None
+            finally:
+                for handle in handles:
+                    handle.busy.release()
+        log.warning("The log of %r was removed or replaced while it was open. %s", self.path, told)
+        return told
+
+    def _saved(self, handles: list[Handle], files: Identity) -> str:
+        """Save what the log holds; return what became of it."""
+        pages = unsaved(files)
+        db = next((handle.db for handle in handles if handle.db is not None), None)
+        if pages == 0 or db is None:
+            return "It held nothing that is missing in the file."
+        if save(db, files, self._now, _ATTEMPT):
+            return "What it held was saved."
+        if self._now().shm in (None, files.shm):
+            raise NotStartedError(f"the log of {self.path!r} is gone, and others that read it hold back its saving")
+        return f"Another process has begun a new one; {pages} pages of acknowledged writes are lost with it."
+
+    def _now(self) -> Identity:
+        if self._files is not None and self._files.log is None:
+            return Identity(file_at(self.path))
+        return identity_of(self.path, self._real)
+
+
+def _has_open(files: Identity) -> bool:
+    """Tell whether the files are those that this process has open: somebody may have put others there since."""
+    opened = guard.descriptors()
+    return not opened or all(file is None or file in opened for file in files)
+
+
+class OpenFiles:
+    """The files that are open in this process or were so in the one that it was forked from.
+
+    SQLite keeps locks in tables of the process. A forked child inherits the tables but not the locks, and would
+    write over the parent: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[FileId, OpenFile] = {}
+        self._users: dict[FileId, int] = {}
+        self._lock = ForkSafeLock()
+
+    def enter(self, path: str) -> OpenFile:
+        """Note that the file is being opened, and make it if there is none; for its owner's eyes only.
+
+        Raises:
+            NotConnectedError: the process was forked while the file was open.
+        """
+        real = os.path.realpath(path)
+        make_private(real)
+        status = Path(real).stat()
+        main = (status.st_dev, status.st_ino)
+        with self._lock:
+            file = self._files.get(main)
+            is_new = file is None
+            if file is None:
+                self._files[main] = file = OpenFile(str(Path(path).absolute()), real, main)
+            self._users[main] = self._users.get(main, 0) + 1
+        if is_new:
+            file.watch()
+        if file.pid == os.getpid():
+            return file
+        raise NotConnectedError(
+            f"This process was forked while {path!r} was open; SQLite cannot use the file here without "
+            "damaging it. Connect only after forking, or start processes with 'spawn'."
+        )
+
+    def leave(self, file: OpenFile) -> None:
+        """Note that one user has closed the file."""
+        with self._lock:
+            self._users[file.main] -= 1
+            if self._users[file.main] == 0:
+                del self._users[file.main], self._files[file.main]
+                file.end()
+
+
+#: The files of this process.
+open_files = OpenFiles()
