@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ad_seller.storage.cli.adopt import files
+from ad_seller.storage.cli.adopt.definitions import fingerprint, read_definitions
 from tests.adoption.conftest import Adopt, as_json, assert_refused, commit
 from tests.adoption.stand_in import snapshot
 
@@ -62,6 +64,62 @@ def test_an_edited_file_is_replaced_when_told(agent: Path, adopt: Adopt) -> None
 
 def test_replacing_a_file_that_is_not_there(adopt: Adopt) -> None:
     assert_refused(adopt("--apply", "--replace", "bas.py"), "bas.py")
+
+
+@pytest.fixture
+def released(agent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in's files are those of a release."""
+    known: dict[str, dict[str, list[str]]] = {}
+    for module in files.OLDER:
+        found = read_definitions((agent / STORAGE / f"{module}.py").read_bytes())
+        known[module] = {name: [fingerprint(function)] for name, function in found.functions.items()}
+    monkeypatch.setattr(files, "_released", lambda: known)
+
+
+@pytest.mark.usefixtures("released")
+def test_a_release_is_recognised(adopt: Adopt) -> None:
+    verdict, reason = verdicts(as_json(adopt("--json")))["sqlite_backend.py"]
+    assert verdict == "replaced"
+    assert "as the public agent released it" in reason
+
+
+@pytest.mark.usefixtures("released")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "word"),
+    [
+        ("sqlite_backend.py", "json.dumps(value), d", "json.dumps(value, default=str), d", "SQLiteBackend.set"),
+        ("base.py", "if each and all", "if all", "StorageBackend._all"),
+        ("factory.py", "await store.connect()", "await store.connect() or print(1)", "get_storage"),
+    ],
+)  # fmt: skip
+def test_a_release_with_other_code_inside_is_edited(
+    agent: Path, adopt: Adopt, file: str, old: str, new: str, word: str
+) -> None:
+    path = agent / STORAGE / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    verdict, reason = verdicts(as_json(adopt("--json")))[file]
+    assert verdict == "edited"
+    assert word in reason
+
+
+def test_the_fingerprints_of_the_releases_are_there() -> None:
+    known = files._released()
+    assert known.keys() == files.OLDER.keys() - {"__init__"}
+    assert all(len(each) == 12 for module in known.values() for prints in module.values() for each in prints)
+
+
+def test_a_fingerprint_is_of_the_code_alone() -> None:
+    def of(source: str) -> str:
+        return fingerprint(read_definitions(source.encode()).functions["f"])
+
+    one = of('async def f(a, b=1):\n    """Text."""\n    return f"{a}:{b!r:>3}"\n')
+    assert one == of('async def f(a: str, b: int = 1) -> str:\n    # said\n    return f"{a}:{b!r:>3}"\n')
+    assert one != of('async def f(a, b=1):\n    return f"{a}:{b!r:>4}"\n')
+    assert one != of('def f(a, b=1):\n    return f"{a}:{b!r:>3}"\n')
+    # What it is on every version of Python: released.json was made with another one, perhaps.
+    assert one == "584787adb389"
 
 
 def test_a_file_that_only_bears_the_name(agent: Path, adopt: Adopt) -> None:

@@ -47,6 +47,8 @@ _CONSTRUCTORS = {
 _USED = {*sys.stdlib_module_names, "ad_seller", "aiosqlite", "asyncpg", "redis"}
 _HYBRID = {"session:", "session_index:", "cache:", "lock:", "pubsub:", "rate_limit:"}
 _PUBLIC_NAMES = {"logger", "log", "REDIS_AVAILABLE", "ASYNCPG_AVAILABLE", "POSTGRES_AVAILABLE"}
+#: Fingerprints of the public agent's releases; `python -m tests.adoption.releases` renews them.
+RELEASED = Path(__file__).with_name("released.json")
 _OWN_WORK = 3  #: statements; shorter functions can hardly be written differently
 
 
@@ -228,8 +230,7 @@ def _foreign_texts(module: str, found: Definitions) -> Iterator[str]:
 @cache
 def _released() -> dict[str, dict[str, list[str]]]:
     """Return the fingerprints of all functions, by file and name, that the public agent's releases have had."""
-    text = Path(__file__).with_name("released.json").read_text(encoding="utf-8")
-    released: dict[str, dict[str, list[str]]] = json.loads(text)
+    released: dict[str, dict[str, list[str]]] = json.loads(RELEASED.read_text(encoding="utf-8"))
     return released
 
 
