@@ -1,4 +1,4 @@
-"""``python -m tests.adoption.releases CHECKOUT``: renew the fingerprints by which `adopt` knows the public releases.
+"""``python -m tests.adoption.releases CHECKOUT``: renew the fingerprints by which `adopt` knows public releases.
 
 They are numbers about its functions, made from every commit of its history; no line of it is kept.
 """
