@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PATH_LINE = b'__path__ = __import__("pkgutil").extend_path(__path__, __name__)'
-_DRIVER = re.compile(rb"^[ \t]*(aiosqlite|asyncpg|redis)\b", re.IGNORECASE | re.MULTILINE)
+_DRIVER = re.compile(rb"^[ \t]*(aiosqlite|asyncpg|redis)(?![-_.\w])", re.IGNORECASE | re.MULTILINE)
 _OURS = re.compile(
     rb"^[ \t]*(.*[=\[,][ \t]*)?[\"']?ad[-_.]seller[-_.]storage[ \t]*[\"'\[=<>~!;@\r\n]",
     re.IGNORECASE | re.MULTILINE,
