@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--storage-storm", type=int, metavar="N", help="How many operations the storms of cancellations start.")
     add("--storage-seconds", type=float, default=60.0, metavar="N", help="A check that takes longer hangs.")
     add("--storage-erase", action="store_true", help="Delete the entries of a store that has some.")
+    add("--storage-after", help=argparse.SUPPRESS)
     add("--storage-events", type=int, help=argparse.SUPPRESS)
 
 

@@ -100,13 +100,23 @@ class Broken(NamedTuple):
 
     Attributes:
         backend: the class.
-        check: the name of the check, without the values in brackets if any of them may find it.
+        check: the name of the check; in brackets the row of it that must fail, if it has several.
         hangs: whether the defect is that something never ends.
+        is_silent: whether it does more than it declares, of which no try is a proof: the check only hints at it.
     """
 
     backend: type[StorageBackend]
     check: str
     hangs: bool
+    is_silent: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.check.partition("[")[0]
+
+    @property
+    def row(self) -> str:
+        return self.check.partition("[")[2].removesuffix("]")
 
     @property
     def base(self) -> type[StorageBackend]:
@@ -120,11 +130,11 @@ class Broken(NamedTuple):
 BROKEN: list[Broken] = []
 
 
-def found_by(check: str, *, hangs: bool = False) -> Callable[[B], B]:
-    """Note which check must fail for the class, and whether because it never ends."""
+def found_by(check: str, *, hangs: bool = False, is_silent: bool = False) -> Callable[[B], B]:
+    """Note which check must fail for the class, and whether because it never ends; or must hint at its silence."""
 
     def note(backend: B) -> B:
-        BROKEN.append(Broken(backend, check, hangs))
+        BROKEN.append(Broken(backend, check, hangs, is_silent))
         return backend
 
     return note

@@ -75,21 +75,21 @@ class ForgetsWhatItDeclaresDurable(MemoryBackend):
         return replace(super().capabilities, durable=True)
 
 
-@found_by("declares_durable_if_it_is")
+@found_by("declares_durable_if_it_is", is_silent=True)
 class DurableButSilent(SQLiteBackend):
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, durable=False)
 
 
-@found_by("declares_shared_if_it_is")
+@found_by("declares_shared_if_it_is", is_silent=True)
 class SharedButSilent(SQLiteBackend):
     @property
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities, shared=False)
 
 
-@found_by("declares_its_atomic_scope")
+@found_by("declares_its_atomic_scope", is_silent=True)
 class AtomicButSilent(SQLiteBackend):
     @property
     def capabilities(self) -> Capabilities:
@@ -103,7 +103,7 @@ class KnowsTheExpiryButSilent(SQLiteBackend):
         return replace(super().capabilities, expiry="process")
 
 
-@found_by("declares_atomic_batches_if_they_are")
+@found_by("declares_atomic_batches_if_they_are", is_silent=True)
 class AtomicBatchesButSilent(SQLiteBackend):
     @property
     def capabilities(self) -> Capabilities:

@@ -216,3 +216,25 @@ class LosesAddsToAnIndex(SevenBackend):
 class IndexHoldsAnIdTwice(SevenBackend):
     async def add_session_to_buyer_index(self, session_id: str, pricing_key: str) -> None:
         await self.update(f"session_index:buyer:{pricing_key}", lambda ids: [*(ids or []), session_id])
+
+
+# --- listings that are cut off ---------------------------------------------------------------------------
+
+
+@found_by("no_listing_stops_at_a_round_number")
+class KeysStopAtAThousand(SevenBackend):
+    async def keys(self, pattern: str = "*") -> list[str]:
+        return (await super().keys(pattern))[:1000]
+
+
+@found_by("no_listing_stops_at_a_round_number")
+class CountStopsAt1024(MemoryBackend):
+    async def count(self, pattern: str = "*") -> int:
+        return min(await super().count(pattern), 1024)
+
+
+@found_by("no_listing_stops_at_a_round_number")
+class ScanStopsAtAThousand(MemoryBackend):
+    async def scan(self, *args: Any, **kwargs: Any) -> Page:
+        page = await super().scan(*args, **kwargs)
+        return page if len(page.items) <= 1000 else Page(page.items[:1000], None)

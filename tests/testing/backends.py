@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import fcntl
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from ad_seller.storage import StorageBackend, StorageConnectionError
+from ad_seller.storage import Capabilities, NotConnectedError, StorageBackend, StorageConnectionError, StorageError
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.broken.bases import SevenBackend
@@ -26,6 +30,25 @@ class Blocking(MemoryBackend):
     """Holds up the event loop for ever, as a driver that waits for a socket without awaiting."""
 
     async def create(self, key: str, value: Any, ttl: Any = None) -> bool:
+        (Path(tempfile.gettempdir()) / "running").touch()
+        while True:
+            time.sleep(1)
+
+
+class Waiting(MemoryBackend):
+    """Waits for an answer that never comes, and lets others run."""
+
+    async def create(self, key: str, value: Any, ttl: Any = None) -> bool:
+        (Path(tempfile.gettempdir()) / "running").touch()
+        await asyncio.Event().wait()
+        return False
+
+
+class BlockingFile(SQLiteBackend):
+    """Holds up the event loop, and leaves an entry behind."""
+
+    async def create(self, key: str, value: Any, ttl: Any = None) -> bool:
+        await self.set(key, value)
         while True:
             time.sleep(1)
 
@@ -35,6 +58,47 @@ class Dying(MemoryBackend):
 
     async def create(self, key: str, value: Any, ttl: Any = None) -> bool:
         os._exit(7)
+
+
+class NeverWaits(SevenBackend):
+    """A sound dict that never lets other tasks run, so that no call can be met half way."""
+
+    async def io(self) -> None:
+        if not self.connected:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+
+
+class OwnsItsFile(SQLiteBackend):
+    """Durable, and for one open instance at a time."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(atomic="store", expiry="store", durable=True, atomic_batches=True)
+
+    async def connect(self) -> None:
+        self._held = getattr(self, "_held", None) or Path(f"{self.path}.held").open("a")  # noqa: SIM115
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageConnectionError(f"{self.path} is open elsewhere") from error
+        await super().connect()
+
+    async def disconnect(self) -> None:
+        await super().disconnect()
+        if getattr(self, "_held", None):
+            self._held.close()
+            self._held = None
+
+
+class LosesWhatIsUnderWay(OwnsItsFile):
+    """Acknowledges at once and writes a little later, but not once it is being closed."""
+
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
+        asyncio.get_running_loop().call_later(0.02, lambda: asyncio.ensure_future(self._late(key, value, ttl)))
+
+    async def _late(self, key: str, value: Any, ttl: Any) -> None:
+        with contextlib.suppress(StorageError):
+            await super().set(key, value, ttl)
 
 
 class Unreachable(MemoryBackend):

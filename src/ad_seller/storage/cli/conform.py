@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ad_seller.storage import ConfigurationError, MissingDependencyError
 from ad_seller.storage.testing.levels import Level
-from ad_seller.storage.testing.report import Check, Report
+from ad_seller.storage.testing.report import Group, Report
 from ad_seller.storage.testing.runner import OnCheck, run
 
 from .output import Output
@@ -23,7 +23,14 @@ from .running import AsJson, Choices, CommandError, Exit, Url, guarded
 commands = typer.Typer()
 
 _SHOWN_LINES = 12  #: of the message of each failure
-_STYLES = {"passed": "green", "failed": "bold red", "not declared": "dim", "not checked": "yellow"}
+_SHOWN_NAMES = 6  #: of the checks of each group of failures
+_STYLES = {
+    "passed": "green",
+    "failed": "bold red",
+    "not shown": "yellow",
+    "not declared": "dim",
+    "not checked": "yellow",
+}
 
 
 @commands.command()
@@ -135,13 +142,21 @@ def _write_page(report: Report, out: Output) -> None:
         counts = map(str, (row.checks, passed, row.checks - passed - failed))
         table.add_row(name, row.level, *counts, row.verdict, style=_STYLES[row.verdict])
     out.console.print(table)
-    for failure in report.failures:
-        _write_failure(failure, out)
+    for group in report.groups():
+        _write_group(group, out)
+    for check in report.checks:
+        if check.outcome == "not shown":
+            out.text(f"\nnot shown: {check.id} ({check.level}; {check.section})\n    {check.message}")
     out.text(f"\n{report.summary()}")
 
 
-def _write_failure(failure: Check, out: Output) -> None:
-    lines = failure.message.strip().splitlines()
+def _write_group(group: Group, out: Output) -> None:
+    first, *others = group.checks
+    lines = first.message.strip().splitlines()
     more = [f"… {len(lines) - _SHOWN_LINES} more lines, see --json"] if len(lines) > _SHOWN_LINES else []
     text = "".join(f"\n    {line}" for line in [*lines[:_SHOWN_LINES], *more])
-    out.text(f"\nfailed: {failure.id} ({failure.level}; {failure.section}){text}")
+    out.text(f"\nfailed: {first.id} ({first.level}; {first.section}){text}")
+    if others:
+        names = [other.id for other in others[:_SHOWN_NAMES]] + ["…"] * (len(others) > _SHOWN_NAMES)
+        out.text(f"    likewise {len(others):,} more: {', '.join(names)}")
+    out.text(f"    docs/custom-backend.md, step {group.step}")

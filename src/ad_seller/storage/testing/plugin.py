@@ -11,6 +11,7 @@ import functools
 import inspect
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,10 +22,12 @@ import pytest
 
 from ..errors import ConfigurationError, StorageError, redact
 from ..testing import suite
-from .levels import place_of
+from .conformance.harness import NOT_SHOWN
+from .levels import Level, Place, place_of
 from .target import SECONDS, Target, empty, keep_apart
 
 _MODULE = "storage-conformance"
+LEVELS = list(Level)  #: in this order, so that a run that is stopped has checked the foundations
 _NOT_DECLARED = ("does not declare", "declares neither", "declares that")
 
 
@@ -38,6 +41,8 @@ class Kit:
     def __init__(self, config: pytest.Config) -> None:
         """Look at the options."""
         keep_apart()
+        if (here := str(config.invocation_params.dir)) not in sys.path:
+            sys.path.append(here)  # `pytest` alone, other than `python -m pytest`, does not look there
         if config.args_source is not pytest.Config.ArgsSource.ARGS:
             config.args = []
         self.config = config
@@ -46,6 +51,7 @@ class Kit:
         if storm := config.getoption("--storage-storm"):
             suite.TestStorage.storm_size = storm
         self._seconds: float = config.getoption("--storage-seconds")
+        suite.TestStorage.opening = min(suite.TestStorage.opening, self._seconds)
         self._events: int | None = config.getoption("--storage-events")
         self._reports: list[pytest.TestReport] = []
 
@@ -83,17 +89,24 @@ class Kit:
         """Add the tests; there is no file of them that pytest could be told to look into."""
         module: pytest.Module = pytest.Module.from_parent(session, path=Path(suite.__file__), nodeid=_MODULE)
         module.obj = suite
-        items += [item for item in session.genitems(module) if self._is_wanted(item)]
+        wanted = [item for item in session.genitems(module) if self._is_wanted(item)]
+        items += self._rest(sorted(wanted, key=lambda item: LEVELS.index(_place(item).level)))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell which checks there are."""
         checks = [item for item in session.items if self._is_ours(item.nodeid)]
-        self._tell("plan", checks=[{"id": _name(item.nodeid), **_place(item)} for item in checks])
+        self._tell("plan", checks=[{"id": _name(item.nodeid), **_place(item)._asdict()} for item in checks])
+
+    def _rest(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Return what comes after the check at which an earlier process ended."""
+        last: str | None = self.config.getoption("--storage-after")
+        names = [_name(item.nodeid) for item in items]
+        return items[names.index(last) + 1 :] if last in names else items
 
     def _is_wanted(self, item: pytest.Item) -> bool:
         levels, checks = (self.config.getoption(name) for name in ("--storage-level", "--storage-check"))
         name = _name(item.nodeid)
-        return (not levels or _place(item)["level"] in levels) and (
+        return (not levels or _place(item).level in levels) and (
             not checks or name in checks or name.partition("[")[0] in checks
         )
 
@@ -129,6 +142,7 @@ class Kit:
         if not self._is_ours(report.nodeid):
             return
         self._reports.append(report)
+        self._tell("phase")
         if report.when == "teardown":
             outcome, message = _outcome(self._reports)
             seconds = sum(one.duration for one in self._reports)
@@ -153,11 +167,10 @@ def _name(nodeid: str) -> str:
     return nodeid.partition("::TestStorage::")[2].removeprefix("test_")
 
 
-def _place(item: pytest.Item) -> dict[str, str]:
+def _place(item: pytest.Item) -> Place:
     assert isinstance(item, pytest.Function)
     assert item.cls is not None
-    place = place_of(item.cls, item.originalname)
-    return {"level": place.level.value, "section": place.section.value}
+    return place_of(item.cls, item.originalname)
 
 
 def _outcome(reports: list[pytest.TestReport]) -> tuple[str, str]:
@@ -170,5 +183,7 @@ def _outcome(reports: list[pytest.TestReport]) -> tuple[str, str]:
         if report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             reason = reason.removeprefix("Skipped: ")
+            if reason.startswith(NOT_SHOWN):
+                return "not shown", reason.removeprefix(NOT_SHOWN)
             return "not declared" if reason.startswith(_NOT_DECLARED) else "not checked", reason
     return "passed", ""

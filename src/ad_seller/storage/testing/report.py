@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +11,14 @@ from urllib.parse import quote
 
 from ..errors import redact
 from .levels import CAPABILITY, Level, Section
+from .steps import step_of
 
-Outcome = Literal["passed", "failed", "not declared", "not checked"]
+Outcome = Literal["passed", "failed", "not shown", "not declared", "not checked"]
+
+_LEVELS = list(Level)
 
 #: Of several checks together, the first of these that is among their outcomes counts.
-_ORDER: tuple[Outcome, ...] = ("failed", "passed", "not checked", "not declared")
+_ORDER: tuple[Outcome, ...] = ("failed", "passed", "not shown", "not checked", "not declared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Check:
         id: its name; ``--check`` takes it.
         level: the level that it belongs to.
         section: the heading of the contract that it checks.
-        outcome: "not declared": the backend does not promise this; "not checked": it offers no way to try it.
+        outcome: "not declared": the backend does not promise this; "not checked": it offers no way to try it; "not
+            shown": it was tried, nothing was wrong, and what happened is no proof.
         message: why it failed or was not done.
         seconds: how long it took.
     """
@@ -60,6 +65,21 @@ class Row:
         return sum(self.counts.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures with one reason.
+
+    Attributes:
+        reason: the first line of what each says.
+        step: the step of docs/custom-backend.md that is about it, e.g. "4. Look at the clock in every operation".
+        checks: the failed checks, of one level.
+    """
+
+    reason: str
+    step: str
+    checks: list[Check]
+
+
 @dataclass(slots=True)
 class Report:
     """The outcome of a run.
@@ -70,6 +90,7 @@ class Report:
         capabilities: what it declares.
         planned: the checks that were to be made.
         checks: those that were made.
+        stopped: why the others were not.
     """
 
     target: str
@@ -77,6 +98,7 @@ class Report:
     capabilities: dict[str, Any] = field(default_factory=dict)
     planned: int = 0
     checks: list[Check] = field(default_factory=list)
+    stopped: str = ""
 
     @property
     def passed(self) -> bool:
@@ -87,6 +109,16 @@ class Report:
     def failures(self) -> list[Check]:
         """The checks that failed."""
         return [check for check in self.checks if check.outcome == "failed"]
+
+    def groups(self) -> list[Group]:
+        """Return the failures that have one reason together, the largest group of a level first."""
+        groups: dict[tuple[Level, str], list[Check]] = {}
+        for failure in sorted(self.failures, key=lambda one: _LEVELS.index(one.level)):
+            groups.setdefault((failure.level, _reason(failure.message)), []).append(failure)
+        found = [
+            Group(reason, step_of(checks[0].section, reason), checks) for (_, reason), checks in groups.items()
+        ]
+        return sorted(found, key=lambda group: (_LEVELS.index(group.checks[0].level), -len(group.checks)))
 
     def rows(self) -> list[Row]:
         """Return a row for each section and level that has checks, in the order of the contract."""
@@ -108,6 +140,7 @@ class Report:
             "capabilities": self.capabilities,
             "passed": self.passed,
             "planned": self.planned,
+            "stopped": self.stopped,
             "counts": _by_name(self.total()),
             "levels": {row.level: _verdict(row) for row in self.levels()},
             "sections": [{"section": row.section, "level": row.level, **_verdict(row)} for row in self.rows()],
@@ -131,10 +164,11 @@ class Report:
         missing = self.planned - len(self.checks)
         parts = [f"{passed:,} of {self.planned:,} checks passed"]
         parts += [f"{failed:,} failed"] if failed else []
-        others: tuple[Outcome, ...] = ("not declared", "not checked")
+        others: tuple[Outcome, ...] = ("not shown", "not declared", "not checked")
         parts += [f"{counts[name]:,} {name}" for name in others if counts.get(name)]
         parts += [f"{missing:,} not reached"] if missing else []
-        return f"{self.backend or self.target}: {', '.join(parts)}."
+        why = f" {redact(self.stopped)}" if self.stopped else ""
+        return f"{self.backend or self.target}: {', '.join(parts)}.{why}"
 
     def badge(self) -> str:
         """Return a badge as a line of Markdown; its picture comes from shields.io."""
@@ -152,7 +186,9 @@ class Report:
             lines.append(f"| {row.section} | {row.level} | {counts} | {row.verdict} |")
         if self.failures:
             lines += ["", "Failed:", ""]
-            lines += [f"- `{one.id}` ({one.level}): {_first_line(one.message)}" for one in self.failures]
+            for group in self.groups():
+                names = ", ".join(f"`{one.id}`" for one in group.checks)
+                lines.append(f"- {names} ({group.checks[0].level}): {group.reason}")
         return "\n".join(lines)
 
     def _row(self, section: Section | None, level: Level | None) -> Row:
@@ -172,5 +208,7 @@ def _verdict(row: Row) -> dict[str, Any]:
     return {"verdict": row.verdict, "checks": row.checks, **_by_name(row)}
 
 
-def _first_line(text: str) -> str:
-    return redact(text.strip().partition("\n")[0])
+def _reason(message: str) -> str:
+    """Return the first line of a message, without what differs between failures of one kind."""
+    line = redact(message.strip().partition("\n")[0])
+    return re.sub(r"^(AssertionError: )?\d+ of \d+ rows: .*?: (?=[A-Z]\w*: )", "", line)

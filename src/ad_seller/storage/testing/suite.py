@@ -11,7 +11,7 @@ import pytest
 from ..base import StorageBackend
 from ..errors import StorageError
 from .conformance import NewBackend, StorageConformance, StoreRaw
-from .target import SECONDS, Target, empty, raw_writer
+from .target import Target, empty, raw_writer
 
 TARGET = pytest.StashKey[Target]()
 
@@ -25,7 +25,7 @@ class TestStorage(StorageConformance):
         target = request.config.stash[TARGET].at(tmp_path)
         yield target
         if not target.is_new_each_time:
-            asyncio.run(asyncio.wait_for(empty(target, erase=True), SECONDS))
+            asyncio.run(asyncio.wait_for(empty(target, erase=True), self.opening))
 
     @pytest.fixture
     def store_raw(self, backend: StorageBackend) -> StoreRaw | None:

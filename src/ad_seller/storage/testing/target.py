@@ -22,6 +22,9 @@ FOLDER = "{folder}"
 
 SECONDS = 30.0  #: within which the store is looked at, or emptied
 
+#: The environment variable that names a run, for all of its processes.
+APART = "AD_SELLER_CONFORM_RUN"
+
 _HOW = (
     f"Name a URL such as sqlite:///{FOLDER}/store.db, or module:Class, or module:function which returns a backend. "
     "The module is looked for in the current directory, too."
@@ -138,7 +141,8 @@ def _find(spec: str) -> Callable[..., Any]:
 
 def keep_apart() -> None:
     """Give this process and those that it starts a Redis key prefix of their own, in one slot of a cluster."""
-    os.environ["REDIS_KEY_PREFIX"] = f"{{conform-{uuid.uuid4().hex[:12]}}}:"
+    name = os.environ.get(APART) or uuid.uuid4().hex[:12]
+    os.environ["REDIS_KEY_PREFIX"] = f"{{conform-{name}}}:"
 
 
 async def empty(target: Target, *, erase: bool) -> str:

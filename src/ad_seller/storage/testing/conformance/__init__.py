@@ -27,6 +27,7 @@ _SECTIONS = (
     "jobs",
     "keys",
     "patterns",
+    "rows",
     "transactions",
     "values",
 )

@@ -14,6 +14,7 @@ from ...records.markers import DELETE, LEAVE
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
 from .jobs import NewBackend, count_up, run_elsewhere
+from .rows import rows
 
 
 @belongs(Level.ATOMIC, Section.CHANGES)
@@ -75,7 +76,7 @@ class AtomicConformance(Harness):
         await backend.increment("b")
         assert await backend.ttl("b") is None
 
-    @pytest.mark.parametrize("value", [1.0, True, "1", None, [1], {}], ids=repr)
+    @rows("value", [1.0, True, "1", None, [1], {}])
     async def test_increment_takes_ints_only(self, backend: StorageBackend, value: Any) -> None:
         await backend.set("a", value)
         with pytest.raises(InvalidArgumentError):
@@ -144,7 +145,7 @@ class AtomicConformance(Harness):
         assert await backend.update("a", lambda current: current + 1) == 2
         assert await backend.ttl("a") is not None
 
-    @pytest.mark.parametrize("change", [None, 5, "text", {"a": 1}], ids=repr)
+    @rows("change", [None, 5, "text", {"a": 1}])
     async def test_change_must_be_a_function(self, backend: StorageBackend, change: Any) -> None:
         await backend.set("a", 1)
         with pytest.raises(InvalidArgumentError):
@@ -160,7 +161,7 @@ class AtomicConformance(Harness):
             await backend.update("a", change)
         assert await backend.get("a") == 1
 
-    @pytest.mark.parametrize("attempts", [0, -1, 1.5, True, None, "3"], ids=repr)
+    @rows("attempts", [0, -1, 1.5, True, None, "3"])
     async def test_attempts_must_be_a_positive_int(self, backend: StorageBackend, attempts: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             await backend.update("a", lambda current: 1, attempts=attempts)

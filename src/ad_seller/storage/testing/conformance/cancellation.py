@@ -13,7 +13,7 @@ import pytest
 from ...base import StorageBackend
 from ...seller.transaction import Transaction
 from ..levels import Level, Section, belongs
-from .harness import Harness, Leftovers, need_atomic_batches, need_sharing
+from .harness import Harness, Leftovers, Victims, need_atomic_batches, need_sharing, not_shown
 from .jobs import NewBackend, run_elsewhere, write_entries
 
 KEYS = [f"storm:{n}" for n in range(8)]
@@ -114,7 +114,6 @@ class CancellationConformance(Harness):
         await backend.connect()
         storm = Storm(backend, seed)
         await storm.rage(self.storm_size // 3)
-        assert storm.cancelled > storm.finished / 10, "the storm was too weak to show anything"
         if backend.capabilities.atomic_batches:
             assert len(set((await backend.get_many(PAIR)).values())) <= 1, "half of a set_many"
         async with asyncio.timeout(10):
@@ -125,6 +124,10 @@ class CancellationConformance(Harness):
                 assert await backend.delete(key)
             await backend.disconnect()
         await leftovers.check()
+        if storm.cancelled <= storm.finished / 10:
+            not_shown(
+                f"{storm.cancelled} of {storm.cancelled + storm.finished} calls were under way when cancelled"
+            )
 
     @belongs(Level.PROCESSES, Section.CONCURRENCY)
     async def test_cancelled_writers_keep_no_other_process_waiting(
@@ -137,8 +140,9 @@ class CancellationConformance(Harness):
 
     async def test_cancelled_writes_do_not_come_back(self, backend: StorageBackend) -> None:
         rng = random.Random(5)  # noqa: S311
+        victims = Victims()
         for turn in range(self.storm_size // 30):
-            late = asyncio.ensure_future(backend.set("a", ["cancelled", turn]))
+            late = victims.start(backend.set, "a", ["cancelled", turn])
             await asyncio.sleep(rng.choice([0, 0, 0.0002, 0.001]))
             late.cancel()
             await backend.set("a", ["lasting", turn])
@@ -146,11 +150,13 @@ class CancellationConformance(Harness):
             await asyncio.wait([late])
             await asyncio.sleep(0 if turn % 4 else 0.005)
             assert await backend.get("a") == ["lasting", turn]
+        victims.show()
 
     async def test_cancelled_adds_to_an_index_are_all_or_nothing(self, backend: StorageBackend) -> None:
         rng = random.Random(6)  # noqa: S311
         ids = [f"s{n}" for n in range(self.storm_size // 15)]
-        tasks = [asyncio.ensure_future(backend.add_session_to_buyer_index(one, "gold")) for one in ids]
+        victims = Victims()
+        tasks = [victims.start(backend.add_session_to_buyer_index, one, "gold") for one in ids]
         for task in rng.sample(tasks, len(tasks) // 2):
             await asyncio.sleep(rng.choice([0, 0, 0.0005]))
             task.cancel()
@@ -161,6 +167,7 @@ class CancellationConformance(Harness):
         assert [one for one in index if one in added] == added, "an acknowledged add is missing or out of order"
         assert len(index) == len(set(index))
         assert set(index) <= set(ids)
+        victims.show()
 
     async def test_cancelled_transactions_are_all_or_nothing(self, backend: StorageBackend) -> None:
         rng = random.Random(9)  # noqa: S311
@@ -171,9 +178,10 @@ class CancellationConformance(Harness):
                 balance: Any = await transaction.get(key)
                 await transaction.set(key, balance + change)
 
+        struck = Victims()
         for turn in range(self.storm_size // 30):
             lasting = [asyncio.ensure_future(backend.transact(transfer)) for _ in range(turn % 2)]
-            victims = [asyncio.ensure_future(backend.transact(transfer)) for _ in range(1 + turn % 2)]
+            victims = [struck.start(backend.transact, transfer) for _ in range(1 + turn % 2)]
             for _ in range(turn % 20):
                 await asyncio.sleep(0 if turn % 3 else rng.choice([0, 0, 0.0003]))
             for task in victims:
@@ -183,18 +191,21 @@ class CancellationConformance(Harness):
             for task in lasting:
                 task.result()
             assert sum((await backend.get_many(["left", "right"])).values()) == 2000, "half of a transaction"
+        struck.show()
 
     async def test_cancelled_batches_are_all_or_nothing(self, backend: StorageBackend) -> None:
         need_atomic_batches(backend)
         keys = [f"item:{n}" for n in range(10)]
         await backend.set_many(dict.fromkeys(keys, -1))
+        victims = Victims()
         for turn in range(self.storm_size // 30):
-            writing = asyncio.ensure_future(backend.set_many(dict.fromkeys(keys, turn)))
+            writing = victims.start(backend.set_many, dict.fromkeys(keys, turn))
             for _ in range(turn % 20):
                 await asyncio.sleep(0)
             writing.cancel()
             await asyncio.wait([writing])
             assert len(set((await backend.get_many(keys)).values())) == 1, "half of a set_many"
+        victims.show()
 
     async def test_cancelled_connect_leaves_nothing(self, new_backend: NewBackend) -> None:
         rng = random.Random(7)  # noqa: S311

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
@@ -99,7 +100,8 @@ class ConcurrencyConformance(Harness):
         await backend.set("a", 0)
         writes = [Call(0, 0, time.monotonic())]
         reads: list[Call] = []
-        async with new_backend() as second:
+        async with contextlib.AsyncExitStack() as opened:
+            second = await opened.enter_async_context(new_backend()) if instances == 2 else backend
 
             async def caller(own: StorageBackend) -> None:
                 for _ in range(20):

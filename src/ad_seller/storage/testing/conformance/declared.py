@@ -1,8 +1,9 @@
 # ruff: noqa: D102  (the names of the tests say what they check)
-"""What a backend declares is what it does: neither more nor less.
+"""What a backend declares, tried out.
 
-What it promises beyond its abilities also fails elsewhere. Here it fails as well if it can do more than it says:
-callers ask `capabilities`, and would do without.
+A promise that is seen broken has failed. An ability that is not declared is tried as well, because callers ask
+`capabilities` and would do without; but that nothing went wrong in a few tries is no proof of it, so the most that
+comes of it is "not shown", with a hint. Only what one look decides fails in both directions.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ import pytest
 from ...base import StorageBackend
 from ...errors import StorageError, UnsupportedError
 from ..levels import Level, Section, belongs
-from .durability import BATCH, a_killed_writer_leaves_halves
-from .harness import Harness, need_second_instance
+from .durability import BATCH, a_killed_writer_leaves_halves, closed_meanwhile
+from .harness import Harness, need_second_instance, not_shown
 from .jobs import NewBackend, add_sessions, count_up, forget_to_disconnect, run_elsewhere
 
-LOOKS = 10  #: how often halves of a batch are looked for where the backend says that there can be some
+LOOKS = 3  #: how often halves of a batch are looked for where the backend says that there can be some
 MOST = 2000  #: changes that this process makes while it waits for another one
 
 
 def compare(name: str, declared: object, works: object) -> None:
-    """Fail, and say what to declare, unless both are equal."""
+    """Fail, and say what to declare, unless both are equal; for what one look decides."""
     if works != declared:
         pytest.fail(
             f"declares {name}={declared!r}, but {name}={works!r} is what it does. "
@@ -33,25 +34,37 @@ def compare(name: str, declared: object, works: object) -> None:
         )
 
 
+def compare_tries(name: str, declared: object, works: object) -> None:
+    """Fail if a promise was seen broken; tell, without a verdict, if a promise that is not made seems to hold."""
+    if works == declared or declared not in (False, "process"):
+        compare(name, declared, works)
+        return
+    not_shown(
+        f"declares {name}={declared!r}; nothing that was tried speaks against {name}={works!r}, which is no proof. "
+        f"If it always holds, return Capabilities({name}={works!r}, …) from `capabilities`"
+    )
+
+
 class DeclarationConformance(Harness):
     """Each capability, tried out."""
 
     @belongs(Level.DURABLE, Section.DURABILITY)
     async def test_declares_durable_if_it_is(self, backend: StorageBackend, new_backend: NewBackend) -> None:
-        await run_elsewhere(new_backend, forget_to_disconnect, "a")
-        async with new_backend() as other:
-            survived = await other.get("a") == "written"
-        compare("durable", backend.capabilities.durable, survived)
+        async with closed_meanwhile(backend):
+            await run_elsewhere(new_backend, forget_to_disconnect, "a")
+            async with new_backend() as other:
+                survived = await other.get("a") == "written"
+        compare_tries("durable", backend.capabilities.durable, survived)
 
     @belongs(Level.PROCESSES, Section.CONCURRENCY)
     async def test_declares_shared_if_it_is(self, backend: StorageBackend, new_backend: NewBackend) -> None:
-        compare("shared", backend.capabilities.shared, await _is_shared(backend, new_backend))
+        compare_tries("shared", backend.capabilities.shared, await _is_shared(backend, new_backend))
 
     @belongs(Level.ATOMIC, Section.CHANGES)
     async def test_declares_its_atomic_scope(self, backend: StorageBackend, new_backend: NewBackend) -> None:
         need_second_instance(backend)
         works = "store" if await _counts_exactly(backend, new_backend) else "process"
-        compare("atomic", backend.capabilities.atomic, works)
+        compare_tries("atomic", backend.capabilities.atomic, works)
 
     @belongs(Level.EXPIRY, Section.TTL)
     async def test_declares_who_knows_the_expiry(self, backend: StorageBackend, new_backend: NewBackend) -> None:
@@ -70,15 +83,14 @@ class DeclarationConformance(Harness):
         self, backend: StorageBackend, new_backend: NewBackend
     ) -> None:
         declared = backend.capabilities.atomic_batches
-        # Halves are seen by luck: one look may miss them, and who declares none must not be told to declare more.
-        whole = True
+        whole = True  # halves are seen by luck
         for _ in range(1 if declared else LOOKS):
             whole = not await _mixes_batches(backend)
             if whole and backend.capabilities.durable:
                 whole = not await a_killed_writer_leaves_halves(backend, new_backend)
             if not whole:
                 break
-        compare("atomic_batches", declared, whole)
+        compare_tries("atomic_batches", declared, whole)
 
 
 async def _is_shared(backend: StorageBackend, new_backend: NewBackend) -> bool:
@@ -103,7 +115,18 @@ async def _is_shared(backend: StorageBackend, new_backend: NewBackend) -> bool:
 
 
 async def _counts_exactly(backend: StorageBackend, new_backend: NewBackend) -> bool:
-    """Tell whether two instances, then two processes, lose no increment of one counter."""
+    """Tell whether two instances, then two processes, are seen to lose no increment of one counter."""
+    try:
+        return await _count_in_two(backend, new_backend)
+    except (StorageError, AssertionError) as error:
+        if not backend.capabilities.shared:
+            not_shown(f"declares shared=False, and two instances at once are refused: {error}")
+        if backend.capabilities.atomic == "store":
+            raise
+        return False
+
+
+async def _count_in_two(backend: StorageBackend, new_backend: NewBackend) -> bool:
     if backend.capabilities.shared:
         async with new_backend() as other:
             await asyncio.gather(*(one.increment("a") for one in (backend, other) for _ in range(50)))

@@ -21,6 +21,7 @@ from ...seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREF
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
 from .jobs import NewBackend, add_sessions, run_elsewhere
+from .rows import rows
 
 #: Stored in place of a record by mistake; each is listed like any other.
 FALSY = [{}, [], 0, "", False, 0.0]
@@ -54,7 +55,7 @@ def helpers(backend: StorageBackend, entity: str) -> tuple[Helper, Helper, Helpe
 class EntityConformance(Harness):
     """Records by id, their listings and filters."""
 
-    @pytest.mark.parametrize("entity", PREFIXES)
+    @rows("entity", PREFIXES)
     async def test_record_from_set_to_delete(self, backend: StorageBackend, entity: str) -> None:
         get, put, delete, update, listing = helpers(backend, entity)
         assert await get("id-1") is None
@@ -92,7 +93,7 @@ class EntityConformance(Harness):
         assert await backend.get_order("1") == {"status": "draft"}
 
     @belongs(Level.ENTITIES, Section.LISTINGS)
-    @pytest.mark.parametrize("entity", PREFIXES)
+    @rows("entity", PREFIXES)
     async def test_listing_has_this_kind_only(self, backend: StorageBackend, entity: str) -> None:
         for other, prefix in PREFIXES.items():
             await backend.set(f"{prefix}1", {"kind": other})
@@ -103,7 +104,7 @@ class EntityConformance(Harness):
         assert await helpers(backend, entity)[4]() == [{"kind": entity}]
 
     @belongs(Level.ENTITIES, Section.KEYS)
-    @pytest.mark.parametrize("record_id", ["a:b", "*", "[a]", "a\\", "%", "https://x.example/?a=b", "\u00e9", " "])
+    @rows("record_id", ["a:b", "*", "[a]", "a\\", "%", "https://x.example/?a=b", "\u00e9", " "])
     async def test_id_is_literal(self, backend: StorageBackend, record_id: str) -> None:
         await backend.set_agent(record_id, {"id": record_id})
         await backend.set_agent("a", {"id": "a"})
@@ -113,7 +114,7 @@ class EntityConformance(Harness):
         assert await backend.list_agents() == [{"id": "a"}]
 
     @belongs(Level.ENTITIES, Section.LISTINGS)
-    @pytest.mark.parametrize("entity", PREFIXES)
+    @rows("entity", PREFIXES)
     async def test_falsy_records_are_listed(self, backend: StorageBackend, entity: str) -> None:
         for number, value in enumerate(FALSY):
             await backend.set(f"{PREFIXES[entity]}{number}", value)
@@ -157,7 +158,7 @@ class EntityConformance(Harness):
         assert [one["n"] for one in await backend.list_change_requests({"order_id": "o1", "status": "done"})] == [1]
 
     @belongs(Level.ENTITIES, Section.LISTINGS)
-    @pytest.mark.parametrize(
+    @rows(
         ("entity", "fields"),
         [
             ("quote", ["status", "buyer_id", "product_id"]),
@@ -181,7 +182,7 @@ class EntityConformance(Harness):
         assert len(await listing()) == len(HOSTILE) + 3
 
     @belongs(Level.ENTITIES, Section.LISTINGS)
-    @pytest.mark.parametrize("filters", [{"colour": "red"}, {1: 2}, "status", ["status"], 5], ids=repr)
+    @rows("filters", [{"colour": "red"}, {1: 2}, "status", ["status"], 5])
     async def test_filter_that_is_not_there_is_refused(self, backend: StorageBackend, filters: Any) -> None:
         for listing in (backend.list_quotes, backend.list_orders, backend.list_change_requests):
             with pytest.raises(InvalidArgumentError):
@@ -228,7 +229,7 @@ class EntityConformance(Harness):
         await backend.remove_session_from_buyer_index(session_id="s1", buyer_pricing_key="*[a]?")
         assert await backend.get(key) == ["s2"]
 
-    @pytest.mark.parametrize("damaged", [{"s1": 1}, "s1", 5], ids=repr)
+    @rows("damaged", [{"s1": 1}, "s1", 5])
     async def test_damaged_index_is_reported_and_left_alone(self, backend: StorageBackend, damaged: Any) -> None:
         await backend.set(f"{SESSION_INDEX_PREFIX}gold", damaged)
         for call in (

@@ -15,6 +15,7 @@ from ...seller.kinds import PREFIXES
 from ..levels import Level, Section, belongs
 from .calls import BY_KEY
 from .harness import Harness
+from .rows import rows
 from .samples import BAD_KEYS, GOOD_KEYS, HOSTILE_KEYS
 
 
@@ -36,7 +37,7 @@ class KeyConformance(Harness):
             assert not hasattr(StorageBackend, name), "existing agents test for it with hasattr"
 
     @belongs(Level.CORE, Section.INTERFACE)
-    @pytest.mark.parametrize(
+    @rows(
         ("method", "names"),
         [
             ("connect", []),
@@ -83,7 +84,7 @@ class KeyConformance(Harness):
         assert await backend.exists("a") is False
         assert await backend.keys() == []
 
-    @pytest.mark.parametrize("name", GOOD_KEYS)
+    @rows("name", GOOD_KEYS)
     async def test_key_is_literal(self, backend: StorageBackend, name: str) -> None:
         key = GOOD_KEYS[name]
         others = {other: "other" for other in (*GOOD_KEYS.values(), "a", "abc", "axbxcd") if other != key}
@@ -98,7 +99,7 @@ class KeyConformance(Harness):
         assert not await backend.exists(key)
         assert await backend.get_many([key, *others]) == others
 
-    @pytest.mark.parametrize("name", BAD_KEYS)
+    @rows("name", BAD_KEYS)
     async def test_bad_key_is_refused_by_every_operation(self, backend: StorageBackend, name: str) -> None:
         await backend.set_many({"1": "old", "None": "old", "key": "old"})
         for operation, call in BY_KEY.items():
@@ -109,7 +110,7 @@ class KeyConformance(Harness):
             assert len(str(caught.value)) < 500, "a message that can be read"
         assert await backend.get_many(["1", "None", "key", "other"]) == dict.fromkeys(["1", "None", "key"], "old")
 
-    @pytest.mark.parametrize("name", HOSTILE_KEYS)
+    @rows("name", HOSTILE_KEYS)
     async def test_hostile_key_is_refused(self, backend: StorageBackend, name: str) -> None:
         make = HOSTILE_KEYS[name]
         for call in BY_KEY.values():
@@ -125,8 +126,8 @@ class KeyConformance(Harness):
         assert await backend.delete(_Name("deal:1"))
 
     @belongs(Level.ENTITIES, Section.KEYS)
-    @pytest.mark.parametrize("entity", PREFIXES)
-    @pytest.mark.parametrize("name", ["empty", "None", "int", "NUL", "lone high surrogate", "too long", "bytes"])
+    @rows("entity", PREFIXES)
+    @rows("name", ["empty", "None", "int", "NUL", "lone high surrogate", "too long", "bytes"])
     async def test_bad_id_of_a_record_is_refused(self, backend: StorageBackend, entity: str, name: str) -> None:
         bad = BAD_KEYS[name]
         for verb, more in (("get", ()), ("set", ({},)), ("delete", ()), ("update", (dict,))):

@@ -16,6 +16,7 @@ from ...records.keys import MAX_KEY_BYTES
 from ..conformance import globs
 from ..levels import Level, Section, belongs
 from .harness import Harness
+from .rows import rows
 
 WORDS = [
     "a",
@@ -114,7 +115,7 @@ MALFORMED = [
 class PatternConformance(Harness):
     """Globs over whole keys, by character, with case."""
 
-    @pytest.mark.parametrize("pattern", EXAMPLES)
+    @rows("pattern", EXAMPLES)
     async def test_pattern_finds(self, backend: StorageBackend, pattern: str) -> None:
         await backend.set_many(dict.fromkeys(WORDS, 1))
         expected = sorted(EXAMPLES[pattern])
@@ -122,7 +123,7 @@ class PatternConformance(Harness):
         assert await backend.count(pattern) == len(expected)
         assert [key for key, _ in (await backend.scan(pattern)).items] == expected
 
-    @pytest.mark.parametrize("pattern", MALFORMED)
+    @rows("pattern", MALFORMED)
     async def test_malformed_class_is_literal(self, backend: StorageBackend, pattern: str) -> None:
         texts = [pattern, f"{pattern}x", f"x{pattern}", "a", "b", "c", "5", "^", "!", "]", "\\", "-"]
         await backend.set_many(dict.fromkeys(texts, 1))
@@ -136,7 +137,7 @@ class PatternConformance(Harness):
         assert await backend.keys() == sorted(WORDS)
         assert await backend.count() == len(WORDS)
 
-    @pytest.mark.parametrize("seed", range(6))
+    @rows("seed", range(6))
     async def test_random_patterns_find_what_a_plain_matcher_finds(
         self, backend: StorageBackend, seed: int
     ) -> None:
@@ -161,9 +162,7 @@ class PatternConformance(Harness):
             assert await backend.keys(f"{prefix}*") == [prefix]
             assert await backend.keys(f"{prefix}*?") == []
 
-    @pytest.mark.parametrize(
-        "prefix", ["\ud7ff", "\uffff", "\U0010ffff", "a\U0010ffff", "\U0010ffff\U0010ffff", "\x7f"]
-    )
+    @rows("prefix", ["\ud7ff", "\uffff", "\U0010ffff", "a\U0010ffff", "\U0010ffff\U0010ffff", "\x7f"])
     async def test_prefix_at_the_end_of_a_range(self, backend: StorageBackend, prefix: str) -> None:
         inside = [prefix, f"{prefix}a", f"{prefix}\uffff", f"{prefix}\U0010ffff", f"{prefix}\U0010ffff\U0010ffff"]
         outside = ["a", "b", "\ue000", "\U00010000", "\U0010fffe", "a\U0010fffe", "\x7e", "\x80"]
@@ -184,16 +183,14 @@ class PatternConformance(Harness):
         assert await backend.keys(".*") == []
         assert await backend.keys("100(%|x)") == []
 
-    @pytest.mark.parametrize(
-        "pattern", ["a*" * 30 + "b", "*a" * 200 + "b", "?*" * 500 + "b", "[ab]*" * 100 + "c", "*" * 2000 + "b"]
-    )
+    @rows("pattern", ["a*" * 30 + "b", "*a" * 200 + "b", "?*" * 500 + "b", "[ab]*" * 100 + "c", "*" * 2000 + "b"])
     async def test_no_pattern_takes_long(self, backend: StorageBackend, pattern: str) -> None:
         await backend.set_many({"a" * MAX_KEY_BYTES: 1, "a" * 200: 1, "ab" * 500: 1})
         async with asyncio.timeout(5):
             keys = await backend.keys(pattern)
         assert keys == [key for key in ("a" * 200, "ab" * 500) if globs.matches(pattern, key)]
 
-    @pytest.mark.parametrize("text", ["[", "[a-", "\\", "[^]", "?", "\\["])
+    @rows("text", ["[", "[a-", "\\", "[^]", "?", "\\["])
     async def test_long_pattern_is_answered_or_refused_at_once(self, backend: StorageBackend, text: str) -> None:
         await backend.set("a", 1)
         async with asyncio.timeout(5):
@@ -201,7 +198,7 @@ class PatternConformance(Harness):
                 with contextlib.suppress(InvalidPatternError):
                     assert not await call(text * 20_000)
 
-    @pytest.mark.parametrize("pattern", [None, 5, b"*", ["*"], True, "\ud800", "a\udfff*"], ids=repr)
+    @rows("pattern", [None, 5, b"*", ["*"], True, "\ud800", "a\udfff*"])
     async def test_bad_pattern_is_refused(self, backend: StorageBackend, pattern: Any) -> None:
         await backend.set("a", 1)
         for call in (backend.keys(pattern), backend.count(pattern), backend.scan(pattern)):

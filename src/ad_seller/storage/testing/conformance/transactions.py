@@ -22,7 +22,7 @@ from ...errors import (
 )
 from ...seller.transaction import Transaction
 from ..levels import Level, Section, belongs
-from .harness import Harness, need_atomic_batches
+from .harness import Harness, Victims, need_atomic_batches
 
 LEFT, RIGHT, THIRD = "{pair}:left", "{pair}:right", "{pair}:third"
 PAIR = [LEFT, RIGHT]
@@ -209,8 +209,9 @@ class RequestConformance(Harness):
         async def count(tx: Transaction) -> int:
             return int(await tx.update("{once}:count", lambda current: (current or 0) + 1))
 
+        victims = Victims()
         for turn in range(40):
-            request = asyncio.ensure_future(backend.run_once("{once}", f"k{turn}", turn, count))
+            request = victims.start(backend.run_once, "{once}", f"k{turn}", turn, count)
             for _ in range(turn):
                 await asyncio.sleep(0)
             if turn % 2:
@@ -219,6 +220,7 @@ class RequestConformance(Harness):
             await asyncio.wait([request])
             assert await backend.run_once("{once}", f"k{turn}", turn, count) == turn + 1
             assert await backend.get("{once}:count") == turn + 1, "the result and its effect were not one commit"
+        victims.show()
 
     async def test_lease_has_one_holder_and_a_growing_fence(self, backend: StorageBackend) -> None:
         holders = 0

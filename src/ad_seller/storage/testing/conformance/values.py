@@ -15,6 +15,7 @@ from ...errors import CorruptValueError, InvalidValueError
 from ..levels import Level, Section, belongs
 from .harness import Harness, StoreRaw, need_second_instance
 from .jobs import NewBackend
+from .rows import rows
 from .samples import BAD_VALUES, GOOD_VALUES, HOSTILE_VALUES, TOO_LARGE_VALUES, same
 
 
@@ -35,7 +36,7 @@ class _Point(NamedTuple):
 class ValueConformance(Harness):
     """What can be stored, and what comes back."""
 
-    @pytest.mark.parametrize("name", GOOD_VALUES)
+    @rows("name", GOOD_VALUES)
     async def test_value_comes_back_equal_and_of_the_same_type(self, backend: StorageBackend, name: str) -> None:
         value = GOOD_VALUES[name]
         await backend.set("value", value)
@@ -81,7 +82,7 @@ class ValueConformance(Harness):
         assert await backend.get_many(["value", "missing"]) == {"value": None}
         assert await backend.delete("value")
 
-    @pytest.mark.parametrize("name", BAD_VALUES)
+    @rows("name", BAD_VALUES)
     async def test_bad_value_is_refused_with_its_path(self, backend: StorageBackend, name: str) -> None:
         make, path = BAD_VALUES[name]
         await backend.set("value", "old", ttl=60)
@@ -93,14 +94,14 @@ class ValueConformance(Harness):
         assert await backend.get("value") == "old"
         assert await backend.ttl("value") is not None
 
-    @pytest.mark.parametrize("name", HOSTILE_VALUES)
+    @rows("name", HOSTILE_VALUES)
     async def test_hostile_value_is_refused(self, backend: StorageBackend, name: str) -> None:
         await backend.set("value", "old")
         with pytest.raises(InvalidValueError):
             await backend.set("value", HOSTILE_VALUES[name]())
         assert await backend.get("value") == "old"
 
-    @pytest.mark.parametrize("name", TOO_LARGE_VALUES)
+    @rows("name", TOO_LARGE_VALUES)
     async def test_too_large_value_is_refused_at_once(self, backend: StorageBackend, name: str) -> None:
         value = TOO_LARGE_VALUES[name]()
         await backend.set("value", "old")
@@ -155,21 +156,16 @@ class ValueConformance(Harness):
             await backend.update("value", spoil)
         assert await backend.get("value") == {"list": [1, 2]}
 
-    @pytest.mark.parametrize(
-        "text", [b"{", b"", b"nul", b"NaN", b'{"a": 1} x', b"'a'", b"\xff\xfe", b'"\x01"', b"[1,]"]
-    )
+    @rows("text", [b"{", b"", b"nul", b"NaN", b'{"a": 1} x', b"'a'", b'"\x01"', b"[1,]"])
     async def test_corrupt_value_is_an_error_that_names_the_key(
         self, backend: StorageBackend, store_raw: StoreRaw | None, text: bytes
     ) -> None:
-        if store_raw is None:
-            pytest.skip("offers no store_raw")
-        await store_raw("deal:2", text)
-        for call in (backend.get("deal:2"), backend.get_many(["deal:2"]), backend.scan(), backend.list_deals()):
-            with pytest.raises(CorruptValueError) as caught:
-                await call
-            assert caught.value.key == "deal:2"
-        assert await backend.exists("deal:2")
-        assert await backend.keys() == ["deal:2"]
+        await _check_corrupt(backend, store_raw, text)
+
+    async def test_corrupt_bytes_are_an_error_that_names_the_key(
+        self, backend: StorageBackend, store_raw: StoreRaw | None
+    ) -> None:
+        await _check_corrupt(backend, store_raw, b"\xff\xfe")
 
     async def test_corrupt_values_can_be_skipped_and_reported(
         self, backend: StorageBackend, store_raw: StoreRaw | None
@@ -202,3 +198,16 @@ class ValueConformance(Harness):
         await backend.set("one", 1)
         assert await backend.delete("two")
         assert (await backend.scan()).items == [("one", 1)]
+
+
+async def _check_corrupt(backend: StorageBackend, store_raw: StoreRaw | None, text: bytes) -> None:
+    """Store a text that is no JSON, and read it in every way."""
+    if store_raw is None:
+        pytest.skip("offers no store_raw")
+    await store_raw("deal:2", text)
+    for call in (backend.get("deal:2"), backend.get_many(["deal:2"]), backend.scan(), backend.list_deals()):
+        with pytest.raises(CorruptValueError) as caught:
+            await call
+        assert caught.value.key == "deal:2"
+    assert await backend.exists("deal:2")
+    assert await backend.keys() == ["deal:2"]
