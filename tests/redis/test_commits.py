@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from ad_seller.storage import CorruptValueError, MissingKeyError
+from ad_seller.storage import CorruptValueError, MissingKeyError, UnknownOutcomeError
 from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put
+from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
 from tests.clock import SetClock
@@ -88,3 +92,27 @@ async def test_an_expectation_about_what_is_no_string(
     assert await store.get("b") == 2
     with pytest.raises(MissingKeyError):
         await store.ttl("list")
+
+
+async def test_what_was_applied_is_told_although_a_later_script_fails_in_an_unforeseen_way(
+    redis_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One moment's writes are two scripts; each caller hears what became of its own."""
+    async with RedisBackend(redis_url, redis_prefix) as store:
+        engine = await engine_of(store)
+        assert isinstance(engine, RedisEngine)
+        send, runs = engine.router.run, 0
+
+        async def failing(*arguments: Any, **settings: Any) -> list[Any]:
+            nonlocal runs
+            runs += 1
+            if runs == 2:
+                raise RuntimeError("not foreseen")
+            return await send(*arguments, **settings)
+
+        monkeypatch.setattr(engine.router, "run", failing)
+        keys = ("first", "second")
+        told = await asyncio.gather(*(store.set(key, "x" * 6_000_000) for key in keys), return_exceptions=True)
+        assert told[0] is None
+        assert isinstance(told[1], UnknownOutcomeError), "nobody knows"
+        assert await store.keys() == ["first"]

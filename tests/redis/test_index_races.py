@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -92,3 +92,29 @@ async def test_leaving_a_server_that_hangs_takes_no_longer_than_a_moment(own_red
         assert time.monotonic() - began < store.timeout
     finally:
         own_redis.thaw()
+
+
+def size_of(answer: Any) -> int:
+    return answer if isinstance(answer, int) else len(getattr(answer, "items", answer))
+
+
+async def test_a_listing_is_not_older_than_a_repair_by_another_instance(
+    own_redis: RedisServer, proxy: Proxy
+) -> None:
+    """The index was wrong when it was asked and right when it was looked at: another instance had mended it."""
+    async with RedisBackend(f"redis://127.0.0.1:{proxy.port}") as slow, RedisBackend(own_redis.url) as other:
+        await other.set("old", 1)
+        assert await slow.keys() == await other.keys() == ["old"]
+        listings: list[Callable[[], Awaitable[Any]]] = [slow.keys, slow.count, slow.scan]
+        for number, listing in enumerate(listings):
+            proxy.hold = True
+            with plain(own_redis.url) as client:
+                client.mset({f"ad_seller:foreign:{number}:{n}": "1" for n in range(20)})
+                client.config_resetstat()
+            asked = asyncio.ensure_future(listing())
+            async with asyncio.timeout(5):
+                while not calls(own_redis.url):  # noqa: ASYNC110 - it is the server that is asked
+                    await asyncio.sleep(0.01)
+            assert len(await other.keys()) == 20 * (number + 1) + 1
+            proxy.hold = False
+            assert size_of(await asked) == 20 * (number + 1) + 1

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
+from ..driver.failures import EngineError, LostError
 from ..driver.query import KeyQuery
 from ..errors import InvalidArgumentError, StorageError
 from .batches import split_into_calls, spread
@@ -114,7 +115,11 @@ class RedisEngine(Engine):
             return unpacked(answer, commits)
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
         for stage in split_into_calls(commits, outcomes, self._prefix, self._split):
-            await self._apply_stage(stage, commits, outcomes)
+            try:
+                await self._apply_stage(stage, commits, outcomes)
+            except Exception as error:  # what was applied before is told by its own outcome
+                for i in (i for chunk in stage for i in chunk if outcomes[i] is None):
+                    outcomes[i] = _uncertain(error)
         return [outcome if outcome is not None else [] for outcome in outcomes]
 
     async def _apply_stage(
@@ -150,7 +155,9 @@ class RedisEngine(Engine):
         return await self._listings.count(query)
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
-        """Return the names with their texts."""
+        """Return the names with their texts; by the index as of one moment, as far as `index.MOMENT` goes."""
+        if query.exact and (entries := await self._listings.entries(query)) is not None:
+            return entries
         found: list[tuple[str, bytes]] = []
         while True:
             missing = None if query.limit is None else query.limit - len(found)
@@ -216,6 +223,15 @@ class RedisEngine(Engine):
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""
         return explain(error, what, key, address=self._settings.address, timeout=self._settings.timeout)
+
+
+def _uncertain(error: Exception) -> Exception:
+    """Return the outcome of commits whose call raised: lost, unless the error itself says that nothing happened."""
+    if isinstance(error, EngineError | ResponseError | StorageError):
+        return error
+    lost = LostError(str(error) or type(error).__name__)
+    lost.__cause__ = error
+    return lost
 
 
 def _good(answer: Any) -> Any:

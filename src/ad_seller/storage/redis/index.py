@@ -21,8 +21,15 @@ from .connection import RedisConnection
 from .pool import NodePool, exchange
 from .scripts import Argument, Script
 
-#: Names of one script: the server does nothing else meanwhile, and Lua takes no more arguments than 8,000.
+#: Names of a listing that are looked at in one moment, by one script (contract, section 5).
+MOMENT: Final = 10_000
+
+#: Names of one script otherwise: the server does nothing else meanwhile; Lua takes no more arguments than 8,000.
 PART: Final = 2_000
+
+#: Bytes of texts that belong to one moment, and of one part after it: so much the server keeps for one answer.
+MOMENT_BYTES: Final = 16 * 1024 * 1024
+PART_BYTES: Final = 8_000_000
 
 #: The lower bound of all names, behind the generations.
 FIRST_NAME: Final = b"[\1"
@@ -52,7 +59,10 @@ if #names > most then
   last = names[#names]
 end
 if mode ~= 'names' then
-  local count = #names > 0 and redis.call('EXISTS', unpack(names)) or 0
+  local count = 0
+  for first = 1, #names, 5000 do
+    count = count + redis.call('EXISTS', unpack(names, first, math.min(first + 4999, #names)))
+  end
   if mode == 'count' then return {last, count} end
   if count < #names then
     local living = {}
@@ -63,6 +73,37 @@ if mode ~= 'names' then
   end
 end
 return {last, table.concat(names, '\0')}
+"""
+)
+
+#: A part of a listing with the texts. KEYS: the index. ARGV: generation and bounds, as for `LIST`; entries at most;
+#: about how many bytes of text. Answers nil as `LIST` does, else the name after which the next part begins (empty:
+#: there is none), the names that have a text, with NUL between them, and the texts.
+ENTRIES: Final = Script(
+    r"""
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
+local lower, most, bytes, limit = ARGV[2], tonumber(ARGV[4]), 0, tonumber(ARGV[5])
+local found, texts, looked, last, many = {}, {}, 0, '', 16
+while #found < most and bytes < limit and looked < 10001 do
+  many = math.min(many, most - #found, 10001 - looked)
+  local names = redis.call('ZRANGEBYLEX', KEYS[1], lower, ARGV[3], 'LIMIT', 0, many)
+  if #names > 0 then
+    for i, text in ipairs(redis.call('MGET', unpack(names))) do
+      if text then
+        found[#found + 1] = names[i]
+        texts[#texts + 1] = text
+        bytes = bytes + #text
+      end
+    end
+  end
+  looked = looked + #names
+  if #names < many then return {'', table.concat(found, '\0'), texts} end
+  last = names[#names]
+  lower = '(' .. last
+  many = math.max(1, math.min(1000, math.floor((limit - bytes) * looked / (bytes + 1))))
+end
+if #redis.call('ZRANGEBYLEX', KEYS[1], lower, ARGV[3], 'LIMIT', 0, 1) == 0 then last = '' end
+return {last, table.concat(found, '\0'), texts}
 """
 )
 
@@ -137,6 +178,10 @@ class Part(NamedTuple):
         """What `LIST` gets after the generation."""
         return (self.lower, self.upper, self.most, self.mode)
 
+    def after(self, last: bytes) -> Part:
+        """Return the next part, which is not of the same moment any more."""
+        return self._replace(lower=b"(" + last, most=min(PART, self.most))
+
 
 def first_part(prefix: str, span: KeyQuery, mode: Mode) -> Part:
     """Return the beginning of the span, with the whole prefix of its glob if that is not all."""
@@ -145,7 +190,10 @@ def first_part(prefix: str, span: KeyQuery, mode: Mode) -> Part:
     stop = span.stop
     upper = f"({prefix}{stop}" if stop is not None else f"({end}" if (end := successor(prefix)) else "+"
     # Generations begin with NUL: they come before every name, but not before an empty bound.
-    return Part(f"{'(' if excluded else '['}{lower or chr(1)}".encode(), upper.encode(), PART, mode)
+    most = MOMENT + 1  # a page asks for one more, to know whether there is another page
+    if span.exact and span.limit is not None:
+        most = min(most, span.limit)
+    return Part(f"{'(' if excluded else '['}{lower or chr(1)}".encode(), upper.encode(), most, mode)
 
 
 def keys_of(names: bytes, prefix: str) -> list[str]:
@@ -193,18 +241,23 @@ async def scanned(pool: NodePool, prefix: str, start: Glob, timeout: float) -> A
 
 
 async def run_on(
-    connection: RedisConnection, script: Script, index: str, arguments: Sequence[Argument], deadline: float
-) -> Any:
-    """Run a script over one connection.
+    connection: RedisConnection, calls: Sequence[tuple[Script, Sequence[Argument]]], index: str, deadline: float
+) -> list[Any]:
+    """Run scripts that do no harm twice, one after the other, over one connection.
 
     Raises:
-        ResponseError: the server refused.
-        NotSentError: it was not executed.
-        LostError: it may have been.
+        ResponseError: the server refused one.
+        NotSentError: none was executed.
+        LostError: some may have been.
     """
-    [answer] = await exchange(connection, [("EVALSHA", script.sha, 1, index, *arguments)], deadline)
-    if isinstance(answer, NoScriptError):
-        [answer] = await exchange(connection, [("EVAL", script.text, 1, index, *arguments)], deadline)
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    answers = await exchange(
+        connection, [("EVALSHA", script.sha, 1, index, *arguments) for script, arguments in calls], deadline
+    )
+    if any(isinstance(answer, NoScriptError) for answer in answers):
+        answers = await exchange(
+            connection, [("EVAL", script.text, 1, index, *arguments) for script, arguments in calls], deadline
+        )
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers

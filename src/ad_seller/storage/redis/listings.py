@@ -9,9 +9,22 @@ from typing import Any, TypeVar
 
 from ..concurrency.timeslice import TimeSlice
 from ..driver.query import KeyQuery
-from .index import FIRST_NAME, PART, SWEEP, Mode, first_part, index_name, keys_of, scanned
+from .index import (
+    ENTRIES,
+    FIRST_NAME,
+    MOMENT_BYTES,
+    PART_BYTES,
+    SWEEP,
+    Mode,
+    Part,
+    first_part,
+    index_name,
+    keys_of,
+    scanned,
+)
 from .pool import NodePool
 from .router import RedisRouter
+from .scripts import Call
 from .tracker import IndexTracker
 
 T = TypeVar("T")
@@ -79,6 +92,48 @@ class Listings:
         found = await self._from_index(collect) if span.exact and span.limit is None else None
         return len(await self.keys(span)) if found is None else found
 
+    async def entries(self, span: KeyQuery) -> list[tuple[str, bytes]] | None:
+        """Return the entries of ``span``, whose glob is a prefix, sorted; None where there is no index to ask."""
+
+        async def collect(pool: NodePool, deadline: float) -> list[tuple[str, bytes]]:
+            found: list[tuple[str, bytes]] = []
+            async for names, texts in self._entry_parts(pool, span, deadline):
+                found += zip(keys_of(names, self._prefix), texts, strict=True)
+            return found
+
+        return await self._from_index(collect)
+
+    async def _entry_parts(
+        self, pool: NodePool, span: KeyQuery, deadline: float
+    ) -> AsyncIterator[tuple[bytes, list[bytes]]]:
+        """Yield names and texts, part after part; the first one is as of one moment."""
+        part, size, missing = first_part(self._prefix, span, "names"), MOMENT_BYTES, span.limit
+        tracker = await self._tracker_of(pool)
+        generation = await tracker.assure(deadline)
+        while True:
+            last, names, texts = await self._entry_part(generation, part, size, deadline)
+            yield names, texts
+            if missing is not None:
+                missing -= len(texts)
+            if not last or missing == 0:
+                return
+            part, size = part.after(last), PART_BYTES
+            if missing is not None:
+                part = part._replace(most=min(part.most, missing))
+            deadline = asyncio.get_running_loop().time() + self._timeout
+
+    async def _entry_part(self, generation: bytes | None, part: Part, size: int, deadline: float) -> list[Any]:
+        if generation is None:
+            raise _NoIndexError
+        call: Call = ([index_name(self._prefix)], (generation, part.lower, part.upper, part.most, size))
+        [answer] = await self._router.run(ENTRIES, [call], writes=False, deadline=deadline)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            raise _NoIndexError
+        found: list[Any] = answer
+        return found
+
     @property
     def all_swept(self) -> bool:
         """Whether `sweep` begins at the first name."""
@@ -111,8 +166,6 @@ class Listings:
         """Yield what the index tells, part after part."""
         tracker = await self._tracker_of(pool)
         part = first_part(self._prefix, span, mode)
-        if span.exact and span.limit is not None:
-            part = part._replace(most=min(PART, span.limit))
         first = True
         while True:
             answer = await tracker.ask(part, deadline, first=first)
@@ -122,7 +175,7 @@ class Listings:
             yield found
             if not last:
                 return
-            part, first = part._replace(lower=b"(" + last), False
+            part, first = part.after(last), False
             deadline = asyncio.get_running_loop().time() + self._timeout
             await asyncio.sleep(0)
 

@@ -26,8 +26,8 @@ _LAG = 30.0  #: seconds for which a failover that is known counts more than sent
 _ASK_AGAIN = 10.0  #: the same, while no sentinel answers
 
 
-class UnknownServiceError(Exception):
-    """The sentinels answer, but know no service of that name."""
+class UnknownServiceError(NotSentError):
+    """The sentinels answer, but know no service of that name; so nothing was sent."""
 
 
 class SentinelRouter(GroupRouter):
@@ -127,10 +127,10 @@ class SentinelRouter(GroupRouter):
         [address, fields] = await self._pool_at(self._url.sentinel(*sentinel)).pipeline(questions, deadline)
         if isinstance(address, ResponseError):
             raise NotSentError(str(address)) from address
-        self._has_answered = True
         if address is None or isinstance(fields, ResponseError):
             host, port = sentinel
             raise UnknownServiceError(f"the sentinel {host}:{port} knows no service {service!r}")
+        self._has_answered = True
         epoch = dict(zip(fields[::2], fields[1::2], strict=True)).get(b"config-epoch", 0)
         return int(epoch), (address[0].decode(), int(address[1]))
 

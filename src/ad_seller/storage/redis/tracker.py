@@ -12,27 +12,37 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
 
 from redis.exceptions import ResponseError
 
 from ..concurrency.timeslice import TimeSlice
 from ..driver.failures import LostError, NotSentError
 from ..records.globs import compile_glob
-from .connection import RedisConnection
+from .commands import error_code
+from .connection import Command, RedisConnection
 from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, own_names, run_on, scanned
 from .pool import NodePool, exchange
 from .scripts import Argument, Script
 
 log = logging.getLogger("ad_seller.storage")
 
+T = TypeVar("T")
+
 _SOON: Final = 1_000  #: changed names that are looked at without waiting for a listing
 _MOST: Final = 100_000  #: changed names that are remembered; with more, a rebuild is as good
 _TRIES: Final = 3  #: rebuilds that a listing waits for, while somebody keeps removing the index
 _FAREWELL: Final = 0.5  #: seconds in which a server may take note that we leave
-_REFUSED: Final = 60.0  #: seconds after which a server that refused is asked again
+_FORBIDDEN: Final = (
+    "NOPERM",
+    "unknown command",
+    "unknown subcommand",
+    "permission",
+)  #: what no later moment changes
+_FORBIDDEN_FOR: Final = 60.0  #: seconds after which a server that allows no index is asked again
+_REFUSED_FOR: Final = 1.0  #: the same after any other refusal, e.g. because it is out of memory
 
 
 class IndexTracker:
@@ -62,7 +72,8 @@ class IndexTracker:
         self._changed: set[bytes] = set()  # names that were not looked at since
         self._reconciling: asyncio.Task[None] | None = None
         self._closed = False
-        self._refused_at = -math.inf
+        self._refused_until = -math.inf
+        self._was_refused = False
         self._failure: tuple[float, Exception] = (-math.inf, NotSentError())
 
     async def ask(self, part: Part, deadline: float, *, first: bool) -> list[Any] | None:
@@ -77,16 +88,28 @@ class IndexTracker:
             NotSentError: the server cannot be reached.
             LostError: the connection was lost.
         """
+        return await self._trusted(lambda until: self._list(part, until, first), deadline)
+
+    async def assure(self, deadline: float) -> bytes | None:
+        """Make the index right about all that had ended before, and return its generation; None as `ask` does.
+
+        Until that generation is gone from the index, it misses nothing that was there when this was called.
+        """
+        return await self._trusted(self._up_to_date, deadline)
+
+    async def _trusted(self, work: Callable[[float], Awaitable[T | None]], deadline: float) -> T | None:
         began = self._loop.time()
-        if began - self._refused_at < _REFUSED:
+        if self._closed or began < self._refused_until:
             return None
         async with self._lock:
             failed_at, failure = self._failure
             if failed_at > began:
                 raise NotSentError(str(failure)) from failure  # or all who wait here would try one after the other
             try:
-                return await self._answer(part, deadline, first)
+                return await self._answer(work, deadline)
             except ResponseError as error:
+                if error_code(error) is not None:
+                    raise  # another server, or a later moment, will do
                 self._give_up(error)
                 return None
             except (NotSentError, LostError) as error:
@@ -112,7 +135,7 @@ class IndexTracker:
                     command = ("EVAL", END.text, 1, self._index, self._last_generation)
                     await self.pool.pipeline([command], self._loop.time() + _FAREWELL)
 
-    async def _answer(self, part: Part, deadline: float, first: bool) -> list[Any] | None:
+    async def _answer(self, work: Callable[[float], Awaitable[T | None]], deadline: float) -> T | None:
         for _ in range(_TRIES):
             if self._connection is None or not await self._connection.is_reusable():
                 self._drop()
@@ -121,35 +144,74 @@ class IndexTracker:
                 began = self._loop.time()
                 await self._rebuild()
                 deadline += self._loop.time() - began
-            answer = await self._trusted(part, deadline, first)
+            try:
+                answer = await work(deadline)
+            except ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                answer = None  # something else is stored under its name: the next rebuild removes that
             if answer is not None:
                 return answer
             self._generation = None
         return None
 
-    async def _trusted(self, part: Part, deadline: float, first: bool) -> list[Any] | None:
-        """Return what the index answers; None if somebody removed it, or changed more than can be remembered."""
-        try:
-            if self._changed:
-                await self._reconcile(deadline)
-            generation = self._generation
-            answer = await self._list(part, deadline)
-            if first and self._changed and await self._reconcile(deadline):
-                answer = await self._list(part, deadline)
-        except ResponseError as error:
-            if "WRONGTYPE" in str(error):
-                return None  # something else is stored under its name: the next rebuild removes that
-            raise
+    async def _list(self, part: Part, deadline: float, first: bool) -> list[Any] | None:
+        """Return what the index answers; None if somebody removed it, or changed more than can be remembered.
+
+        An answer counts only if the index was right when it was taken: about all names of which the news came
+        before that answer. It is not enough to find it right later, because others repair it, too.
+        """
+        generation = self._generation
+        was_quiet = not self._changed
+        if first and not was_quiet:
+            await self._hear_out(deadline)
+        answer = await self._list_now(part, deadline)
+        if first and was_quiet and self._changed:
+            answer = await self._list_now(part, deadline)
         return answer if self._generation == generation or not first else None
 
-    async def _list(self, part: Part, deadline: float) -> list[Any] | None:
-        answer: list[Any] | None = await self._run(LIST, (self._generation or b"", *part.arguments), deadline)
-        return answer
+    async def _up_to_date(self, deadline: float) -> bytes | None:
+        generation = self._generation
+        score = await self._ask(("ZSCORE", self._index, generation or b""), deadline)
+        if self._changed:  # all names of what had ended when this was asked are known now
+            await self._reconcile(deadline)
+        return generation if score is not None and self._generation == generation else None
 
-    async def _run(self, script: Script, arguments: Sequence[Argument], deadline: float) -> Any:
+    async def _hear_out(self, deadline: float) -> None:
+        """Have one round trip: before its answer comes the news of all that had ended."""
+        names = self._take_changed()
+        with self._doubting():
+            if names:
+                await self._look_at(names, deadline)
+            else:
+                await self._ask(("PING",), deadline)
+
+    async def _list_now(self, part: Part, deadline: float) -> list[Any] | None:
+        """Make the index right about the names that are known to have changed, then ask it, in one round trip."""
+        if len(self._changed) > PART:
+            await self._reconcile(deadline)
+        names = self._take_changed()
+        question = (LIST, (self._generation or b"", *part.arguments))
+        with self._doubting():
+            if not names:
+                [answer] = await self._run([question], deadline)
+            else:
+                [_, answer] = await self._run([(RECONCILE, [0, *names]), question], deadline)
+        found: list[Any] | None = answer
+        return found
+
+    async def _run(self, calls: Sequence[tuple[Script, Sequence[Argument]]], deadline: float) -> list[Any]:
         if self._connection is None:
             raise NotSentError("the connection was closed")
-        return await run_on(self._connection, script, self._index, arguments, deadline)
+        return await run_on(self._connection, calls, self._index, deadline)
+
+    async def _ask(self, command: Command, deadline: float) -> Any:
+        if self._connection is None:
+            raise NotSentError("the connection was closed")
+        [answer] = await exchange(self._connection, [command], deadline)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     # --- trust -----------------------------------------------------------------------------------------
 
@@ -165,6 +227,8 @@ class IndexTracker:
             [answer] = await exchange(connection, [("CLIENT", "TRACKING", "ON", "BCAST", *prefix)], deadline)
             if isinstance(answer, Exception):
                 raise answer
+            if self._closed:
+                raise NotSentError("the listings were closed")
         except BaseException:
             self.pool.release(connection)
             raise
@@ -176,29 +240,36 @@ class IndexTracker:
         self._is_rebuilt = False
         self._generation = generation = b"\0" + uuid.uuid4().hex.encode()
         before, self._last_generation = self._last_generation, generation
-        await self._run(BEGIN, (generation, before), self._loop.time() + self._timeout)
+        await self._run([(BEGIN, (generation, before))], self._loop.time() + self._timeout)
         async for names in scanned(self.pool, self._prefix, compile_glob("*"), self._timeout):
             await self._look_at(names, None, strings=True)
         self._is_rebuilt = self._generation == generation
 
-    async def _reconcile(self, deadline: float | None) -> int:
-        """Make the index right about the names that were changed; return for how many it was wrong."""
+    async def _reconcile(self, deadline: float | None) -> None:
+        """Make the index right about the names that were changed."""
+        names = self._take_changed()
+        with self._doubting():
+            await self._look_at(names, deadline)
+
+    def _take_changed(self) -> list[bytes]:
         names, self._changed = self._changed, set()
+        return own_names(names, self._prefix)
+
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """Trust the index no more if what was taken from the changed names was not looked at."""
         try:
-            names.discard(self._index.encode())
-            return await self._look_at(own_names(names, self._prefix), deadline)
+            yield
         except BaseException:
             self._generation = None
             raise
 
-    async def _look_at(self, names: list[bytes], deadline: float | None, *, strings: bool = False) -> int:
-        wrong = 0
+    async def _look_at(self, names: list[bytes], deadline: float | None, *, strings: bool = False) -> None:
         pace = TimeSlice()
         for begin in range(0, len(names), PART):
             until = deadline or self._loop.time() + self._timeout
-            wrong += await self._run(RECONCILE, [int(strings), *names[begin : begin + PART]], until)
+            await self._run([(RECONCILE, [int(strings), *names[begin : begin + PART]])], until)
             await pace.checkpoint()
-        return wrong
 
     def _hear(self, push: list[Any]) -> None:
         """Remember what was changed."""
@@ -208,6 +279,7 @@ class IndexTracker:
             self._generation = None  # all keys were removed, perhaps to load others, of which nothing would be said
             return
         self._changed.update(push[1])
+        self._changed.discard(self._index.encode())
         if len(self._changed) > _MOST:
             self._changed.clear()
             self._generation = None
@@ -231,9 +303,12 @@ class IndexTracker:
         self._reconcile_many()  # for what came meanwhile
 
     def _give_up(self, error: ResponseError) -> None:
-        if self._refused_at == -math.inf:
-            log.warning("Listings walk over all keys of the server, because it allows no index: %s", error)
-        self._refused_at = self._loop.time()
+        """Let listings walk: for long where the server allows no index, else until it may work again."""
+        is_forbidden = any(word in str(error) for word in _FORBIDDEN)
+        if not self._was_refused:
+            log.warning("Listings walk over all keys of the server, because it allows no index for now: %s", error)
+        self._was_refused = is_forbidden
+        self._refused_until = self._loop.time() + (_FORBIDDEN_FOR if is_forbidden else _REFUSED_FOR)
         self._drop()
 
     def _drop(self) -> None:

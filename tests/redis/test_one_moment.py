@@ -1,0 +1,112 @@
+"""What the contract promises of one moment (section 5), while commits of another instance move entries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ad_seller.storage.redis.index import MOMENT
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.servers import RedisServer
+
+NAMES = MOMENT - 1  #: that stay; one more moves
+
+Look = Callable[[RedisBackend], Awaitable[int]]
+
+
+async def listed(store: RedisBackend) -> int:
+    return len(await store.list_orders())
+
+
+async def scanned(store: RedisBackend) -> int:
+    return len((await store.scan("order:*", limit=MOMENT)).items)
+
+
+LOOKS: dict[str, Look] = {
+    "count": lambda store: store.count("order:*"),
+    "keys": lambda store: _length(store.keys("order:*")),
+    "keys of a pattern": lambda store: _length(store.keys("order:*[0-9a-z]")),
+    "scan": scanned,
+    "list": listed,
+}
+
+
+async def _length(keys: Awaitable[list[str]]) -> int:
+    return len(await keys)
+
+
+@asynccontextmanager
+async def moving(store: RedisBackend) -> AsyncIterator[list[int]]:
+    """Move one order from before all others to behind them and back, for ever; count the moves."""
+    moves = [0]
+
+    async def move() -> None:
+        while True:
+            for old, new in (("order:0", "order:z"), ("order:z", "order:0")):
+                async with store.transaction() as tx:
+                    await tx.delete(old)
+                    await tx.set(new, {"status": "moved"})
+                moves[0] += 1
+
+    await store.set("order:0", {"status": "moved"})
+    task = asyncio.create_task(move())
+    try:
+        yield moves
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_listing_of_ten_thousand_names(look: str, own_redis: RedisServer) -> None:
+    """Each name is there once: a commit that moves one is seen whole or not at all."""
+    async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
+        await other.set_many({f"order:k{number:05}": {"status": "new"} for number in range(NAMES)})
+        async with moving(other) as moves:
+            found = [await LOOKS[look](store) for _ in range(12)]
+        assert moves[0] > 12, "nothing was moved meanwhile"
+        assert found == [MOMENT] * 12
+
+
+async def test_a_listing_beyond_ten_thousand_names(own_redis: RedisServer) -> None:
+    """What is there all the time comes exactly once, and what never was does not come."""
+    staying = [f"order:k{number:05}" for number in range(2 * MOMENT)]
+    async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
+        await other.set_many({key: {"status": "new"} for key in staying})
+        async with moving(other):
+            for _ in range(3):
+                keys = await store.keys("order:*")
+                entries = [key for key, _ in (await store.scan("order:*")).items]
+                assert [key for key in keys if key.startswith("order:k")] == staying
+                assert [key for key in entries if key.startswith("order:k")] == staying
+                assert {*keys, *entries} - set(staying) <= {"order:0", "order:z"}
+
+
+async def test_get_many_of_a_thousand_keys(own_redis: RedisServer) -> None:
+    """All values are of one `set_many`, also beside other reads of the same turn."""
+    keys = [f"session:{number}" for number in range(1_000)]
+    async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
+
+        async def write() -> None:
+            number = 0
+            while True:
+                number += 1
+                await other.set_many(dict.fromkeys(keys, number))
+
+        await other.set_many(dict.fromkeys(keys, 0))
+        task = asyncio.create_task(write())
+        try:
+            seen: set[int] = set()
+            for _ in range(60):
+                [_, values, _] = await asyncio.gather(
+                    store.get_many(keys[:300]), store.get_many(keys), store.get("session:5")
+                )
+                assert len(set(values.values())) == 1
+                seen |= set(values.values())
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert len(seen) > 5
