@@ -21,7 +21,6 @@ from redis.exceptions import ResponseError
 from ..concurrency.timeslice import TimeSlice
 from ..driver.failures import LostError, NotSentError
 from ..records.globs import compile_glob
-from .commands import error_code
 from .connection import Command, RedisConnection
 from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, own_names, run_on, scanned
 from .pool import NodePool, exchange
@@ -108,8 +107,6 @@ class IndexTracker:
             try:
                 return await self._answer(work, deadline)
             except ResponseError as error:
-                if error_code(error) is not None:
-                    raise  # another server, or a later moment, will do
                 self._give_up(error)
                 return None
             except (NotSentError, LostError) as error:
