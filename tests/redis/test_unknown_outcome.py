@@ -36,7 +36,8 @@ async def test_a_write_whose_answer_is_lost(name: str, own_redis: RedisServer, p
     write, command = WRITES[name]
     async with RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=2) as store:
         await store.set_many({"key": "old", "other": 1, "counter": 10})
-        await store.incr("warm-up")  # so that the server knows the script
+        await store.incr("warm-up")  # so that the server knows the scripts
+        await store.exists("warm-up")
         with plain(own_redis.url) as client:
             client.config_resetstat()
         proxy.lose = command
@@ -47,9 +48,8 @@ async def test_a_write_whose_answer_is_lost(name: str, own_redis: RedisServer, p
         assert caught.value.key in {"key", "other", "counter", "news", "session_index:buyer:acme"}
         assert proxy.lost == 1
         sent = calls(own_redis.url)
-        assert sent.get("evalsha", 0) + sent.get("publish", 0) == 1 + (
-            name == "index"
-        )  # which first asks whether the session is there
+        looks = 2 if name == "index" else 0  # whether the sessions are there, before and after
+        assert 1 <= sent.get("evalsha", 0) + sent.get("publish", 0) <= 1 + looks
         assert "eval" not in sent
         proxy.lose = None
         counter = await store.get("counter")
