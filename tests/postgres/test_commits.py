@@ -108,7 +108,7 @@ def test_a_batch_is_split_by_its_size_and_a_commit_is_not() -> None:
 async def test_a_commit_that_no_message_can_carry(
     storage: PostgresBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ad_seller.storage.postgres.engine._MOST_BYTES", 1000)
+    monkeypatch.setattr("ad_seller.storage.postgres.writer._MOST_BYTES", 1000)
     with pytest.raises(InvalidValueError, match="at most 1,000 bytes"):
         await storage.set("a", "x" * 1000)
     await storage.set("a", "x" * 900)
@@ -172,7 +172,7 @@ class TestRaces:
         transaction = other.transaction()
         await transaction.start()
         packed = Packed([Commit((Expect("absent", None),), (Put("seen", b"1"),))])
-        await other.fetch(COMMIT, *packed.arguments)
+        await other.fetch(COMMIT, *packed.arguments, "0")
         writing = asyncio.create_task(storage.set("seen", 2))
         await asyncio.sleep(0.1)
         assert not writing.done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -81,8 +82,13 @@ class Engine(ABC):
         """Return the milliseconds that each entry has left, or `NO_EXPIRY`, or `MISSING`, or what failed alone."""
 
     @abstractmethod
-    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+    async def apply(
+        self, commits: list[Commit]
+    ) -> Sequence[Outcome | Exception | asyncio.Future[Outcome | Exception]]:
         """Apply each commit all or nothing, in order, each judged by itself; an exception stands for its outcome.
+
+        A future stands for the outcome of a commit that waits for something which only it needs, such as a row that
+        another session holds: the next batch does not wait for that. It is cancelled when nobody waits for it.
 
         What is raised instead holds for every commit: so it may be raised only while none has been applied.
         """

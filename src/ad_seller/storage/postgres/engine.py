@@ -5,35 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
 
-import asyncpg
-
 from ..concurrency.timeslice import TimeSlice
-from ..driver.commit import Commit, Outcome
+from ..driver.commit import Commit
 from ..driver.engine import MISSING, Engine
-from ..driver.failures import LostError, NotSentError, NotStartedError
 from ..driver.query import KeyQuery
-from ..errors import InvalidValueError, StorageError
+from ..errors import StorageError
 from . import statements as sql
 from .client import PostgresClient
-from .commits import Packed, loads, lone_put, text_bytes
 from .errors import explain
 from .fields import Search
 from .indexes import FieldIndexes
 from .schema import Fetch, set_up
+from .writer import PATIENCE, Answer, Writer
 
-_PATIENCE = 0.05  #: seconds that an attempt to write waits for a connection before it goes back into the queue
 _KEY_ROWS = 10_000  #: keys of one statement of a listing
 _ENTRY_ROWS = 1_000  #: entries, likewise
-_MOST_BYTES = 512 * 1024 * 1024  #: of one commit; a message of PostgreSQL's protocol has at most 1 GiB
-
-#: The server undid everything because of others; it may be tried again.
-_TRANSIENT = (
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.LockNotAvailableError,
-)
-#: What is wrong lies in the data of one commit.
-_OF_THE_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 
 class PostgresEngine(Engine):
@@ -60,6 +46,7 @@ class PostgresEngine(Engine):
         self._timeout = timeout
         self._statement_cache = statement_cache
         self._client = PostgresClient(self._options(), least=least, most=most, timeout=timeout - self.reserve)
+        self._writer = Writer(self._client, most=most, timeout=timeout - self.reserve)
         # A session of one's own is needed for building, which a pooler does not give.
         self._indexes = FieldIndexes(self._client, may_build=statement_cache and most > 1)
 
@@ -87,6 +74,7 @@ class PostgresEngine(Engine):
     async def close(self) -> None:
         """See `Engine.close`."""
         await self._indexes.stop()
+        await self._writer.drain()
         await self._client.close()
 
     def abandon(self) -> None:
@@ -96,7 +84,7 @@ class PostgresEngine(Engine):
     @property
     def reserve(self) -> float:
         """Twice what an attempt waits for a connection; less for a short time-out: the server's ends first."""
-        return min(2 * _PATIENCE, 0.08 * self._timeout)
+        return min(2 * PATIENCE, 0.08 * self._timeout)
 
     # --- the bulk calls --------------------------------------------------------------------------------
 
@@ -113,43 +101,9 @@ class PostgresEngine(Engine):
         found = dict(await self._client.read(sql.REMAINING, keys))
         return [found.get(key, MISSING) for key in keys]
 
-    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+    async def apply(self, commits: list[Commit]) -> Sequence[Answer]:
         """See `Engine.apply`."""
-        outcomes: list[Outcome | Exception] = []
-        for start, end in loads(commits):
-            outcomes += await self._apply_load(commits[start:end], first=start == 0)
-        return outcomes
-
-    async def _apply_load(self, commits: list[Commit], *, first: bool) -> Sequence[Outcome | Exception]:
-        """Apply commits in one call; only if it is the ``first`` may all of the batch be tried again."""
-        if len(commits) == 1 and (size := text_bytes(commits[0])) > _MOST_BYTES:
-            return [InvalidValueError(f"One commit has at most {_MOST_BYTES:,} bytes, this has {size:,}; split it")]
-        try:
-            return await self._send(commits, _PATIENCE if first else None)
-        except (NotStartedError, *_TRANSIENT) as error:
-            failure = error if isinstance(error, NotStartedError) else _held_by_others(error)
-            if first:
-                raise failure from failure.__cause__
-            return [failure] * len(commits)
-        except _OF_THE_DATA as error:
-            if len(commits) == 1:
-                return [error]
-            return [(await self._apply_load([commit], first=False))[0] for commit in commits]
-        except (NotSentError, LostError, asyncpg.PostgresError) as error:
-            if first:
-                raise
-            return [error] * len(commits)
-
-    async def _send(self, commits: list[Commit], patience: float | None) -> list[Outcome]:
-        if (put := lone_put(commits)) is not None:
-            await self._client.write(sql.PUT_ONE, put.key, put.text.decode(), put.ttl_ms, patience=patience)
-            return [[True]]
-        packed = Packed(commits)
-        if packed.is_plain:
-            await self._client.write(sql.PUT, *packed.puts, patience=patience)
-            return packed.outcomes((), ())
-        [(unmet, hits)] = await self._client.write(sql.COMMIT, *packed.arguments, patience=patience)
-        return packed.outcomes(unmet, hits)
+        return await self._writer.apply(commits)
 
     async def keys(self, query: KeyQuery) -> list[str]:
         """See `Engine.keys`."""
@@ -206,9 +160,3 @@ class PostgresEngine(Engine):
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `Engine.explain`."""
         return explain(what, key, error, address=self._address, timeout=self._timeout)
-
-
-def _held_by_others(error: asyncpg.PostgresError) -> NotStartedError:
-    failure = NotStartedError(f"other sessions hold what it needs ({error}); end the long transaction among them")
-    failure.__cause__ = error
-    return failure

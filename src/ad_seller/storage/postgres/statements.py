@@ -36,22 +36,32 @@ SWEEP: Final = f"""
         ORDER BY expires_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
     DELETE FROM {TABLE} USING expired WHERE {TABLE}.key = expired.key RETURNING 1"""  # noqa: S608
 
+#: How long, in milliseconds, the statement waits for a row that another session holds. It is set by the statement
+#: itself, before the first lock, because behind a pooler no setting of the session can be relied on.
+_WAIT: Final = "(SELECT set_config('lock_timeout', $%d::text, true) AS ms) AS wait"
+
+#: The keys whose rows other sessions hold at this moment.
+HELD: Final = f"""
+    WITH free AS MATERIALIZED (SELECT key FROM {TABLE} WHERE key = ANY($1::text[]) FOR UPDATE SKIP LOCKED)
+    SELECT key FROM {TABLE} WHERE key = ANY($1::text[]) AND key NOT IN (SELECT key FROM free)"""  # noqa: S608
+
 #: For a batch that only stores: what the function below does then, without its overhead.
 PUT: Final = f"""
     INSERT INTO {TABLE} (key, value, expires_at)
     SELECT l.key, l.text, clock_timestamp() + l.ms::bigint * interval '1 millisecond'
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS l(key, text, ms)
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS l(key, text, ms), {_WAIT % 4} WHERE wait.ms IS NOT NULL
     ORDER BY l.key COLLATE "C"
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""  # noqa: S608
 
 PUT_ONE: Final = f"""
     INSERT INTO {TABLE} (key, value, expires_at)
-    VALUES ($1::text, $2::text, clock_timestamp() + $3::bigint * interval '1 millisecond')
+    SELECT $1::text, $2::text, clock_timestamp() + $3::bigint * interval '1 millisecond'
+    FROM {_WAIT % 4} WHERE wait.ms IS NOT NULL
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""  # noqa: S608
 
 COMMIT: Final = f"""
-    SELECT unmet::oid[], hits::oid[] FROM {COMMIT_FUNCTION}(
-        $1, $2, $3::text[]::bigint[],
+    SELECT unmet::oid[], hits::oid[] FROM {_WAIT % 14}, {COMMIT_FUNCTION}(
+        CASE WHEN wait.ms IS NOT NULL THEN $1::text[] END, $2, $3::text[]::bigint[],
         $4::oid[]::int[], $5::oid[]::int[], $6, $7,
         $8::oid[]::int[], $9::oid[]::int[], $10, $11, $12, $13::text[]::bigint[])"""  # noqa: S608
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..concurrency.tasks import settle
 from ..driver.failures import NotStartedError
@@ -40,8 +40,9 @@ class Batcher(Generic[T, R]):
     """Collects requests and runs them in bulk, in the order of their arrival.
 
     Args:
-        run: the bulk call: results for the items of the batch, in order. What it raises holds for every item; where
-            some have taken effect and others not, an exception stands in the place of a result.
+        run: the bulk call: results for the items of the batch, in order, and futures of those that come later. What
+            it raises holds for every item; where some have taken effect and others not, an exception stands in the
+            place of a result.
         explain: makes a new error for one request out of what ``run`` raised; ``TimeoutError`` and
             ``NotStartedError`` (with its cause) come from the batcher when the request's time is up.
         timeout: seconds that a request waits for its answer.
@@ -52,7 +53,7 @@ class Batcher(Generic[T, R]):
 
     def __init__(
         self,
-        run: Callable[[list[T]], Awaitable[Sequence[R]]],
+        run: Callable[[list[T]], Awaitable[Sequence[R | asyncio.Future[R]]]],
         *,
         explain: Callable[[BaseException, Request[T, R]], BaseException],
         timeout: float,
@@ -72,6 +73,7 @@ class Batcher(Generic[T, R]):
         self._ages: deque[Request[T, R]] = deque()
         self._prune_at = _KEPT
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unfinished: set[asyncio.Future[Any]] = set()
         self._running = 0
         self._starting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -111,9 +113,9 @@ class Batcher(Generic[T, R]):
 
     async def drain(self) -> None:
         """Wait until everything that was submitted has been answered."""
-        while self._queue or self._tasks:
-            if self._tasks:
-                await asyncio.wait(self._tasks)
+        while self._queue or self._tasks or self._unfinished:
+            if waiting := {*self._tasks, *self._unfinished}:
+                await asyncio.wait(waiting)
             else:
                 await asyncio.sleep(0)
         if self._timer is not None:
@@ -180,16 +182,34 @@ class Batcher(Generic[T, R]):
             self._last_not_started = None
             await self._answer(batch, results)
 
-    async def _answer(self, batch: list[Request[T, R]], results: Sequence[R]) -> None:
+    async def _answer(self, batch: list[Request[T, R]], results: Sequence[R | asyncio.Future[R]]) -> None:
         """Hand out the results; so many at a time that the woken callers do not hold up everything else."""
         position = 0
         for number, request in enumerate(batch, start=1):
             end = position + len(request.items)
-            if not request.future.done():
-                request.future.set_result(list(results[position:end]))
+            self._answer_one(request, results[position:end])
             position = end
             if number % _WAKE == 0:
                 await asyncio.sleep(0)
+
+    def _answer_one(self, request: Request[T, R], results: Sequence[R | asyncio.Future[R]]) -> None:
+        """Answer now, or when the engine has the rest; if the caller no longer wants that, it is told so."""
+        later = [result for result in results if isinstance(result, asyncio.Future)]
+        if not later:
+            _settle_with(request, results)
+            return
+
+        def answer(rest: asyncio.Future[Any]) -> None:
+            self._unfinished.discard(rest)
+            if any(one.cancelled() for one in later):
+                request.future.cancel()
+            else:
+                _settle_with(request, results)
+
+        rest = asyncio.gather(*later, return_exceptions=True)
+        self._unfinished.add(rest)
+        rest.add_done_callback(answer)
+        request.future.add_done_callback(lambda _: [one.cancel() for one in later])
 
     def _put_back(self, batch: list[Request[T, R]], error: NotStartedError) -> None:
         """Queue again what was not started, as first; or fail it if its time is up."""
@@ -236,3 +256,8 @@ class Batcher(Generic[T, R]):
         """Wait a little more: this attempt is about to tell whether it has started, and the outcome is known."""
         timer = self._loop.call_later(_GRACE, self._fail, request, self._too_late())
         request.future.add_done_callback(lambda _: timer.cancel())
+
+
+def _settle_with(request: Request[T, R], results: Sequence[R | asyncio.Future[R]]) -> None:
+    if not request.future.done():
+        request.future.set_result([r.result() if isinstance(r, asyncio.Future) else r for r in results])

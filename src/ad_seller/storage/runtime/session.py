@@ -73,7 +73,7 @@ class Session:
 
     def _batched(
         self,
-        run: Callable[[list[T]], Awaitable[Sequence[R]]],
+        run: Callable[[list[T]], Awaitable[Sequence[R | asyncio.Future[R]]]],
         explain: Callable[[BaseException, Request[T, R]], BaseException],
         partition_of: Callable[[T], int] | None,
         **settings: int,
