@@ -75,6 +75,11 @@ def test_a_file_that_is_no_store(adopt: Adopt, tmp_path: Path) -> None:
     assert "not a database" in census(adopt, "--url", f"sqlite:///{path}")["problem"]
 
 
+def test_what_cannot_be_looked_at_is_said(adopt: Adopt) -> None:
+    assert "'memory' cannot be looked at" in census(adopt, "--url", "memory://")["problem"]
+    assert "redis://host" in census(adopt, "--url", "redis+cluster://127.0.0.1:1")["problem"]
+
+
 def test_a_server_that_never_comes(adopt: Adopt) -> None:
     found = census(adopt, "--url", "redis://:secret@127.0.0.1:1/0")
     assert "ConnectionError" in found["problem"]

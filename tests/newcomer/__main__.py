@@ -21,10 +21,11 @@ from rich.console import Console
 
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisServer
+from tests.adoption.stage import AGENT
 from tests.docs_samples import ROOT
 from tests.newcomer.pages import Command, commands
 
-PAGES = ("README.md", "docs/getting-started.md", "docs/cli.md", "docs/custom-backend.md")
+PAGES = ("README.md", "docs/getting-started.md", "docs/cli.md", "docs/moving-in.md", "docs/custom-backend.md")
 
 #: Environments that would tell the commands another store than the pages do.
 _OURS = ("STORAGE_", "DATABASE_", "REDIS_", "POSTGRES_", "AD_SELLER_", "PYTHONPATH", "VIRTUAL_ENV", "PG")
@@ -41,7 +42,17 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
             "redis://localhost:6379/": redis.url.removesuffix("0"),
             "postgresql://localhost/scratch": address,
             "postgresql://localhost/empty_database": address,
+            "~/seller-agent": str(agent(folder / "seller-agent")),
         }
+
+
+def agent(checkout: Path) -> Path:
+    """Make the checkout of an agent that has a storage of its own."""
+    shutil.copytree(AGENT, checkout, ignore=shutil.ignore_patterns("__pycache__"))
+    git = ["git", "-C", str(checkout), "-c", "user.name=x", "-c", "user.email=x@localhost"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "The agent"]):
+        subprocess.run([*git, *command], check=True)
+    return checkout
 
 
 def environment(venv: Path) -> dict[str, str]:

@@ -116,7 +116,8 @@ def look(root: Path, url: str | None) -> Census:
 
 def _kind_of(url: str) -> str:
     scheme = url.partition("://")[0].lower() if "://" in url else "sqlite"
-    return "redis" if scheme.startswith("redis") else "postgres" if scheme.startswith("postgres") else "sqlite"
+    kinds = {"redis": "redis", "unix": "redis", "postgres": "postgres", "sqlite": "sqlite"}
+    return next((kind for start, kind in kinds.items() if scheme.startswith(start)), scheme)
 
 
 def _settings(root: Path) -> dict[str, str]:
