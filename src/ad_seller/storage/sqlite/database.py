@@ -21,6 +21,7 @@ from ..driver.failures import LostError, NotStartedError
 from ..errors import StoreUnavailableError
 from .files import check_path
 from .handle import Handle
+from .local import LocalReader
 from .log import LogGoneError
 from .openfiles import OpenFile, open_files
 from .schema import prepare
@@ -28,7 +29,6 @@ from .url import MEMORY
 from .worker import Worker
 
 R = TypeVar("R")
-S = TypeVar("S")
 
 _PAUSE = 0.02  #: seconds between two tries to open a file whose log is about to be saved
 
@@ -91,32 +91,17 @@ class Database:
         """
         return await self.writer.run(partial(self._written, function))
 
-    def local(self) -> Handle | None:
+    def local(self) -> LocalReader | None:
         """Return a further connection for reads, used by whichever thread; None for a database in memory."""
         if self._file is None:
             return None
-        handle = Handle(partial(self._open_reader, 0.0))
-        self._file.enter(handle)
-        return handle
-
-    def read_here(self, handle: Handle, function: Callable[[sqlite3.Connection], R], otherwise: S) -> R | S:
-        """Return what ``function`` reads over a connection of `local`, or ``otherwise``: it would have to wait."""
-        if not handle.busy.acquire(blocking=False):
-            return otherwise
-        try:
-            return self._read(function, handle.opened())
-        except (sqlite3.Error, LogGoneError):
-            return otherwise  # the reader on its thread waits where this must not, and reports what is wrong
-        finally:
-            handle.busy.release()
-
-    def close_local(self, handle: Handle) -> None:
-        """Close a connection of `local`; there may be nobody to tell."""
-        self._leave(handle)
+        reader = LocalReader(partial(self._open_reader, 0.0), self._file)
+        self._file.enter(reader)
+        return reader
 
     def _read(self, function: Callable[[sqlite3.Connection], R], db: sqlite3.Connection) -> R:
-        if self._file is not None:
-            self._file.check_at_times()
+        if self._file is not None and time.perf_counter() > self._file.next_look:
+            self._file.check()
         return function(db)
 
     def _written(self, function: Callable[[sqlite3.Connection], R]) -> R:
@@ -217,8 +202,8 @@ class Database:
         return db
 
     def _connected(self, patience: float) -> sqlite3.Connection:
-        if self._file is not None and not self._file.is_whole():
-            raise LogGoneError  # before SQLite makes another log
+        if self._file is not None:
+            self._file.check()  # before SQLite makes another log, or another file
         # Used by one thread at a time; closed by another where an event loop has ended without it.
         db = sqlite3.connect(self.path, timeout=patience, isolation_level=None, check_same_thread=False)
         db.text_factory = bytes  # the codec judges the text, so that damaged UTF-8 is named with its key

@@ -7,7 +7,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import ClassVar, TypeVar
 
 from ..concurrency.forks import keep_for_parent
@@ -24,7 +23,7 @@ from ..errors import (
 from ..records.expiry import Clock
 from . import statements as sql
 from .database import Database, SharedDatabase
-from .handle import Handle
+from .local import LOCAL_FAILURES, LocalReader
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -55,7 +54,7 @@ class SQLiteEngine(Engine):
         self._timeout = timeout
         self._pid = os.getpid()
         self._opened: Database | None = None
-        self._local: Handle | None = None
+        self._local: LocalReader | None = None
         self._spent = 0.0
         self._listing = 0
 
@@ -63,6 +62,8 @@ class SQLiteEngine(Engine):
         """See `Engine.open`."""
         self._opened = database = await self._shared.acquire()
         self._local = database.local()
+        if self._local is not None:
+            self._local.attempt(None, sql.read_one, "", self._clock())  # opens it
 
     async def close(self) -> None:
         """See `Engine.close`; the database stays open for other event loops."""
@@ -81,8 +82,7 @@ class SQLiteEngine(Engine):
         database, self._opened = self._opened, None
         if database is not None:
             if local is not None:
-                with suppress(sqlite3.Error):  # nothing is written over it
-                    database.close_local(local)
+                local.close_for_good()
             self._shared.release(database)
 
     @property
@@ -94,16 +94,20 @@ class SQLiteEngine(Engine):
 
     def read_nowait(self, key: str) -> bytes | WouldBlock | None:
         """Read at once as long as this turn of the event loop has time left: a hop to a thread costs more."""
-        if self._local is None or self._spent > _TICK_BUDGET:
+        local = self._local
+        if local is None or self._spent > _TICK_BUDGET or not local.busy.acquire(blocking=False):
             return WOULD_BLOCK
         if self._spent == 0.0:
             asyncio.get_running_loop().call_soon(self._next_tick)
         began = time.perf_counter()
-        try:
-            return self._database.read_here(
-                self._local, lambda db: sql.read_one(db, key, self._clock()), WOULD_BLOCK
-            )
+        try:  # what `LocalReader.attempt` does, without its price
+            if began > local.file.next_look:
+                local.file.check()
+            return sql.read_one(local.db or local.opened(), key, self._clock())
+        except LOCAL_FAILURES:
+            return WOULD_BLOCK
         finally:
+            local.busy.release()
             self._spent += time.perf_counter() - began
 
     def _next_tick(self) -> None:
@@ -114,9 +118,7 @@ class SQLiteEngine(Engine):
     async def read(self, keys: list[str]) -> Sequence[bytes | None]:
         """See `Engine.read`."""
         if len(keys) <= self.read_batch and self._local is not None and not self._listing:
-            texts = self._database.read_here(
-                self._local, lambda db: sql.read_within(db, keys, self._clock(), 2 * _TICK_BUDGET), None
-            )
+            texts = self._local.attempt(None, sql.read_within, keys, self._clock(), 2 * _TICK_BUDGET)
             if texts is not None:
                 return texts
         return await self._read(sql.read, keys)

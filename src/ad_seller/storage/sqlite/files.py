@@ -65,27 +65,25 @@ def _check_names(real: Path) -> None:
             f"{str(real)!r} has {links} names (hard links); SQLite keeps a log for each name, so that writes under "
             "one would destroy those under another. Remove the other names, or copy the file."
         )
-    if str(real) in _mounted():
+    if _is_mounted(real):
         raise StoreUnavailableError(
             f"{str(real)!r} is mounted as a single file; SQLite keeps its log beside it, where others do not see "
             "it, so that writes would be lost. Mount the folder instead."
         )
 
 
-def _mounted() -> set[str]:
-    """Return where something is mounted (https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)."""
+def _is_mounted(file: Path) -> bool:
+    """Tell whether the file itself is where something is mounted; False where the system does not tell.
+
+    Source: https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
+    """
+    place = os.fsencode(file)
+    for special in b"\\ \t\n":  # as the kernel writes them
+        place = place.replace(bytes([special]), b"\\%03o" % special)
     try:
-        lines = _MOUNTS.read_bytes().splitlines()
+        return any(line.split(b" ")[4] == place for line in _MOUNTS.read_bytes().splitlines() if place in line)
     except OSError:
-        return set()  # no Linux
-    places = [line.split(b" ")[4] for line in lines if line.count(b" ") > 4]
-    return {os.fsdecode(_unescaped(place)) for place in places}
-
-
-def _unescaped(place: bytes) -> bytes:
-    r"""Undo what the kernel does to blanks, line ends and backslashes (``\040``)."""
-    head, *rest = place.split(b"\\")
-    return head + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in rest)
+        return False
 
 
 def make_private(real: str) -> None:

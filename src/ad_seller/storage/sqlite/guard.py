@@ -43,23 +43,28 @@ def descriptors() -> dict[FileId, list[int]]:
     return found
 
 
-def hold(files: Identity) -> None:
-    """Say "in use" once more, on all descriptors that this process has of the files; harmless twice."""
-    _set(files, fcntl.F_RDLCK)
+def hold(files: Identity, opened: dict[FileId, list[int]]) -> list[tuple[int, FileId, tuple[int, int]]]:
+    """Say "in use" once more, on the given descriptors of the files; harmless twice.
 
-
-def release(files: Identity) -> None:
-    """Give that back; SQLite's own locks stay."""
-    _set(files, fcntl.F_UNLCK)
-
-
-def _set(files: Identity, kind: int) -> None:
-    if _SET is None:
-        return
-    opened = descriptors()
+    Returns:
+        What `release` wants to have.
+    """
+    held = []
     for file, place in ((files.main, _SHARED), (files.shm, _DEAD_MAN)):
-        for descriptor in opened.get(file, []) if file is not None else []:
-            _lock(descriptor, kind, place)
+        if _SET is not None and file is not None:
+            held += [(descriptor, file, place) for descriptor in opened.get(file, [])]
+    for descriptor, _, place in held:
+        _lock(descriptor, fcntl.F_RDLCK, place)
+    return held
+
+
+def release(held: list[tuple[int, FileId, tuple[int, int]]]) -> None:
+    """Give that back; SQLite's own locks stay."""
+    for descriptor, file, place in held:
+        with suppress(OSError):  # closed since
+            status = os.fstat(descriptor)
+            if (status.st_dev, status.st_ino) == file:
+                _lock(descriptor, fcntl.F_UNLCK, place)
 
 
 @contextmanager
@@ -81,18 +86,14 @@ def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> None:
         fcntl.fcntl(descriptor, _SET or 0, struct.pack(_FORM, kind, os.SEEK_SET, start, length, 0))
 
 
-def is_used(file: FileId) -> bool:
-    """Tell whether somebody else has the database open; False where the system does not tell."""
+def is_used_elsewhere(file: FileId) -> bool:
+    """Tell whether others have a database in WAL mode open that this process has just opened, and not read yet.
+
+    False where the system does not tell. (Where the mode stands: https://www.sqlite.org/fileformat.html)
+    """
     for descriptor in descriptors().get(file, []) if _GET is not None else []:
         asked = struct.pack(_FORM, fcntl.F_WRLCK, os.SEEK_SET, *_SHARED, 0)
         with suppress(OSError):
-            return bool(struct.unpack(_FORM, fcntl.fcntl(descriptor, _GET or 0, asked))[0] != fcntl.F_UNLCK)
-    return False
-
-
-def is_in_wal_mode(file: FileId) -> bool:
-    """Tell whether a database that this process has open keeps a log (https://www.sqlite.org/fileformat.html)."""
-    for descriptor in descriptors().get(file, []):
-        with suppress(OSError):
-            return os.pread(descriptor, 2, 18) == b"\x02\x02"
+            kind: int = struct.unpack(_FORM, fcntl.fcntl(descriptor, _GET or 0, asked))[0]
+            return kind != fcntl.F_UNLCK and os.pread(descriptor, 2, 18) == b"\x02\x02"
     return False

@@ -45,16 +45,15 @@ class OpenFile:
         self.handles: set[Handle] = set()
         self._real = real
         self._files: Identity | None = None
-        self._looked = 0.0
+        self.next_look = 0.0  # when a read is to call `check`, in the time of `perf_counter`
         self._state = threading.Lock()  # for what stands here; held for a moment
+        self._held: list[tuple[int, FileId, tuple[int, int]]] = []
         self._unused = threading.Event()
+        self._is_watched = False
         self._renewing = threading.Lock()  # taken before the locks of handles, never under one
 
-    def watch(self) -> None:
-        """Begin to look after the log also when nobody calls: what it holds can be saved before others come."""
-        threading.Thread(target=self._watch, name="ad-seller-storage-watch", daemon=True).start()
-
     def _watch(self) -> None:
+        """Look after the log also when nobody calls: what it holds can be saved before others come."""
         while not self._unused.wait(_WATCH):
             if not self.is_whole():
                 with suppress(NotStartedError, sqlite3.Error):  # the next look tries again
@@ -71,19 +70,20 @@ class OpenFile:
 
     def leave(self, handle: Handle) -> None:
         """Close a handle for good; the last one closes the file, and SQLite puts its log away."""
-        self._save_at_last()
+        if self.handles == {handle}:
+            self._save_at_last()
         with handle.busy:
             with self._state:
                 self.handles.discard(handle)
-                files = None if self.handles else self._files
-            if files is not None and files == self._now():
-                guard.release(files)
+                is_last = not self.handles
+            if is_last and (self.is_whole() or not self.is_there()):
+                guard.release(self._held)
             handle.drop()
 
     def _save_at_last(self) -> None:
         """Save what stands in a log that is gone: there will be nobody left who has it open."""
         give_up = time.monotonic() + _LAST
-        while not self.is_whole():
+        while self.is_there() and not self.is_whole():
             try:
                 self.renew()
             except NotStartedError as error:
@@ -111,7 +111,11 @@ class OpenFile:
     def _misses_log(self) -> bool:
         if self._files is not None or file_at(f"{self._real}-wal") is not None:
             return False
-        return guard.is_in_wal_mode(self.main) and guard.is_used(self.main)
+        return guard.is_used_elsewhere(self.main)
+
+    def is_there(self) -> bool:
+        """Tell whether the path still leads to the file itself."""
+        return file_at(self.path) == self.main
 
     def is_whole(self) -> bool:
         """Tell whether the file and its log are still those that are open."""
@@ -127,14 +131,15 @@ class OpenFile:
         files = self._now()
         if db.execute("PRAGMA journal_mode").fetchone()[0] != b"wal":
             files = Identity(self.main)  # a file system without shared memory: SQLite keeps its older log
+        opened = guard.descriptors() if is_writer or self._files is None else {}
         with self._state:
             first = self._files is None
-            if first and _has_open(files):
+            if first and _are_open(files, opened):
                 self._files = files
             if self._files != files:
                 raise LogGoneError
         if files.shm is not None and (first or is_writer):
-            guard.hold(files)
+            self._held = guard.hold(files, opened)
 
     def check(self) -> None:
         """Make sure that what is written goes where the path leads.
@@ -145,9 +150,9 @@ class OpenFile:
         """
         files = self._files
         if files is None or identity_of(self.path, self._real) == files:
-            self._looked = time.monotonic()
+            self.next_look = time.perf_counter() + _LOOK
             return
-        if file_at(self.path) != self.main:
+        if not self.is_there():
             raise StoreUnavailableError(
                 f"{self.path!r} was moved or deleted while it was open, or another file was put in its place. "
                 "Nothing was written; disconnect, put the file back and connect again."
@@ -161,11 +166,9 @@ class OpenFile:
             self.check()
         except (StoreUnavailableError, LogGoneError) as error:
             raise LostError(f"{self.path!r} or its log was removed or replaced meanwhile") from error
-
-    def check_at_times(self) -> None:
-        """Do the same for a read, if the last look is some milliseconds ago."""
-        if time.monotonic() - self._looked > _LOOK:
-            self.check()
+        if not self._is_watched:  # from now on there is something to lose
+            self._is_watched = True
+            threading.Thread(target=self._watch, name="ad-seller-storage-watch", daemon=True).start()
 
     def renew(self) -> str:
         """Save what a log that is gone holds, and close all connections of this process; each opens anew.
@@ -178,7 +181,7 @@ class OpenFile:
         """
         with self._renewing:
             files = self._files
-            if files is None or self.is_whole():
+            if files is None or self.is_whole() or not self.is_there():
                 return "It is open anew."  # another thread was faster
             handles = sorted(self.handles, key=id)
             for handle in handles:
@@ -213,9 +216,8 @@ class OpenFile:
         return identity_of(self.path, self._real)
 
 
-def _has_open(files: Identity) -> bool:
+def _are_open(files: Identity, opened: dict[FileId, list[int]]) -> bool:
     """Tell whether the files are those that this process has open: somebody may have put others there since."""
-    opened = guard.descriptors()
     return not opened or all(file is None or file in opened for file in files)
 
 
@@ -243,12 +245,9 @@ class OpenFiles:
         main = (status.st_dev, status.st_ino)
         with self._lock:
             file = self._files.get(main)
-            is_new = file is None
             if file is None:
                 self._files[main] = file = OpenFile(str(Path(path).absolute()), real, main)
             self._users[main] = self._users.get(main, 0) + 1
-        if is_new:
-            file.watch()
         if file.pid == os.getpid():
             return file
         raise NotConnectedError(
