@@ -29,6 +29,13 @@ SECRET = "hunter2"
         ("postgresql://h1:1,h2:2/d", "postgresql://h1:1,h2:2/d?target_session_attrs=read-write"),
         ("postgresql://h1,h2/d?target_session_attrs=any", "postgresql://h1,h2/d?target_session_attrs=any"),
         ("postgresql://u:p%40%2F@h/d", "postgresql://u:p%40%2F@h/d"),
+        ("postgresql://h/d?keepalives=1&keepalives_idle=30&sslcompression=0", "postgresql://h/d"),
+        ("postgresql://h/d?sslmode=require&channel_binding=require", "postgresql://h/d?sslmode=require"),
+        ("postgresql://h/d?connect_timeout=10", "postgresql://h/d"),
+        ("postgresql://h/d?schema=ads", "postgresql://h/d?search_path=ads"),
+        ("postgresql://h/d?currentSchema=ads", "postgresql://h/d?search_path=ads"),
+        ("postgresql://h/d?fallback_application_name=a", "postgresql://h/d?application_name=a"),
+        ("postgresql://h/d?fallback_application_name=a&application_name=b", "postgresql://h/d?application_name=b"),
     ],
 )
 def test_every_form_is_read(url: str, read_as: str) -> None:
@@ -53,8 +60,8 @@ WRONG: dict[str, object] = {
     "port too large": "postgresql://h:65536/d",
     "empty host": "postgresql://h1,,h2/d",
     "options without values": "postgresql://h/d?sslmode",
-    "option of psycopg": f"postgresql://u:{SECRET}@h/d?connect_timeout=5",
-    "option of libpq": f"postgresql://u:{SECRET}@h/d?channel_binding=require",
+    "option of libpq": f"postgresql://u:{SECRET}@h/d?load_balance_hosts=random",
+    "option of a pool": f"postgresql://u:{SECRET}@h/d?pool_size=5",
 }
 
 

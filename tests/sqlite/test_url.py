@@ -24,6 +24,14 @@ WRONG = {
     "password as an option": "postgresql://db.example/ads?user=seller&password=hunter2",
     "two slashes": "sqlite://seller:hunter2@store.db",
     "options": "sqlite:///store.db?password=hunter2",
+    "keywords": "host=db.example port=5432 dbname=ads user=seller password=hunter2",
+    "login and host": "seller:hunter2@db.example",
+    "login and a file's suffix": "seller:hunter2@db.example.db",
+    "host and port": "10.0.0.5:6379",
+    "host and port of a name": "my-redis:6379",
+    "host and port, and a database": "cache.example.db:6379/0",
+    "keywords of another cloud": "cache.example.com:6380,password=hunter2,ssl=True",
+    "a word": "sqlite",
 }
 
 
@@ -35,6 +43,10 @@ WRONG = {
         ("sqlite+aiosqlite:///store.db", "store.db"),
         ("store.db", "store.db"),
         ("./store.db", "store.db"),
+        ("./store", "store"),
+        (" store.db\n", "store.db"),
+        ("sqlite:///./store.db\r\n", "store.db"),
+        ("store.sqlite3", "store.sqlite3"),
         ("sqlite:///a folder/päckchen%20 #1.db", "a folder/päckchen%20 #1.db"),
     ],
 )
@@ -101,3 +113,16 @@ def test_settings_that_cannot_work(settings: dict[str, Any], path: Path) -> None
     with pytest.raises(ValueError, match=r"FULL|positive"):
         SQLiteBackend(str(path), **settings)
     assert not path.exists()
+
+
+async def test_a_file_that_is_there_needs_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with SQLiteBackend("sqlite:///store") as store:
+        await store.set("key", 1)
+    async with SQLiteBackend("store") as store:
+        assert await store.get("key") == 1
+
+
+def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert SQLiteBackend("~/store").path == f"{tmp_path}/store"

@@ -36,15 +36,22 @@ import copy
 import re
 from typing import Any, TypeVar
 
-_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: passwords with / # ? in them are common
+#: What may stand in a password as it is, blanks included: not another URL, nor the quote that ends this one.
+_QUOTE_ENDS = r"['\"](?:[\s:,;.)]|$)"
+_UNTIL_END = rf"(?:(?!://|{_QUOTE_ENDS})[^\n])*"
+_CREDENTIALS = re.compile(
+    rf"(?<=://)(?:(?!{_QUOTE_ENDS})\S)*{_UNTIL_END}@"
+)  # up to the last @: passwords with / # ? in them are common
 _BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/:]*:(?!//)[^\s'\"]*@")  # user:password@host without a scheme
-_SECRET_PARAMETERS = re.compile(r"(?i)((?:password|passwd|secret|token)=)[^&#\s]*")
+_NAMES = r"(?i)((?:password|passwd|pwd|secret|token)"
+_QUOTED_SECRETS = re.compile(_NAMES + r"\s*=\s*)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
+_SECRET_PARAMETERS = re.compile(_NAMES + r"(?:\s+=\s*|=(?=\S)))(?:(?!['\"](?:[\s:,;.)]|$)|\s+\w+\s*=)[^&#\n])*")
 
 
 def redact(text: str) -> str:
     """Return ``text`` with the user name and password of every URL in it replaced by ``***``."""
     text = _BARE_CREDENTIALS.sub(r"\1***@", _CREDENTIALS.sub("***@", text))
-    return _SECRET_PARAMETERS.sub(r"\1***", text)
+    return _SECRET_PARAMETERS.sub(r"\1***", _QUOTED_SECRETS.sub(r"\1***", text))
 
 
 def check_slashes(url: str) -> None:

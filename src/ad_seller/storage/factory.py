@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +14,12 @@ from typing import Any
 from .base import StorageBackend
 from .concurrency.forks import ForkSafeLock
 from .concurrency.loops import ByLoop
-from .errors import ConfigurationError, check_slashes, redact, shown
+from .errors import ConfigurationError, redact, shown_url
+from .options import from_settings, has_password, with_password
 from .registry import find_backend
 from .settings import DEFAULT_DATABASE_URL, Settings, load_settings
+
+log = logging.getLogger("ad_seller.storage")
 
 #: Which storage type a URL scheme names.
 _SCHEMES = {
@@ -49,50 +55,72 @@ def get_storage_backend(
         MissingDependencyError: the backend's library is not installed; names the pip command.
     """
     settings = load_settings()
-    if storage_type is not None and not isinstance(storage_type, str):
-        raise ConfigurationError(f"A storage type is a str, not {shown(storage_type)}")
-    name = (storage_type or settings.storage_type).strip().lower()
+    for given in (storage_type, database_url, redis_url):
+        if given is not None and not isinstance(given, str):
+            raise ConfigurationError(f"A storage type is a str, and so is a URL; not {shown_url(given)}")
+    name = (storage_type or settings.storage_type or "sqlite").strip().lower()
     backend = find_backend(name)
-    database = settings.database_url if database_url is None else database_url
-    redis = settings.redis_url if redis_url is None else redis_url
+    if storage_type is None:
+        _check_sense(name, settings)
+    database = settings.database_url if database_url is None else database_url.strip()
+    redis = settings.redis_url if redis_url is None else redis_url.strip()
     if name != "hybrid":
-        return _make(backend, **_arguments(name, name, settings, database, redis))
-    sides = [
-        (find_backend(side), _arguments(side, name, settings, database, redis)) for side in ("postgres", "redis")
-    ]
-    first, second = (_make(side, **arguments) for side, arguments in sides)
-    return _make(backend, postgres=first, redis=second)
+        return _made(name, name, backend, settings, database, redis)
+    first, second = (
+        _made(side, name, find_backend(side), settings, database, redis) for side in ("postgres", "redis")
+    )
+    return _make(backend, {"postgres": first, "redis": second})
 
 
-def _arguments(
-    backend: str, storage: str, settings: Settings, database_url: str | None, redis_url: str | None
-) -> dict[str, Any]:
-    """Return the arguments of a backend that is wanted for the storage type ``storage``."""
-    if backend == "redis":
-        if not redis_url:
-            raise ConfigurationError(
-                f"Redis URL required for {storage} storage. Set REDIS_URL or pass redis_url, e.g. redis://localhost:6379/0"
-            )
-        replicas = _whole("REDIS_WAIT_REPLICAS", settings.redis_wait_replicas)
-        return {"redis_url": redis_url, "key_prefix": settings.redis_key_prefix, "wait_replicas": replicas}
-    if backend == "postgres":
-        if not database_url:
-            raise ConfigurationError(
-                f"PostgreSQL URL required for {storage} storage. Set DATABASE_URL or pass database_url, e.g. "
-                "postgresql://user:password@localhost:5432/ad_seller"
-            )
-        pool = {
-            "pool_min": _whole("POSTGRES_POOL_MIN", settings.postgres_pool_min),
-            "pool_max": _whole("POSTGRES_POOL_MAX", settings.postgres_pool_max),
-        }
-        return {"database_url": database_url, **pool}
-    return {"database_url": DEFAULT_DATABASE_URL if database_url is None else database_url}
+def _check_sense(name: str, settings: Settings) -> None:
+    """Say in the log where settings contradict each other; once for each process."""
+    if name == "sqlite" and settings.storage_type is None and settings.redis_url:
+        _warn_once(
+            "REDIS_URL is set, but STORAGE_TYPE is not: the store is SQLite. Set STORAGE_TYPE=redis to use it."
+        )
+    workers = os.environ.get("WEB_CONCURRENCY", "").strip()
+    if name == "memory" and workers.isdecimal() and int(workers) > 1:
+        _warn_once(f"STORAGE_TYPE=memory with {workers} workers (WEB_CONCURRENCY): each has entries of its own.")
 
 
-def _whole(name: str, text: str) -> int:
-    if not text.strip().isdecimal():
-        raise ConfigurationError(f"{name} is a whole number, not {shown(text)}")
-    return int(text)
+@functools.cache
+def _warn_once(text: str) -> None:
+    log.warning("%s", text)
+
+
+def _made(
+    kind: str,
+    storage: str,
+    backend: type[StorageBackend],
+    settings: Settings,
+    database: str | None,
+    redis: str | None,
+) -> StorageBackend:
+    """Return the backend that is wanted for the storage type ``storage``."""
+    if kind == "redis":
+        url, name, password = _needed_redis(redis, storage), "redis_url", settings.redis_password
+    elif kind == "postgres":
+        url, name, password = _needed_postgres(database, storage), "database_url", settings.database_password
+    else:
+        url, name, password = DEFAULT_DATABASE_URL if database is None else database, "database_url", None
+    return _make(backend, {name: url}, from_settings(kind, settings.options, url), password)
+
+
+def _needed_redis(url: str | None, storage: str) -> str:
+    if not url:
+        raise ConfigurationError(
+            f"Redis URL required for {storage} storage. Set REDIS_URL or pass redis_url, e.g. redis://localhost:6379/0"
+        )
+    return url
+
+
+def _needed_postgres(url: str | None, storage: str) -> str:
+    if not url:
+        raise ConfigurationError(
+            f"PostgreSQL URL required for {storage} storage. Set DATABASE_URL or pass database_url, e.g. "
+            "postgresql://user:password@localhost:5432/ad_seller"
+        )
+    return url
 
 
 def open_url(url: str) -> StorageBackend:
@@ -106,8 +134,8 @@ def open_url(url: str) -> StorageBackend:
         ConfigurationError: no storage type fits the URL.
     """
     if not isinstance(url, str) or not url.strip():
-        raise ConfigurationError(f"A storage URL is a str such as sqlite:///./ad_seller.db, not {shown(url)}")
-    check_slashes(url)
+        raise ConfigurationError(f"A storage URL is a str such as sqlite:///./ad_seller.db, not {shown_url(url)}")
+    url = url.strip()
     scheme, separator, _ = url.partition("://")
     name = _SCHEMES.get(scheme.lower()) if separator else "sqlite"
     if name is None:
@@ -117,11 +145,24 @@ def open_url(url: str) -> StorageBackend:
     return get_storage_backend(name, database_url=url, redis_url=url)
 
 
-def _make(backend: type[StorageBackend], **arguments: Any) -> StorageBackend:
-    """Call the class with those arguments that it takes."""
+def _make(
+    backend: type[StorageBackend],
+    arguments: dict[str, Any],
+    options: dict[str, Any] | None = None,
+    password: str | None = None,
+) -> StorageBackend:
+    """Call the class with those arguments that it takes; a password goes into the URL where it takes none."""
     make: Any = backend
     parameters = inspect.signature(make).parameters
-    return make(**{name: value for name, value in arguments.items() if name in parameters})  # type: ignore[no-any-return]
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    given = {name: value for name, value in arguments.items() if name in parameters}
+    given |= {name: value for name, value in (options or {}).items() if takes_any or name in parameters}
+    for name in given.keys() & {"database_url", "redis_url"} if password else ():
+        if "password" not in parameters:
+            given[name] = with_password(given[name], password)
+        elif not has_password(given[name]):
+            given["password"] = password
+    return make(**given)  # type: ignore[no-any-return]
 
 
 class _Shared:

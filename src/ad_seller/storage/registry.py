@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from .base import StorageBackend
@@ -30,6 +31,9 @@ class Registration:
     target: str | BackendClass
     extra: str | None = None
 
+
+#: What people write for a type, and what is not like its name.
+_MEANT = {"pg": "postgres", "psql": "postgres", "valkey": "redis", "file": "sqlite", "ram": "memory"}
 
 _PACKAGE = __package__
 _registered: dict[str, Registration] = {
@@ -90,10 +94,16 @@ def find_backend(name: str) -> BackendClass:
     registration = _registered.get(name) or _from_entry_points(name)
     if registration is None:
         raise ConfigurationError(
-            f"Unknown storage type: {name!r}. Known types: {', '.join(backend_names())}. "
+            f"Unknown storage type: {name!r}.{_suggestion(name)} Known types: {', '.join(backend_names())}. "
             "Others can be added with register_backend()."
         )
     return _load(name, registration)
+
+
+def _suggestion(name: str) -> str:
+    """Return a sentence with the type that was probably meant, if there is one."""
+    [near] = get_close_matches(name, backend_names(), n=1, cutoff=0.5) or [_MEANT.get(name, "")]
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def _entry_points() -> EntryPoints:

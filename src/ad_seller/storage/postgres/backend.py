@@ -7,6 +7,7 @@ from typing import Any
 from ..capabilities import Capabilities
 from ..driver.engine import Engine
 from ..errors import ConfigurationError, redact, shown
+from ..options import takes_url_options
 from ..runtime.template import DriverBackend
 from .engine import PostgresEngine
 from .url import parse_postgres_url
@@ -28,6 +29,7 @@ class PostgresBackend(DriverBackend):
         settings: see `DriverBackend`.
     """
 
+    @takes_url_options("postgres")
     def __init__(
         self,
         database_url: str,

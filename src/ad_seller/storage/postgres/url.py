@@ -12,12 +12,40 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 
 #: Options of other drivers that asyncpg would send to the server, which knows none of that name.
 _FOREIGN = {
-    "connect_timeout": "pass timeout= to the backend",
-    "channel_binding": "asyncpg does not know it",
-    "gssencmode": "asyncpg does not know it",
-    "prepared_statement_cache_size": "pass statement_cache=False to the backend for 0",
-    "statement_cache_size": "pass statement_cache=False to the backend for 0",
-    "pool_size": "pass pool_max= to the backend",
+    "pool_size": "write pool_max=",
+    "max_overflow": "write pool_max=",
+    "connection_limit": "write pool_max=",
+    "max_size": "write pool_max=",
+    "min_size": "write pool_min=",
+    "minsize": "write pool_min=",
+    "maxsize": "write pool_max=",
+    "pool_timeout": "write timeout=",
+    "command_timeout": "write timeout=",
+    "socketTimeout": "write timeout=",
+    "load_balance_hosts": "asyncpg does not know it",
+    "sslcrldir": "asyncpg does not know it",
+    "requirepeer": "asyncpg does not know it",
+}
+
+#: Options of libpq and of large providers without which everything is as safe and as right; asyncpg knows none.
+_HARMLESS = frozenset(
+    {
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "sslcompression",
+    }
+    | {"sslsni", "gssencmode", "channel_binding", "connect_timeout", "client_encoding"}
+)
+
+#: What other drivers call a setting of the server.
+_SETTINGS = {
+    "schema": "search_path",
+    "currentSchema": "search_path",
+    "fallback_application_name": "application_name",
+    "ApplicationName": "application_name",
 }
 
 
@@ -82,6 +110,10 @@ def _with_options(text: str, hosts: int) -> str:
     for name, advice in _FOREIGN.items():
         if name in options:
             raise ConfigurationError(f"{redact(text)!r}: remove {name!r} from the URL; {advice}")
+    options = {name: value for name, value in options.items() if name not in _HARMLESS}
+    for foreign, setting in _SETTINGS.items():
+        if foreign in options:
+            options.setdefault(setting, options.pop(foreign))
     if "ssl" in options:
         options["sslmode"] = {"true": "require", "false": "disable"}.get(options["ssl"], options["ssl"])
         del options["ssl"]

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from ..capabilities import Capabilities
 from ..driver.engine import Engine
 from ..errors import ConfigurationError, redact, shown
+from ..options import takes_url_options
 from ..records.codec import encode
 from ..records.keys import check_key
 from ..runtime.template import DriverBackend
@@ -38,6 +39,7 @@ class RedisBackend(DriverBackend):
         settings: see `DriverBackend`.
     """
 
+    @takes_url_options("redis")
     def __init__(
         self,
         redis_url: str,

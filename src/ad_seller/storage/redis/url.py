@@ -76,6 +76,7 @@ def parse_redis_url(url: object) -> RedisURL:
         raise ConfigurationError(
             "Redis URL required: pass redis_url or set REDIS_URL, e.g. redis://localhost:6379/0"
         )
+    url = url.strip()
     hosts = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
     try:
         # Several hosts are no URL for every version of Python, if one of them is in brackets.
@@ -92,12 +93,19 @@ def parse_redis_url(url: object) -> RedisURL:
         raise ConfigurationError(f"{redact(url)!r} contains a '#'; in a password it is written %23")
     kind = _KINDS[suffix]
     # What a URL says of a client's decoding and pool is meant for the client that it was written for.
-    options = [(name, value) for name, value in parse_qsl(parts.query) if name not in _CLIENT_OPTIONS]
+    options = [
+        (name, _spelled(name, value)) for name, value in parse_qsl(parts.query) if name not in _CLIENT_OPTIONS
+    ]
     parts = parts._replace(query=urlencode(options))
     if kind == "server":
         _check_server(scheme, parts)
         return RedisURL(kind, urlunsplit(parts))
     return _parse_group(kind, url, scheme, parts._replace(netloc=hosts))
+
+
+def _spelled(name: str, value: str) -> str:
+    """Return the value as redis-py spells it: Celery and Heroku write ``CERT_NONE`` or ``None``, as Python does."""
+    return value.lower().removeprefix("cert_") if name == "ssl_cert_reqs" else value
 
 
 def _check_server(scheme: str, parts: SplitResult) -> None:

@@ -9,6 +9,7 @@ import aiosqlite
 from ..capabilities import Capabilities
 from ..driver.engine import Engine
 from ..errors import ConfigurationError, shown
+from ..options import takes_url_options
 from ..runtime.template import DriverBackend
 from .database import Database, SharedDatabase
 from .engine import SQLiteEngine
@@ -31,6 +32,7 @@ class SQLiteBackend(DriverBackend):
 
     _open_state = ("_shared",)
 
+    @takes_url_options("sqlite")
     def __init__(
         self,
         database_url: str = "sqlite:///./ad_seller.db",
