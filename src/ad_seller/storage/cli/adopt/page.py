@@ -91,12 +91,18 @@ def _write_findings(plan: Plan, out: Output) -> None:
         _heading(out, f"{rule}: {len(found)} place{'s' if len(found) > 1 else ''}")
         out.text(why)
         for each in found[:_SHOWN]:
-            out.console.print(
-                Text(f"  {each.file}:{each.line}  {each.text}"), overflow="ellipsis", no_wrap=True, soft_wrap=False
-            )
+            _write_place(f"  {each.file}:{each.line}  {each.text}", out)
         if len(found) > _SHOWN:
             out.text(f"  and {len(found) - _SHOWN} more, see --json")
         out.text(f"What to do: {cure}")
+
+
+def _write_place(text: str, out: Output) -> None:
+    """Write a line; a terminal gets as much of it as its width has room for."""
+    if out.is_terminal:
+        out.console.print(Text(text), overflow="ellipsis", no_wrap=True, soft_wrap=False)
+    else:
+        out.text(text)
 
 
 def _write_census(census: Census, out: Output) -> None:
