@@ -36,6 +36,7 @@ from .errors import (
     TransactionError,
     UnknownOutcomeError,
     UnsupportedError,
+    WrongThreadError,
     redact,
 )
 from .factory import close_storage, get_storage, get_storage_backend, open_url
@@ -44,9 +45,10 @@ from .records.codec import decode, encode
 from .records.expiry import TTL, check_ttl
 from .records.globs import compile_glob
 from .records.keys import check_key
-from .records.markers import DELETE, KEEP, LEAVE, Keep
+from .records.markers import DELETE, KEEP, LEAVE, Keep, Marker
 from .records.pages import OnCorrupt, Page
 from .registry import backend_names, register_backend
+from .seller.access import NewTTL, Record, RecordChange
 from .seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
 from .seller.lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
 from .seller.transaction import Transaction
@@ -87,12 +89,16 @@ __all__ = [
     "LeaseHeldError",
     "LeaseLostError",
     "Lifecycle",
+    "Marker",
     "MissingDependencyError",
     "MissingKeyError",
+    "NewTTL",
     "NotConnectedError",
     "OnCorrupt",
     "Page",
     "Put",
+    "Record",
+    "RecordChange",
     "StorageBackend",
     "StorageConnectionError",
     "StorageError",
@@ -102,6 +108,7 @@ __all__ = [
     "TransactionError",
     "UnknownOutcomeError",
     "UnsupportedError",
+    "WrongThreadError",
     "backend_names",
     "check_key",
     "check_ttl",

@@ -9,6 +9,7 @@ backends of this package answer them in bulk and atomically in the store, throug
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -232,6 +233,10 @@ class StorageBackend(
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         """Apply all writes if all expectations hold, else none. This default: within this process."""
         return await process.commit(self, commit)
+
+    def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
+        """Return what `get` in ``loop`` would, in the thread that calls this; None if only the loop can tell."""
+        return None
 
     def _new_transaction(self) -> Transaction:
         return Transaction(self)

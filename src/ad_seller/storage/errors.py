@@ -23,6 +23,7 @@
     │   ├── IdempotencyConflictError                   the same idempotency key came with another request
     │   └── LeaseHeldError                             another holder has the lease
     ├── TransactionError (RuntimeError)                a transaction was used wrongly
+    ├── WrongThreadError (RuntimeError)                a call without await that would wait for itself
     ├── CrossStoreError                                a commit over keys that live in different places
     ├── LeaseLostError                                 a lease is no longer held
     └── InvalidTransitionError                         a state machine does not allow this step
@@ -200,6 +201,10 @@ class LeaseHeldError(ConflictError):
 
 class TransactionError(StorageError, RuntimeError):
     """A transaction was used after its end, from another task, or inside another one."""
+
+
+class WrongThreadError(StorageError, RuntimeError):
+    """A call of `ad_seller.storage.sync` was made in the thread that would have to answer it."""
 
 
 class CrossStoreError(StorageError):

@@ -28,6 +28,10 @@ class ByLoop(Generic[T]):
         """Return the thing of the running loop, if there is one."""
         return self._things.get(asyncio.get_running_loop())
 
+    def of(self, loop: Loop) -> T | None:
+        """Return the thing of ``loop``, if there is one; from any thread."""
+        return self._things.get(loop)
+
     def put(self, thing: T) -> None:
         """Let ``thing`` be that of the running loop."""
         self._things[asyncio.get_running_loop()] = thing

@@ -32,9 +32,10 @@ WOULD_BLOCK: Final = WouldBlock.WOULD_BLOCK
 class Engine(ABC):
     """The connections of one event loop to a store, and the calls that move encoded records in bulk.
 
-    It stands behind a backend, which makes one for each event loop. All methods but `abandon` run in that loop; the
-    bulk calls are called between `open` and `close` only. They raise the failures of `driver.failures`, or what the
-    library raised where the store refused and nothing was applied; `explain` says what such an error means.
+    It stands behind a backend, which makes one for each event loop. All methods but `abandon` and `read_in_thread`
+    run in that loop; the bulk calls are called between `open` and `close` only. They raise the failures of
+    `driver.failures`, or what the library raised where the store refused and nothing was applied; `explain` says
+    what such an error means.
     """
 
     #: How many bulk reads run at the same time.
@@ -75,6 +76,14 @@ class Engine(ABC):
 
     def read_nowait(self, key: str) -> bytes | WouldBlock | None:
         """Return the live text at once, without awaiting, or `WOULD_BLOCK` to have it read in bulk."""
+        return WOULD_BLOCK
+
+    def read_in_thread(self, key: str) -> bytes | WouldBlock | None:
+        """Return the live text in the calling thread, which is any but the event loop's, or `WOULD_BLOCK`.
+
+        For calls without await: to read costs less than to hand the key to the event loop. It may come at any time,
+        also while the engine is closed.
+        """
         return WOULD_BLOCK
 
     @abstractmethod

@@ -44,6 +44,10 @@ class MemoryEngine(Engine):
         """See `Engine.read`."""
         return self._entries.read(keys, self._clock())
 
+    def read_in_thread(self, key: str) -> bytes | None:
+        """See `Engine.read_in_thread`."""
+        return self._entries.read([key], self._clock())[0]
+
     async def remaining(self, keys: list[str]) -> Sequence[int]:
         """See `Engine.remaining`."""
         return self._entries.remaining(keys, self._clock())

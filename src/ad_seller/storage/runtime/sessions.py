@@ -83,6 +83,11 @@ class Sessions:
             self._latest = session
         return session
 
+    def of(self, loop: asyncio.AbstractEventLoop) -> Session | None:
+        """Return the session of ``loop`` if it is open; from any thread."""
+        session = self._by_loop.of(loop) if self._connected else None
+        return session if session is not None and session.is_open else None
+
     async def join(self) -> Session:
         """Open the session of this event loop, unless somebody was faster.
 

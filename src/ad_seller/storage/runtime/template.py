@@ -7,6 +7,7 @@ mapping, life cycle, sweeping. A backend says which engine, and overrides no pub
 from __future__ import annotations
 
 from abc import abstractmethod
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -114,6 +115,14 @@ class DriverBackend(StorageBackend):
         if text is WOULD_BLOCK:
             [text] = await _read_in_bulk(session, [key])
         return None if text is None else decode(text, key=key)
+
+    def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
+        key = check_key(key)
+        session = self._sessions.of(loop)
+        text = WOULD_BLOCK if session is None else session.engine.read_in_thread(key)
+        if text is WOULD_BLOCK:
+            return None
+        return (None if text is None else decode(text, key=key),)
 
     async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         key = check_key(key)

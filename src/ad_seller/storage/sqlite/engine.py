@@ -55,6 +55,7 @@ class SQLiteEngine(Engine):
         self._pid = os.getpid()
         self._opened: Database | None = None
         self._local: LocalReader | None = None
+        self._in_threads: LocalReader | None = None
         self._spent = 0.0
         self._listing = 0
 
@@ -62,6 +63,7 @@ class SQLiteEngine(Engine):
         """See `Engine.open`."""
         self._opened = database = await self._shared.acquire()
         self._local = database.local()
+        self._in_threads = database.local()
         if self._local is not None:
             self._local.attempt(None, sql.read_one, "", self._clock())  # opens it
 
@@ -72,17 +74,19 @@ class SQLiteEngine(Engine):
     def abandon(self) -> None:
         """See `Engine.abandon`."""
         if self._pid != os.getpid():
-            keep_for_parent((self._local, self._opened))
-            self._local = self._opened = None
+            keep_for_parent((self._local, self._in_threads, self._opened))
+            self._local = self._in_threads = self._opened = None
         else:
             self._let_go()
 
     def _let_go(self) -> None:
-        local, self._local = self._local, None
+        readers = self._local, self._in_threads
+        self._local = self._in_threads = None
         database, self._opened = self._opened, None
         if database is not None:
-            if local is not None:
-                local.close_for_good()
+            for reader in readers:
+                if reader is not None:
+                    reader.close_for_good()
             self._shared.release(database)
 
     @property
@@ -109,6 +113,17 @@ class SQLiteEngine(Engine):
         finally:
             local.busy.release()
             self._spent += time.perf_counter() - began
+
+    def read_in_thread(self, key: str) -> bytes | WouldBlock | None:
+        """See `Engine.read_in_thread`; over a connection of its own, which sees what was committed before."""
+        reader = self._in_threads
+        if reader is None:
+            return WOULD_BLOCK
+        try:
+            return reader.attempt(WOULD_BLOCK, sql.read_one, key, self._clock())
+        except BaseException:  # the thread was interrupted half way: what it reads may stay open, as it is now
+            reader.close()
+            raise
 
     def _next_tick(self) -> None:
         self._spent = 0.0

@@ -33,6 +33,13 @@ class LocalReader(Handle):
         """Nothing is open yet."""
         super().__init__(connector)
         self.file = file
+        self._is_closed = False
+
+    def opened(self) -> sqlite3.Connection:
+        """See `Handle.opened`; a thread that comes after `close_for_good` opens nothing."""
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("closed")
+        return super().opened()
 
     def attempt(
         self,
@@ -55,5 +62,6 @@ class LocalReader(Handle):
 
     def close_for_good(self) -> None:
         """Close it; nothing is written over it, so nobody is told of errors."""
+        self._is_closed = True
         with suppress(sqlite3.Error):
             self.file.leave(self)

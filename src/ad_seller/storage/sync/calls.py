@@ -1,0 +1,142 @@
+"""One call from a thread into the event loop: the thread waits, and may be asked to run a function meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from queue import SimpleQueue
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from .loop import LoopThread, loop_thread
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_serving: ContextVar[Call[Any]] = ContextVar("ad_seller_storage_call")
+_under_way: set[Call[Any]] = set()  # an event loop itself keeps no task alive
+
+
+def run(function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Await ``function(*args, **kwargs)`` in the loop thread and return its result.
+
+    An exception that interrupts the waiting thread, such as KeyboardInterrupt, cancels the call, waits for its end
+    and goes on; a second one leaves at once.
+    """
+    thread = loop_thread()
+    call = Call(thread, function, args, kwargs)
+    thread.soon(call.start)
+    return call.wait()
+
+
+class Call(Generic[R]):
+    """A coroutine that runs in the loop for a thread that waits.
+
+    Args:
+        thread: where it runs.
+        function: what is awaited there, called with ``args`` and ``kwargs``.
+    """
+
+    __slots__ = (
+        "_args",
+        "_ended",
+        "_error",
+        "_function",
+        "_inbox",
+        "_kwargs",
+        "_result",
+        "_task",
+        "_thread",
+        "left",
+    )
+
+    def __init__(
+        self,
+        thread: LoopThread,
+        function: Callable[..., Awaitable[R]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Keep all; `start`, or `serve` in a task that is there already, begins."""
+        self._thread = thread
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+        self._inbox: SimpleQueue[Callable[[], object] | None] = SimpleQueue()  # None: it has ended
+        self._task: asyncio.Task[Any] | None = None
+        self._ended = False
+        self._result: R
+        self._error: BaseException | None = None
+        self.left = False  # its thread was interrupted and waits for nothing but the end
+
+    # --- in the event loop -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, in a task of its own; what runs in it finds the call by `serving`."""
+        _serving.set(self)
+        self._task = self._thread.loop.create_task(self.serve())
+
+    async def serve(self) -> None:
+        """Await the function and hand over its outcome; nothing is raised, whatever the function raises."""
+        _under_way.add(self)
+        self._task = task = asyncio.current_task()
+        try:
+            if self.left:
+                raise asyncio.CancelledError
+            self._result = await self._function(*self._args, **self._kwargs)
+        except BaseException as error:  # KeyboardInterrupt and the like, raised in a task, would stop the loop
+            self._error = error
+            if self.left and task is not None:
+                task.uncancel()
+        self._end()
+
+    def fail(self, error: BaseException) -> None:
+        """End with ``error`` a call that never began."""
+        self._error = error
+        self._end()
+
+    def _end(self) -> None:
+        _under_way.discard(self)
+        self._ended = True
+        self._task = None
+        self._inbox.put(None)
+
+    def _cancel(self) -> None:
+        if not self._ended:
+            self.left = True
+            if self._task is not None:
+                self._task.cancel()
+
+    def ask(self, function: Callable[[], object]) -> None:
+        """Have the waiting thread run ``function``, which tells the event loop about its end by itself."""
+        if self.left:
+            raise asyncio.CancelledError
+        self._inbox.put(function)
+
+    # --- in the thread that waits ----------------------------------------------------------------------
+
+    def wait(self) -> R:
+        """Wait for the end, running meanwhile what the event loop asks for; return or raise the outcome."""
+        try:
+            while (function := self._inbox.get()) is not None:
+                function()
+        except BaseException:
+            self._leave()
+            raise
+        try:
+            if self._error is not None:
+                raise self._error
+            return self._result
+        finally:
+            self._error = None  # or the error would hold itself alive through this frame
+
+    def _leave(self) -> None:
+        """Cancel the call and wait until it has ended, so that nothing goes on behind the caller's back."""
+        self._thread.soon(self._cancel)
+        while not self._ended:
+            self._inbox.get()
+
+
+def serving() -> Call[Any]:
+    """Return the call for which this code runs in the event loop."""
+    return _serving.get()

@@ -1,0 +1,109 @@
+"""A backend without await."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from ad_seller.storage import TTL, Capabilities, OnCorrupt, StorageBackend, Transaction
+
+from .calls import run
+from .handover import EscapedError, Methods
+from .lease import SyncLease
+from .loop import loop_thread
+from .methods.base import StorageMethods
+from .methods.entities import EntityMethods
+from .methods.indexes import IndexMethods
+from .methods.lifecycle import LifecycleMethods
+from .methods.operations import AtomicMethods
+from .methods.together import JointMethods
+from .transaction import SyncTransaction, in_thread
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class SyncStorage(
+    StorageMethods,
+    AtomicMethods[SyncTransaction],
+    JointMethods,
+    EntityMethods[StorageBackend],
+    IndexMethods[StorageBackend],
+    LifecycleMethods[StorageBackend],
+    Methods[StorageBackend],
+):
+    """A `StorageBackend` whose methods block instead of being awaited; usable from any number of threads.
+
+    All of them run in one event loop, in one thread of this process. The backend may be used by asynchronous code
+    at the same time. Functions given to `transact` and `run_once`, and ``on_corrupt``, run in the calling thread;
+    the change given to `update` and its kin runs in that event loop, where all other callers wait for it meanwhile.
+
+    Every method may raise what the asynchronous one raises, and `WrongThreadError` where it would wait for itself.
+
+    Args:
+        backend: what is called; connected or not.
+    """
+
+    def __init__(self, backend: StorageBackend) -> None:
+        """Keep it."""
+        self._inner = backend
+
+    @property
+    def backend(self) -> StorageBackend:
+        """The asynchronous backend behind this one."""
+        return self._inner
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the backend promises beyond the seven methods."""
+        return self._inner.capabilities
+
+    def get(self, key: str) -> Any | None:
+        """Return the caller's own copy of the value under ``key``, or None if there is none."""
+        found = self._inner._get_in_thread(key, loop_thread().loop)  # the hop would cost ten times as much
+        return super().get(key) if found is None else found[0]
+
+    def iterate(
+        self, pattern: str = "*", *, page_size: int = 500, on_corrupt: OnCorrupt = None
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield key and value of every entry whose key matches, in the order of their keys, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.scan(pattern, limit=page_size, cursor=cursor, on_corrupt=on_corrupt)
+            yield from page.items
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def transaction(self) -> SyncTransaction:
+        """Return a transaction, to be entered with ``with``."""
+        return SyncTransaction(self._inner.transaction(), self._inner)
+
+    def lease(self, name: str, ttl: TTL, *, wait: float = 0.0) -> SyncLease:
+        """Return a lease, to be entered with ``with``: one holder among all processes."""
+        return SyncLease(self._inner.lease(name, ttl, wait=wait))
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect, in every event loop that uses the backend."""
+        self.disconnect()
+
+    def __repr__(self) -> str:
+        """Name the backend."""
+        return f"SyncStorage({self._inner!r})"
+
+    def _run(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return run(function, *args, **kwargs)
+        except EscapedError as error:
+            raise error.error from None
+
+    def _in_thread(self, work: Callable[[SyncTransaction], R]) -> Callable[[Transaction], Awaitable[R]]:
+        return in_thread(work, self._inner, loop_thread())

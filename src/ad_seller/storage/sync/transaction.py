@@ -1,0 +1,122 @@
+"""A transaction without await."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from contextvars import copy_context
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from ad_seller.storage import StorageBackend, Transaction, TransactionError
+
+from .calls import serving
+from .dialogues import Dialogue, Finished, not_nested
+from .handover import check_plain, plain_result
+from .loop import LoopThread, loop_thread
+from .methods.entities import EntityMethods
+from .methods.indexes import IndexMethods
+from .methods.lifecycle import LifecycleMethods
+from .methods.transaction import PlainTransactionMethods
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class SyncTransaction(
+    PlainTransactionMethods,
+    EntityMethods[Transaction],
+    IndexMethods[Transaction],
+    LifecycleMethods[Transaction],
+):
+    """Reads that are remembered and writes that are kept back until the end; then one commit.
+
+    It belongs to the thread that entered it; otherwise it is a `Transaction`.
+    """
+
+    def __init__(self, inner: Transaction, store: StorageBackend) -> None:
+        """Begin nothing yet; that is done by ``with``."""
+        self._inner = inner
+        self._store = store
+        self._dialogue: Dialogue | None = None
+        self._owner = 0
+        self._outer = ExitStack()
+
+    def _run(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._checked().run(function, *args, **kwargs)
+
+    def _checked(self) -> Dialogue:
+        if self._dialogue is None:
+            raise TransactionError("The transaction has not begun, or has ended")
+        if threading.get_ident() != self._owner:
+            raise TransactionError("A transaction belongs to the thread that entered it; this is another one")
+        return self._dialogue
+
+    def _begin(self, dialogue: Dialogue) -> None:
+        if self._dialogue is not None:
+            raise TransactionError("A transaction is entered once; make a new one with transaction()")
+        self._outer.enter_context(not_nested(self._store))
+        self._owner = threading.get_ident()
+        self._dialogue = dialogue
+
+    def _end(self) -> None:
+        self._dialogue = None
+        self._outer.close()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        dialogue = Dialogue(loop_thread(), lasting=True)
+        self._begin(dialogue)
+        dialogue.start()
+        try:
+            dialogue.run(self._inner.__aenter__)
+        except BaseException:
+            self._end()
+            dialogue.finish(Finished())
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, unless an exception leaves the block."""
+        dialogue = self._checked()
+        try:
+            dialogue.run(self._inner.__aexit__, kind, error, trace)
+        finally:
+            self._end()
+            dialogue.finish(Finished())
+
+
+def in_thread(
+    work: Callable[[SyncTransaction], R], store: StorageBackend, thread: LoopThread
+) -> Callable[[Transaction], Awaitable[R]]:
+    """Return an async function that has ``work`` run in the thread that waits for this call.
+
+    Raises:
+        InvalidArgumentError: ``work`` is no plain function.
+    """
+    check_plain(work)
+
+    async def asked(inner: Transaction) -> Any:
+        dialogue = Dialogue(thread, lasting=False)
+        context = copy_context()
+        serving().ask(lambda: context.run(_work, work, SyncTransaction(inner, store), dialogue))
+        return await dialogue.serve()
+
+    return asked
+
+
+def _work(work: Callable[[SyncTransaction], Any], transaction: SyncTransaction, dialogue: Dialogue) -> None:
+    """Run the work and tell the event loop how it ended; what is no Exception cancels the call, see `Call.wait`."""
+    try:
+        transaction._begin(dialogue)
+        try:
+            result = plain_result(work(transaction))
+        finally:
+            transaction._end()
+    except Exception as error:
+        dialogue.finish(Finished(error=error))
+    else:
+        dialogue.finish(Finished(result))
