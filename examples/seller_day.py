@@ -31,13 +31,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ad_seller.storage import (
+    DELETE,
     PREFIXES,
     TTL,
-    Put,
     StorageBackend,
     StorageError,
     Transaction,
-    decode,
     encode,
     open_url,
 )
@@ -242,20 +241,20 @@ class ObservedStorage(SQLiteBackend):
 
     async def run_once(self, scope: str, key: str, request: Any, work: Work, *args: Any, **options: Any) -> Any:
         """Note what the run that took effect has written, and the record that it leaves."""
-        written: dict[str, bytes] = {}
+        written: dict[str, Any] = {}
 
         async def observed(tx: Transaction) -> Any:
             written.clear()  # of a run that met a conflict
             result = await work(tx)
-            written.update({write.key: write.text for write in tx.commit.writes if isinstance(write, Put)})
+            written.update({key: value for key, value in tx.changes.items() if value is not DELETE})
             return result
 
         result = await self._timed("run once", super().run_once(scope, key, request, observed, *args, **options))
         record = f"idempotency:{scope}:{key}"
         if record not in self.acknowledged:
             self._note(record, await super().get(record))
-        for name, text in written.items():
-            self._note(name, decode(text))
+        for name, value in written.items():
+            self._note(name, value)
         return result
 
     def _note(self, key: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from ad_seller.storage import (
     Transaction,
     TransactionError,
 )
+from ad_seller.storage.records.codec import canonical
 
 from .conftest import Engine
 from .support import Address, at_once
@@ -74,14 +76,55 @@ async def test_another_request_is_refused_also_while_the_first_runs(backend: Sto
     assert len(await backend.list_deals()) == 1
 
 
-async def test_scopes_and_keys_are_apart(backend: StorageBackend) -> None:
-    async def answer(tx: Transaction) -> str:
-        return "of a:b"
+@pytest.mark.parametrize(
+    ("one", "other"), [(("a:b", "c"), ("a", "b:c")), (("a", "b%3Ac"), ("a", "b:c")), (("a", "b:"), ("a:b", "%"))]
+)
+async def test_scopes_and_keys_are_apart(
+    backend: StorageBackend, one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    """Two pairs never share a record, whatever separators stand in them."""
 
-    await backend.run_once("a:b", "c", 1, answer)
-    assert await backend.run_once("a", "c", 1, Booking()) == {"deal_id": "d-1"}
-    with pytest.raises(IdempotencyConflictError):
-        await backend.run_once("a", "b:c", 1, Booking())
+    async def first(tx: Transaction) -> str:
+        return "first"
+
+    async def second(tx: Transaction) -> str:
+        return "second"
+
+    assert await backend.run_once(*one, 1, first) == "first"
+    assert await backend.run_once(*other, 1, second) == "second"
+    assert await backend.run_once(*one, 1, second) == "first"
+    assert await backend.run_once(*other, 1, first) == "second"
+
+
+async def test_a_record_of_a_version_that_did_not_escape_is_found(backend: StorageBackend) -> None:
+    async def fails(tx: Transaction) -> None:
+        raise AssertionError("it ran again")
+
+    async def answer(tx: Transaction) -> str:
+        return "new"
+
+    digest = hashlib.sha256(canonical(["book", "eu:1", 1])).hexdigest()
+    await backend.set("idempotency:book:eu:1", {"request": digest, "result": "old"})
+    assert await backend.run_once("book", "eu:1", 1, fails) == "old"
+    # The same name, but of another pair: no answer of ours, and no conflict for this one.
+    digest = hashlib.sha256(canonical(["book:eu", "2", 1])).hexdigest()
+    await backend.set("idempotency:book:eu:2", {"request": digest, "result": "theirs"})
+    assert await backend.run_once("book", "eu:2", 1, answer) == "new"
+
+
+async def test_a_record_of_another_form_is_read_as_the_caller_says(backend: StorageBackend) -> None:
+    """The public agent keeps ``{"deal_id", "payload_hash"}`` under the same name."""
+
+    async def work(tx: Transaction) -> str:
+        return "made"
+
+    await backend.set("idempotency:deal:acme:k1", {"deal_id": "DEMO-1", "payload_hash": "abc"}, ttl=60)
+    with pytest.raises(InvalidValueError, match="legacy"):
+        await backend.run_once("deal:acme", "k1", {}, work)
+    assert await backend.run_once("deal:acme", "k1", {}, work, legacy=lambda old: old["deal_id"]) == "DEMO-1"
+    assert await backend.run_once("deal:acme", "k2", {}, work, legacy=lambda old: old["deal_id"]) == "made"
+    with pytest.raises(KeyError):
+        await backend.run_once("deal:acme", "k1", {}, work, legacy=lambda old: old["missing"])
 
 
 async def test_the_answer_is_remembered_for_its_time(backend: StorageBackend) -> None:

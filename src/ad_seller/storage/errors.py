@@ -19,9 +19,9 @@
     ├── StorageTimeoutError (TimeoutError)             no answer in time, and nothing was written
     ├── UnknownOutcomeError (ConnectionError)          a write was sent, its answer never came
     ├── StoreUnavailableError                          the engine refused: read-only, full, corrupt, out of memory
-    ├── ConflictError                                  what was read has changed in the meantime
-    │   ├── IdempotencyConflictError                   the same idempotency key came with another request
-    │   └── LeaseHeldError                             another holder has the lease
+    ├── ConflictError                                  what was read has changed in the meantime: run it again
+    ├── IdempotencyConflictError                       the same idempotency key came with another request
+    ├── LeaseHeldError                                 another holder has the lease
     ├── TransactionError (RuntimeError)                a transaction was used wrongly
     ├── WrongThreadError (RuntimeError)                a call without await that would wait for itself
     ├── CrossStoreError                                a commit over keys that live in different places
@@ -191,11 +191,11 @@ class ConflictError(StorageError):
     """Something that was read has changed before the commit; nothing was written."""
 
 
-class IdempotencyConflictError(ConflictError):
+class IdempotencyConflictError(StorageError):
     """An idempotency key came again, with a different request."""
 
 
-class LeaseHeldError(ConflictError):
+class LeaseHeldError(StorageError):
     """Another holder has the lease."""
 
 

@@ -55,5 +55,11 @@ class Committer(Protocol):
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         """Return the text of a value, with the backend's own limit on its size."""
 
+    async def ttl(self, key: str) -> float | None:
+        """See `StorageBackend.ttl`."""
+
+    def _atomic_confirms(self, key: str) -> bool:
+        """Tell whether what was read of ``key`` may be less durable than an acknowledged write."""
+
     def _atomic_check(self) -> None:
         """Raise `NotConnectedError` if the backend cannot be used here and now."""

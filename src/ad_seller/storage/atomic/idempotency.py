@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency.backoff import DEFAULT_ATTEMPTS, backoff
+from ..concurrency.backoff import DEFAULT_ATTEMPTS
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Touch, Write
 from ..errors import (
@@ -19,14 +19,20 @@ from ..errors import (
     IdempotencyConflictError,
     InvalidArgumentError,
     InvalidValueError,
+    StorageConnectionError,
     StorageError,
+    StorageTimeoutError,
     TransactionError,
+    UnknownOutcomeError,
     shown,
 )
 from ..records.codec import canonical, decode, encode
 from ..records.expiry import check_ttl
 from ..records.keys import check_key
 from . import fallback as process
+from .attempts import run_transaction
+from .confirm import is_confirmed
+from .expiring import cap_expiry
 from .transaction import PlainTransaction, awaited, check_work
 
 if TYPE_CHECKING:
@@ -63,6 +69,7 @@ class Idempotent:
         *,
         ttl: Any,
         claim_ttl: float,
+        legacy: Callable[[Any], Any] | None = None,
     ) -> None:
         """Check the arguments; ``begin`` makes the transaction that ``work`` gets."""
         for name, part in (("scope", scope), ("key", key)):
@@ -70,8 +77,11 @@ class Idempotent:
                 raise InvalidArgumentError(f"The {name} of a request is a non-empty str, not {shown(part)}")
         self._store = store
         self._begin = begin
-        self.key = check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")
-        # Scope and key stand in it apart, because ("a:b", "c") and ("a", "b:c") share a record.
+        self._seen: bytes | None = None
+        self.key = check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{escaped(key)}")
+        # Where a key was not escaped, ("a:b", "c") and ("a", "b:c") shared a record; the digest tells them apart.
+        self._older = [check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")] if escaped(key) != key else []
+        self._legacy = legacy
         self._digest = hashlib.sha256(canonical([scope, key, request])).hexdigest()
         self._ttl_ms = check_ttl(ttl, key=self.key)
         claim_ttl_ms = check_ttl(claim_ttl, key=self.key)
@@ -87,38 +97,57 @@ class Idempotent:
         if running.get(self.key) in _inside.get():
             raise TransactionError(f"{self.key!r} is run inside of itself; that would wait for ever", key=self.key)
         while True:
-            record = await self._record()
+            text, record = await self._record()
             if record is not None and "result" in record:
-                return record["result"]
-            if self.key in running:
+                if await is_confirmed(self._store, text):
+                    return record["result"]
+            elif self.key in running:
                 await asyncio.wait([running[self.key]])
             elif record is not None:
-                await asyncio.sleep(_POLL)
+                await self._await_claim(text[self.key])
             else:
                 run = running[self.key] = asyncio.get_running_loop().create_future()
                 token = _inside.set((*_inside.get(), run))
                 try:
-                    text = await self._lead(work)
+                    made = await self._lead(work)
                 finally:
                     _inside.reset(token)
                     running.pop(self.key).set_result(None)
-                if text is not None:
-                    return decode(text)["result"]
+                if made is not None:
+                    return decode(made)["result"]
 
-    async def _record(self) -> dict[str, Any] | None:
-        [text] = await self._store._atomic_snapshot([self.key])
-        if text is None:
-            return None
-        record = decode(text, key=self.key)
+    async def _record(self) -> tuple[dict[str, bytes | None], dict[str, Any] | None]:
+        """Return what is stored, and the record in it: by the name of today, or by that of an older version."""
+        names = [self.key, *self._older]
+        texts = dict(zip(names, await self._store._atomic_snapshot(names), strict=True))
+        for name in self._older:
+            if texts[self.key] is None and (older := texts[name]) is not None:
+                record = decode(older, key=name)
+                if isinstance(record, dict) and record.get("request") == self._digest and "result" in record:
+                    return texts, record
+        text = texts[self.key]
+        return texts, None if text is None else self._checked(decode(text, key=self.key))
+
+    def _checked(self, record: Any) -> dict[str, Any]:
         if not isinstance(record, dict) or not isinstance(record.get("request"), str):
-            raise InvalidValueError(
-                f"{self.key!r} holds a record of another form; use another scope or key", key=self.key
-            )
+            if self._legacy is None:
+                raise InvalidValueError(
+                    f"{self.key!r} holds a record of another form; read it with legacy=…, or choose another key",
+                    key=self.key,
+                )
+            return {"request": self._digest, "result": self._legacy(record)}
         if record["request"] != self._digest:
             raise IdempotencyConflictError(
                 f"{self.key!r} was used for another request; a new request needs a new key", key=self.key
             )
         return record
+
+    async def _await_claim(self, text: bytes | None) -> None:
+        """Wait a moment for a request that another process runs; its claim ends in time, whatever a clock says."""
+        if text is not None and text != self._seen:
+            self._seen = text
+            await cap_expiry(self._store, self.key, text, self._claim_ttl_ms)
+        await asyncio.sleep(_POLL)
 
     async def _lead(self, work: Work) -> bytes | None:
         """Claim the request, run it and return its record; None if another process has it."""
@@ -127,39 +156,36 @@ class Idempotent:
         try:
             if not await run_to_end(self._commits(None, put)):
                 return None
+        except (asyncio.CancelledError, UnknownOutcomeError):
+            await run_to_end(self._give_up(claim))  # it may have been taken
+            raise
+        try:
             async with self._renewed(claim):
                 return await self._run_claimed(work, claim)
+        except (StorageTimeoutError, StorageConnectionError):
+            raise  # a store that does not answer now would not answer to this either; the claim ends by itself
         except BaseException:
             await run_to_end(self._give_up(claim))
             raise
 
     async def _run_claimed(self, work: Work, claim: bytes) -> bytes | None:
         """Run ``work`` until its commit goes through, or the claim is lost."""
-        conflict: str | None = None
-        for attempt in range(DEFAULT_ATTEMPTS):
-            async with process.retry_turn(self._store, conflict):
-                transaction = self._begin()
-                try:
-                    return await self._attempt(transaction, work, claim)
-                except ConflictError as error:
-                    if not transaction.conflicted:
-                        raise  # from inside of work
-                    if error.key == self.key:
-                        return await self._commit_late(transaction.commit)
-                    conflict = error.key
-            if attempt:
-                await backoff(attempt)
-        raise ConflictError(
-            f"{self.key!r}: what the request reads was changed by others {DEFAULT_ATTEMPTS} times in a row; "
-            "nothing was written. Try again later.",
-            key=self.key,
-        )
+
+        async def run(transaction: PlainTransaction) -> bytes | None:
+            try:
+                return await self._attempt(transaction, work, claim)
+            except ConflictError as error:
+                if transaction._conflicted and error.key == self.key:
+                    return await self._commit_late(transaction._commit)
+                raise
+
+        return await run_transaction(self._store, self._begin, run, attempts=DEFAULT_ATTEMPTS)
 
     async def _attempt(self, transaction: PlainTransaction, work: Work, claim: bytes) -> bytes:
         async with transaction:
             result = await awaited(work(transaction))
             text = self._store._atomic_encode({"request": self._digest, "result": result}, self.key)
-            transaction.include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))
+            transaction._include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))
         return text
 
     async def _commit_late(self, commit: Commit) -> bytes | None:
@@ -196,3 +222,8 @@ class Idempotent:
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+
+def escaped(key: str) -> str:
+    """Return an idempotency key without the separator, so that scope and key cannot be taken for others."""
+    return key.replace("%", "%25").replace(":", "%3A")

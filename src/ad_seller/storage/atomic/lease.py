@@ -24,6 +24,7 @@ from ..errors import (
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
 from ..records.keys import check_key
+from .expiring import cap_expiry
 
 if TYPE_CHECKING:
     from .committer import Committer
@@ -55,7 +56,8 @@ class Lease:
             raise InvalidArgumentError(f"The name of a lease is a non-empty str, not {shown(name)}")
         self.key = check_key(LEASE_PREFIX + name)
         self.fence = 0
-        self.text = b""
+        self._text = b""
+        self._seen = b""
         self._store = store
         self._fence_key = check_key(FENCE_PREFIX + name)
         ttl_ms = check_ttl(ttl, key=self.key)
@@ -138,10 +140,13 @@ class Lease:
         asked = time.monotonic()
         held, fence = await self._store._atomic_snapshot([self.key, self._fence_key])
         if held is not None:
+            if held != self._seen:
+                self._seen = held
+                await cap_expiry(self._store, self.key, held, _ttl_of(held, self._ttl_ms))
             return False
         self.fence = 1 + (0 if fence is None else decode(fence, key=self._fence_key))
-        self.text = encode({"holder": uuid.uuid4().hex, "fence": self.fence})
-        writes = (Put(self.key, self.text, self._ttl_ms), Put(self._fence_key, encode(self.fence)))
+        self._text = encode({"holder": uuid.uuid4().hex, "fence": self.fence, "ttl_ms": self._ttl_ms})
+        writes = (Put(self.key, self._text, self._ttl_ms), Put(self._fence_key, encode(self.fence)))
         commit = Commit((Expect(self.key, None), Expect(self._fence_key, fence)), writes)
         try:
             outcome = await run_to_end(self._store._atomic_commit(commit))
@@ -176,7 +181,7 @@ class Lease:
         return None
 
     async def _if_held(self, write: Write) -> Outcome:
-        return await self._store._atomic_commit(Commit((Expect(self.key, self.text),), (write,)))
+        return await self._store._atomic_commit(Commit((Expect(self.key, self._text),), (write,)))
 
     def _error(self) -> LeaseLostError:
         return LeaseLostError(
@@ -184,3 +189,10 @@ class Lease:
             "Stop what it protects and take it anew.",
             key=self.key,
         )
+
+
+def _ttl_of(held: bytes, ours: int) -> int:
+    """Return the milliseconds that a lease was taken for; ours, where an older version did not write them down."""
+    record = decode(held)
+    ttl_ms = record.get("ttl_ms") if isinstance(record, dict) else None
+    return ttl_ms if isinstance(ttl_ms, int) else ours

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..concurrency.backoff import DEFAULT_ATTEMPTS, backoff
+from ..concurrency.backoff import DEFAULT_ATTEMPTS
 from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
-from ..errors import ConflictError, InvalidArgumentError, shown
+from ..errors import InvalidArgumentError, shown
 from ..records.codec import canonical, decode, encode
 from ..records.expiry import TTL, check_ttl
 from ..records.keys import check_key
 from ..records.markers import KEEP, Keep
-from . import fallback as process
+from .attempts import run_transaction
 from .committer import Committer
+from .confirm import is_confirmed
 from .idempotency import DEFAULT_CLAIM_TTL, Idempotent
 from .lease import Lease
 from .transaction import PlainTransaction, awaited, check_work
@@ -53,6 +54,10 @@ class AtomicOperations(Generic[Tx]):
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         return encode(value, key=key)
 
+    def _atomic_confirms(self, key: str) -> bool:
+        """What was read is as durable as what is acknowledged, unless the backend knows better."""
+        return False
+
     def _atomic_check(self) -> None:
         """Any use is fine, unless the backend knows better."""
 
@@ -62,6 +67,10 @@ class AtomicOperations(Generic[Tx]):
 
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
+        raise NotImplementedError
+
+    async def ttl(self, key: str) -> float | None:
+        """See `StorageBackend.ttl`."""
         raise NotImplementedError
 
     async def create(self, key: str, value: Any, ttl: TTL | None = None) -> bool:
@@ -74,7 +83,13 @@ class AtomicOperations(Generic[Tx]):
         """
         key = check_key(key)
         put = Put(key, self._atomic_encode(value, key), check_ttl(ttl, key=key))
-        return await _applies(self, Expect(key, None), put)
+        while not await _applies(self, Expect(key, None), put):
+            if not self._atomic_confirms(key):
+                return False
+            [text] = await self._atomic_snapshot([key])
+            if text is not None and await is_confirmed(self, {key: text}):
+                return False
+        return True
 
     async def compare_and_set(self, key: str, expected: Any, value: Any, ttl: TTL | Keep | None = KEEP) -> bool:
         """Store ``value`` only if the entry holds ``expected`` at that moment; tell whether it was stored.
@@ -92,7 +107,9 @@ class AtomicOperations(Generic[Tx]):
         while True:
             [text] = await self._atomic_snapshot([key])
             if text is None or canonical(decode(text, key=key)) != wanted:
-                return False
+                if await is_confirmed(self, {key: text}):
+                    return False
+                continue
             if await _applies(self, Expect(key, text), put):
                 return True
 
@@ -187,22 +204,13 @@ class AtomicOperations(Generic[Tx]):
         """
         _check_attempts(attempts)
         check_work(work)
-        conflict: str | None = None
-        for attempt in range(attempts):
-            async with process.retry_turn(self, conflict):
-                transaction = self._new_transaction()
-                try:
-                    async with transaction:
-                        result: T = await awaited(work(transaction))
-                except ConflictError as error:
-                    if not transaction.conflicted or attempt + 1 == attempts:
-                        raise
-                    conflict = error.key
-                else:
-                    return result
-            if attempt:  # not after the first: the turn orders the tasks of this process
-                await backoff(attempt)
-        raise AssertionError("not reached: the last attempt returns or raises")
+
+        async def run(transaction: Tx) -> T:
+            async with transaction:
+                result: T = await awaited(work(transaction))
+                return result
+
+        return await run_transaction(self, self._new_transaction, run, attempts=attempts)
 
     async def run_once(
         self,
@@ -213,11 +221,13 @@ class AtomicOperations(Generic[Tx]):
         ttl: TTL | None = 86_400,
         *,
         claim_ttl: float = DEFAULT_CLAIM_TTL,
+        legacy: Callable[[Any], Any] | None = None,
     ) -> T:
         """Answer a request that may come several times: ``work`` takes effect once, everyone gets its result.
 
         The result and everything that ``work`` writes are one commit. The record lives under
-        ``idempotency:{scope}:{key}``. If ``work`` raises, nothing is recorded and the next sender runs it.
+        ``idempotency:{scope}:{key}``, with ``%`` and ``:`` of the key escaped, so that no two pairs share one. If
+        ``work`` raises, nothing is recorded and the next sender runs it.
 
         Args:
             scope: what the key belongs to, e.g. ``quote:{buyer}``.
@@ -227,13 +237,15 @@ class AtomicOperations(Generic[Tx]):
                 changed by others before its commit.
             ttl: seconds that the result is remembered; None for ever.
             claim_ttl: seconds after which another process may take over from one that died.
+            legacy: makes the result of a record that an older agent wrote in a form of its own, for instance
+                ``lambda old: old["deal_id"]``; without it such a record is an `InvalidValueError`.
 
         Raises:
             IdempotencyConflictError: the key came with another request.
             ConflictError: others changed what ``work`` reads each time; nothing was written.
         """
         result: T = await Idempotent(
-            self, self._new_transaction, scope, key, request, ttl=ttl, claim_ttl=claim_ttl
+            self, self._new_transaction, scope, key, request, ttl=ttl, claim_ttl=claim_ttl, legacy=legacy
         ).run(work)
         return result
 

@@ -27,6 +27,7 @@ from ..records.keys import check_key
 from ..records.markers import KEEP, LEAVE, Keep, Marker
 from ..records.pages import OnCorrupt, Page, report_corrupt
 from .committer import Committer
+from .confirm import is_confirmed
 from .fallback import changed
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class PlainTransaction:
         self._leases: set[str] = set()
         self._reads: dict[str, bytes | None] = {}
         self._writes: dict[str, Write] = {}
-        self.conflicted = False
+        self._conflicted = False
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -77,9 +78,12 @@ class PlainTransaction:
 
     async def _finish(self) -> None:
         if self._writes:
-            outcome = await self._store._atomic_commit(self.commit)
+            outcome = await self._store._atomic_commit(self._commit)
             if isinstance(outcome, Refused):
                 raise self._conflict(outcome.key)
+        elif self._reads and any(self._store._atomic_confirms(key) for key in self._reads):
+            if not await is_confirmed(self._store, self._reads):
+                raise self._conflict(next(iter(self._reads)))
         elif len(self._reads) > 1 or self._leases:
             texts = await self._store._atomic_snapshot(list(self._reads))
             for (key, before), after in zip(self._reads.items(), texts, strict=True):
@@ -87,7 +91,15 @@ class PlainTransaction:
                     raise self._conflict(key)
 
     @property
-    def commit(self) -> Commit:
+    def changes(self) -> dict[str, Any]:
+        """What the end will write, by key: copies of the values, or `DELETE`; for logs and audits."""
+        return {
+            key: decode(write.text) if isinstance(write, Put) else Marker.DELETE
+            for key, write in self._writes.items()
+        }
+
+    @property
+    def _commit(self) -> Commit:
         """What has been read and written so far, as the commit that the end will make of it."""
         expectations = tuple(Expect(key, text) for key, text in self._reads.items())
         return Commit(expectations, tuple(self._writes.values()))
@@ -95,7 +107,7 @@ class PlainTransaction:
     def _conflict(self, key: str) -> StorageError:
         if key in self._leases:
             return LeaseLostError(f"{key!r} is no longer held; nothing was written", key=key)
-        self.conflicted = True
+        self._conflicted = True
         return ConflictError(
             f"{key!r} was changed by others during the transaction; nothing was written. Run it again, or let "
             "transact() do so.",
@@ -219,7 +231,7 @@ class PlainTransaction:
         await self.set(key, value, ttl)
         return value
 
-    def include(self, expect: Expect, write: Write) -> None:
+    def _include(self, expect: Expect, write: Write) -> None:
         """Add a part that the caller has made; for tools built on top of transactions."""
         self._check_open()
         self._reads[expect.key] = expect.text
@@ -234,7 +246,7 @@ class PlainTransaction:
         self._check_open()
         lease.check()
         self._leases.add(lease.key)
-        self._reads[lease.key] = lease.text
+        self._reads[lease.key] = lease._text
 
 
 def check_work(work: object) -> None:

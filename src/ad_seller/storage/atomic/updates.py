@@ -21,6 +21,7 @@ from ..records.keys import check_key
 from ..records.markers import KEEP, Keep, Marker
 from . import fallback as process
 from .committer import Committer
+from .confirm import is_confirmed
 from .pending import Change, PendingUpdate
 
 
@@ -57,7 +58,7 @@ class Draft:
     async def commit(self, store: Committer) -> bool:
         """Store what has been made, if the entry is still as it was read."""
         if not self.changed:
-            return True
+            return await is_confirmed(store, {self.key: self._read})
         write: Write = Delete(self.key) if self._text is None else Put(self.key, self._text, self._ttl)
         outcome = await store._atomic_commit(Commit((Expect(self.key, self._read),), (write,)))
         return not isinstance(outcome, Refused)

@@ -247,6 +247,9 @@ class HybridBackend(StorageBackend):
             )
         return await parts[0][0]._atomic_commit(commit)
 
+    def _atomic_confirms(self, key: str) -> bool:
+        return self.side_of(key)._atomic_confirms(key)
+
     def _atomic_check(self) -> None:
         for side in self._sides:
             side._atomic_check()

@@ -71,6 +71,9 @@ class RedisBackend(DriverBackend):
         """Return the class and the address, without the password."""
         return f"RedisBackend({redact(self.redis_url)!r}, key_prefix={self.key_prefix!r})"
 
+    def _atomic_confirms(self, key: str) -> bool:
+        return self._settings.wait_replicas > 0
+
     @property
     def capabilities(self) -> Capabilities:
         """Everything; how durable an acknowledged write is depends on the server's persistence settings."""
