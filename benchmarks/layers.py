@@ -57,20 +57,21 @@ async def sqlite(folder: Path) -> AsyncIterator[Layers]:
         await store.set(KEY, record())
         database = store._shared.current
         assert database is not None
-        reader = database.open_reader()
+        local = database.local()
+        assert local is not None
 
         async def statement() -> None:
-            sqlite_sql.read_one(reader, KEY, time.time())
+            database.read_here(local, lambda db: sqlite_sql.read_one(db, KEY, time.time()), None)
 
         async def hop() -> None:
-            await database.reader.run(lambda db: None)
+            await database.read(lambda db: None)
 
         async def commit() -> None:
             commits = [Commit((), (Put(KEY, encode(record()), None),))]
-            await database.writer.run(lambda db: sqlite_sql.apply(db, commits, time.time))
+            await database.write(lambda db: sqlite_sql.apply(db, commits, time.time))
 
         async def begin_and_end() -> None:
-            await database.writer.run(empty_transaction)
+            await database.write(empty_transaction)
 
         yield {
             "an event-loop turn": turn,
@@ -81,7 +82,7 @@ async def sqlite(folder: Path) -> AsyncIterator[Layers]:
             "... with the commit of a set": commit,
             "set": lambda: store.set(KEY, record()),
         }
-        reader.close()
+        database.close_local(local)
 
 
 def empty_transaction(db: sqlite3.Connection) -> None:
@@ -114,18 +115,20 @@ async def postgres(folder: Path) -> AsyncIterator[Layers]:
     import asyncpg
 
     from ad_seller.storage.postgres import statements as sql
+    from ad_seller.storage.postgres.engine import PostgresEngine
 
     with PostgresServer() as server:
         async with PostgresBackend(server.url()) as store:
             await store.set(KEY, record())
+            engine = cast(PostgresEngine, (await store._here()).engine)
             plain = await asyncpg.connect(server.url())
             prepared = await plain.prepare(sql.READ_ONE)
             yield {
                 "an event-loop turn": turn,
                 "asyncpg, prepared": lambda: prepared.fetch(KEY),
                 "asyncpg, by text": lambda: plain.fetch(sql.READ_ONE, KEY),
-                "link": lambda: store._link.read(sql.READ_ONE, KEY),
-                "_read": lambda: store._read([KEY]),
+                "client": lambda: engine._client.read(sql.READ_ONE, KEY),
+                "read": lambda: engine.read([KEY]),
                 "get": lambda: store.get(KEY),
                 "set": lambda: store.set(KEY, record()),
             }

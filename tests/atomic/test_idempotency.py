@@ -97,7 +97,7 @@ async def test_scopes_and_keys_are_apart(
 
 
 async def test_a_record_of_a_version_that_did_not_escape_is_found(backend: StorageBackend) -> None:
-    async def fails(tx: Transaction) -> None:
+    async def fails(tx: Transaction) -> str:
         raise AssertionError("it ran again")
 
     async def answer(tx: Transaction) -> str:

@@ -20,7 +20,7 @@ class TestLife:
     async def test_one_side_that_cannot_be_reached_closes_the_other(
         self, postgres_url: str, tmp_path: Path
     ) -> None:
-        nowhere = f"sqlite:///{tmp_path}/missing/x.db"
+        nowhere = f"sqlite:///{tmp_path}"  # a folder
         for sides in (
             (MemoryBackend(), SQLiteBackend(nowhere)),
             (SQLiteBackend(nowhere), MemoryBackend()),

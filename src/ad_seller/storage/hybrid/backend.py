@@ -7,6 +7,7 @@ before the two were joined, is not seen.
 from __future__ import annotations
 
 import asyncio
+import copy
 import heapq
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
@@ -80,6 +81,16 @@ class HybridBackend(StorageBackend):
         self.redis = redis
         self.routes = tuple(check_key(route) for route in routes)
         self._sides = (postgres, redis)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, with copies of the sides: a copy is not connected, and neither is a side of it."""
+        sides = {"postgres": copy.copy(self.postgres), "redis": copy.copy(self.redis)}
+        return {"routes": self.routes, **sides}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the settings."""
+        self.__dict__.update(state)
+        self._sides = (self.postgres, self.redis)
 
     def __repr__(self) -> str:
         """Return the class and both sides."""
