@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ad_seller.storage.postgres.connection import Connection
 from ad_seller.storage.postgres.fields import FIELD_FUNCTION, INDEXES
 from ad_seller.storage.postgres.indexes import _LOCK, FieldIndexes, build
 from ad_seller.storage.postgres.statements import TABLE
@@ -57,7 +58,7 @@ async def becomes_busy(url: str) -> bool:
 async def list_afresh(storage: PostgresBackend) -> FieldIndexes:
     """List once more, without the pause between two looks at what indexes there are."""
     indexes = (await postgres_engine_of(storage))._indexes
-    indexes._next_look = 0
+    indexes.known.next_look = 0
     assert len(await storage.list_orders({"status": "open"})) == 50
     return indexes
 
@@ -74,7 +75,7 @@ async def test_an_older_database_gets_them_beside_the_work(
     assert await becomes_complete(new_database)
     assert caplog.text.count("building the index") == len(NAMES)
     for instance in instances:
-        assert (await list_afresh(instance))._valid >= NAMES
+        assert (await list_afresh(instance)).known.valid >= NAMES
     await asyncio.gather(*(instance.disconnect() for instance in instances))
 
 
@@ -109,10 +110,45 @@ async def test_one_builds_at_a_time(new_database: str) -> None:
     holder = await asyncpg.connect(new_database)
     await holder.fetch("SELECT pg_advisory_lock($1)", _LOCK)
     builder = await asyncpg.connect(new_database)
-    await build(builder.fetch)
+    assert not await build(builder.fetch)
     assert await names(new_database) == {}
     await holder.close()
     await builder.close()
+
+
+async def test_while_another_one_builds_there_is_one_look_and_then_a_pause(
+    new_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all event loops: each look may open a connection of its own."""
+    await older_database(new_database)
+    holder = await asyncpg.connect(new_database)
+    await holder.fetch("SELECT pg_advisory_lock($1)", _LOCK)
+    opened = 0
+    connect = Connection.open
+
+    async def counted(options: dict[str, Any], timeout: float) -> Connection:
+        nonlocal opened
+        opened += 1
+        return await connect(options, timeout)
+
+    monkeypatch.setattr(Connection, "open", counted)
+    storage = PostgresBackend(new_database, pool_min=1)
+    await storage.connect()
+
+    async def list_often() -> None:
+        for _ in range(30):
+            assert len(await storage.list_orders({"status": "open"})) == 50
+            await asyncio.sleep(0.001)
+
+    def list_in_new_loops() -> None:
+        for _ in range(5):
+            asyncio.run(list_often())
+
+    await list_often()
+    await asyncio.to_thread(list_in_new_loops)
+    assert opened <= 1 + 5 + 2, "the first of each loop, and a little"
+    await storage.disconnect()
+    await holder.close()
 
 
 @pytest.mark.parametrize("settings", [{"pool_min": 1, "pool_max": 1}, {"statement_cache": False}], ids=str)
@@ -154,7 +190,7 @@ async def test_disconnecting_while_it_builds(new_database: str) -> None:
         await storage.disconnect()
     async with PostgresBackend(new_database) as storage:
         for _ in range(300):  # the server finishes the index that it was at, and meanwhile nobody else builds
-            if (await list_afresh(storage))._valid >= NAMES:
+            if (await list_afresh(storage)).known.valid >= NAMES:
                 break
             await asyncio.sleep(0.02)
         assert await names(new_database) == dict.fromkeys(NAMES, True)

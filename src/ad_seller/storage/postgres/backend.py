@@ -10,6 +10,7 @@ from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
 from ..runtime.template import DriverBackend
 from .engine import PostgresEngine
+from .indexes import Known
 from .url import parse_postgres_url
 
 
@@ -28,6 +29,8 @@ class PostgresBackend(DriverBackend):
             transaction mode): then nothing is prepared on the server and no session setting is relied on.
         settings: see `DriverBackend`.
     """
+
+    _open_state = ("_known",)
 
     @takes_url_options("postgres")
     def __init__(
@@ -53,6 +56,10 @@ class PostgresBackend(DriverBackend):
         self._pool_max = pool_max
         self._statement_cache = statement_cache
 
+    def _start_over(self) -> None:
+        super()._start_over()
+        self._known = Known()
+
     def __repr__(self) -> str:
         """Return the class and the address, without the password."""
         return f"PostgresBackend({redact(self.database_url)!r})"
@@ -74,4 +81,5 @@ class PostgresBackend(DriverBackend):
             most=self._pool_max,
             timeout=self.timeout,
             statement_cache=self._statement_cache,
+            known=self._known,
         )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from ..driver.failures import LostError, NotSentError, NotStartedError
 from .connection import Call, Connection, UnusableError
 from .pool import NoneFreeError, PostgresPool, Prepare
+
+T = TypeVar("T")
+Fetch = Callable[..., Awaitable[list[Any]]]
+
+#: Its first statement fixes what all of them see.
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class PostgresClient:
@@ -69,6 +76,72 @@ class PostgresClient:
             self._pool.drop_idle()  # they have most likely been lost with the same server
             return await self._run(call)
 
+    async def in_snapshot(self, work: Callable[[Fetch], Awaitable[T]]) -> T:
+        """Return what ``work`` returns, which is given a function to run statements that all see one moment.
+
+        They run on one connection, and once more if that breaks, in a task of their own. If the caller is cancelled
+        the next one is not sent.
+
+        Raises:
+            NotSentError, LostError: no answer; see `write`.
+            asyncpg.PostgresError: the server refused.
+        """
+        given_up = asyncio.Event()
+        try:
+            try:
+                return await self._shielded(self._in_snapshot(work, given_up))
+            except LostError as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise
+                self._pool.drop_idle()
+                return await self._shielded(self._in_snapshot(work, given_up))
+        finally:
+            given_up.set()
+
+    async def _in_snapshot(self, work: Callable[[Fetch], Awaitable[T]], given_up: asyncio.Event) -> T:
+        connection = await self._begun()
+        fetch = partial(self._fetch_on, connection, self._timeout)
+
+        async def fetch_unless_given_up(statement: str, *parameters: Any) -> list[Any]:
+            if given_up.is_set():
+                raise LostError("nobody waits for it")
+            return await fetch(statement, *parameters)
+
+        try:
+            try:
+                return await work(fetch_unless_given_up)
+            finally:
+                if not connection.is_closed:
+                    await fetch("ROLLBACK")  # nothing was written
+        finally:
+            if connection.is_closed:
+                self._pool.drop_idle()
+            self._pool.release(connection)
+
+    async def _begun(self) -> Connection:
+        while True:
+            connection = await self._acquire(self._loop.time() + self._timeout, first=False)
+            try:
+                end = self._loop.time() + self._timeout
+                await connection.fetch(Call(_BEGIN, (), end, end))
+            except UnusableError:
+                self._pool.release(connection)
+            except BaseException:
+                connection.terminate()
+                self._pool.release(connection)
+                raise
+            else:
+                return connection
+
+    async def _fetch_on(
+        self, connection: Connection, seconds: float, statement: str, *parameters: Any
+    ) -> list[Any]:
+        end = self._loop.time() + seconds
+        try:
+            return await connection.fetch(Call(statement, parameters, end, end))
+        except UnusableError as error:
+            raise LostError("the session had ended") from error
+
     async def write(self, statement: str, *parameters: Any, patience: float | None = None) -> list[Any]:
         """Send a statement exactly once and return its rows; the caller is not cancelled.
 
@@ -99,12 +172,8 @@ class PostgresClient:
         """
         connection = await self._acquire(self._loop.time() + self._timeout, first=False)
 
-        async def fetch(statement: str, *parameters: Any) -> list[Any]:
-            end = self._loop.time() + seconds
-            return await connection.fetch(Call(statement, parameters, end, end))
-
         try:
-            yield fetch
+            yield partial(self._fetch_on, connection, seconds)
         finally:
             connection.terminate()
             self._pool.release(connection)
@@ -115,12 +184,16 @@ class PostgresClient:
             try:
                 if not call.cancellable:
                     return await self._use(connection, call)
-                task = self._loop.create_task(self._use(connection, call))
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
-                return await asyncio.shield(task)
+                return await self._shielded(self._use(connection, call))
             except UnusableError:
                 continue  # each one is closed at that, so this ends
+
+    async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have ``work`` run to its end also if the caller is cancelled."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
 
     async def _acquire(self, end: float, *, first: bool) -> Connection:
         try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit
 from ..driver.engine import MISSING, Engine
 from ..driver.query import KeyQuery
@@ -13,13 +12,10 @@ from ..errors import StorageError
 from . import statements as sql
 from .client import PostgresClient
 from .errors import explain
-from .fields import Search
-from .indexes import FieldIndexes
+from .indexes import FieldIndexes, Known
+from .listings import Listings
 from .schema import Fetch, set_up
 from .writer import PATIENCE, Answer, Writer
-
-_KEY_ROWS = 10_000  #: keys of one statement of a listing
-_ENTRY_ROWS = 1_000  #: entries, likewise
 
 
 class PostgresEngine(Engine):
@@ -32,13 +28,22 @@ class PostgresEngine(Engine):
         most: connections at most.
         timeout: seconds that any call waits for the server.
         statement_cache: whether statements are prepared on the server, and session settings relied on.
+        known: what is known of indexes, shared by all event loops.
     """
 
     readers: ClassVar[int] = 4
     sweeps: ClassVar[bool] = True
 
     def __init__(
-        self, dsn: str, *, address: str, least: int, most: int, timeout: float, statement_cache: bool
+        self,
+        dsn: str,
+        *,
+        address: str,
+        least: int,
+        most: int,
+        timeout: float,
+        statement_cache: bool,
+        known: Known,
     ) -> None:
         """Nothing is connected yet."""
         self._dsn = dsn
@@ -48,7 +53,8 @@ class PostgresEngine(Engine):
         self._client = PostgresClient(self._options(), least=least, most=most, timeout=timeout - self.reserve)
         self._writer = Writer(self._client, most=most, timeout=timeout - self.reserve)
         # A session of one's own is needed for building, which a pooler does not give.
-        self._indexes = FieldIndexes(self._client, may_build=statement_cache and most > 1)
+        self._indexes = FieldIndexes(self._client, known, may_build=statement_cache and most > 1)
+        self._listings = Listings(self._client, self._indexes)
 
     def _options(self) -> dict[str, Any]:
         """Return what `asyncpg.connect` is called with."""
@@ -107,51 +113,15 @@ class PostgresEngine(Engine):
 
     async def keys(self, query: KeyQuery) -> list[str]:
         """See `Engine.keys`."""
-        found: list[str] = []
-        async for keys in self._pages("key", query, _KEY_ROWS):
-            found += keys if query.exact else filter(query.has, keys)
-            if query.limit is not None and len(found) >= query.limit:
-                return found[: query.limit]
-        return found
+        return await self._listings.keys(query)
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`."""
-        found: list[tuple[str, bytes]] = []
-        search = await self._indexes.narrowest(query) if query.where else None
-        async for rows in self._pages("key, value", query, _ENTRY_ROWS, search):
-            found += [(key, text.encode()) for key, text in rows if query.exact or query.has(key)]
-            if query.limit is not None and len(found) >= query.limit:
-                return found[: query.limit]
-        return found
+        return await self._listings.entries(query)
 
     async def count(self, query: KeyQuery) -> int:
         """See `Engine.count`."""
-        if not query.exact:
-            return len(await self.keys(query))
-        statement, parameters = sql.select("count(*)", query, None, None)
-        [(number,)] = await self._client.read(statement, *parameters, cancellable=True)
-        return int(number)
-
-    async def _pages(
-        self, columns: str, query: KeyQuery, rows: int, search: Search | None = None
-    ) -> AsyncIterator[list[Any]]:
-        """Yield the keys or rows of the query's range, or of a search in it, so many that no answer takes long."""
-        if query.exact and query.limit is not None:
-            rows = min(rows, query.limit)
-        after = query.after if query.after is not None and query.after >= query.glob.prefix else None
-        pace = TimeSlice()
-        while True:
-            statement, parameters = (
-                search.select(after, rows) if search else sql.select(columns, query, after, rows)
-            )
-            page = await self._client.read(statement, *parameters, cancellable=True)
-            if columns == "key":
-                [(page,)] = page
-            yield page
-            if len(page) < rows:
-                return
-            after = page[-1] if columns == "key" else page[-1][0]
-            await pace.checkpoint()
+        return await self._listings.count(query)
 
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""

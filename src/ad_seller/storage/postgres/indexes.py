@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
@@ -39,22 +41,35 @@ _REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionE
 Fetch = Callable[..., Awaitable[list[Any]]]
 
 
+@dataclass(slots=True)
+class Known:
+    """What the event loops of one backend have learnt: a new loop need not ask again, nor try again at once.
+
+    Attributes:
+        valid: names of indexes that can be used.
+        next_look: when to look again for those that are missing, by the monotonic clock.
+        has_given_up: whether they cannot be built from here.
+    """
+
+    valid: frozenset[str] = frozenset()
+    next_look: float = 0.0
+    has_given_up: bool = False
+
+
 class FieldIndexes:
     """The indexes that filtered listings can use.
 
     Args:
         client: of the server.
+        known: shared by all event loops.
         may_build: whether to build what is missing.
     """
 
-    def __init__(self, client: PostgresClient, *, may_build: bool) -> None:
+    def __init__(self, client: PostgresClient, known: Known, *, may_build: bool) -> None:
         """Nothing is asked yet."""
         self._client = client
+        self.known = known
         self._may_build = may_build
-        self._loop = asyncio.get_running_loop()
-        self._valid: frozenset[str] = frozenset()
-        self._next_look = 0.0
-        self._has_given_up = False
         self._building: asyncio.Task[None] | None = None
 
     async def narrowest(self, span: KeyQuery) -> Search | None:
@@ -63,7 +78,7 @@ class FieldIndexes:
         if not found:
             return None
         await self._look(found)
-        usable = [search for search in found if search.index.name in self._valid]
+        usable = [search for search in found if search.index.name in self.known.valid]
         if len(usable) < 2:
             return usable[0] if usable else None
         statement, parameters = narrowness(usable, _COUNTED)
@@ -72,21 +87,23 @@ class FieldIndexes:
 
     async def _look(self, wanted: list[Search]) -> None:
         """Learn which indexes there are, if one that is wanted is not known; seldom, while it is missing."""
-        if self._valid.issuperset(search.index.name for search in wanted) or self._loop.time() < self._next_look:
+        if (
+            self.known.valid.issuperset(search.index.name for search in wanted)
+            or time.monotonic() < self.known.next_look
+        ):
             return
-        self._next_look = self._loop.time() + _LOOK_PAUSE
-        self._valid = _valid(await self._client.read(_LOOK, cancellable=True))
-        if _is_complete(self._valid) or self._building is not None:
+        self.known.next_look = time.monotonic() + _LOOK_PAUSE
+        self.known.valid = _valid(await self._client.read(_LOOK, cancellable=True))
+        if _is_complete(self.known.valid) or self._building is not None:
             return
-        if self._may_build:
+        if self._may_build and not self.known.has_given_up:
             self._building = asyncio.create_task(self._build())
         else:
             self._give_up("that needs pool_max=2 and no pooler")
 
     def _give_up(self, reason: object) -> None:
-        self._may_build = False
-        if not self._has_given_up:
-            self._has_given_up = True
+        if not self.known.has_given_up:
+            self.known.has_given_up = True
             log.warning(
                 "PostgreSQL: filtered listings look at all records of a kind, because their indexes are missing "
                 "and cannot be made from here (%s). Let the owner of %s connect and list once.",
@@ -97,13 +114,14 @@ class FieldIndexes:
     async def _build(self) -> None:
         try:
             async with self._client.borrowed(_BUILD_SECONDS) as fetch:
-                await build(fetch)
+                was_ours = await build(fetch)
         except _REFUSALS as error:
             self._give_up(error)
         except Exception as error:
             log.warning("PostgreSQL: indexes could not be made, will be tried again: %s", error)
         else:
-            self._next_look = 0.0
+            if was_ours:
+                self.known.next_look = 0.0
         finally:
             self._building = None
 
@@ -114,8 +132,8 @@ class FieldIndexes:
             await asyncio.wait([self._building])
 
 
-async def build(fetch: Fetch) -> None:
-    """Make what is missing, unless another instance is at it.
+async def build(fetch: Fetch) -> bool:
+    """Make what is missing; False if another instance is at it.
 
     Args:
         fetch: runs statements on a session of their own, which is closed afterwards.
@@ -124,7 +142,7 @@ async def build(fetch: Fetch) -> None:
     await fetch("SET lock_timeout = 0")
     [(ours,)] = await fetch("SELECT pg_try_advisory_lock($1)", _LOCK)
     if not ours:
-        return
+        return False
     [(has_function,)] = await fetch(_HAS_FUNCTION)
     if not has_function:
         await fetch(CREATE_FIELD_FUNCTION)
@@ -137,6 +155,7 @@ async def build(fetch: Fetch) -> None:
             await fetch(f"DROP INDEX CONCURRENTLY {index.name}")
         log.info("PostgreSQL: building the index %s in the background", index.name)
         await fetch(index.create("CONCURRENTLY"))
+    return True
 
 
 def _valid(rows: list[Any]) -> frozenset[str]:
