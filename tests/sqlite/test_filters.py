@@ -45,6 +45,76 @@ async def test_what_is_no_json_is_stored_and_reported(storage: SQLiteBackend, pa
     assert [str(error.key) for error in seen] == ["order:2"] * 2 * corrupt
 
 
+#: Texts that SQLite reads in another way than Python: its functions find another status, or none.
+ODD = [
+    '{"status": "closed", "status": "open"}',
+    '{"st\\u0061tus": "open"}',
+    '{"status": "closed", "\\u0073tatus": "open"}',
+    '{"n": {"status": "open"}, "status": "closed", "status": "open"}',
+]
+
+#: Texts that are JSON for SQLite and damaged all the same; their status is another one than is asked for.
+DAMAGED = [
+    b'{"status": "closed", "n": "\xff"}',
+    "{'status': 'closed', 'n': 'Käse'}".replace("'", '"').encode("latin-1"),
+    "{'status': 'closed', 'n': '5 £'}".replace("'", '"').encode("latin-1"),
+    b'{"status": "closed"}\0',
+    b'{"status": "closed", "n": 1e999}',
+    b'{"status": "closed", "n": -1E+999}',
+]
+
+
+@pytest.mark.parametrize("ours_before", [False, True])
+@pytest.mark.parametrize("text", ODD)
+async def test_what_sqlite_reads_differently_is_found(
+    text: str, ours_before: bool, storage: SQLiteBackend, path: Path
+) -> None:
+    await storage.set_order("1", {"status": "open"})
+    if ours_before:
+        await storage.set_order("2", {"status": "closed", "n": 5})
+    execute(path, "INSERT OR REPLACE INTO kv_store (key, value) VALUES ('order:2', ?)", text)
+    assert len(await storage.list_orders({"status": "open"})) == 2
+    assert await storage.list_orders({"status": "closed"}) == []
+
+
+@pytest.mark.parametrize("text", ODD)
+async def test_so_is_what_an_update_puts_in_place_of_ours(text: str, storage: SQLiteBackend, path: Path) -> None:
+    await storage.set_order("2", {"status": "closed"})
+    execute(path, "UPDATE kv_store SET value = ? WHERE key = 'order:2'", text)
+    assert len(await storage.list_orders({"status": "open"})) == 1
+    await storage.set_order("2", {"status": "closed"})
+    assert await storage.list_orders({"status": "open"}) == []
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+async def test_damaged_records_are_reported_whatever_their_status(
+    text: bytes, storage: SQLiteBackend, path: Path
+) -> None:
+    await storage.set_order("1", {"status": "open"})
+    statement = "INSERT OR REPLACE INTO kv_store (key, value) VALUES ('order:2', CAST(? AS TEXT))"
+    execute(path, statement, text)
+    for filters in (None, {"status": "open"}):
+        with pytest.raises(CorruptValueError, match="order:2"):
+            await storage.list_orders(filters)
+    seen: list[CorruptValueError] = []
+    assert await storage.list_orders({"status": "open"}, on_corrupt=seen.append) == [{"status": "open"}]
+    assert [error.key for error in seen] == ["order:2"]
+
+
+async def test_what_we_write_is_never_looked_at_for_another_status(storage: SQLiteBackend, path: Path) -> None:
+    """Escapes, nested names and characters beyond ASCII: the index of odd texts stays empty."""
+    record = {
+        "status": "closed",
+        "log": [{"status": "open"}, {"status": "x"}],
+        "n": "\x01 5 £ \u00e9 \0",
+        "f": 1e300,
+    }
+    await storage.set_many({f"order:{n}": record for n in range(20)})
+    await storage.update_order("1", lambda order: order | {"m": 1})
+    where = INDEXES["kv_store_order_odd"].partition(" WHERE ")[2]
+    assert execute(path, f"SELECT key FROM kv_store WHERE {where}") == []
+
+
 async def test_deleted_changed_and_expired_records_are_not_found(path: Path) -> None:
     now = 1_000.0
     async with SQLiteBackend(str(path), clock=lambda: now) as storage:

@@ -1,7 +1,7 @@
 """The table of the SQLite backend: what it must look like, and how it is made.
 
 It is the one that older seller agents use: ``kv_store(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at
-REAL)``. They can read what is written here, and the reverse.
+REAL)``, with one more column. They can read what is written here, and the reverse.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from .fields import INDEXES
 from .statements import is_locked
 
 _CREATE = {
-    "kv_store": "CREATE TABLE IF NOT EXISTS kv_store (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)",
+    "kv_store": (
+        "CREATE TABLE IF NOT EXISTS kv_store "
+        "(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL, size INTEGER)"
+    ),
     # Partial, so that entries without expiry pay nothing for it.
     "kv_store_expiry": (
         "CREATE INDEX IF NOT EXISTS kv_store_expiry ON kv_store (expires_at) WHERE expires_at IS NOT NULL"
@@ -43,6 +46,8 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
     db.execute(f"PRAGMA synchronous = {synchronous}")
     known = {row[0].decode() for row in db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'kv_store%'")}
     is_new = "kv_store" not in known
+    if not is_new:
+        _add_size(db)
     missing = [statement for name, statement in _CREATE.items() if name not in known]
     # A new file gets all at once. On one with entries each index is a transaction of its own, so that others can
     # write in between: 0.2 s for 100,000 orders among 600,000 entries (docs/design.md).
@@ -51,6 +56,20 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
         for statement in part:
             db.execute(statement)
         db.execute("COMMIT")
+
+
+def _add_size(db: sqlite3.Connection) -> None:
+    """Add our column to an older table: this changes one line of the schema, and no row."""
+    if _has_size(db):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    if not _has_size(db):  # another process may have been faster
+        db.execute("ALTER TABLE kv_store ADD COLUMN size INTEGER")
+    db.execute("COMMIT")
+
+
+def _has_size(db: sqlite3.Connection) -> bool:
+    return any(row[1] == b"size" for row in db.execute("PRAGMA table_info(kv_store)"))
 
 
 def _misfit(db: sqlite3.Connection) -> str | None:

@@ -1,7 +1,8 @@
 """The statements of the SQLite backend, as functions that run on the thread of one connection.
 
 The table is the one that older seller agents use: ``kv_store(key TEXT PRIMARY KEY, value TEXT NOT NULL,
-expires_at REAL)``, JSON text and epoch seconds. They can read what is written here, and the reverse.
+expires_at REAL)``, JSON text and epoch seconds, and the size of what we wrote (see `fields`). They can read what is
+written here, and the reverse.
 """
 
 from __future__ import annotations
@@ -37,17 +38,18 @@ _READ_EXPIRY = f"SELECT expires_at FROM kv_store WHERE key = :key AND {_LIVE}"  
 
 # A text parameter given as bytes keeps the exact UTF-8 and skips a decoding; CAST stores it as TEXT.
 _PUT = """
-    INSERT INTO kv_store (key, value, expires_at) VALUES (?, CAST(? AS TEXT), ?)
-    ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""
+    INSERT INTO kv_store (key, value, expires_at, size) VALUES (?, CAST(? AS TEXT), ?, ?)
+    ON CONFLICT (key) DO UPDATE
+    SET value = excluded.value, expires_at = excluded.expires_at, size = excluded.size"""
 _PUT_KEEP = """
-    INSERT INTO kv_store (key, value) VALUES (:key, CAST(:text AS TEXT))
-    ON CONFLICT (key) DO UPDATE SET value = excluded.value,
+    INSERT INTO kv_store (key, value, size) VALUES (:key, CAST(:text AS TEXT), :size)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, size = excluded.size,
         expires_at = CASE WHEN expires_at > :now THEN expires_at END"""
 _REPLACE = f"""
-    UPDATE kv_store SET value = CAST(:text AS TEXT), expires_at = :deadline
+    UPDATE kv_store SET value = CAST(:text AS TEXT), size = :size, expires_at = :deadline
     WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
 _REPLACE_KEEP = f"""
-    UPDATE kv_store SET value = CAST(:text AS TEXT)
+    UPDATE kv_store SET value = CAST(:text AS TEXT), size = :size
     WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
 _DELETE = f"DELETE FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
 _TOUCH = f"UPDATE kv_store SET expires_at = :deadline WHERE key = :key AND {_LIVE}"  # noqa: S608
@@ -195,7 +197,7 @@ def _apply_one(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome:
 
 def _replace(db: sqlite3.Connection, expected: bytes, put: Put, now: float) -> bool:
     """Do what `update` asks for in one statement: as two, it costs half as much again."""
-    parameters = {"key": put.key, "text": put.text, "expected": expected, "now": now}
+    parameters = {"key": put.key, "text": put.text, "size": len(put.text), "expected": expected, "now": now}
     if put.ttl_ms is KEEP:
         return db.execute(_REPLACE_KEEP, parameters).rowcount > 0
     return db.execute(_REPLACE, parameters | {"deadline": _deadline(put.ttl_ms, now)}).rowcount > 0
@@ -205,9 +207,9 @@ def _write(db: sqlite3.Connection, write: Write, now: float) -> bool:
     match write:
         case Put(key, text, ttl_ms):
             if ttl_ms is KEEP:
-                db.execute(_PUT_KEEP, {"key": key, "text": text, "now": now})
+                db.execute(_PUT_KEEP, {"key": key, "text": text, "size": len(text), "now": now})
             else:
-                db.execute(_PUT, (key, text, _deadline(ttl_ms, now)))
+                db.execute(_PUT, (key, text, _deadline(ttl_ms, now), len(text)))
             return True
         case Touch(key, ttl_ms):
             parameters = {"key": key, "deadline": _deadline(ttl_ms, now), "now": now}
@@ -273,15 +275,16 @@ def _has_few_expired(db: sqlite3.Connection, now: float) -> bool:
 
 def _select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tuple[str, dict[str, Any]]:
     """Return a statement over the range of ``span``; its parts are constants, all data are parameters."""
-    lower = "key > :start" if span.after == span.start else "key >= :start"
-    upper = "" if span.stop is None else "AND key < :stop"
+    where, wanted = narrowed(span)
+    by = "+key" if where else "key"  # where an index has told which rows, the key's own is not to be used
+    lower = f"{by} > :start" if span.after == span.start else f"{by} >= :start"
+    upper = "" if span.stop is None else f"AND {by} < :stop"
     parameters = {
         "start": span.start,
         "stop": span.stop,
         "now": now,
         "limit": -1 if span.limit is None else span.limit,
     }
-    where, wanted = narrowed(span)
     statement = (
         f"SELECT {columns} FROM kv_store WHERE {lower} {upper} {where} AND {live} "  # noqa: S608
         "ORDER BY key LIMIT :limit"
