@@ -8,47 +8,15 @@ import gc
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ad_seller.storage import NotConnectedError, StorageBackend
-from ad_seller.storage.hybrid_backend import HybridBackend
-from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.postgres_backend import PostgresBackend
-from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.runtime.loop_jobs import RUNNERS, Run, count_up, in_threads, transfer
+from tests.runtime.stores import store as store
 from tests.storms import Holdings
-
-KINDS = ("memory", "sqlite", "sqlite in memory", "redis", "postgres", "hybrid")
-
-
-@pytest.fixture(params=KINDS)
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, redis_prefix: str, postgres_url: str
-) -> Iterator[StorageBackend]:
-    """A backend of each kind, not connected; closed afterwards."""
-
-    def redis() -> RedisBackend:
-        return RedisBackend(redis_url, key_prefix=redis_prefix)
-
-    def postgres() -> PostgresBackend:
-        return PostgresBackend(postgres_url, pool_min=1, pool_max=2)
-
-    make: dict[str, Callable[[], StorageBackend]] = {
-        "memory": MemoryBackend,
-        "sqlite": lambda: SQLiteBackend(f"sqlite:///{tmp_path}/store.db"),
-        "sqlite in memory": lambda: SQLiteBackend("sqlite:///:memory:"),
-        "redis": redis,
-        "postgres": postgres,
-        "hybrid": lambda: HybridBackend(postgres=postgres(), redis=redis()),
-    }
-    backend = make[request.param]()
-    yield backend
-    asyncio.run(backend.disconnect())
 
 
 @pytest.fixture(params=sorted(RUNNERS))

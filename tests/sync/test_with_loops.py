@@ -1,0 +1,68 @@
+"""Threads without await beside threads with event loops, on one backend of each kind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from ad_seller.storage import StorageBackend
+from ad_seller.storage.sync import SyncStorage, SyncTransaction
+from tests.runtime.loop_jobs import count_up, in_threads, transfer
+from tests.runtime.stores import store as store
+
+INCREMENTS = 500  #: of each thread
+TRANSFERS = 17  #: of each thread, 204 of all
+
+
+def move(tx: SyncTransaction) -> None:
+    tx.update("left", lambda amount: amount - 1)
+    tx.update("right", lambda amount: amount + 1)
+
+
+def without_await(storage: SyncStorage) -> None:
+    for number in range(INCREMENTS):
+        storage.increment("counter")
+        if number % 10 == 0 and number // 10 < TRANSFERS:
+            storage.transact(move, attempts=1_000)
+            assert sum(storage.get_many(["left", "right"]).values()) == 1_000  # one moment
+
+
+async def with_loop(store: StorageBackend) -> None:
+    await asyncio.gather(count_up(store, INCREMENTS), transfer(store, TRANSFERS))
+
+
+def test_increments_and_transfers_are_exact(store: StorageBackend) -> None:
+    """Four threads without await, eight with event loops."""
+    storage = SyncStorage(store)
+    storage.connect()
+    storage.set_many({"left": 1_000, "right": 0})
+    with threads(lambda: without_await(storage), 4):
+        in_threads(asyncio.run, [lambda: with_loop(store)] * 8)
+    assert storage.get("counter") == 12 * INCREMENTS
+    assert storage.get_many(["left", "right"]) == {"left": 1_000 - 12 * TRANSFERS, "right": 12 * TRANSFERS}
+
+
+class threads:  # noqa: N801 - reads as a statement
+    """Run a job in several threads beside the block, and raise what the first failing one raised."""
+
+    def __init__(self, job: Callable[[], None], number: int) -> None:
+        self._failures: list[BaseException] = []
+        self._threads = [threading.Thread(target=self._run, args=(job,)) for _ in range(number)]
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:
+            self._failures.append(error)
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        for thread in self._threads:
+            thread.join(100)
+            assert not thread.is_alive(), "a thread hangs"
+        if self._failures and error[1] is None:
+            raise self._failures[0]
