@@ -54,6 +54,16 @@ class AtomicMethods(Methods[StorageBackend], Generic[Tx]):
         ttl: TTL | None = 86400,
         *,
         claim_ttl: float = 10.0,
+        legacy: Callable[[Any], Any] | None = None,
     ) -> T:
         """Answer a request that may come several times: ``work`` takes effect once, everyone gets its result."""
-        return self._run(self._inner.run_once, scope, key, request, self._in_thread(work), ttl, claim_ttl=claim_ttl)
+        return self._run(
+            self._inner.run_once,
+            scope,
+            key,
+            request,
+            self._in_thread(work),
+            ttl,
+            claim_ttl=claim_ttl,
+            legacy=legacy,
+        )
