@@ -61,7 +61,7 @@ async def sqlite(folder: Path) -> AsyncIterator[Layers]:
         assert local is not None
 
         async def statement() -> None:
-            database.read_here(local, lambda db: sqlite_sql.read_one(db, KEY, time.time()), None)
+            local.attempt(None, sqlite_sql.read_one, KEY, time.time())
 
         async def hop() -> None:
             await database.read(lambda db: None)
@@ -82,7 +82,7 @@ async def sqlite(folder: Path) -> AsyncIterator[Layers]:
             "... with the commit of a set": commit,
             "set": lambda: store.set(KEY, record()),
         }
-        database.close_local(local)
+        local.close_for_good()
 
 
 def empty_transaction(db: sqlite3.Connection) -> None:

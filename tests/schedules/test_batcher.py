@@ -191,7 +191,7 @@ def test_every_request_is_in_the_next_batch_that_has_room() -> None:
 class ForgetfulBatcher(Batcher[int, int]):
     """A defect: an answer goes to whoever still waits, not to whom it belongs."""
 
-    async def _answer(self, batch: list[Request[int, int]], results: Sequence[int]) -> None:
+    async def _answer(self, batch: list[Request[int, int]], results: Sequence[int | asyncio.Future[int]]) -> None:
         await super()._answer([request for request in batch if not request.future.done()], results)
 
 
@@ -199,7 +199,7 @@ class StubbornBatcher(Batcher[int, int]):
     """A defect: what failed after it was sent is tried again."""
 
     async def _handle(self, batch: list[Request[int, int]]) -> None:
-        async def again(items: list[int]) -> Sequence[int]:
+        async def again(items: list[int]) -> Sequence[int | asyncio.Future[int]]:
             try:
                 return await run(items)
             except OSError:
