@@ -5,10 +5,15 @@ WORKERS ?= logical
 PIP_QUIET ?= -qq
 
 BIN     := .venv/bin
+PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+# What a change most often breaks: the pure parts, the schedules, the contract on each engine, the copies in the pages.
+QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/test_memory.py conformance/test_sqlite.py \
+	conformance/test_redis.py conformance/test_postgres.py test_base.py test_factory.py test_registry.py test_settings.py test_docs.py) \
+	-k "not three_hundred and not eight_threads and not Pooler"
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test newcomer torture mutation check fmt adoption bench bench-full bench-guard docs lock clean
+.PHONY: help demo quick test coverage newcomer torture mutation check fmt adoption bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -17,8 +22,14 @@ help: ## Show this list
 demo: .venv/installed ## Set everything up and run a seller's day on a new SQLite file
 	@$(BIN)/python examples/seller_day.py
 
-test: .venv/installed ## Run all tests against real engines, with coverage (ARGS="-k redis" narrows it, without)
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),--cov --cov-report=term)
+quick: .venv/installed ## Run what a change most often breaks, within a minute (ARGS="-x" goes to pytest)
+	$(PYTEST) $(QUICK) $(ARGS)
+
+test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" narrows it)
+	$(PYTEST) $(ARGS)
+
+coverage: .venv/installed ## Run all tests, and tell which lines and branches none of them reaches; CI does
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 newcomer: .venv/installed ## Follow the pages in a fresh clone and environment: every command that they give
 	@$(BIN)/python -m tests.newcomer $(ARGS)

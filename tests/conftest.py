@@ -30,9 +30,10 @@ def anyio_backend() -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run whatever uses Redis once for every server program found, or once on the server in REDIS_URL."""
+    """Run what is about Redis once for every server program found, all else on the first; or on REDIS_URL."""
     if "redis_binary" in metafunc.fixturenames:
-        binaries = [find_redis_binary()] if FOREIGN_REDIS else find_redis_binaries()
+        is_about_redis = any("redis" in part for part in metafunc.definition.path.parts[-2:])
+        binaries = find_redis_binaries() if is_about_redis and not FOREIGN_REDIS else [find_redis_binary()]
         metafunc.parametrize(
             "redis_binary", binaries, ids=[binary.name for binary in binaries], scope="session", indirect=True
         )
@@ -67,8 +68,10 @@ def redis_prefix(redis_url: str) -> Iterator[str]:
     prefix = f"ad_seller_test_{uuid.uuid4().hex}:"
     yield prefix
     with redis.Redis.from_url(redis_url) as client:
-        for key in client.scan_iter(match=f"{prefix}*", count=1000):
-            client.delete(key)
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, keys = client.scan(cursor or 0, f"{prefix}*", 10_000)
+            client.unlink(*keys, "none")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from ad_seller.storage import StorageBackend
-from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries
+from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binary
 from tests.conftest import FOREIGN_REDIS
 
 from .support import Address
@@ -21,9 +21,9 @@ ServerUrl = Callable[[RedisBinary | None], str]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One round for each engine, and for each Redis program found."""
+    """One round for each engine; other Redis programs are for tests/conformance and tests/redis."""
     if "engine" in metafunc.fixturenames:
-        programs = [None] if FOREIGN_REDIS else find_redis_binaries()
+        programs = [None] if FOREIGN_REDIS else [find_redis_binary()]
         engines: list[Engine] = [("sqlite", None), *(("redis", program) for program in programs)]
         if "backend" in metafunc.fixturenames:
             engines = [("memory", None), ("dict", None), *engines]

@@ -61,8 +61,8 @@ def created_database(admin_url: str, options: str = "") -> Iterator[str]:
 
 def empty_database(url: str) -> None:
     """Remove all entries, if there are tables."""
-    if run_sql(url, "SELECT 1 WHERE to_regclass($1) IS NOT NULL", SCHEMA_TABLE):
-        run_sql(url, f"TRUNCATE {TABLE}")
+    there = f"to_regclass('{SCHEMA_TABLE}') IS NOT NULL"
+    run_sql(url, f"DO $$ BEGIN IF {there} THEN TRUNCATE {TABLE}; END IF; END $$")
 
 
 async def connections(url: str) -> int:
