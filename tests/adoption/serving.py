@@ -106,12 +106,24 @@ def _process(command: list[str], folder: Path, env: Mapping[str, str]) -> Iterat
             start_new_session=True,
         )
         try:
-            yield process
+            with _watched(process.pid):
+                yield process
         except Exception as error:
             error.add_note(f"The agent's log ends with:\n{_log(folder)}")
             raise
         finally:
             _end(process)
+
+
+@contextmanager
+def _watched(group: int) -> Iterator[None]:
+    """End the group when this process is gone, however it ends: the shell waits on a pipe that closes then."""
+    command = ["/bin/sh", "-c", 'read -r _; kill -KILL "-$0"', str(group)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watchdog:
+        try:
+            yield
+        finally:
+            watchdog.kill()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

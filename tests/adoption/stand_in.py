@@ -46,7 +46,7 @@ def _before(stage: Stage, folder: Path, kept: Settings) -> Answers:
     stage.install_ours()  # an older wheel has written its files over ours
     entries = _look(stage, folder, kept)
     stage.say(
-        f"{len(answers)} answers by its own storage, {entries} entries; 8 buyers of one quote got {deals} deals"
+        f"{len(answers)} answers by its own storage, {entries} entries; one quote sold to {deals} of 8 buyers"
     )
     return answers
 
@@ -60,9 +60,7 @@ def _after(stage: Stage, folder: Path, kept: Settings, fresh: Settings, before: 
     with served(python, folder, fresh) as agent:
         _compare("2 workers of ours", before, Day(agent, "first").run())
         _race(agent)
-    stage.say(
-        "every answer is the same by 2 workers of ours; 8 buyers of one quote got 1 deal at the adopted call site"
-    )
+    stage.say("every answer is the same by 2 workers of ours; at the changed call site one quote is sold to 1 of 8")
     with served(python, folder, kept) as agent:
         Day(agent, "second").run()
         agent.call("set_rates", changes={"after": "the move"})

@@ -14,6 +14,7 @@ import pytest
 
 from ad_seller.storage.cli.adopt import writing
 from tests.adoption.conftest import Adopt, as_json, assert_refused, commit, git
+from tests.adoption.environment import ROOT
 from tests.adoption.stage import AGENT
 from tests.adoption.stand_in import snapshot
 
@@ -126,14 +127,12 @@ def test_git_that_cannot_tell(agent: Path, adopt: Adopt) -> None:
 
 #: Runs the command as a user whom permissions stop; root is stopped by none.
 AS_NOBODY = """
-import os, sys
+import sys
 from typer.testing import CliRunner
 from ad_seller.storage.cli.app import app, start
+from tests.processes import become_nobody
 CliRunner().invoke(app, ["adopt", sys.argv[1], "--no-data"])  # imports what is imported late
-if os.getuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
+become_nobody()
 start(["adopt", sys.argv[1], "--apply", "--dirty", "--no-data"])
 """
 
@@ -148,9 +147,8 @@ def test_a_read_only_checkout(folder: str) -> None:
             path.chmod(0o777 if path.is_dir() else 0o666)
         (agent / folder).chmod(0o555)
         before = snapshot(agent)
-        done = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY, str(agent)], capture_output=True, text=True, timeout=60
-        )
+        command = [sys.executable, "-c", AS_NOBODY, str(agent)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
         assert done.returncode == 4, done.stderr
         assert "cannot be changed" in done.stderr
         assert "Permission denied" in done.stderr
