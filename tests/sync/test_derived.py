@@ -16,7 +16,7 @@ from tests.sync.generate import FOLDER, made
 OTHER_RESULT = {"iterate", "lease", "transaction"}
 ONLY_SYNC = {SyncStorage: {"backend"}, SyncTransaction: set[str](), SyncLease: {"inner", "key", "fence"}}
 #: For tools built on transactions, in the event loop.
-ONLY_ASYNC = {"commit", "include", "conflicted", "text"}
+ONLY_ASYNC = {"include"}
 
 
 def test_the_generated_files_are_what_is_generated_now() -> None:

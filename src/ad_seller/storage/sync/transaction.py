@@ -43,6 +43,11 @@ class SyncTransaction(
         self._owner = 0
         self._outer = ExitStack()
 
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the end will write, by key: copies of the values, or `DELETE`; for logs and audits."""
+        return self._inner.changes
+
     def _run(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._checked().run(function, *args, **kwargs)
 
