@@ -1,6 +1,6 @@
 """What a call without await costs: ``python benchmarks/sync_ratio.py [URL]``; a new SQLite file unless told.
 
-One caller does `get` and `set` of a record of 500 bytes, asynchronous and without await in turns on one backend, the
+One caller does `get` and `set` of a record of 500 bytes, awaited and without await in turns on one backend, the
 rounds interleaved: microseconds a call, the median of the rounds, and how many calls without await are made in the
 time of one that is awaited. Then 1, 4 and 16 threads without await: calls a second of all together.
 """
