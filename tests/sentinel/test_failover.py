@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from ad_seller.storage import StorageConnectionError, StorageError
+from ad_seller.storage import StorageConnectionError, StorageError, UnknownOutcomeError
 from ad_seller.storage.redis import sentinel as redis_sentinel
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
@@ -144,3 +145,30 @@ async def test_frozen_sentinels_hold_nobody_up(group: SentinelGroup) -> None:
         async with RedisBackend(group.url) as other:
             assert await other.get("a") == 1
         assert loop.time() - began < 2.5 + 5 + TOLERANCE
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["read", "write"])
+async def test_a_thawed_master_is_not_believed(group: SentinelGroup, writes: bool) -> None:
+    """It was replaced while it was frozen; it answers what waited for it before it learns that."""
+    async with RedisBackend(group.url, timeout=9) as waiting:
+        await waiting.set("k", "old")
+        old = group.master()
+        old.freeze()
+        hanging = []
+        async with asyncio.timeout(30):
+            while all(group._named_by(one) == old.port for one in group.sentinels):
+                hanging.append(asyncio.create_task(waiting.get("other")))
+                await asyncio.sleep(0.4)  # so the sentinels were asked within the last second
+            async with RedisBackend(group.url) as quicker:
+                await set_at_last(quicker, "k", "new")
+        call = asyncio.create_task(waiting.set("mine", 1) if writes else waiting.get("k"))
+        await asyncio.sleep(0.05)
+        old.thaw()
+        if writes:
+            with suppress(UnknownOutcomeError):
+                await call
+                async with RedisBackend(group.url) as other:
+                    assert await other.get("mine") == 1, "acknowledged, and lost"
+        else:
+            assert await call == "new"
+        await asyncio.gather(*hanging, return_exceptions=True)

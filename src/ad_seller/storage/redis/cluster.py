@@ -49,27 +49,33 @@ class ClusterRouter(GroupRouter):
     # --- one slot --------------------------------------------------------------------------------------
 
     async def send(
-        self, tasks: Sequence[RoutedCommand], *, writes: bool, deadline: float | None = None
+        self, tasks: Sequence[RoutedCommand], *, writes: bool, deadline: float | None = None, brief: bool = False
     ) -> list[Any]:
         """Send commands; reads of several keys whose slot is on its way are sent key by key."""
         deadline = deadline or self._deadline()
-        answers = await super().send(tasks, writes=writes, deadline=deadline)
+        answers = await super().send(tasks, writes=writes, deadline=deadline, brief=brief)
         for i, (key, command) in enumerate(tasks):
             if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
                 one_by_one = [RoutedCommand(key, ("MGET", one)) for one in command[1:]]
                 singles = await super().send(one_by_one, writes=False, deadline=deadline)
                 answers[i] = joined([one if isinstance(one, Exception) else one[0] for one in singles])
-        return [_map_error(answer) for answer in answers]
+        return answers if brief else [_map_error(answer) for answer in answers]
 
     async def run(
-        self, script: Script, calls: Sequence[Call], *, writes: bool, deadline: float | None = None
+        self,
+        script: Script,
+        calls: Sequence[Call],
+        *,
+        writes: bool,
+        deadline: float | None = None,
+        brief: bool = False,
     ) -> list[Any]:
         """Run a script with each (keys, arguments); piece by piece where the slot is on its way.
 
         The pieces of a call succeed or fail by themselves: its answers may be exceptions.
         """
         deadline = deadline or self._deadline()
-        answers = await super().run(script, calls, writes=writes, deadline=deadline)
+        answers = await super().run(script, calls, writes=writes, deadline=deadline, brief=brief)
         for i, call in enumerate(calls):
             if error_code(answers[i]) == "TRYAGAIN":
                 found = await self._run_pieces(script, pieces(script, call), writes, deadline)
@@ -87,6 +93,10 @@ class ClusterRouter(GroupRouter):
             waiting = [i for i in waiting if error_code(found[i]) == "TRYAGAIN"]
             if not waiting or not await self._pause(deadline, 1, [found[i] for i in waiting]):
                 return [_map_in_transit(one) for one in found]
+
+    def map_error(self, answer: Any) -> Any:
+        """Return what `_map_error` does."""
+        return _map_error(answer)
 
     def _should_retry(self, answer: Any, tries: int, writes: bool) -> bool:
         return error_code(answer) != "TRYAGAIN" and super()._should_retry(answer, tries, writes)

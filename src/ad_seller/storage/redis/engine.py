@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
-from ..driver.failures import EngineError, LostError
+from ..driver.failures import EngineError, LostError, NotStartedError
 from ..driver.query import KeyQuery
 from ..errors import InvalidArgumentError, StorageError
 from .batches import split_into_calls, spread
@@ -111,12 +111,15 @@ class RedisEngine(Engine):
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """Apply the commits with as few scripts as can be."""
         if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
-            [answer] = await self.router.run(PUTS, [call], writes=True)
-            return unpacked(answer, commits)
+            [answer] = await self.router.run(PUTS, [call], writes=True, brief=True)
+            self._check_started([answer])
+            return unpacked(self.router.map_error(answer), commits)
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
         for stage in split_into_calls(commits, outcomes, self._prefix, self._split):
             try:
                 await self._apply_stage(stage, commits, outcomes)
+            except NotStartedError:
+                raise
             except Exception as error:  # what was applied before is told by its own outcome
                 for i in (i for chunk in stage for i in chunk if outcomes[i] is None):
                     outcomes[i] = _uncertain(error)
@@ -133,10 +136,29 @@ class RedisEngine(Engine):
             calls.setdefault(script, []).append(call)
             places.setdefault(script, []).append(chunk)
         for script in calls:
-            answers = await self.router.run(script, calls[script], writes=True)
+            is_first = all(outcome is None for outcome in outcomes)
+            answers = await self.router.run(script, calls[script], writes=True, brief=is_first)
+            if is_first:
+                self._check_started(answers)
             for chunk, answer in zip(places[script], answers, strict=True):
-                for i, outcome in zip(chunk, unpacked(answer, [commits[i] for i in chunk]), strict=True):
+                for i, outcome in zip(
+                    chunk, unpacked(self.router.map_error(answer), [commits[i] for i in chunk]), strict=True
+                ):
                     outcomes[i] = outcome
+
+    def _check_started(self, answers: list[Any]) -> None:
+        """Have the batch tried again if nothing of it was sent, while it is looked for who takes it.
+
+        Each call then has its own time for that, and is told that nothing was written when it is over.
+
+        Raises:
+            NotStartedError: nothing was sent, and trying again may help.
+        """
+        if all(map(self.router.may_retry, answers)):
+            trouble = self.router.map_error(answers[0])
+            if not isinstance(trouble, StorageError):
+                trouble = f"{self._settings.address} cannot be reached ({trouble})"
+            raise NotStartedError(str(trouble)) from (answers[0].__cause__ or answers[0])
 
     def _split(self, names: Sequence[str]) -> list[list[int]]:
         """Return the positions of the names in groups that one command can carry."""

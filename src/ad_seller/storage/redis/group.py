@@ -34,25 +34,54 @@ class GroupRouter(RedisRouter):
     def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
         """Nothing is known yet."""
         super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
-        self._refreshing = asyncio.Lock()
+        self._looking_up: asyncio.Task[None] | None = None
+        self._began_at = -math.inf  # when the last look-up began
+        self._trouble: BaseException | None = None  # why the last one failed
         self._known_at = self._invalidated_at = -math.inf
         self._has_answered = False  # whether the group ever answered: until then a mistake in the URL is likelier
         self._retired: dict[str, float] = {}
 
-    async def _refresh(self, deadline: float) -> None:
+    async def _refresh(self, deadline: float, *, since: float | None = None) -> None:
+        """Look the servers up, unless that was begun after ``since``; one look-up serves all who wait.
+
+        It goes on when a caller gives up waiting, so that the next one finds what it brings.
+        """
         loop = asyncio.get_running_loop()
-        since = max(self._invalidated_at, loop.time() - self._fresh_for)
-        if self._known_at > since:
-            return
-        try:
-            async with asyncio.timeout_at(deadline), self._refreshing:
-                if self._known_at > since:
-                    return  # somebody else did
-                started = loop.time()
-                await self._look_up(deadline)
-                self._known_at = started
-        except TimeoutError as error:
-            raise NotSentError("no answer in time") from error
+        if since is None:
+            since = max(self._invalidated_at, loop.time() - self._fresh_for)
+        while self._known_at <= since:
+            if self._looking_up is None:
+                self._began_at = loop.time()
+                self._looking_up = loop.create_task(self._look_up_once())
+                self._looking_up.add_done_callback(self._looked_up)
+            looking_up, began = self._looking_up, self._began_at
+            await asyncio.wait([looking_up], timeout=max(0.0, deadline - loop.time()))
+            if not looking_up.done():
+                late = self._trouble or TimeoutError("no answer in time")
+                raise NotSentError(str(late)) from (late.__cause__ or late)
+            if looking_up.cancelled():
+                raise NotSentError("the connections were closed")
+            error = looking_up.exception()
+            if error is not None and (began > since or loop.time() >= deadline):
+                raise NotSentError(str(error) or "no answer in time") from (error.__cause__ or error)
+
+    async def _look_up_once(self) -> None:
+        began = self._began_at
+        async with asyncio.timeout(self._timeout):
+            await self._look_up(began + self._timeout)
+        self._known_at = began
+
+    def _looked_up(self, task: asyncio.Task[None]) -> None:
+        self._looking_up = None
+        if not task.cancelled():
+            self._trouble = task.exception()
+
+    async def close(self) -> None:
+        """End a look-up that goes on, and close all connections."""
+        if self._looking_up is not None:
+            self._looking_up.cancel()
+            await asyncio.wait([self._looking_up])
+        await super().close()
 
     @abstractmethod
     async def _look_up(self, deadline: float) -> None:

@@ -7,6 +7,7 @@ failure before sending means that nothing happened, a failure after it means tha
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,7 @@ class NodePool:
         self._free = asyncio.Semaphore(connections)
         self._idle: list[RedisConnection] = []
         self._open: set[RedisConnection] = set()
+        self.vouched_at = -math.inf  #: until when the server is known to have been what it says it is
         redispy.check_options(url)
 
     async def pipeline(self, commands: Sequence[Command], deadline: float) -> list[Any]:

@@ -18,6 +18,8 @@ from .url import RedisURL
 
 T = TypeVar("T")
 
+_BRIEF = 0.25  #: seconds after which a caller that will call again is told that nothing could be sent
+
 
 class RedisRouter:
     """Sends commands to one server. The routers for Sentinel and for a cluster override how it is chosen.
@@ -62,6 +64,14 @@ class RedisRouter:
             pool.abandon()
         self._pools = {}
 
+    def may_retry(self, answer: Any) -> bool:
+        """Tell whether a write that was surely not executed may be later, because servers are being exchanged."""
+        return isinstance(answer, Exception) and self._should_retry(answer, 1, writes=True)
+
+    def map_error(self, answer: Any) -> Any:
+        """Return the answer, or an error that says better what is wrong with the servers and what to do."""
+        return answer
+
     def split(self, keys: Sequence[str]) -> list[list[int]]:
         """Return the positions of the keys in groups; one command can carry the keys of a group."""
         return [list(range(len(keys)))] if keys else []
@@ -78,7 +88,13 @@ class RedisRouter:
         return answer
 
     async def run(
-        self, script: Script, calls: Sequence[Call], *, writes: bool, deadline: float | None = None
+        self,
+        script: Script,
+        calls: Sequence[Call],
+        *,
+        writes: bool,
+        deadline: float | None = None,
+        brief: bool = False,
     ) -> list[Any]:
         """Run a script with each (keys, arguments), by its hash, and with its text where it is not known yet.
 
@@ -89,29 +105,42 @@ class RedisRouter:
         answers: list[Any] = [None] * len(calls)
         if not (writes and self._wait_replicas):
             tasks = [routed_script("EVALSHA", script.sha, call) for call in calls]
-            answers = await self.send(tasks, writes=writes, deadline=deadline)
+            answers = await self.send(tasks, writes=writes, deadline=deadline, brief=brief)
             unknown = [i for i in unknown if isinstance(answers[i], NoScriptError)]
         if unknown:
             tasks = [routed_script("EVAL", script.text, calls[i]) for i in unknown]
-            for i, answer in zip(unknown, await self.send(tasks, writes=writes, deadline=deadline), strict=True):
+            found = await self.send(tasks, writes=writes, deadline=deadline, brief=brief)
+            for i, answer in zip(unknown, found, strict=True):
                 answers[i] = answer
         return answers
 
     async def send(
-        self, tasks: Sequence[RoutedCommand], *, writes: bool, deadline: float | None = None
+        self,
+        tasks: Sequence[RoutedCommand],
+        *,
+        writes: bool,
+        deadline: float | None = None,
+        brief: bool = False,
     ) -> list[Any]:
         """Send commands and return for each its answer, or the exception that says why there is none.
 
         A read is tried again if its connection breaks; a write only if it surely was not executed.
+
+        Args:
+            tasks: what is sent.
+            writes: whether that changes something.
+            deadline: until when it is tried, in the event loop's time.
+            brief: give up after a moment if nothing at all could be sent, because the caller will call again.
         """
         deadline = deadline or self._deadline()
+        give_up = asyncio.get_running_loop().time() + _BRIEF if brief else deadline
         answers: list[Any] = [None] * len(tasks)
         waiting = list(range(len(tasks)))
         tries = 0
         while True:
             tries += 1
             try:
-                await self._refresh(deadline)
+                await self._refresh(give_up if len(waiting) == len(tasks) else deadline)
             except NotSentError as error:
                 for i in waiting:
                     answers[i] = error
@@ -119,7 +148,9 @@ class RedisRouter:
                 await self._send_once(tasks, waiting, answers, deadline, writes)
             self._observe([answers[i] for i in waiting])
             waiting = [i for i in waiting if self._should_retry(answers[i], tries, writes)]
-            if not waiting or not await self._pause(deadline, tries, [answers[i] for i in waiting]):
+            if not waiting or (len(waiting) == len(tasks) and asyncio.get_running_loop().time() > give_up):
+                return answers
+            if not await self._pause(deadline, tries, [answers[i] for i in waiting]):
                 return answers
 
     async def with_all(self, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
@@ -195,10 +226,13 @@ class RedisRouter:
             commands.append(("WAIT", self._wait_replicas, max(1, int(left * 900))))
         elif self._proof and not writes:
             commands.append(self._proof)
+        sent = asyncio.get_running_loop().time()
         try:
             found = await pool.pipeline(commands, deadline)
             if self._proof and not writes:
                 self._check_proof(found[-1])
+            if not self._is_vouched_for(pool, sent):
+                await self._confirm(pool, sent, deadline, writes)
         except (NotSentError, LostError) as error:
             for i in load:
                 answers[i] = error
@@ -239,6 +273,18 @@ class RedisRouter:
 
     def _check_proof(self, answer: Any) -> None:
         """Raise NotSentError if the server that gave this answer may not be believed."""
+
+    def _is_vouched_for(self, pool: NodePool, sent: float) -> bool:
+        """Tell whether what has just been answered is believed without asking others; note when it was asked."""
+        return True
+
+    async def _confirm(self, pool: NodePool, sent: float, deadline: float, writes: bool) -> None:
+        """Make sure that a server had not been replaced when it answered.
+
+        Raises:
+            NotSentError: it had, so what was read does not count.
+            LostError: it had, so what was written may be lost.
+        """
 
     def _should_retry(self, answer: Any, tries: int, writes: bool) -> bool:
         """Tell whether a command without a good answer may be sent again."""

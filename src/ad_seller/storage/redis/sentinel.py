@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _ASK_EVERY = 1.0  #: seconds between two questions to a sentinel whether the master is still the same
 _GRACE = 1.0  #: seconds that slower sentinels are given after the first answer
+_SAFE = 0.8  #: how much of the silence after which a master is replaced is taken for none
 _LAG = 30.0  #: seconds for which a failover that is known counts more than sentinels that have not heard of it
 _ASK_AGAIN = 10.0  #: the same, while no sentinel answers
 
@@ -37,6 +38,11 @@ class SentinelRouter(GroupRouter):
     server is no longer the master: one that was frozen goes on as if nothing had been, and one that has become
     a replica answers reads. So the sentinels are asked again every second, and what was read counts only if
     the server still says that it is a master.
+
+    One that was frozen and thaws is believed by itself for a moment. The sentinels replace a master that has been
+    silent for ``down-after-milliseconds``. So an answer needs nobody else's word if less than that has passed since
+    something was asked that this server has answered, too; after a longer silence the sentinels are asked anew, and
+    the answer counts if they still name this master.
     """
 
     _fresh_for = _ASK_EVERY
@@ -45,6 +51,8 @@ class SentinelRouter(GroupRouter):
     _epoch = -1  # the number of the last failover that is known
     _epoch_at = -math.inf
     _silent: frozenset[Node] | set[Node] = frozenset()
+    _down_after = 0.0  # seconds of silence after which the sentinels replace a master
+    _is_thorough = False  # whether the next look-up waits for every sentinel
 
     async def masters(self) -> list[NodePool]:
         """Return the pool to the master."""
@@ -64,15 +72,39 @@ class SentinelRouter(GroupRouter):
             raise NotSentError("the server is not a master (any more)")
 
     async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
-        results = await super()._visit_all(work, deadline)
-        await self._check_role(self._known_master(), self._deadline())
-        return results
+        [pool] = await self.masters()
+        result = await work(pool)
+        sent = asyncio.get_running_loop().time()
+        [role] = await pool.pipeline([self._proof], self._deadline())
+        self._check_proof(role)
+        if not self._is_vouched_for(pool, sent):
+            await self._confirm(pool, sent, self._deadline(), writes=False)
+        return [result]
+
+    def _is_vouched_for(self, pool: NodePool, sent: float) -> bool:
+        if asyncio.get_running_loop().time() - pool.vouched_at >= _SAFE * self._down_after:
+            return False
+        pool.vouched_at = max(pool.vouched_at, sent)
+        return True
+
+    async def _confirm(self, pool: NodePool, sent: float, deadline: float, writes: bool) -> None:
+        self._is_thorough = True
+        try:
+            await self._refresh(deadline, since=asyncio.get_running_loop().time())
+            if pool is not self._pool_of(self._known_master()):
+                raise NotSentError("the server had been replaced as the master when it answered")
+        except NotSentError as error:
+            if writes:
+                raise LostError(f"{error}, so the write may be lost") from error.__cause__
+            raise
+        pool.vouched_at = max(pool.vouched_at, sent)
 
     async def _look_up(self, deadline: float) -> None:
         """Ask the sentinels, and make sure that whom they name is a master."""
         now = asyncio.get_running_loop().time()
         doubted = self._invalidated_at >= self._known_at
-        routine = not doubted and now - self._known_at < 2 * self._fresh_for
+        routine = not doubted and not self._is_thorough and now - self._known_at < 2 * self._fresh_for
+        self._is_thorough = False
         try:
             epoch, master = max(await self._named(self._share(deadline, 10 if routine else 2), routine))
         except (NotSentError, LostError) as error:
@@ -131,7 +163,9 @@ class SentinelRouter(GroupRouter):
             host, port = sentinel
             raise UnknownServiceError(f"the sentinel {host}:{port} knows no service {service!r}")
         self._has_answered = True
-        epoch = dict(zip(fields[::2], fields[1::2], strict=True)).get(b"config-epoch", 0)
+        told = dict(zip(fields[::2], fields[1::2], strict=True))
+        self._down_after = int(told.get(b"down-after-milliseconds", 0)) / 1000
+        epoch = told.get(b"config-epoch", 0)
         return int(epoch), (address[0].decode(), int(address[1]))
 
     async def _check_role(self, master: Node, deadline: float) -> None:

@@ -1,13 +1,14 @@
-"""One moment's writes that one script does not carry: each caller hears what became of its own."""
+"""Each caller hears what became of its own write, whatever shares its batch and however the servers fail."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from ad_seller.storage import StorageConnectionError, UnknownOutcomeError
+from ad_seller.storage import StorageConnectionError, StorageError, UnknownOutcomeError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
@@ -33,3 +34,22 @@ async def test_the_sentinels_forget_the_service_between_two_scripts(tmp_path: Pa
                 assert outcome is None if stored else isinstance(outcome, StorageConnectionError)
                 assert not isinstance(outcome, UnknownOutcomeError)
             assert told[0] is None
+
+
+async def test_a_write_that_was_never_sent_has_a_known_outcome(tmp_path: Path) -> None:
+    """All servers are gone, and calls come one after the other: each is told that nothing was written."""
+    with SentinelGroup(tmp_path) as group:
+        async with RedisBackend(group.url, timeout=1) as store:
+            await store.set("a", 1)
+            for node in group.nodes:
+                node.kill()
+            await asyncio.sleep(0.1)
+            with suppress(StorageError):
+                await store.get("a")  # takes note that the connections are gone
+            calls = []
+            for number in range(12):
+                calls.append(asyncio.create_task(store.set(f"k{number}", 1)))
+                await asyncio.sleep(0.1)
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(error).__name__ for error in errors] == ["StorageTimeoutError"] * 12
+            assert all("Nothing was written" in str(error) for error in errors)
