@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from ad_seller.storage import StoreUnavailableError
+from ad_seller.storage import (
+    ConfigurationError,
+    StorageConnectionError,
+    StorageTimeoutError,
+    StoreUnavailableError,
+)
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.postgres.support import connections, connections_become, sql
@@ -74,3 +80,88 @@ class TestConnecting:
             await asyncio.gather(*(storage.increment("n") for _ in range(50)), *(storage.keys() for _ in range(50)))
             assert await storage.get("n") == 50
             assert await connections(postgres_url) == 1
+
+
+class TestFewConnections:
+    async def test_a_minimum_of_none(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Opened when needed, one for a conversation, and closed again after a while."""
+        monkeypatch.setattr("ad_seller.storage.postgres.pool.IDLE_SECONDS", 0.2)
+        async with PostgresBackend(postgres_url, pool_min=0) as storage:
+            for number in range(20):
+                await storage.set("a", number)
+                assert await storage.get("a") == number
+            assert await connections(postgres_url) == 1
+            await asyncio.gather(*(storage.keys() for _ in range(5)))
+            assert await connections_become(postgres_url, 0)
+            assert await storage.get("a") == 19
+
+    async def test_a_pool_that_has_grown_shrinks_without_a_call(
+        self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ad_seller.storage.postgres.pool.IDLE_SECONDS", 0.2)
+        async with PostgresBackend(postgres_url, pool_min=1, pool_max=6) as storage:
+            await asyncio.gather(*(storage.keys() for _ in range(50)))
+            assert await connections(postgres_url) > 1
+            assert await connections_become(postgres_url, 1)
+
+    def test_another_event_loop_opens_what_it_needs(self, postgres_url: str) -> None:
+        storage = PostgresBackend(postgres_url, pool_min=3)
+        asyncio.run(storage.connect())
+
+        async def use() -> int:
+            await storage.set("a", 1)
+            return await connections(postgres_url)
+
+        assert asyncio.run(use()) == 1
+        asyncio.run(storage.disconnect())
+
+
+class TestPasswords:
+    async def test_a_function_is_asked_at_each_new_connection(self) -> None:
+        asked = 0
+
+        async def password() -> str:
+            nonlocal asked
+            asked += 1
+            return "right secret"
+
+        def start() -> PostgresServer:
+            server = PostgresServer(password="right secret")
+            server.start()
+            return server
+
+        server = await asyncio.to_thread(start)
+        try:
+            url = server.url(password="an older secret")
+            async with PostgresBackend(url, pool_min=3, password=password) as storage:
+                await storage.set("a", 1)
+                assert asked >= 3
+            async with PostgresBackend(url, password=lambda: "right secret") as storage:
+                assert await storage.get("a") == 1
+            async with PostgresBackend(url, password="right secret") as storage:
+                assert await storage.get("a") == 1
+        finally:
+            await asyncio.to_thread(server.remove)
+
+    @pytest.mark.parametrize("answer", [None, "", 5, ValueError("secret")])
+    async def test_a_function_without_an_answer(self, postgres_url: str, answer: object) -> None:
+        def password() -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        with pytest.raises(StorageConnectionError, match="function for the password r") as caught:
+            await PostgresBackend(postgres_url, password=password).connect()
+        assert "secret" not in str(caught.value)
+
+    async def test_a_function_that_hangs(self, postgres_url: str) -> None:
+        async def password() -> str:
+            await asyncio.sleep(60)
+            return ""
+
+        with pytest.raises(StorageTimeoutError):
+            await PostgresBackend(postgres_url, timeout=0.5, password=password).connect()
+
+    def test_what_is_neither_text_nor_function(self) -> None:
+        with pytest.raises(ConfigurationError, match="password is a str or a function"):
+            PostgresBackend("postgresql://h/d", password=5)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from ad_seller.storage import StorageConnectionError, StorageError, StoreUnavailableError
+from ad_seller.storage import ConfigurationError, StorageError, StoreUnavailableError
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.postgres.pooler import pooled
 from tests.postgres.support import postgres_engine_of, sql
@@ -34,10 +34,22 @@ async def test_everything_works_without_statements_on_the_server(new_database: s
         assert await two.get_many(["a", "b"]) == {"a": 1, "b": 2}
 
 
-async def test_settings_of_the_session_are_refused_with_the_next_step(new_database: str) -> None:
+async def test_a_pooler_is_noticed(new_database: str) -> None:
+    """No setting is needed: nothing is prepared, and no setting of ours is left in sessions of others."""
+    async with pooled(new_database, sessions=2) as url, PostgresBackend(url) as storage:
+        await asyncio.gather(*(storage.set(f"k:{n}", n) for n in range(50)), *(storage.keys() for _ in range(20)))
+        assert await storage.count("k:*") == 50
+        assert (await postgres_engine_of(storage))._known.is_pooled
+        plain = await asyncpg.connect(url, statement_cache_size=0)
+        for _ in range(4):
+            assert await plain.fetchval("SHOW enable_seqscan") == "on"
+        await plain.close()
+
+
+async def test_an_option_that_a_pooler_does_not_take(new_database: str) -> None:
     async with pooled(new_database) as url:
-        with pytest.raises(StorageConnectionError, match=r"unsupported startup parameter.*statement_cache=False"):
-            await PostgresBackend(url).connect()
+        with pytest.raises(ConfigurationError, match=r"unsupported startup parameter: search_path.*ALTER ROLE"):
+            await PostgresBackend(f"{url}?schema=public").connect()
 
 
 async def test_statements_that_vanish_are_named_with_the_next_step(postgres_url: str) -> None:

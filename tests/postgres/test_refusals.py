@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage import StorageConnectionError, StorageError
+from ad_seller.storage import ConfigurationError, StorageConnectionError, StorageError
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.postgres.support import connections_become, sql
@@ -68,7 +68,8 @@ class TestRefusals:
         await self.refused(f"{postgres_url}?sslmode=require", "cannot be reached .*SSL")
 
     async def test_an_option_that_the_server_does_not_know(self, postgres_url: str) -> None:
-        await self.refused(f"{postgres_url}?no_such_option=1", "no_such_option")
+        error = await self.refused(f"{postgres_url}?no_such_option=1", 'no_such_option".*Remove that option')
+        assert isinstance(error, ConfigurationError)
 
     async def test_too_many_sessions(self, new_database: str) -> None:
         name = new_database.rpartition("/")[2]

@@ -163,8 +163,8 @@ OPTIONS: Final = (
         "statement_cache",
         "POSTGRES_STATEMENT_CACHE",
         ("postgres",),
-        "on",
-        "`off` behind PgBouncer in transaction mode",
+        "off behind a pooler, else on",
+        "whether statements are prepared; behind PgBouncer in session mode `on` is faster",
         is_cached,
         aliases=(
             ("statement_cache_size", is_cached),

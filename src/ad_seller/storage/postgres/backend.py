@@ -10,7 +10,7 @@ from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
 from ..runtime.template import DriverBackend
 from .engine import PostgresEngine
-from .indexes import Known
+from .login import Known, Login, Password, check_password
 from .url import parse_postgres_url
 
 
@@ -22,11 +22,12 @@ class PostgresBackend(DriverBackend):
 
     Args:
         database_url: see `parse_postgres_url`.
-        pool_min: connections that each event loop keeps open.
+        pool_min: connections that each event loop keeps open; 0: they are opened when needed.
         pool_max: connections of each event loop at most.
         timeout: seconds that any call waits for the server.
-        statement_cache: False behind a pooler that gives each transaction another session (PgBouncer in
-            transaction mode): then nothing is prepared on the server and no session setting is relied on.
+        statement_cache: whether statements are prepared on the server and settings made for the session; None: not
+            behind a pooler (PgBouncer), which may give each transaction another session.
+        password: in place of one in the URL; a function, also an async one, is asked at each new connection.
         settings: see `DriverBackend`.
     """
 
@@ -40,21 +41,24 @@ class PostgresBackend(DriverBackend):
         pool_max: int = 10,
         *,
         timeout: float = 5.0,
-        statement_cache: bool = True,
+        statement_cache: bool | None = None,
+        password: Password | None = None,
         **settings: Any,
     ) -> None:
         """Check the arguments; the server is asked by `connect`."""
         super().__init__(timeout=timeout, **settings)
         self._dsn = parse_postgres_url(database_url)
-        for name, number in (("pool_min", pool_min), ("pool_max", pool_max)):
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ConfigurationError(f"{name} is a positive int, not {shown(number)}")
+        for name, number, least in (("pool_min", pool_min, 0), ("pool_max", pool_max, 1)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise ConfigurationError(f"{name} is an int of {least} or more, not {shown(number)}")
+        check_password(password)
         if pool_min > pool_max:
             raise ConfigurationError(f"pool_min ({pool_min}) is more than pool_max ({pool_max})")
         self.database_url = database_url
         self._pool_min = pool_min
         self._pool_max = pool_max
         self._statement_cache = statement_cache
+        self._password = password
 
     def _start_over(self) -> None:
         super()._start_over()
@@ -74,12 +78,21 @@ class PostgresBackend(DriverBackend):
         return await self._sweep_all()
 
     def _make_engine(self) -> Engine:
-        return PostgresEngine(
+        login = Login(
             self._dsn,
-            address=redact(self.database_url),
-            least=self._pool_min,
-            most=self._pool_max,
+            password=self._password,
             timeout=self.timeout,
             statement_cache=self._statement_cache,
             known=self._known,
         )
+        return PostgresEngine(
+            login,
+            address=redact(self.database_url),
+            least=self._pool_min,
+            most=self._pool_max,
+            timeout=self.timeout,
+            known=self._known,
+        )
+
+    async def _close_shared(self) -> None:
+        self._known = Known()  # the next connect looks at what is there

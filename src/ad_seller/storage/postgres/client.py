@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ..driver.failures import LostError, NotSentError, NotStartedError
 from .connection import Call, Connection, UnusableError
+from .login import Login
 from .pool import NoneFreeError, PostgresPool, Prepare
 
 T = TypeVar("T")
@@ -23,22 +24,22 @@ class PostgresClient:
     """Statements over a few connections to one server.
 
     Args:
-        options: what `asyncpg.connect` takes.
+        login: what sessions are begun with.
         least: how many connections are kept open.
         most: how many at most; callers wait for a free one.
         timeout: seconds for connecting, and for each answer.
     """
 
-    def __init__(self, options: dict[str, Any], *, least: int, most: int, timeout: float) -> None:
+    def __init__(self, login: Login, *, least: int, most: int, timeout: float) -> None:
         """Nothing is connected yet."""
-        self._pool = PostgresPool(options, least=least, most=most, timeout=timeout)
+        self._pool = PostgresPool(login, least=least, most=most, timeout=timeout)
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- life cycle ------------------------------------------------------------------------------------
 
-    async def open(self, prepare: Prepare) -> None:
+    async def open(self, prepare: Prepare | None) -> None:
         """Make the first connections; see `PostgresPool.open`."""
         await self._pool.open(prepare)
 

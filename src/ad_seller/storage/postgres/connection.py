@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
 from ..driver.failures import LostError, NotSentError
 from .library import forget_closed_loop, had_ended_before, own_socket
+from .login import Login, PasswordFunctionError
+
+T = TypeVar("T")
 
 
 class UnusableError(Exception):
@@ -51,6 +55,7 @@ class Connection:
 
     Attributes:
         idle_since: when it was last used, in the event loop's time.
+        is_pooled: whether a pooler was met.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -61,26 +66,51 @@ class Connection:
         self._is_late = False
         self._timer: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
+        self.is_pooled = False
         self._socket = own_socket(raw)
         self._poll = select.poll()
         self._poll.register(self._socket.fileno(), select.POLLIN)
 
     @classmethod
-    async def open(cls, options: dict[str, Any], timeout: float) -> Connection:
-        """Connect within ``timeout`` seconds; ``options`` are those of `asyncpg.connect`.
+    async def open(cls, login: Login, timeout: float) -> Connection:
+        """Begin a session within ``timeout`` seconds.
 
         Raises:
             NotSentError: it cannot be done; the cause says why.
         """
+        deadline = asyncio.get_running_loop().time() + timeout
+        connection = await cls._open(login, deadline)
+        if connection.is_pooled and login.meet_pooler():
+            connection.terminate()
+            connection = await cls._open(login, deadline)
+        return connection
+
+    @classmethod
+    async def _open(cls, login: Login, deadline: float) -> Connection:
         try:
-            raw = await asyncpg.connect(**options, timeout=timeout)
+            raw = await asyncpg.connect(**login.options, timeout=deadline - asyncio.get_running_loop().time())
             try:
-                return cls(raw)
+                connection = cls(raw)
             except OSError:  # no descriptor is left
                 raw.terminate()
                 raise
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if login.has_sessions:
+                await connection._make_settings(login, deadline)
+        except LostError as error:
+            raise NotSentError(str(error)) from error.__cause__
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, PasswordFunctionError) as error:
             raise NotSentError(str(error)) from error
+        return connection
+
+    async def _make_settings(self, login: Login, deadline: float) -> None:
+        """Make our settings in one round trip, without preparing anything, which behind a pooler stays there."""
+        statement = login.settings_for(self._raw.get_server_pid())
+        try:
+            tag = await self._answer(self._raw.execute(statement), deadline)
+        except BaseException:
+            self.terminate()
+            raise
+        self.is_pooled = tag == "SELECT 0"
 
     @property
     def is_closed(self) -> bool:
@@ -93,7 +123,7 @@ class Connection:
         """Whether it can be used: on an idle connection nothing comes but the news of its end."""
         return not self.is_closed and not self._poll.poll(0)
 
-    async def fetch(self, call: Call) -> list[Any]:
+    def fetch(self, call: Call) -> Coroutine[Any, Any, list[Any]]:
         """Run a statement and return its rows; if its deadline passes, the connection is closed.
 
         Raises:
@@ -101,11 +131,14 @@ class Connection:
             LostError: sent, and the connection was lost, or no answer came in time (the cause is a TimeoutError).
             asyncpg.PostgresError: the server refused; nothing was applied.
         """
-        self._deadline, self._is_late = call.deadline, False
-        if self._timer is None or self._timer.when() > call.deadline:
-            self._set_timer(call.deadline)
+        return self._answer(self._raw.fetch(call.statement, *call.parameters), call.deadline)
+
+    async def _answer(self, asked: Coroutine[Any, Any, T], deadline: float) -> T:
+        self._deadline, self._is_late = deadline, False
+        if self._timer is None or self._timer.when() > deadline:
+            self._set_timer(deadline)
         try:
-            rows: list[Any] = await self._raw.fetch(call.statement, *call.parameters)
+            return await asked
         except asyncpg.InternalClientError as error:
             if had_ended_before(error):
                 raise UnusableError from error
@@ -120,7 +153,6 @@ class Connection:
             raise
         finally:
             self._deadline = None
-        return rows
 
     def _lost(self, error: Exception) -> LostError:
         return LostError("no answer in time" if self._is_late else str(error))

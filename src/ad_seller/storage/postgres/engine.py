@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..driver.commit import Commit
 from ..driver.engine import MISSING, Engine
@@ -12,8 +12,9 @@ from ..errors import StorageError
 from . import statements as sql
 from .client import PostgresClient
 from .errors import explain
-from .indexes import FieldIndexes, Known
+from .indexes import FieldIndexes
 from .listings import Listings
+from .login import Known, Login
 from .schema import Fetch, set_up
 from .writer import PATIENCE, Answer, Writer
 
@@ -22,60 +23,38 @@ class PostgresEngine(Engine):
     """Calls of one event loop.
 
     Args:
-        dsn: the URL as asyncpg reads it.
+        login: what sessions are begun with.
         address: the URL without the password, for messages.
         least: connections that are kept open.
         most: connections at most.
         timeout: seconds that any call waits for the server.
-        statement_cache: whether statements are prepared on the server, and session settings relied on.
-        known: what is known of indexes, shared by all event loops.
+        known: what was learnt about the server, shared by all event loops.
     """
 
     readers: ClassVar[int] = 4
     sweeps: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        address: str,
-        least: int,
-        most: int,
-        timeout: float,
-        statement_cache: bool,
-        known: Known,
-    ) -> None:
+    def __init__(self, login: Login, *, address: str, least: int, most: int, timeout: float, known: Known) -> None:
         """Nothing is connected yet."""
-        self._dsn = dsn
         self._address = address
         self._timeout = timeout
-        self._statement_cache = statement_cache
-        self._client = PostgresClient(self._options(), least=least, most=most, timeout=timeout - self.reserve)
+        self._known = known
+        self._client = PostgresClient(login, least=least, most=most, timeout=timeout - self.reserve)
         self._writer = Writer(self._client, most=most, timeout=timeout - self.reserve)
         # A session of one's own is needed for building, which a pooler does not give.
-        self._indexes = FieldIndexes(self._client, known, may_build=statement_cache and most > 1)
+        self._indexes = FieldIndexes(self._client, known, may_build=lambda: login.has_sessions and most > 1)
         self._listings = Listings(self._client, self._indexes)
-
-    def _options(self) -> dict[str, Any]:
-        """Return what `asyncpg.connect` is called with."""
-        settings = {} if "application_name=" in self._dsn else {"application_name": sql.APPLICATION}
-        if not self._statement_cache:
-            return {"dsn": self._dsn, "statement_cache_size": 0, "server_settings": settings}
-        return {
-            "dsn": self._dsn,
-            "max_cached_statement_lifetime": 0,  # for ever
-            "server_settings": settings | sql.session_settings(self._timeout),
-        }
 
     # --- life cycle ------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """See `Engine.open`; sets up the tables first."""
+        """See `Engine.open`; the first event loop sets up the tables."""
 
         async def prepare(fetch: Fetch) -> None:
             await set_up(fetch, self._timeout)
 
-        await self._client.open(prepare)
+        await self._client.open(None if self._known.is_set_up else prepare)
+        self._known.is_set_up = True
 
     async def close(self) -> None:
         """See `Engine.close`."""

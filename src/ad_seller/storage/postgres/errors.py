@@ -8,6 +8,7 @@ import ssl
 import asyncpg
 
 from ..errors import (
+    ConfigurationError,
     InvalidValueError,
     StorageConnectionError,
     StorageError,
@@ -15,13 +16,18 @@ from ..errors import (
     StoreUnavailableError,
     redact,
 )
+from .login import PasswordFunctionError
 from .pool import NoneFreeError
 
 _POOLER = (
     "Is there a pooler in between that gives each transaction another session (PgBouncer in transaction mode)? "
-    "Then pass statement_cache=False."
+    "Then write ?statement_cache=off into the URL, set POSTGRES_STATEMENT_CACHE=off, or pass statement_cache=False."
 )
 
+_STARTUP = (
+    "A pooler takes no such option from the URL: remove it there, and set it for the user (ALTER ROLE … SET …), or "
+    "list it in the pooler's ignore_startup_parameters."
+)
 _LOGIN = (
     "Check user and password, and that pg_hba.conf on the server lets this user in. If it wants TLS: "
     "sslmode=require in the URL; if a certificate of the client: sslcert=… and sslkey=…."
@@ -70,6 +76,8 @@ _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], typ
         "Other sessions hold what it needs; nothing was written. Try again.",
     ),
     (asyncpg.ProgramLimitExceededError, InvalidValueError, "It is larger than PostgreSQL takes."),
+    (PasswordFunctionError, StorageConnectionError, "It must return the password as a str, within the time-out."),
+    (asyncpg.UndefinedObjectError, ConfigurationError, "Remove that option from the URL."),
     (asyncpg.TargetServerAttributeNotMatched, StorageConnectionError, "Name a host that can be written to."),
     (asyncpg.ClientConfigurationError, StorageConnectionError, "Correct the URL or the PG* variables."),
     (ssl.SSLCertVerificationError, StorageConnectionError, _CERTIFICATE),
@@ -98,6 +106,8 @@ def explain(what: str, key: str | None, error: BaseException, *, address: str, t
         timeout: seconds that were waited.
     """
     reason = redact(str(error)).partition("\n")[0] or type(error).__name__  # asyncpg's own advice follows
+    if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in reason:
+        return ConfigurationError(f"{what}: {address}: {reason}. {_STARTUP}", key=key)
     for kind, ours, advice in _MEANING:
         if isinstance(error, kind):
             return ours(f"{what}: {address}: {reason}. {advice}", key=key)

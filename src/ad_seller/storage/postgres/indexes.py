@@ -12,7 +12,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ import asyncpg
 from ..driver.query import KeyQuery
 from .client import PostgresClient
 from .fields import CREATE_FIELD_FUNCTION, FIELD_FUNCTION, INDEXES, Search, narrowness, searches
+from .login import Known
 from .statements import TABLE
 
 log = logging.getLogger("ad_seller.storage")
@@ -41,31 +41,16 @@ _REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionE
 Fetch = Callable[..., Awaitable[list[Any]]]
 
 
-@dataclass(slots=True)
-class Known:
-    """What the event loops of one backend have learnt: a new loop need not ask again, nor try again at once.
-
-    Attributes:
-        valid: names of indexes that can be used.
-        next_look: when to look again for those that are missing, by the monotonic clock.
-        has_given_up: whether they cannot be built from here.
-    """
-
-    valid: frozenset[str] = frozenset()
-    next_look: float = 0.0
-    has_given_up: bool = False
-
-
 class FieldIndexes:
     """The indexes that filtered listings can use.
 
     Args:
         client: of the server.
         known: shared by all event loops.
-        may_build: whether to build what is missing.
+        may_build: tells whether what is missing can be built from here.
     """
 
-    def __init__(self, client: PostgresClient, known: Known, *, may_build: bool) -> None:
+    def __init__(self, client: PostgresClient, known: Known, *, may_build: Callable[[], bool]) -> None:
         """Nothing is asked yet."""
         self._client = client
         self.known = known
@@ -96,7 +81,7 @@ class FieldIndexes:
         self.known.valid = _valid(await self._client.read(_LOOK, cancellable=True))
         if _is_complete(self.known.valid) or self._building is not None:
             return
-        if self._may_build and not self.known.has_given_up:
+        if self._may_build() and not self.known.has_given_up:
             self._building = asyncio.create_task(self._build())
         else:
             self._give_up("that needs pool_max=2 and no pooler")

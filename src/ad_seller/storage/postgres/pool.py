@@ -16,10 +16,11 @@ from typing import Any
 from ..concurrency.forks import keep_for_parent
 from ..driver.failures import NotSentError
 from .connection import Call, Connection
+from .login import Login
 
 Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
 
-_IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
+IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
 
 
 class NoneFreeError(TimeoutError):
@@ -30,15 +31,15 @@ class PostgresPool:
     """At most ``most`` connections to one server.
 
     Args:
-        options: what `asyncpg.connect` takes.
+        login: what sessions are begun with.
         least: how many are kept open.
         most: how many at most; callers wait for a free one.
         timeout: seconds for connecting.
     """
 
-    def __init__(self, options: dict[str, Any], *, least: int, most: int, timeout: float) -> None:
+    def __init__(self, login: Login, *, least: int, most: int, timeout: float) -> None:
         """Nothing is connected yet."""
-        self._options = options
+        self._login = login
         self._least = least
         self._most = most
         self._timeout = timeout
@@ -50,33 +51,42 @@ class PostgresPool:
         self._growing: set[asyncio.Task[Connection]] = set()
         self._connecting: set[asyncio.Task[Connection]] = set()
         self._closing = False
+        self._trimming: asyncio.TimerHandle | None = None
 
-    async def open(self, prepare: Prepare) -> None:
+    async def open(self, prepare: Prepare | None) -> None:
         """Make the first connections.
 
         Args:
-            prepare: is given a function that runs statements on the first one, before any other is made.
+            prepare: is given a function that runs statements on the first one, before any other is made. None: all
+                is prepared; then one connection is enough to begin with, or none if that is the minimum.
 
         Raises:
             NotSentError: the server cannot be reached.
         """
+        if prepare is None and self._least == 0:
+            return
         first = await self._connect()
         try:
-
-            async def fetch(statement: str, *parameters: Any) -> list[Any]:
-                deadline = self._loop.time() + self._timeout
-                return await first.fetch(Call(statement, parameters, deadline, deadline))
-
-            await prepare(fetch)
-            self._idle.append(first)
-            self._idle += await _gather(self._connect, self._least - 1)
+            if prepare is not None:
+                await self._prepare(first, prepare)
+            self.release(first)
+            if prepare is not None:
+                for connection in await _gather(self._connect, self._least - 1):
+                    self.release(connection)
         except BaseException:
             self._terminate_all()
             raise
 
+    async def _prepare(self, first: Connection, prepare: Prepare) -> None:
+        async def fetch(statement: str, *parameters: Any) -> list[Any]:
+            deadline = self._loop.time() + self._timeout
+            return await first.fetch(Call(statement, parameters, deadline, deadline))
+
+        await prepare(fetch)
+
     async def _connect(self) -> Connection:
         """Make a connection; asyncpg reports errors to nobody if it is cancelled at it, so that is let finish."""
-        task = self._loop.create_task(Connection.open(self._options, self._timeout))
+        task = self._loop.create_task(Connection.open(self._login, self._timeout))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         try:
@@ -148,7 +158,7 @@ class PostgresPool:
         else:
             connection.idle_since = self._loop.time()
             self._idle.append(connection)
-            self._trim()
+            self._trim_later()
         self._wake()
 
     def _wake(self) -> None:
@@ -167,11 +177,19 @@ class PostgresPool:
             self._waiters.popleft().fail(failure)
         self._wake()
 
+    def _trim_later(self) -> None:
+        """Look after a while what is not needed any more."""
+        if self._trimming is None and len(self._all) > self._least:
+            self._trimming = self._loop.call_later(IDLE_SECONDS, self._trim)
+
     def _trim(self) -> None:
         """Close what has not been used for long; the list is a stack, so that is its bottom."""
-        oldest = self._idle[0]
-        if len(self._all) > self._least and self._loop.time() - oldest.idle_since > _IDLE_SECONDS:
+        self._trimming = None
+        since = self._loop.time() - IDLE_SECONDS
+        while self._idle and len(self._all) > self._least and self._idle[0].idle_since <= since:
             self._forget(self._idle.pop(0))
+        if self._idle:
+            self._trim_later()
 
     def drop_idle(self) -> None:
         """Close the connections that nobody uses."""
@@ -190,6 +208,8 @@ class PostgresPool:
     async def close(self) -> None:
         """Close all connections; nobody uses any."""
         self._closing = True
+        if self._trimming is not None:
+            self._trimming.cancel()
         for growing in self._growing:
             growing.cancel()
         while self._growing:

@@ -1,0 +1,111 @@
+"""How sessions are begun: with which options and settings, and what has been learnt about the server."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigurationError, shown
+from . import statements as sql
+
+Password = str | Callable[[], str | Awaitable[str]]
+
+
+class PasswordFunctionError(Exception):
+    """The function for the password has none."""
+
+
+@dataclass(slots=True)
+class Known:
+    """What the event loops of one backend have learnt: a new loop need not ask again, nor try again at once.
+
+    Attributes:
+        is_set_up: whether the tables are there.
+        is_pooled: whether a pooler stands before the server.
+        valid: names of indexes of fields that can be used.
+        next_look: when to look again for those that are missing, by the monotonic clock.
+        has_given_up: whether they cannot be built from here.
+    """
+
+    is_set_up: bool = False
+    is_pooled: bool = False
+    valid: frozenset[str] = frozenset()
+    next_look: float = 0.0
+    has_given_up: bool = False
+
+
+class Login:
+    """What a session is begun with.
+
+    Args:
+        dsn: the URL as asyncpg reads it.
+        password: in place of one in the URL; a function is asked for each session.
+        timeout: seconds that a call may take.
+        statement_cache: whether statements are prepared on the server and settings made for the session; None:
+            unless a pooler is met, which may give each transaction another session.
+        known: is told of a pooler.
+    """
+
+    def __init__(
+        self, dsn: str, *, password: Password | None, timeout: float, statement_cache: bool | None, known: Known
+    ) -> None:
+        """Keep it."""
+        self._dsn = dsn
+        self._password = password
+        self._timeout = timeout
+        self._statement_cache = statement_cache
+        self._known = known
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether what is done in a session stays there for the next statement."""
+        return not self._known.is_pooled if self._statement_cache is None else self._statement_cache
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `asyncpg.connect` is called with. Poolers know no start-up settings but the name."""
+        settings = {} if "application_name=" in self._dsn else {"application_name": sql.APPLICATION}
+        cache = {"max_cached_statement_lifetime": 0} if self.has_sessions else {"statement_cache_size": 0}
+        password = {} if self._password is None else {"password": self._asked_password}
+        return {"dsn": self._dsn, "server_settings": settings, **cache, **password}
+
+    def settings_for(self, process: int) -> str:
+        """Return a statement that makes our settings, in the session of that server process only.
+
+        Where another one answers than greeted, there is a pooler: what is set there may be met by others.
+        """
+        values = ", ".join(
+            f"set_config('{name}', '{value}', false)" for name, value in sql.session_settings(self._timeout).items()
+        )
+        return f"SELECT {values} WHERE pg_backend_pid() = {process}"
+
+    def meet_pooler(self) -> bool:
+        """Take note of a pooler; tell whether sessions are begun in another way from now on."""
+        if self._statement_cache is not None or self._known.is_pooled:
+            return False
+        self._known.is_pooled = True
+        return True
+
+    async def _asked_password(self) -> str:
+        try:
+            answer = self._password() if callable(self._password) else self._password
+            password = await answer if inspect.isawaitable(answer) else answer
+        except Exception as error:
+            raise PasswordFunctionError(f"the function for the password raised {type(error).__name__}") from error
+        if not isinstance(password, str) or not password:
+            raise PasswordFunctionError(
+                f"the function for the password returned {type(password).__name__}, no text"
+            )
+        return password
+
+
+def check_password(password: object) -> None:
+    """Check an argument.
+
+    Raises:
+        ConfigurationError: it is neither a text nor a function.
+    """
+    if password is not None and not isinstance(password, str) and not callable(password):
+        raise ConfigurationError(f"password is a str or a function that returns one, not {shown(type(password))}")
