@@ -84,7 +84,7 @@ def test_the_repr_shows_no_password() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"pool_min": 0},
+        {"pool_min": -1},
         {"pool_max": 0},
         {"pool_min": 3, "pool_max": 2},
         {"pool_max": True},
