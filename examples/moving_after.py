@@ -22,16 +22,20 @@ def new_id(prefix: str) -> str:
 
 
 async def book(storage: StorageBackend, buyer: str, key: str, quote_id: str) -> Record:
-    async def work(tx: Transaction) -> Record:
+    async def work(tx: Transaction) -> str:
         quote = await tx.get_quote(quote_id)
         if quote is None or quote["status"] != "available":
             raise RefusedError(quote_id)
         deal = {"deal_id": new_id("DEMO-"), "quote_id": quote_id, "buyer": buyer}
         await tx.set_quote(quote_id, quote | {"status": "booked", "deal_id": deal["deal_id"]})
         await tx.set_deal(deal["deal_id"], deal)
-        return deal
+        return deal["deal_id"]
 
-    return await storage.run_once(f"book:{buyer}", key, {"quote_id": quote_id}, work)
+    # For a day, `legacy` answers repeats of requests that the older code has served.
+    deal_id = await storage.run_once(
+        f"deal:{buyer}", key, {"quote_id": quote_id}, work, legacy=lambda old: old["deal_id"]
+    )
+    return await storage.get_deal(deal_id) or {}
 
 
 async def counter(storage: StorageBackend, quote_id: str, price: float) -> Record:

@@ -127,6 +127,16 @@ async def test_a_record_of_another_form_is_read_as_the_caller_says(backend: Stor
         await backend.run_once("deal:acme", "k1", {}, work, legacy=lambda old: old["missing"])
 
 
+async def test_a_record_of_another_form_is_found_under_a_key_that_is_escaped_today(backend: StorageBackend) -> None:
+    async def work(tx: Transaction) -> str:
+        return "made"
+
+    await backend.set("idempotency:deal:acme:eu:k1", {"deal_id": "DEMO-1"}, ttl=60)
+    found = await backend.run_once("deal:acme", "eu:k1", {}, work, legacy=lambda old: old["deal_id"])
+    assert found == "DEMO-1"
+    assert await backend.run_once("deal:acme", "eu:k1", {}, work) == "made"  # not told, it is somebody else's
+
+
 async def test_the_answer_is_remembered_for_its_time(backend: StorageBackend) -> None:
     work = Booking()
     await send(backend, work)

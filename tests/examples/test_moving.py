@@ -122,3 +122,8 @@ async def test_eight_at_once(storage: StorageBackend, agent: ModuleType, place: 
     call, check = PLACES[place]
     answers = await asyncio.gather(*(call(agent, storage, n) for n in range(N)), return_exceptions=True)
     assert await check(storage, answers) is right
+
+
+async def test_a_repeat_of_what_the_older_code_has_served_gets_its_answer(storage: StorageBackend) -> None:
+    deal = await moving_before.book(storage, "b", "eu:1", "q")
+    assert await moving_after.book(storage, "b", "eu:1", "q") == deal

@@ -123,24 +123,28 @@ class Idempotent:
         for name in self._older:
             if texts[self.key] is None and (older := texts[name]) is not None:
                 record = decode(older, key=name)
-                if isinstance(record, dict) and record.get("request") == self._digest and "result" in record:
+                if not _is_ours(record):  # an older agent never escaped; without `legacy` it is somebody else's
+                    if self._legacy is not None:
+                        return texts, self._checked(record)
+                elif record["request"] == self._digest and "result" in record:
                     return texts, record
         text = texts[self.key]
         return texts, None if text is None else self._checked(decode(text, key=self.key))
 
     def _checked(self, record: Any) -> dict[str, Any]:
-        if not isinstance(record, dict) or not isinstance(record.get("request"), str):
+        if not _is_ours(record):
             if self._legacy is None:
                 raise InvalidValueError(
                     f"{self.key!r} holds a record of another form; read it with legacy=…, or choose another key",
                     key=self.key,
                 )
             return {"request": self._digest, "result": self._legacy(record)}
-        if record["request"] != self._digest:
+        found: dict[str, Any] = record
+        if found["request"] != self._digest:
             raise IdempotencyConflictError(
                 f"{self.key!r} was used for another request; a new request needs a new key", key=self.key
             )
-        return record
+        return found
 
     async def _await_claim(self, text: bytes | None) -> None:
         """Wait a moment for a request that another process runs; its claim ends in time, whatever a clock says."""
@@ -222,6 +226,10 @@ class Idempotent:
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+
+def _is_ours(record: Any) -> bool:
+    return isinstance(record, dict) and isinstance(record.get("request"), str)
 
 
 def escaped(key: str) -> str:
