@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
@@ -113,6 +113,8 @@ class RedisEngine(Engine):
         if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
             [answer] = await self.router.run(PUTS, [call], writes=True, brief=True)
             self._check_started([answer])
+            if isinstance(answer, NoPermissionError) and len(commits) > 1:
+                return [await self._apply_alone(commit) for commit in commits]
             return unpacked(self.router.map_error(answer), commits)
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
         for stage in split_into_calls(commits, outcomes, self._prefix, self._split):
@@ -141,10 +143,20 @@ class RedisEngine(Engine):
             if is_first:
                 self._check_started(answers)
             for chunk, answer in zip(places[script], answers, strict=True):
+                if isinstance(answer, NoPermissionError) and len(chunk) > 1:
+                    for i in chunk:
+                        outcomes[i] = await self._apply_alone(commits[i])
+                    continue
                 for i, outcome in zip(
                     chunk, unpacked(self.router.map_error(answer), [commits[i] for i in chunk]), strict=True
                 ):
                     outcomes[i] = outcome
+
+    async def _apply_alone(self, commit: Commit) -> Outcome | Exception:
+        """Apply a commit by a script of its own: the server refused a script because of one of its keys."""
+        script, call = packed([commit], self._prefix, self._index)
+        [answer] = await self.router.run(script, [call], writes=True)
+        return unpacked(self.router.map_error(answer), [commit])[0]
 
     def _check_started(self, answers: list[Any]) -> None:
         """Have the batch tried again if nothing of it was sent, while it is looked for who takes it.

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from redis.exceptions import ResponseError
+
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
+from ..driver.failures import LostError
 from ..errors import CorruptValueError
 from ..records.markers import KEEP
 
@@ -38,15 +41,20 @@ class Script:
 #: 0; for each commit its numbers of expectations and writes, then (present, text) for each expectation and
 #: (operation, milliseconds, text) for each write. KEYS: the keys in the same order. Answers one string a commit:
 #: "+" and a flag for each write, or "-" and the position of the expectation that failed, or "!" and its position if
-#: the key holds another type.
+#: the key holds another type, or "?" and the words of a refusal, or "~" and those if a part was written before it.
 #:
-#: An error can only come from the first write (read-only, out of memory, cannot persist), because Redis checks
-#: those conditions once a script: so no commit is ever applied in part. What becomes of the index never fails a
-#: commit: `index` notices.
+#: Redis refuses the first write of a script only (read-only, out of memory, cannot persist): no commit is applied
+#: in part, unless single commands are forbidden to the user. What concerns one commit alone (out of memory: a delete
+#: is allowed; permissions) is its own outcome, anything else that of the script. What becomes of the index never
+#: fails a commit: `tracker` notices.
 COMMITS: Final = Script(
     """
 local answers, k, a = {}, 0, 2
-local indexed, names, lives = ARGV[2] == '1', {}, {}
+local indexed, names, lives, wrote = ARGV[2] == '1', {}, {}, false
+local function is_own(words)
+  return string.find(words, 'OOM', 1, true) or string.find(words, 'NOPERM', 1, true)
+    or string.find(words, "can't run", 1, true) or string.find(words, "can't access", 1, true)
+end
 for commit = 1, tonumber(ARGV[1]) do
   local expectations, writes = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
   a = a + 2
@@ -63,30 +71,40 @@ for commit = 1, tonumber(ARGV[1]) do
   if refused then
     answers[commit] = refused
   else
-    local flags = {'+'}
+    local flags, begun, failed = {'+'}, false, nil
     for position = 1, writes do
       local key, base = KEYS[k + position], a + 3 * (position - 1)
       local operation, ms, text = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3]
-      local flag, alive = 1, true
-      if operation == 's' then redis.call('SET', key, text)
-      elseif operation == 'p' then redis.call('SET', key, text, 'PX', ms)
-      elseif operation == 'k' then redis.call('SET', key, text, 'KEEPTTL')
-      elseif operation == 'd' then flag, alive = redis.call('DEL', key), false
+      local flag, alive, done = 1, true, nil
+      if operation == 's' then done = redis.pcall('SET', key, text)
+      elseif operation == 'p' then done = redis.pcall('SET', key, text, 'PX', ms)
+      elseif operation == 'k' then done = redis.pcall('SET', key, text, 'KEEPTTL')
+      elseif operation == 'd' then
+        done, alive = redis.pcall('DEL', key), false
+        flag = done
       else
         alive = nil
-        if operation == 't' then flag = redis.call('PEXPIRE', key, ms)
+        if operation == 't' then
+          done = redis.pcall('PEXPIRE', key, ms)
+          flag = done
         else
-          flag = redis.call('EXISTS', key)
-          redis.call('PERSIST', key)
+          flag = redis.pcall('EXISTS', key)
+          done = redis.pcall('PERSIST', key)
         end
       end
+      if type(done) == 'table' and done['err'] then
+        if not (wrote or is_own(done['err'])) then return done end
+        failed = (begun and '~' or '?') .. done['err']
+        break
+      end
+      begun, wrote = true, true
       if indexed and alive ~= nil then
         if lives[key] == nil then names[#names + 1] = key end
         lives[key] = alive
       end
       flags[position + 1] = flag
     end
-    answers[commit] = table.concat(flags)
+    answers[commit] = failed or table.concat(flags)
   end
   k = k + writes
   a = a + 3 * writes
@@ -236,6 +254,12 @@ def _unpack(item: Any, commit: Commit) -> Outcome | Exception:
     if item.startswith(b"!"):
         key = commit.expectations[int(item[1:]) - 1].key
         return CorruptValueError(f"What Redis holds under {key!r} is no string, so no entry of ours", key=key)
+    if item.startswith(b"?"):
+        return ResponseError(item[1:].decode(errors="replace"))
+    if item.startswith(b"~"):
+        return LostError(
+            f"a part was written when the server refused the rest ({item[1:].decode(errors='replace')})"
+        )
     if item.startswith(b"-"):
         return Refused(commit.expectations[int(item[1:]) - 1].key)
     return [flag == ord("1") for flag in item[1:]]
