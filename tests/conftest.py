@@ -29,6 +29,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Take half as many workers again as there are cores: much of the time a test waits for something to end."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is about Redis once for every server program found, all else on the first; or on REDIS_URL."""
     if "redis_binary" in metafunc.fixturenames:

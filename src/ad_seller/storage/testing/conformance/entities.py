@@ -75,8 +75,8 @@ class EntityConformance(Harness):
         assert await get("id-1") is None
         assert await listing() == [{"n": 2}, {"was": {"n": 0}}]
 
-    @pytest.mark.parametrize("entity", PREFIXES)
-    @pytest.mark.parametrize("bad", [None, "text", 5, [1], True], ids=repr)
+    @rows("entity", PREFIXES)
+    @rows("bad", [None, "text", 5, [1], True])
     async def test_a_record_is_a_dict(self, backend: StorageBackend, entity: str, bad: Any) -> None:
         get, put, _, update, _ = helpers(backend, entity)
         await put("1", {"n": 1})
