@@ -28,6 +28,7 @@ class Proxy:
         cut_answers: chance that an answer is, so that the request was executed and its caller is not told.
         delay: seconds that each piece of data is held up.
         hold: nothing that the server says is passed on while this is set.
+        era: connections of an earlier era are dead without a sign, as behind a firewall that has forgotten them.
         cuts: how many connections were broken.
         lose: when a request contains this, it reaches the server, and its connection is cut before the answer.
         lost: how many answers were lost.
@@ -37,6 +38,7 @@ class Proxy:
         self.port = 0
         self.cut_requests = self.cut_answers = self.delay = 0.0
         self.hold = False
+        self.era = 0
         self.lose: bytes | None = None
         self.cuts = self.lost = 0
         self._lose_once = False
@@ -91,8 +93,8 @@ class Proxy:
         self._writers |= ends
         losing = asyncio.Event()
         try:
-            requests = asyncio.create_task(self._requests(reader, out, losing))
-            answers = asyncio.create_task(self._answers(upstream, writer, losing))
+            requests = asyncio.create_task(self._requests(reader, out, losing, self.era))
+            answers = asyncio.create_task(self._answers(upstream, writer, losing, self.era))
             await asyncio.wait({requests, answers}, return_when=asyncio.FIRST_COMPLETED)
             for task in (requests, answers):
                 task.cancel()
@@ -103,10 +105,12 @@ class Proxy:
             self._writers -= ends
 
     async def _requests(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event, era: int
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(_CHUNK):
+                if era != self.era:
+                    continue
                 if self.lose is not None and self.lose in data:
                     losing.set()
                     if self._lose_once:
@@ -115,12 +119,14 @@ class Proxy:
                     return
 
     async def _answers(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event, era: int
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(_CHUNK):
                 while self.hold:  # noqa: ASYNC110 - set by another thread
                     await asyncio.sleep(0.002)
+                if era != self.era:
+                    continue
                 if losing.is_set():
                     self.lost += 1
                     return

@@ -21,6 +21,7 @@ from ad_seller.storage import (
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.lateness import loop_lateness
+from tests.proxy import Proxy
 
 from .support import TOLERANCE, answering, calls, plain
 
@@ -300,3 +301,25 @@ async def test_a_server_that_is_loading_answers_later(own_redis: RedisServer, ow
         client.config_resetstat()
     assert await own_store.increment("counter") == 2
     assert sum(calls(own_redis.url).values()) <= 6
+
+
+async def test_connections_that_a_firewall_dropped_fail_one_call_and_not_each_its_own(proxy: Proxy) -> None:
+    async with RedisBackend(f"redis://127.0.0.1:{proxy.port}", timeout=1) as store:
+        await store.set("key", 1)
+        proxy.delay = 0.05
+        reads = []
+        for _ in range(4):  # one connection each
+            reads.append(asyncio.create_task(store.get("key")))
+            await asyncio.sleep(0.01)
+        assert await asyncio.gather(*reads) == [1] * 4
+        assert await store.keys() == ["key"]
+        proxy.delay = 0
+        proxy.era += 1
+        with pytest.raises(StorageTimeoutError):
+            await store.get("key")
+        began = asyncio.get_running_loop().time()
+        for _ in range(6):
+            assert await store.get("key") == 1
+        assert await store.keys() == ["key"]
+        await store.set("key", 2)
+        assert asyncio.get_running_loop().time() - began < 1 + TOLERANCE

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import hiredis
 from redis.exceptions import ConnectionError as ConnectionLostError
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, RedisError
 
 from .redispy import Connected
 
@@ -25,6 +25,8 @@ Argument = str | bytes | int
 Command = Sequence[Argument]
 
 _pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # theirs are wrong
+
+_LOOK: Final = 0.5  #: seconds in which a connection that may be dead has to answer
 
 _NOTHING: Final = object()  # what the parser returns while an answer is incomplete
 
@@ -59,6 +61,7 @@ class RedisConnection(asyncio.Protocol):
         )
         self._exchanges: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self.is_doubtful = False  #: whether it may be dead without a sign; whatever is heard settles that
         self._transport = connected.transport
         self._transport.set_protocol(self)
         self._readable = select.poll()
@@ -96,6 +99,9 @@ class RedisConnection(asyncio.Protocol):
             # The turn after the next one has surely read it.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+        if self.is_doubtful and not self.is_closing:
+            with suppress(RedisError, OSError):  # it has closed itself then
+                await self.send([("PING",)], self._loop.time() + _LOOK)
         return not self.is_closing
 
     def close(self) -> None:
@@ -120,6 +126,7 @@ class RedisConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out the answers that are complete."""
+        self.is_doubtful = False
         gets = self._reader.gets
         try:
             self._reader.feed(data)

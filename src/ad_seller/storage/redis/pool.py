@@ -68,7 +68,8 @@ class NodePool:
         connection = await self._take(deadline)
         try:
             return await exchange(connection, commands, deadline)
-        except BaseException:
+        except BaseException as error:
+            self.learn(error)
             # Also when cancelled: an answer that is still under way must not reach the next caller.
             self._discard(connection)
             raise
@@ -91,6 +92,18 @@ class NodePool:
         except BaseException:
             self._free.release()
             raise
+
+    def learn(self, error: BaseException) -> None:
+        """Doubt the idle connections if one had no answer in time: what dropped it has dropped them, too.
+
+        One that waits for its next command is closed, one that listens is asked before it is used again.
+        """
+        if isinstance(error, LostError) and isinstance(error.__cause__, TimeoutError):
+            idle, self._idle = self._idle, []
+            for connection in idle:
+                self._discard(connection)
+            for connection in self._open:
+                connection.is_doubtful = True
 
     def release(self, connection: RedisConnection) -> None:
         """Close a dedicated connection."""

@@ -44,9 +44,9 @@ class Script:
 #: the key holds another type, or "?" and the words of a refusal, or "~" and those if a part was written before it.
 #:
 #: Redis refuses the first write of a script only (read-only, out of memory, cannot persist): no commit is applied
-#: in part, unless single commands are forbidden to the user. What concerns one commit alone (out of memory: a delete
-#: is allowed; permissions) is its own outcome, anything else that of the script. What becomes of the index never
-#: fails a commit: `tracker` notices.
+#: in part, unless single commands are forbidden to the user. What concerns one commit alone (out of memory, where a
+#: delete is allowed; permissions) is its own outcome, anything else that of the script. What becomes of the index
+#: never fails a commit: `tracker` notices.
 COMMITS: Final = Script(
     """
 local answers, k, a = {}, 0, 2

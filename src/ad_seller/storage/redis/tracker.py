@@ -110,6 +110,7 @@ class IndexTracker:
                 self._give_up(error)
                 return None
             except (NotSentError, LostError) as error:
+                self.pool.learn(error)
                 self._failure = (
                     self._loop.time(),
                     error.__cause__ if isinstance(error.__cause__, Exception) else error,
