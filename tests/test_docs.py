@@ -17,6 +17,7 @@ import typer
 
 import ad_seller.storage
 import ad_seller.storage.fastapi
+import ad_seller.storage.sync
 from ad_seller.storage import PREFIXES, Lease, StorageError, Transaction
 from ad_seller.storage.cli.app import app
 from ad_seller.storage.cli.running import Exit
@@ -248,6 +249,7 @@ def known_names() -> set[str]:
         ad_seller.storage,
         ad_seller.storage.factory,
         ad_seller.storage.fastapi,
+        ad_seller.storage.sync,
         builtins,
     )
     names = {name for source in sources for name in dir(source) if not name.startswith("_")}
