@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +19,9 @@ def uncommitted(root: Path, paths: Sequence[Path]) -> list[str]:
     if not paths or not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return []
     command = ["git", "-C", str(root), "status", "--porcelain", "-z", "--ignored", "--untracked-files=all", "--"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # those of a hook
     try:
-        done = subprocess.run([*command, *map(str, paths)], capture_output=True, timeout=60, check=False)  # noqa: S603
+        done = subprocess.run([*command, *map(str, paths)], env=env, capture_output=True, timeout=60, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _untold(str(error)) from error
     if done.returncode:

@@ -83,8 +83,17 @@ def undo(root: Path, *, dirty: bool) -> list[str]:
         )
     _guarded(lambda: _write_undo(root, kept, _UNFINISHED))
     _guarded(lambda: _move(root, [(each.name, each.before, each.mode) for each in kept]))
-    _guarded((root / UNDO).unlink)
+    _guarded(lambda: _clean(root, kept))
     return [each.name for each in kept]
+
+
+def _clean(root: Path, kept: Sequence[Kept]) -> None:
+    """Remove what an `apply` that was killed has laid down, and at last the file that takes it back."""
+    for each in kept:
+        path = root / each.name
+        for left in path.parent.glob(f".{path.name}.????????.tmp"):
+            left.unlink()
+    (root / UNDO).unlink()
 
 
 def state_of(root: Path) -> str | None:
