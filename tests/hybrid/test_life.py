@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
-from ad_seller.storage import CorruptValueError, NotConnectedError, StorageConnectionError
+from ad_seller.storage import CorruptValueError, NotConnectedError, StorageConnectionError, StorageError
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
+from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisServer
 
 
@@ -102,3 +104,24 @@ class TestLife:
             with pytest.raises(CorruptValueError) as caught:
                 await storage.scan()
             assert caught.value.key == "deal:0"
+
+
+class TestFrozen:
+    async def test_changes_that_wait_for_one_another_wait_no_longer_than_one_call(
+        self, own_postgres: PostgresServer
+    ) -> None:
+        sides = PostgresBackend(own_postgres.url(), timeout=1.0), MemoryBackend(timeout=1.0)
+        async with HybridBackend(*sides) as storage:
+            await storage.set("n", 0)
+
+            async def change(pause: float) -> float:
+                await asyncio.sleep(pause)
+                began = time.perf_counter()
+                with pytest.raises(StorageError):
+                    await storage.increment("n")
+                return time.perf_counter() - began
+
+            own_postgres.freeze()
+            waits = await asyncio.gather(change(0), *(change(0.05) for _ in range(5)))
+            own_postgres.thaw()
+            assert max(waits[1:]) < 1.5

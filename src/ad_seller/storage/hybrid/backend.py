@@ -97,6 +97,13 @@ class HybridBackend(StorageBackend):
         return f"HybridBackend({self.postgres!r}, {self.redis!r})"
 
     @property
+    def timeout(self) -> float | None:
+        """Seconds that a call may take: as long as the slower side takes; None if one of them has no limit."""
+        limits: list[float | None] = [getattr(side, "timeout", None) for side in self._sides]
+        known = [limit for limit in limits if limit is not None]
+        return max(known) if len(known) == len(limits) else None
+
+    @property
     def capabilities(self) -> Capabilities:
         """What both sides promise; batches that touch both are not atomic."""
         one, two = (side.capabilities for side in self._sides)

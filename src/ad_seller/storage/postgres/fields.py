@@ -68,8 +68,8 @@ class FieldIndex(NamedTuple):
         return f"key >= '{self.prefix}' AND key < '{successor(self.prefix)}'"
 
     def create(self, how: str = "") -> str:
-        """Return the statement that makes it; ``how`` may be CONCURRENTLY."""
-        return f"CREATE INDEX {how} {self.name} ON {TABLE} ({self.field}, key) WHERE {self.keys}"
+        """Return the statement that makes it if it is missing; ``how`` may be CONCURRENTLY."""
+        return f"CREATE INDEX {how} IF NOT EXISTS {self.name} ON {TABLE} ({self.field}, key) WHERE {self.keys}"
 
 
 INDEXES: Final = tuple(

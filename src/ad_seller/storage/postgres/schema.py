@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ..errors import StoreUnavailableError
 from ..records.keys import MAX_KEY_BYTES
 from .fields import CREATE_FIELD_FUNCTION, INDEXES
-from .statements import CREATE_COMMIT_FUNCTION, TABLE
+from .statements import COMMIT_FUNCTION, CREATE_COMMIT_FUNCTION, TABLE
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -23,19 +23,20 @@ SCHEMA_TABLE: Final = "ad_seller_schema"
 OLD_TABLE: Final = "kv_store"
 OLDEST_SERVER: Final = 130000
 
-#: What leads from each version to the next; a database without our tables is at version 0.
+#: What leads from each version to the next; a database without our tables is at version 0. Each statement leaves
+#: alone what is there: where something is missing, all of them run again.
 MIGRATIONS: Final = (
     (
-        f"""CREATE TABLE {SCHEMA_TABLE} (
+        f"""CREATE TABLE IF NOT EXISTS {SCHEMA_TABLE} (
             name text PRIMARY KEY,
             value text NOT NULL,
             at timestamptz NOT NULL DEFAULT now())""",
-        f"""CREATE TABLE {TABLE} (
+        f"""CREATE TABLE IF NOT EXISTS {TABLE} (
             key text COLLATE "C" PRIMARY KEY,
             value text COLLATE "C" NOT NULL,
             expires_at timestamptz)""",
         # Partial, so that entries without expiry pay nothing for it.
-        f"CREATE INDEX {TABLE}_expiry ON {TABLE} (expires_at) WHERE expires_at IS NOT NULL",
+        f"CREATE INDEX IF NOT EXISTS {TABLE}_expiry ON {TABLE} (expires_at) WHERE expires_at IS NOT NULL",
         CREATE_COMMIT_FUNCTION,
         # An older database of this version lacks them; see `postgres_indexes`.
         CREATE_FIELD_FUNCTION,
@@ -57,7 +58,9 @@ _FACTS = f"""
         current_setting('server_encoding') AS encoding,
         current_setting('transaction_isolation') AS isolation,
         ARRAY(SELECT relname::text FROM pg_class
-            WHERE relname IN ('{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables"""  # noqa: S608
+            WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables,
+        ARRAY(SELECT DISTINCT proname::text FROM pg_proc
+            WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS functions"""  # noqa: S608
 _OLD_RECORD = f"take-over of {OLD_TABLE}"
 _RECORDS = f"SELECT name, value FROM {SCHEMA_TABLE}"  # noqa: S608
 _RECORD = f"""
@@ -89,12 +92,15 @@ Fetch = Callable[..., Awaitable[list[Any]]]
 
 
 class _State(NamedTuple):
+    """What is there, looked at and not only recorded: a restore may have left something out."""
+
     version: int
+    missing: tuple[str, ...]
     old_table_waits: bool
 
     @property
     def is_ready(self) -> bool:
-        return self.version == VERSION and not self.old_table_waits
+        return self.version == VERSION and not self.missing and not self.old_table_waits
 
 
 async def set_up(fetch: Fetch, timeout: float) -> None:
@@ -112,9 +118,15 @@ async def set_up(fetch: Fetch, timeout: float) -> None:
     await fetch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     await _lock(fetch, timeout)
     state = await _look(fetch)  # another instance may have done it meanwhile
-    for version in range(state.version, VERSION):
+    for version in range(0 if state.missing else state.version, VERSION):
         for statement in MIGRATIONS[version]:
             await fetch(statement)
+    if state.version == VERSION and state.missing:
+        log.warning(
+            "PostgreSQL: %s missing though recorded as set up, and made anew. Was only a part of the database "
+            "restored, or something dropped?",
+            " and ".join(state.missing) + (" was" if len(state.missing) == 1 else " were"),
+        )
     if state.version < VERSION:
         await fetch(_RECORD, "version", str(VERSION))
         log.info("PostgreSQL: schema of ad_seller.storage set up, version %d (was %d)", VERSION, state.version)
@@ -136,7 +148,18 @@ async def _look(fetch: Fetch) -> _State:
             f"The database has version {version} of our tables, this package knows up to {VERSION}: a newer "
             "ad-seller-storage has set it up. Upgrade this one (pip install -U ad-seller-storage)."
         )
-    return _State(version, OLD_TABLE in facts["tables"] and _OLD_RECORD not in records)
+    missing = _missing(facts) if version else ()
+    taken_over = _OLD_RECORD in records and TABLE not in missing  # what was taken over went with the table
+    return _State(version, missing, OLD_TABLE in facts["tables"] and not taken_over)
+
+
+def _missing(facts: Any) -> tuple[str, ...]:
+    """Return what a database that was set up lacks; the function for fields is made with the indexes."""
+    return tuple(
+        name
+        for name, there in ((TABLE, facts["tables"]), (COMMIT_FUNCTION, facts["functions"]))
+        if name not in there
+    )
 
 
 def _check_server(facts: Any) -> None:
