@@ -236,3 +236,27 @@ asyncio.run(main())
 
 def test_the_error_of_a_missing_extra_is_one_of_ours() -> None:
     assert issubclass(MissingDependencyError, ConfigurationError | ValueError)
+
+
+WITHOUT_URL = """
+import sys
+sys.modules["redis"] = sys.modules["hiredis"] = sys.modules["asyncpg"] = None
+from ad_seller.storage import get_storage_backend
+for name in ("redis", "postgres", "hybrid"):
+    try:
+        get_storage_backend(name)
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_a_missing_url_is_told_before_a_missing_library() -> None:
+    """Older agents ask for the URL first, and their tests run where no such library is installed."""
+    done = run_code(WITHOUT_URL, env={"DATABASE_URL": "", "REDIS_URL": ""})
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(" storage")[0] for line in lines] == [
+        "Redis URL required for redis",
+        "PostgreSQL URL required for postgres",
+        "PostgreSQL URL required for hybrid",
+    ]

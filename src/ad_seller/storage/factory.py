@@ -59,11 +59,15 @@ def get_storage_backend(
         if given is not None and not isinstance(given, str):
             raise ConfigurationError(f"A storage type is a str, and so is a URL; not {shown_url(given)}")
     name = (storage_type or settings.storage_type or "sqlite").strip().lower()
+    database = settings.database_url if database_url is None else database_url.strip()
+    redis = settings.redis_url if redis_url is None else redis_url.strip()
+    if name in ("postgres", "hybrid"):  # before a library is missed: agents ask for a URL where none is installed
+        _needed_postgres(database, name)
+    if name in ("redis", "hybrid"):
+        _needed_redis(redis, name)
     backend = find_backend(name)
     if storage_type is None:
         _check_sense(name, settings)
-    database = settings.database_url if database_url is None else database_url.strip()
-    redis = settings.redis_url if redis_url is None else redis_url.strip()
     if name != "hybrid":
         return _made(name, name, backend, settings, database, redis)
     first, second = (
