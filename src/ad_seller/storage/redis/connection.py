@@ -149,7 +149,7 @@ class RedisConnection(asyncio.Protocol):
     # --- inside ----------------------------------------------------------------------------------------
 
     def _take(self, answer: Any) -> None:
-        if type(answer) is hiredis.PushNotification:
+        if type(answer) is hiredis.PushNotification and answer[0] != b"subscribe":  # that is an answer
             if self._on_push is not None:
                 self._on_push(answer)
             return

@@ -17,7 +17,7 @@ from ..errors import InvalidArgumentError, StorageError
 from .batches import split_into_calls, spread
 from .cluster import ClusterRouter
 from .commands import RoutedCommand
-from .errors import explain
+from .errors import explain, is_out_of_memory
 from .listings import Listings
 from .router import RedisRouter
 from .scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whole_batch
@@ -31,6 +31,9 @@ _FIRST_KEYS = 16  #: keys of a listing's first MGET, before anything is known
 
 #: Steps over the index that one look for names of expired entries takes at least, with `SWEEP_ROWS` names each.
 _SWEEP_STEPS = 20
+
+#: Seconds between two looks for what fills the server's memory, while it refuses writes.
+_SHORT_OF_MEMORY = 1.0
 
 _ROUTERS: dict[str, type[RedisRouter]] = {
     "server": RedisRouter,
@@ -110,6 +113,12 @@ class RedisEngine(Engine):
 
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """Apply the commits with as few scripts as can be."""
+        outcomes = await self._apply_all(commits)
+        if any(map(is_out_of_memory, outcomes)):
+            await self._listings.end_silent_listeners(_SHORT_OF_MEMORY)
+        return outcomes
+
+    async def _apply_all(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
             [answer] = await self.router.run(PUTS, [call], writes=True, brief=True)
             self._check_started([answer])

@@ -79,13 +79,20 @@ def explain(cause: BaseException, what: str, key: str | None, *, address: str, t
     )
 
 
+def is_out_of_memory(answer: object) -> bool:
+    """Tell whether the server refused because its memory is full."""
+    return isinstance(answer, ResponseError) and (
+        isinstance(answer, OutOfMemoryError) or "OOM command not allowed" in str(answer)
+    )
+
+
 class _CannotSaveError(ResponseError):
     """Redis refuses to write because it could not save what was written before."""
 
 
 def _recognised(error: ResponseError, reason: str) -> ResponseError:
     """Return the error as its kind; those from inside a script have no code of their own before Redis 7.0."""
-    if "OOM command not allowed" in reason:
+    if is_out_of_memory(error):
         return OutOfMemoryError(reason)
     if "MISCONF" in reason:
         return _CannotSaveError(reason)

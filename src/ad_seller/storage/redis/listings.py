@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..concurrency.timeslice import TimeSlice
+from ..driver.failures import LostError, NotSentError
 from ..driver.query import KeyQuery
 from .index import (
     ENTRIES,
@@ -22,15 +26,20 @@ from .index import (
     keys_of,
     scanned,
 )
+from .listener import end_silent_listeners
 from .pool import NodePool
 from .router import RedisRouter
 from .scripts import Call
 from .tracker import IndexTracker
 
+log = logging.getLogger("ad_seller.storage")
+
 T = TypeVar("T")
 
 #: Listings that walk over the keys at the same time; the other connections stay free for reads and writes.
 _WALKS = 2
+
+_LOOK_EVERY = 10.0  #: seconds between two looks for silent listeners
 
 
 class _NoIndexError(Exception):
@@ -55,6 +64,7 @@ class Listings:
         self._indexed = indexed
         self._tracker: IndexTracker | None = None
         self._swept = FIRST_NAME
+        self._looked_at = -math.inf  # when silent listeners were looked for
         self._walks = asyncio.Semaphore(_WALKS)
 
     async def close(self) -> None:
@@ -143,6 +153,7 @@ class Listings:
         """Look at the next names of the index, and take those out that live no more; return how many."""
         if not self._indexed:
             return 0
+        await self.end_silent_listeners(_LOOK_EVERY)
         call = ([index_name(self._prefix)], (self._swept, names))
         [answer] = await self._router.run(SWEEP, [call], writes=True)
         if isinstance(answer, Exception):
@@ -150,6 +161,16 @@ class Listings:
         last, gone = answer
         self._swept = b"(" + last if last else FIRST_NAME
         return int(gone)
+
+    async def end_silent_listeners(self, pause: float) -> None:
+        """End listeners that read nothing, unless that was looked after within the last ``pause`` seconds."""
+        now = asyncio.get_running_loop().time()
+        if self._indexed and now - self._looked_at >= pause:
+            self._looked_at = now
+            with suppress(NotSentError, LostError):  # there will be another look
+                for pool in await self._router.masters():
+                    if ended := await end_silent_listeners(pool, now + self._timeout):
+                        log.warning("Ended %d connections that read nothing: the server kept too much", ended)
 
     # --- by the index ----------------------------------------------------------------------------------
 

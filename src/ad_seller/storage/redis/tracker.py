@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -21,10 +21,9 @@ from redis.exceptions import ResponseError
 from ..concurrency.timeslice import TimeSlice
 from ..driver.failures import LostError, NotSentError
 from ..records.globs import compile_glob
-from .connection import Command, RedisConnection
-from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, own_names, run_on, scanned
-from .pool import NodePool, exchange
-from .scripts import Argument, Script
+from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, own_names, scanned
+from .listener import Listener
+from .pool import NodePool
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -32,6 +31,7 @@ T = TypeVar("T")
 
 _SOON: Final = 1_000  #: changed names that are looked at without waiting for a listing
 _MOST: Final = 100_000  #: changed names that are remembered; with more, a rebuild is as good
+_MANY: Final = 20_000  #: changes without a listing after which an instance stops listening, or twice its names
 _TRIES: Final = 3  #: rebuilds that a listing waits for, while somebody keeps removing the index
 _FAREWELL: Final = 0.5  #: seconds in which a server may take note that we leave
 _FORBIDDEN: Final = (
@@ -64,10 +64,12 @@ class IndexTracker:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._lock = asyncio.Lock()
-        self._connection: RedisConnection | None = None
+        self._listener = Listener(pool, prefix, self._index, self._hear)
         self._generation: bytes | None = None  # stands in the index that is, or is being, rebuilt
         self._last_generation = b""  # the last generation that was put there, trusted or not
         self._is_rebuilt = False
+        self._names = 0  # how many there were then
+        self._heard = 0  # changes since the last listing
         self._changed: set[bytes] = set()  # names that were not looked at since
         self._reconciling: asyncio.Task[None] | None = None
         self._closed = False
@@ -104,6 +106,7 @@ class IndexTracker:
             failed_at, failure = self._failure
             if failed_at > began:
                 raise NotSentError(str(failure)) from failure  # or all who wait here would try one after the other
+            self._heard = 0
             try:
                 return await self._answer(work, deadline)
             except ResponseError as error:
@@ -135,9 +138,12 @@ class IndexTracker:
 
     async def _answer(self, work: Callable[[float], Awaitable[T | None]], deadline: float) -> T | None:
         for _ in range(_TRIES):
-            if self._connection is None or not await self._connection.is_reusable():
+            if not await self._listener.is_usable():
                 self._drop()
-                await self._connect(deadline)
+                await self._listener.connect(deadline)
+                if self._closed:
+                    self._drop()
+                    raise NotSentError("the listings were closed")
             if self._generation is None or not self._is_rebuilt:
                 began = self._loop.time()
                 await self._rebuild()
@@ -170,7 +176,7 @@ class IndexTracker:
 
     async def _up_to_date(self, deadline: float) -> bytes | None:
         generation = self._generation
-        score = await self._ask(("ZSCORE", self._index, generation or b""), deadline)
+        score = await self._listener.ask(("ZSCORE", self._index, generation or b""), deadline)
         if self._changed:  # all names of what had ended when this was asked are known now
             await self._reconcile(deadline)
         return generation if score is not None and self._generation == generation else None
@@ -182,7 +188,7 @@ class IndexTracker:
             if names:
                 await self._look_at(names, deadline)
             else:
-                await self._ask(("PING",), deadline)
+                await self._listener.ask(("PING",), deadline)
 
     async def _list_now(self, part: Part, deadline: float) -> list[Any] | None:
         """Make the index right about the names that are known to have changed, then ask it, in one round trip."""
@@ -192,45 +198,13 @@ class IndexTracker:
         question = (LIST, (self._generation or b"", *part.arguments))
         with self._doubting():
             if not names:
-                [answer] = await self._run([question], deadline)
+                [answer] = await self._listener.run([question], deadline)
             else:
-                [_, answer] = await self._run([(RECONCILE, [0, *names]), question], deadline)
+                [_, answer] = await self._listener.run([(RECONCILE, [0, *names]), question], deadline)
         found: list[Any] | None = answer
         return found
 
-    async def _run(self, calls: Sequence[tuple[Script, Sequence[Argument]]], deadline: float) -> list[Any]:
-        if self._connection is None:
-            raise NotSentError("the connection was closed")
-        return await run_on(self._connection, calls, self._index, deadline)
-
-    async def _ask(self, command: Command, deadline: float) -> Any:
-        if self._connection is None:
-            raise NotSentError("the connection was closed")
-        [answer] = await exchange(self._connection, [command], deadline)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     # --- trust -----------------------------------------------------------------------------------------
-
-    async def _connect(self, deadline: float) -> None:
-        try:
-            connection = await self.pool.dedicated(self._hear, deadline)
-        except NotSentError as error:
-            if isinstance(error.__cause__, ResponseError):
-                raise error.__cause__ from error  # it cannot speak unasked
-            raise
-        try:
-            prefix = ("PREFIX", self._prefix) if self._prefix else ()
-            [answer] = await exchange(connection, [("CLIENT", "TRACKING", "ON", "BCAST", *prefix)], deadline)
-            if isinstance(answer, Exception):
-                raise answer
-            if self._closed:
-                raise NotSentError("the listings were closed")
-        except BaseException:
-            self.pool.release(connection)
-            raise
-        self._connection = connection
 
     async def _rebuild(self) -> None:
         """Look at every key; from now on the index misses none."""
@@ -238,8 +212,10 @@ class IndexTracker:
         self._is_rebuilt = False
         self._generation = generation = b"\0" + uuid.uuid4().hex.encode()
         before, self._last_generation = self._last_generation, generation
-        await self._run([(BEGIN, (generation, before))], self._loop.time() + self._timeout)
+        await self._listener.run([(BEGIN, (generation, before))], self._loop.time() + self._timeout)
+        self._names = 0
         async for names in scanned(self.pool, self._prefix, compile_glob("*"), self._timeout):
+            self._names += len(names)
             await self._look_at(names, None, strings=True)
         self._is_rebuilt = self._generation == generation
 
@@ -266,7 +242,7 @@ class IndexTracker:
         pace = TimeSlice()
         for begin in range(0, len(names), PART):
             until = deadline or self._loop.time() + self._timeout
-            await self._run([(RECONCILE, [int(strings), *names[begin : begin + PART]])], until)
+            await self._listener.run([(RECONCILE, [int(strings), *names[begin : begin + PART]])], until)
             await pace.checkpoint()
 
     def _hear(self, push: list[Any]) -> None:
@@ -275,6 +251,10 @@ class IndexTracker:
             return
         if push[1] is None:
             self._generation = None  # all keys were removed, perhaps to load others, of which nothing would be said
+            return
+        self._heard += len(push[1])
+        if self._heard > max(_MANY, 2 * self._names) and not self._lock.locked():
+            self._drop()  # to be told goes on costing more than to look again when somebody lists
             return
         self._changed.update(push[1])
         self._changed.discard(self._index.encode())
@@ -310,8 +290,7 @@ class IndexTracker:
         self._drop()
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
         self._generation = None
         self._changed.clear()
-        if connection is not None:
-            self.pool.release(connection)
+        self._heard = 0
+        self._listener.drop()
