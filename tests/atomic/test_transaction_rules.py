@@ -12,6 +12,7 @@ from ad_seller.storage import (
     CorruptValueError,
     InvalidArgumentError,
     LeaseLostError,
+    OrderFilters,
     StorageBackend,
     StorageError,
     Transaction,
@@ -100,7 +101,8 @@ async def test_corrupt_entries_are_named_or_reported_and_left_out(backend: Stora
 async def test_filtered_listings_report_corrupt_entries_unless_they_are_replaced(backend: StorageBackend) -> None:
     if backend.capabilities.atomic == "process":
         return  # its values never were texts
-    booked, wanted = {"status": "booked"}, {"status": "booked"}
+    booked = {"status": "booked"}
+    wanted: OrderFilters = {"status": "booked"}
     await backend.set_many({"order:1": booked, "order:2": {"status": "new"}, "quote:1": booked})
     await backend._atomic_commit(Commit((), (Put("order:3", b"{"),)))
     found: list[CorruptValueError] = []

@@ -127,9 +127,10 @@ class TestBadChange:
             await backend.update("k", lambda _: 1 // 0)
 
     async def test_awaiting(self, backend: StorageBackend) -> None:
-        async def change(current: Any) -> Any:
+        async def awaited(current: Any) -> Any:
             return current
 
+        change: Any = awaited  # a type checker refuses it, too
         with pytest.raises(InvalidArgumentError, match="transact"):
             await backend.update("k", change)
 

@@ -10,7 +10,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from ad_seller.storage import CorruptValueError
+from ad_seller.storage import CorruptValueError, OrderFilters
 from ad_seller.storage.seller.kinds import FIELDS
 from ad_seller.storage.sqlite.fields import INDEXES
 from ad_seller.storage.sqlite_backend import SQLiteBackend
@@ -93,7 +93,8 @@ async def test_damaged_records_are_reported_whatever_their_status(
     await storage.set_order("1", {"status": "open"})
     statement = "INSERT OR REPLACE INTO kv_store (key, value) VALUES ('order:2', CAST(? AS TEXT))"
     execute(path, statement, text)
-    for filters in (None, {"status": "open"}):
+    every: list[OrderFilters | None] = [None, {"status": "open"}]
+    for filters in every:
         with pytest.raises(CorruptValueError, match="order:2"):
             await storage.list_orders(filters)
     seen: list[CorruptValueError] = []

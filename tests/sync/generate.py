@@ -25,7 +25,12 @@ FOLDER = Path(__file__).resolve().parents[2] / "src" / "ad_seller" / "storage" /
 #: Written by hand in `SyncStorage` and `SyncTransaction`: they return what is entered or iterated over.
 BY_HAND = {"iterate", "lease", "transaction", "capabilities"}
 #: What a parameter of this name becomes on its way into the event loop.
-HANDED_OVER = {"change": "in_loop(change)", "work": "self._in_thread(work)", "lease": "lease.inner"}
+HANDED_OVER = {
+    "change": "in_loop(change)",
+    "work": "self._in_thread(work)",
+    "lease": "lease.inner",
+    "legacy": "legacy and in_loop(legacy)",
+}
 
 
 def sources() -> Iterator[tuple[type[Any], list[str]]]:
@@ -114,13 +119,18 @@ class Writer:
 
     def method(self, name: str) -> str:
         function = vars(self.cls)[name]
-        signature = inspect.signature(function)
-        parameters = list(signature.parameters.values())[1:]
-        head = self.head(parameters)
-        result = self.annotation(signature.return_annotation)
+        lines: list[str] = []
+        for overload in typing.get_overloads(function):
+            lines += [f"@{self.wanted('typing', 'overload')}", f"{self.heading(name, overload)} ...", ""]
         summary = (inspect.getdoc(function) or "").partition("\n")[0]
-        lines = [f"def {name}({head}) -> {result}:", f'    """{summary}"""', *self.body(name, parameters)]
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        lines += [self.heading(name, function), f'    """{summary}"""', *self.body(name, parameters)]
         return "\n".join("    " + line for line in lines) + "\n"
+
+    def heading(self, name: str, function: Callable[..., Any]) -> str:
+        signature = inspect.signature(function)
+        head = self.head(list(signature.parameters.values())[1:])
+        return f"def {name}({head}) -> {self.annotation(signature.return_annotation)}:"
 
     def head(self, parameters: list[inspect.Parameter]) -> str:
         parts = ["self"]
@@ -138,7 +148,7 @@ class Writer:
         reports = False
         for parameter in parameters:
             value = HANDED_OVER.get(parameter.name, parameter.name)
-            if parameter.name == "change":
+            if "in_loop(" in value:
                 self.wanted("..handover", "in_loop")
             if parameter.name == "on_corrupt":
                 reports, value = True, "report"

@@ -183,11 +183,12 @@ def test_what_is_no_exception_leaves_nothing_behind(storage: SyncStorage, leave:
             tx.set("k", 1)
         raise leave
 
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: storage.transact(work),
         lambda: storage.run_once("s", "k", 1, work),
         lambda: storage.update("k", work),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(type(leave)) as caught:
             call()
         assert caught.value is leave

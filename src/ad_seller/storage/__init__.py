@@ -49,7 +49,14 @@ from .records.markers import DELETE, KEEP, LEAVE, Keep, Marker
 from .records.pages import OnCorrupt, Page
 from .registry import backend_names, register_backend
 from .seller.access import NewTTL, Record, RecordChange
-from .seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
+from .seller.kinds import (
+    AGENT_URL_INDEX_PREFIX,
+    PREFIXES,
+    SESSION_INDEX_PREFIX,
+    ChangeRequestFilters,
+    OrderFilters,
+    QuoteFilters,
+)
 from .seller.lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
 from .seller.transaction import Transaction
 
@@ -69,6 +76,7 @@ __all__ = [
     "SESSION_INDEX_PREFIX",
     "TTL",
     "Capabilities",
+    "ChangeRequestFilters",
     "Commit",
     "ConfigurationError",
     "ConflictError",
@@ -95,8 +103,10 @@ __all__ = [
     "NewTTL",
     "NotConnectedError",
     "OnCorrupt",
+    "OrderFilters",
     "Page",
     "Put",
+    "QuoteFilters",
     "Record",
     "RecordChange",
     "StorageBackend",

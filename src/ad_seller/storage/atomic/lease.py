@@ -55,7 +55,7 @@ class Lease:
         if not isinstance(name, str) or not name:
             raise InvalidArgumentError(f"The name of a lease is a non-empty str, not {shown(name)}")
         self.key = check_key(LEASE_PREFIX + name)
-        self.fence = 0
+        self.fence: int = 0
         self._text = b""
         self._seen = b""
         self._store = store

@@ -7,7 +7,7 @@ seller agent wrote take part.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..concurrency.backoff import DEFAULT_ATTEMPTS
 from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
@@ -15,7 +15,7 @@ from ..errors import InvalidArgumentError, shown
 from ..records.codec import canonical, decode, encode
 from ..records.expiry import TTL, check_ttl
 from ..records.keys import check_key
-from ..records.markers import KEEP, Keep
+from ..records.markers import KEEP, Keep, Marker
 from .attempts import run_transaction
 from .committer import Committer
 from .confirm import is_confirmed
@@ -148,6 +148,26 @@ class AtomicOperations(Generic[Tx]):
 
         total: int = await update_entry(self, key, add, ttl=KEEP, created_ttl=check_ttl(ttl, key=key))
         return total
+
+    @overload
+    async def update(
+        self,
+        key: str,
+        change: Callable[[Any], Marker],
+        *,
+        ttl: TTL | Keep | None = KEEP,
+        attempts: int = DEFAULT_ATTEMPTS,
+    ) -> Any: ...
+
+    @overload
+    async def update(
+        self,
+        key: str,
+        change: Callable[[Any], T | Marker],
+        *,
+        ttl: TTL | Keep | None = KEEP,
+        attempts: int = DEFAULT_ATTEMPTS,
+    ) -> T: ...
 
     async def update(
         self, key: str, change: Change, *, ttl: TTL | Keep | None = KEEP, attempts: int = DEFAULT_ATTEMPTS

@@ -7,7 +7,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
 from ..errors import (
@@ -32,6 +32,8 @@ from .fallback import changed
 
 if TYPE_CHECKING:
     from .lease import Lease
+
+T = TypeVar("T")
 
 _open: weakref.WeakKeyDictionary[asyncio.Task[Any], set[int]] = weakref.WeakKeyDictionary()
 
@@ -218,6 +220,14 @@ class PlainTransaction:
             return False
         await self.set(key, value, ttl)
         return True
+
+    @overload
+    async def update(self, key: str, change: Callable[[Any], Marker], *, ttl: TTL | Keep | None = KEEP) -> Any: ...
+
+    @overload
+    async def update(
+        self, key: str, change: Callable[[Any], T | Marker], *, ttl: TTL | Keep | None = KEEP
+    ) -> T: ...
 
     async def update(self, key: str, change: Callable[[Any], Any], *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the value by ``change(value)`` at the end; see `StorageBackend.update`."""

@@ -17,12 +17,10 @@ from ..records.expiry import TTL
 from ..records.markers import KEEP
 from .access import NewTTL, Record, RecordChange, entity_key, list_records, record_of, update_record
 from .host import Host
-from .kinds import conditions
+from .kinds import ChangeRequestFilters, OrderFilters, QuoteFilters, conditions
 
 if TYPE_CHECKING:
     from ..records.pages import OnCorrupt
-
-Filters = dict[str, Any] | None
 
 QUOTE_TTL = 86_400  #: seconds that a price quote is valid
 
@@ -146,7 +144,9 @@ class EntityHelpers(Host):
         """Replace the price quote by ``change(current)``; see `update`."""
         return await update_record(self, "quote", quote_id, change, start, ttl)
 
-    async def list_quotes(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_quotes(
+        self, filters: QuoteFilters | None = None, *, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
         return await list_records(self, "quote", on_corrupt, conditions("quote", filters))
 
@@ -170,7 +170,9 @@ class EntityHelpers(Host):
         """Replace the order by ``change(current)``; see `update`."""
         return await update_record(self, "order", order_id, change, start, ttl)
 
-    async def list_orders(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_orders(
+        self, filters: OrderFilters | None = None, *, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
         return await list_records(self, "order", on_corrupt, conditions("order", filters))
 
@@ -194,7 +196,9 @@ class EntityHelpers(Host):
         """Replace the post-deal change request by ``change(current)``; see `update`."""
         return await update_record(self, "change_request", cr_id, change, start, ttl)
 
-    async def list_change_requests(self, filters: Filters = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_change_requests(
+        self, filters: ChangeRequestFilters | None = None, *, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
         return await list_records(self, "change_request", on_corrupt, conditions("change_request", filters))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypedDict
 
 from ..errors import InvalidArgumentError, shown
 from ..records.filters import Condition
@@ -31,6 +31,27 @@ FIELDS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "order": {"status": ("status",)},
     "change_request": {"order_id": ("order_id",), "status": ("status",)},
 }
+
+
+class QuoteFilters(TypedDict, total=False):
+    """What `list_quotes` can be asked for; None asks for nothing."""
+
+    status: str | None
+    buyer_id: str | None
+    product_id: str | None
+
+
+class OrderFilters(TypedDict, total=False):
+    """What `list_orders` can be asked for; None asks for nothing."""
+
+    status: str | None
+
+
+class ChangeRequestFilters(TypedDict, total=False):
+    """What `list_change_requests` can be asked for; None asks for nothing."""
+
+    order_id: str | None
+    status: str | None
 
 
 def conditions(entity: str, filters: object) -> tuple[Condition, ...]:

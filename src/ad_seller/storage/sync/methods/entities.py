@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ad_seller.storage import KEEP, TTL, NewTTL, OnCorrupt, Record, RecordChange
+from ad_seller.storage import (
+    KEEP,
+    TTL,
+    ChangeRequestFilters,
+    NewTTL,
+    OnCorrupt,
+    OrderFilters,
+    QuoteFilters,
+    Record,
+    RecordChange,
+)
 
 from ..handover import Inner, Methods, in_loop, reported
 
@@ -122,7 +132,7 @@ class EntityMethods(Methods[Inner]):
         """Replace the price quote by ``change(current)``; see `update`."""
         return self._run(self._inner.update_quote, quote_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_quotes(self, filters: dict[str, Any] | None = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_quotes(self, filters: QuoteFilters | None = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
         with reported(on_corrupt) as report:
             return self._run(self._inner.list_quotes, filters, on_corrupt=report)
@@ -145,7 +155,7 @@ class EntityMethods(Methods[Inner]):
         """Replace the order by ``change(current)``; see `update`."""
         return self._run(self._inner.update_order, order_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_orders(self, filters: dict[str, Any] | None = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_orders(self, filters: OrderFilters | None = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
         with reported(on_corrupt) as report:
             return self._run(self._inner.list_orders, filters, on_corrupt=report)
@@ -169,7 +179,7 @@ class EntityMethods(Methods[Inner]):
         return self._run(self._inner.update_change_request, cr_id, in_loop(change), start=start, ttl=ttl)
 
     def list_change_requests(
-        self, filters: dict[str, Any] | None = None, *, on_corrupt: OnCorrupt = None
+        self, filters: ChangeRequestFilters | None = None, *, on_corrupt: OnCorrupt = None
     ) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
         with reported(on_corrupt) as report:

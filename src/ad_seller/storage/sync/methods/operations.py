@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
-from ad_seller.storage import KEEP, TTL, Keep, StorageBackend, Transaction
+from ad_seller.storage import KEEP, TTL, Keep, Marker, StorageBackend, Transaction
 
 from ..handover import Methods, in_loop
 
@@ -34,6 +34,16 @@ class AtomicMethods(Methods[StorageBackend], Generic[Tx]):
     def increment(self, key: str, by: int = 1, ttl: TTL | None = None) -> int:
         """Add ``by`` to the int under ``key``, starting from 0 (or from a stored null), and return the sum."""
         return self._run(self._inner.increment, key, by, ttl)
+
+    @overload
+    def update(
+        self, key: str, change: Callable[[Any], Marker], *, ttl: TTL | Keep | None = KEEP, attempts: int = 100
+    ) -> Any: ...
+
+    @overload
+    def update(
+        self, key: str, change: Callable[[Any], T | Marker], *, ttl: TTL | Keep | None = KEEP, attempts: int = 100
+    ) -> T: ...
 
     def update(
         self, key: str, change: Callable[[Any], Any], *, ttl: TTL | Keep | None = KEEP, attempts: int = 100
@@ -65,5 +75,5 @@ class AtomicMethods(Methods[StorageBackend], Generic[Tx]):
             self._in_thread(work),
             ttl,
             claim_ttl=claim_ttl,
-            legacy=legacy,
+            legacy=legacy and in_loop(legacy),
         )

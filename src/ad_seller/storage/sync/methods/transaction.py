@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar, overload
 
-from ad_seller.storage import KEEP, TTL, Keep, OnCorrupt, Page, Transaction
+from ad_seller.storage import KEEP, TTL, Keep, Marker, OnCorrupt, Page, Transaction
 
 from ..handover import Methods, in_loop, reported
 from ..lease import SyncLease
+
+T = TypeVar("T")
 
 
 class PlainTransactionMethods(Methods[Transaction]):
@@ -43,6 +45,12 @@ class PlainTransactionMethods(Methods[Transaction]):
     def create(self, key: str, value: Any, ttl: TTL | None = None) -> bool:
         """Store ``value`` at the end if there is no entry now; tell whether it will be stored."""
         return self._run(self._inner.create, key, value, ttl)
+
+    @overload
+    def update(self, key: str, change: Callable[[Any], Marker], *, ttl: TTL | Keep | None = KEEP) -> Any: ...
+
+    @overload
+    def update(self, key: str, change: Callable[[Any], T | Marker], *, ttl: TTL | Keep | None = KEEP) -> T: ...
 
     def update(self, key: str, change: Callable[[Any], Any], *, ttl: TTL | Keep | None = KEEP) -> Any:
         """Replace the value by ``change(value)`` at the end; see `StorageBackend.update`."""

@@ -17,7 +17,7 @@ from ...errors import (
     StorageError,
     StorageTimeoutError,
 )
-from ...seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
+from ...seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX, QuoteFilters
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
 from .jobs import NewBackend, add_sessions, run_elsewhere
@@ -136,7 +136,7 @@ class EntityConformance(Harness):
                 str(number), {"n": number, "status": status, "buyer_id": buyer, "product": {"product_id": product}}
             )
 
-        async def found(filters: dict[str, Any] | None) -> list[int]:
+        async def found(filters: QuoteFilters | None) -> list[int]:
             return [quote["n"] for quote in await backend.list_quotes(filters)]
 
         assert await found(None) == await found({}) == list(range(8))
