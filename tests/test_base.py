@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import NotConnectedError, StorageBackend, check_key, compile_glob, decode, encode
-from ad_seller.storage.atomic.fallback import deadlines_of
+from ad_seller.storage.atomic.state import deadlines_of
 from ad_seller.storage.errors import MissingKeyError, UnsupportedError
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import ConfigurationError, InvalidArgumentError, InvalidValueError
-from ad_seller.storage.atomic.fallback import deadlines_of
+from ad_seller.storage.atomic.state import deadlines_of
 from ad_seller.storage.errors import InvalidCursorError, InvalidKeyError, InvalidTTLError, StorageError
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.records.codec import canonical, decode, encode

@@ -98,7 +98,7 @@ class Address(NamedTuple):
             with contextlib.closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as db, db:
                 columns = "key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL"
                 db.execute(f"CREATE TABLE IF NOT EXISTS kv_store ({columns})")
-                db.execute("INSERT OR REPLACE INTO kv_store VALUES (?, ?, NULL)", (key, text))
+                db.execute("INSERT OR REPLACE INTO kv_store (key, value) VALUES (?, ?)", (key, text))
         else:
             with ThreadPoolExecutor(1) as other:  # an event loop may be running in this thread
                 other.submit(asyncio.run, self._write_to_redis(f"{self.prefix}{key}", text)).result()

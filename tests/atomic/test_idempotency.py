@@ -134,7 +134,8 @@ async def test_a_record_of_another_form_is_found_under_a_key_that_is_escaped_tod
     await backend.set("idempotency:deal:acme:eu:k1", {"deal_id": "DEMO-1"}, ttl=60)
     found = await backend.run_once("deal:acme", "eu:k1", {}, work, legacy=lambda old: old["deal_id"])
     assert found == "DEMO-1"
-    assert await backend.run_once("deal:acme", "eu:k1", {}, work) == "made"  # not told, it is somebody else's
+    with pytest.raises(InvalidValueError, match="legacy"):  # not told how to read it, nobody makes a second deal
+        await backend.run_once("deal:acme", "eu:k1", {}, work)
 
 
 async def test_the_answer_is_remembered_for_its_time(backend: StorageBackend) -> None:

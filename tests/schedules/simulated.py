@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from ad_seller.storage.atomic.fallback import state_of
+from ad_seller.storage.atomic.state import state_of
 from ad_seller.storage.capabilities import Capabilities
 from ad_seller.storage.driver.commit import Commit, Outcome, Refused
 from ad_seller.storage.driver.engine import Engine
@@ -129,7 +129,8 @@ class SimulatedBackend(DriverBackend):
         """Tell whether the process remembers nobody who waits or runs."""
         state = state_of(self)
         serving = [task for task in state.tasks if not task.done()]
-        return not (serving or state.queues or state.running or state.locks.holders or state.retries.holders)
+        held = (state.queues, state.running, state.waits, state.locks.holders, state.retries.holders)
+        return not (serving or any(held))
 
     async def let_go(self) -> None:
         """Disconnect; a moment later nobody waits or runs in this process."""

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import Transaction
+from ad_seller.storage.atomic import idempotency
+from ad_seller.storage.atomic.waits import Waits
 from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.errors import ConflictError, StorageError, UnknownOutcomeError
 from ad_seller.storage.records.codec import encode
@@ -219,6 +221,66 @@ def test_a_claim_of_a_process_that_died_ends_and_another_goes_on() -> None:
     explore(scenario, 60)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_requests_inside_of_each_other_do_not_wait_for_ever(count: int) -> None:
+    """A asks for B while B asks for A, in one process or in two: one of them is told to try again."""
+
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        effects: list[str] = []
+
+        async def ask(store: SimulatedBackend, name: str, other: str) -> str:
+            async def work(tx: Transaction) -> str:
+                await world.pause()
+                if other:
+                    await asyncio.create_task(ask(store, other, ""))  # in the same task transactions would nest
+                await tx.set(name, 1)
+                effects.append(name)
+                return name
+
+            return str(await store.run_once("scope", name, 1, work))
+
+        async def persist(store: SimulatedBackend, name: str, other: str) -> None:
+            for _ in range(20):
+                try:
+                    assert await ask(store, name, other) == name
+                except ConflictError:
+                    await asyncio.sleep(world.chance.random())
+                else:
+                    return
+            raise AssertionError(f"{name} never got through")
+
+        async with processes(disk, count) as stores:
+            async with asyncio.timeout(120):
+                await world.gather(persist(stores[0], "a", "b"), persist(stores[-1], "b", "a"))
+        assert sorted(effects) == ["a", "b"]
+
+    explore(scenario, 200 if count == 1 else 30)
+
+
+def test_a_claim_is_as_long_as_its_owner_said() -> None:
+    """Whoever waits with a shorter `claim_ttl` leaves it alone, and the work runs once."""
+
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        runs: list[int] = []
+        begun = asyncio.Event()
+
+        async def work(tx: Transaction) -> str:
+            runs.append(1)
+            begun.set()
+            await asyncio.sleep(15)  # the renewals come every 20 s
+            return "done"
+
+        async with processes(disk) as [store, other]:
+            first = asyncio.ensure_future(store.run_once("scope", "key", 1, work, claim_ttl=60))
+            await begun.wait()
+            assert await other.run_once("scope", "key", 1, work, claim_ttl=0.5) == await first == "done"
+        assert len(runs) == 1
+
+    explore(scenario, 5)
+
+
 def test_conflicts_without_end_are_an_error_and_nothing_is_written() -> None:
     async def scenario(world: World) -> None:
         disk = Disk(world)
@@ -238,6 +300,16 @@ def test_conflicts_without_end_are_an_error_and_nothing_is_written() -> None:
 
 
 class TestTheChecksFindDefects:
+    def test_nobody_notices_who_waits_for_whom(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Waits, "would_never_end", lambda *_: False)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_requests_inside_of_each_other_do_not_wait_for_ever(1)
+
+    def test_requests_wait_for_other_processes_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(idempotency, "_NESTED_PATIENCE", 1e9)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_requests_inside_of_each_other_do_not_wait_for_ever(2)
+
     def test_commit_without_its_expectations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         apply = SimulatedEngine.apply
 

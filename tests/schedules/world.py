@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.atomic import fallback as process
-from ad_seller.storage.atomic import idempotency, lease
+from ad_seller.storage.atomic import expiring, idempotency, lease, state
 from ad_seller.storage.concurrency import backoff as waiting
 from ad_seller.storage.concurrency import timeslice as pace
 from tests.schedules.loop import ScheduleLoop
@@ -112,7 +111,7 @@ def _all_from(loop: ScheduleLoop) -> Iterator[None]:
     """Let time, identifiers and random pauses of the library come from the loop."""
     time, identifiers = _Time(loop), _Uuid(loop.chance)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pace, lease, process):
+        for module in (pace, lease, state, expiring):
             patch.setattr(module, "time", time)
         for module in (lease, idempotency):
             patch.setattr(module, "uuid", identifiers)

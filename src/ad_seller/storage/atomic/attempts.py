@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..concurrency.backoff import backoff
 from ..errors import ConflictError
 from .committer import Committer
-from .fallback import retry_turn
+from .state import retry_turn
 from .transaction import PlainTransaction
 
 Tx = TypeVar("Tx", bound=PlainTransaction)

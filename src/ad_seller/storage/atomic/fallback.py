@@ -7,25 +7,18 @@ guarantees end at the process, and the default `Capabilities` say so.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from ..concurrency.locks import KeyLocks
-from ..concurrency.loops import ByLoop
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
 from ..errors import (
     InvalidArgumentError,
     InvalidValueError,
     MissingKeyError,
-    NotConnectedError,
-    StorageTimeoutError,
     UnsupportedError,
     shown,
 )
@@ -34,116 +27,17 @@ from ..records.expiry import check_ttl
 from ..records.keys import check_key
 from ..records.markers import KEEP
 from .committer import SevenMethods
-from .pending import PendingUpdate
+from .state import ONE_LOOP, deadlines_of, state_of
 
 log = logging.getLogger("ad_seller.storage")
 
 R = TypeVar("R")
-_COURTESY = 1.0  #: seconds that a transaction waits for others that met the same conflict
-_ATTRIBUTE = "_ad_seller_process_state"
 _GUARDED = "_ad_seller_guarded"
-_ONE_LOOP = "_ad_seller_one_loop"
-
-
-class LoopState:
-    """What the tasks of one event loop share about one instance.
-
-    Attributes:
-        locks: held while an entry is written.
-        queues: who waits to update a key; there is a queue as long as an update of the key runs.
-        tasks: the tasks that serve those queues.
-        retries: the queues of transactions that met a conflict, one for each key.
-        running: the idempotent requests that run here, by key; each future ends with its run.
-    """
-
-    def __init__(self) -> None:
-        """Start with nothing held."""
-        self.locks = KeyLocks()
-        self.queues: dict[str, list[PendingUpdate]] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.retries = KeyLocks()
-        self.running: dict[str, asyncio.Future[None]] = {}
-
-
-class Deadlines:
-    """When entries end that this instance has written: monotonic seconds by key, None for no expiry."""
-
-    def __init__(self) -> None:
-        """Start with nothing known."""
-        self.by_key: dict[str, float | None] = {}
-        self.warned = False
-        self._prune_at = 1024
-
-    def note(self, key: str, ttl_ms: int | None) -> None:
-        """Remember when ``key``, just written, will expire; forget what has expired, now and then."""
-        now = time.monotonic()
-        self.by_key[key] = None if ttl_ms is None else now + ttl_ms / 1000
-        if len(self.by_key) >= self._prune_at:
-            self.by_key = {k: at for k, at in self.by_key.items() if at is None or at > now}
-            self._prune_at = max(1024, 2 * len(self.by_key))
-
-    def forget(self, key: str) -> None:
-        """Forget an entry that was removed."""
-        self.by_key.pop(key, None)
-
-    def remaining(self, key: str) -> float | None:
-        """Return the seconds that an existing entry has left, None without expiry."""
-        deadline = self.by_key.get(key, 0.0)
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise UnsupportedError(
-                f"This backend does not know when {key!r} expires, because another process wrote it. "
-                "Give ttl=… explicitly, or let the backend implement ttl().",
-                key=key,
-            )
-        return left
-
-
-class _Memory:
-    """What one instance remembers; a copy of the instance remembers nothing."""
-
-    def __init__(self) -> None:
-        self.loops: ByLoop[LoopState] = ByLoop()
-        self.deadlines = Deadlines()
-
-    def __reduce__(self) -> tuple[type[_Memory], tuple[()]]:
-        return _Memory, ()
-
-
-def _memory_of(backend: object) -> _Memory:
-    """Return what the instance remembers, made on first use: subclasses need not call ``super().__init__()``."""
-    memory: _Memory | None = backend.__dict__.get(_ATTRIBUTE)
-    if memory is None:
-        memory = backend.__dict__.setdefault(_ATTRIBUTE, _Memory())
-    return memory
-
-
-def deadlines_of(backend: object) -> Deadlines:
-    """Return the deadlines that the instance knows."""
-    return _memory_of(backend).deadlines
-
-
-def state_of(backend: object) -> LoopState:
-    """Return what the tasks of the running event loop share about the instance.
-
-    Raises:
-        NotConnectedError: it is a backend of seven methods, and another event loop is using it right now: its
-            author need not have written it for that, and the guarantees of this module hold within one loop.
-    """
-    loops = _memory_of(backend).loops
-    state = loops.get()
-    if state is None or getattr(backend, _ONE_LOOP, False):
-        if getattr(backend, _ONE_LOOP, False) and loops.others_running():
-            raise NotConnectedError(
-                "This backend is in use in another event loop that is running. Use one backend for each loop."
-            )
-        state = loops.get_or_make(LoopState)
-    return state
 
 
 def guard(cls: type[SevenMethods]) -> None:
     """Wrap the ``set`` and ``delete`` that ``cls`` has, from wherever, unless they are wrapped already."""
-    setattr(cls, _ONE_LOOP, True)
+    setattr(cls, ONE_LOOP, True)
     for name, wrap in (("set", _guarded_set), ("delete", _guarded_delete)):
         method = getattr(cls, name)
         if not getattr(method, "__isabstractmethod__", False) and not hasattr(method, _GUARDED):
@@ -233,25 +127,6 @@ async def _write(backend: SevenMethods, write: Write, before: bytes | None) -> N
                 left = None if before is None else await _kept(backend, key)
                 ttl_ms = check_ttl(left, key=key)
             await backend.set(key, decode(text), whole_seconds(ttl_ms))
-
-
-@asynccontextmanager
-async def retry_turn(backend: object, key: str | None) -> AsyncIterator[None]:
-    """Let transactions that met a conflict over ``key`` run again one after the other, rather than all at once.
-
-    This is courtesy among the tasks of one process, not a lock: whoever has waited a while goes on anyway.
-    """
-    hold = None if key is None else state_of(backend).retries.hold(key, timeout=_COURTESY)
-    try:
-        if hold is not None:
-            await hold.__aenter__()
-    except StorageTimeoutError:
-        hold = None
-    try:
-        yield
-    finally:
-        if hold is not None:
-            await hold.__aexit__()
 
 
 def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:

@@ -29,10 +29,10 @@ from ..errors import (
 from ..records.codec import canonical, decode, encode
 from ..records.expiry import check_ttl
 from ..records.keys import check_key
-from . import fallback as process
 from .attempts import run_transaction
 from .confirm import is_confirmed
-from .expiring import cap_expiry
+from .expiring import ExpiryCap
+from .state import state_of
 from .transaction import PlainTransaction, awaited, check_work
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ log = logging.getLogger("ad_seller.storage")
 IDEMPOTENCY_PREFIX = "idempotency:"
 DEFAULT_CLAIM_TTL = 10.0  #: seconds after which the claim of a process that died ends
 _POLL = 0.02  #: seconds between two looks at a request that another process runs
+_NESTED_PATIENCE = 10.0  #: seconds at least that a request inside of another one waits for another process
 _RENEWALS = 3  #: renewals in each time to live of a claim, so that one may fail
 
 Work = Callable[[Any], Awaitable[Any]]
@@ -77,7 +78,7 @@ class Idempotent:
                 raise InvalidArgumentError(f"The {name} of a request is a non-empty str, not {shown(part)}")
         self._store = store
         self._begin = begin
-        self._seen: bytes | None = None
+        self._expiry = ExpiryCap(store)
         self.key = check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{escaped(key)}")
         # Where a key was not escaped, ("a:b", "c") and ("a", "b:c") shared a record; the digest tells them apart.
         self._older = [check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")] if escaped(key) != key else []
@@ -93,18 +94,25 @@ class Idempotent:
         """Return the result of ``work``, from this run or from the one that was first."""
         check_work(work)
         self._store._atomic_check()
-        running = process.state_of(self._store).running
-        if running.get(self.key) in _inside.get():
+        state = state_of(self._store)
+        running, inside = state.running, _inside.get()
+        if running.get(self.key) in inside:
             raise TransactionError(f"{self.key!r} is run inside of itself; that would wait for ever", key=self.key)
+        patience = asyncio.get_running_loop().time() + max(self._claim_ttl_ms / 1000, _NESTED_PATIENCE)
         while True:
-            text, record = await self._record()
+            name, text, record = await self._record()
             if record is not None and "result" in record:
-                if await is_confirmed(self._store, text):
+                if await is_confirmed(self._store, name, text):
                     return record["result"]
-            elif self.key in running:
-                await asyncio.wait([running[self.key]])
+            elif (target := running.get(self.key)) is not None:
+                if state.waits.would_never_end(inside, target):
+                    raise self._entangled()
+                with state.waits.noted(inside, target):
+                    await asyncio.wait([target])
             elif record is not None:
-                await self._await_claim(text[self.key])
+                if inside and asyncio.get_running_loop().time() > patience:
+                    raise self._entangled()
+                await self._await_claim(name, text, record)
             else:
                 run = running[self.key] = asyncio.get_running_loop().create_future()
                 token = _inside.set((*_inside.get(), run))
@@ -116,46 +124,48 @@ class Idempotent:
                 if made is not None:
                     return decode(made)["result"]
 
-    async def _record(self) -> tuple[dict[str, bytes | None], dict[str, Any] | None]:
-        """Return what is stored, and the record in it: by the name of today, or by that of an older version."""
-        names = [self.key, *self._older]
-        texts = dict(zip(names, await self._store._atomic_snapshot(names), strict=True))
-        for name in self._older:
-            if texts[self.key] is None and (older := texts[name]) is not None:
-                record = decode(older, key=name)
-                if not _is_ours(record):  # an older agent never escaped; without `legacy` it is somebody else's
-                    if self._legacy is not None:
-                        return texts, self._checked(record)
-                elif record["request"] == self._digest and "result" in record:
-                    return texts, record
-        text = texts[self.key]
-        return texts, None if text is None else self._checked(decode(text, key=self.key))
+    def _entangled(self) -> ConflictError:
+        return ConflictError(
+            f"{self.key!r} is asked for inside of another request, and may wait for that one itself. Nothing was "
+            "written; run the other one again, and ask for several requests in the same order everywhere.",
+            key=self.key,
+        )
 
-    def _checked(self, record: Any) -> dict[str, Any]:
-        if not _is_ours(record):
+    async def _record(self) -> tuple[str, bytes | None, dict[str, Any] | None]:
+        """Return the name of the record, its text and what it says; by today's name or an older one."""
+        names = [self.key, *self._older]
+        texts = await self._store._atomic_snapshot(names)
+        for name, text in zip(names, texts, strict=True):
+            if text is not None and (record := self._checked(name, decode(text, key=name))) is not None:
+                return name, text, record
+        return self.key, None, None
+
+    def _checked(self, name: str, record: Any) -> dict[str, Any] | None:
+        """Return the record; None for one of another pair, which shared our name before keys were escaped."""
+        if not isinstance(record, dict) or not isinstance(record.get("request"), str):
             if self._legacy is None:
                 raise InvalidValueError(
-                    f"{self.key!r} holds a record of another form; read it with legacy=…, or choose another key",
-                    key=self.key,
+                    f"{name!r} holds a record of another form; read it with legacy=…, or choose another key",
+                    key=name,
                 )
             return {"request": self._digest, "result": self._legacy(record)}
-        found: dict[str, Any] = record
-        if found["request"] != self._digest:
+        if record["request"] != self._digest and name == self.key:
             raise IdempotencyConflictError(
                 f"{self.key!r} was used for another request; a new request needs a new key", key=self.key
             )
-        return found
+        return record if record["request"] == self._digest else None
 
-    async def _await_claim(self, text: bytes | None) -> None:
+    async def _await_claim(self, name: str, text: bytes | None, record: dict[str, Any]) -> None:
         """Wait a moment for a request that another process runs; its claim ends in time, whatever a clock says."""
-        if text is not None and text != self._seen:
-            self._seen = text
-            await cap_expiry(self._store, self.key, text, self._claim_ttl_ms)
+        if text is not None:
+            given = record.get("ttl_ms")  # older versions did not write it down
+            ttl_ms = given if isinstance(given, int) else max(self._claim_ttl_ms, int(DEFAULT_CLAIM_TTL * 1000))
+            await self._expiry.look(name, text, ttl_ms)
         await asyncio.sleep(_POLL)
 
     async def _lead(self, work: Work) -> bytes | None:
         """Claim the request, run it and return its record; None if another process has it."""
-        claim = encode({"request": self._digest, "claim": uuid.uuid4().hex})
+        claim = encode({"request": self._digest, "claim": uuid.uuid4().hex, "ttl_ms": self._claim_ttl_ms})
         put = Put(self.key, claim, self._claim_ttl_ms)
         try:
             if not await run_to_end(self._commits(None, put)):
@@ -226,10 +236,6 @@ class Idempotent:
         finally:
             task.cancel()
             await asyncio.wait([task])
-
-
-def _is_ours(record: Any) -> bool:
-    return isinstance(record, dict) and isinstance(record.get("request"), str)
 
 
 def escaped(key: str) -> str:

@@ -24,7 +24,7 @@ from ..errors import (
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
 from ..records.keys import check_key
-from .expiring import cap_expiry
+from .expiring import ExpiryCap
 
 if TYPE_CHECKING:
     from .committer import Committer
@@ -57,7 +57,7 @@ class Lease:
         self.key = check_key(LEASE_PREFIX + name)
         self.fence: int = 0
         self._text = b""
-        self._seen = b""
+        self._expiry = ExpiryCap(store)
         self._store = store
         self._fence_key = check_key(FENCE_PREFIX + name)
         ttl_ms = check_ttl(ttl, key=self.key)
@@ -77,7 +77,7 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether it is held as far as is known here; only a commit with `Transaction.hold` makes sure."""
-        return self._renewing is not None and not self._lost and time.monotonic() < self._deadline
+        return self._renewing is not None and not self._lost and _now() < self._deadline
 
     def check(self) -> None:
         """Raise `LeaseLostError` unless it is held; for long computations that do not await."""
@@ -96,9 +96,9 @@ class Lease:
         self._entered = True
         self._holder = asyncio.current_task()
         self._cancelling = self._holder.cancelling() if self._holder else 0
-        give_up = time.monotonic() + self._wait
+        give_up = _now() + self._wait
         while not await self._take():
-            left = give_up - time.monotonic()
+            left = give_up - _now()
             if left <= 0:
                 raise LeaseHeldError(f"Another holder has {self.key!r}; try again later", key=self.key)
             await asyncio.sleep(min(_POLL, left))
@@ -137,12 +137,10 @@ class Lease:
 
     async def _take(self) -> bool:
         """Try once; the lease and its new fence are one commit."""
-        asked = time.monotonic()
+        asked = _now()
         held, fence = await self._store._atomic_snapshot([self.key, self._fence_key])
         if held is not None:
-            if held != self._seen:
-                self._seen = held
-                await cap_expiry(self._store, self.key, held, _ttl_of(held, self._ttl_ms))
+            await self._expiry.look(self.key, held, _ttl_of(held, self._ttl_ms))
             return False
         self.fence = 1 + (0 if fence is None else decode(fence, key=self._fence_key))
         self._text = encode({"holder": uuid.uuid4().hex, "fence": self.fence, "ttl_ms": self._ttl_ms})
@@ -157,9 +155,9 @@ class Lease:
         return not isinstance(outcome, Refused)
 
     async def _renew(self) -> None:
-        while time.monotonic() < self._deadline:
-            await asyncio.sleep(min(self._ttl_ms / 1000 / _RENEWALS, self._deadline - time.monotonic()))
-            asked = time.monotonic()
+        while _now() < self._deadline:
+            await asyncio.sleep(min(self._ttl_ms / 1000 / _RENEWALS, self._deadline - _now()))
+            asked = _now()
             try:
                 async with asyncio.timeout(max(0.001, self._deadline - asked)):
                     outcome = await self._if_held(Touch(self.key, self._ttl_ms))
@@ -189,6 +187,16 @@ class Lease:
             "Stop what it protects and take it anew.",
             key=self.key,
         )
+
+
+def _now() -> float:
+    """Return seconds that pass while the machine sleeps, too, where the system counts them.
+
+    The store's clock goes on meanwhile, and CLOCK_MONOTONIC stands still: a holder that wakes up must not take
+    itself for one (https://man7.org/linux/man-pages/man2/clock_gettime.2.html).
+    """
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def _ttl_of(held: bytes, ours: int) -> int:

@@ -87,7 +87,7 @@ class AtomicOperations(Generic[Tx]):
             if not self._atomic_confirms(key):
                 return False
             [text] = await self._atomic_snapshot([key])
-            if text is not None and await is_confirmed(self, {key: text}):
+            if text is not None and await is_confirmed(self, key, text):
                 return False
         return True
 
@@ -107,7 +107,7 @@ class AtomicOperations(Generic[Tx]):
         while True:
             [text] = await self._atomic_snapshot([key])
             if text is None or canonical(decode(text, key=key)) != wanted:
-                if await is_confirmed(self, {key: text}):
+                if await is_confirmed(self, key, text):
                     return False
                 continue
             if await _applies(self, Expect(key, text), put):
@@ -119,7 +119,9 @@ class AtomicOperations(Generic[Tx]):
         while True:
             [text] = await self._atomic_snapshot([key])
             if text is None:
-                return None
+                if await is_confirmed(self, key, None):
+                    return None
+                continue
             value = decode(text, key=key)
             if await _applies(self, Expect(key, text), Delete(key)):
                 return value

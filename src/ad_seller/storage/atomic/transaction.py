@@ -14,7 +14,9 @@ from ..errors import (
     ConflictError,
     CorruptValueError,
     InvalidArgumentError,
+    InvalidTransitionError,
     LeaseLostError,
+    MissingKeyError,
     StorageError,
     TransactionError,
     shown,
@@ -27,7 +29,7 @@ from ..records.keys import check_key
 from ..records.markers import KEEP, LEAVE, Keep, Marker
 from ..records.pages import OnCorrupt, Page, report_corrupt
 from .committer import Committer
-from .confirm import is_confirmed
+from .confirm import changed_since
 from .fallback import changed
 
 if TYPE_CHECKING:
@@ -77,20 +79,25 @@ class PlainTransaction:
             _open[task].discard(id(self._store))
         if error is None:
             await self._finish()
+        elif _is_answer(error):
+            await self._confirm_reads()
 
     async def _finish(self) -> None:
         if self._writes:
             outcome = await self._store._atomic_commit(self._commit)
             if isinstance(outcome, Refused):
                 raise self._conflict(outcome.key)
-        elif self._reads and any(self._store._atomic_confirms(key) for key in self._reads):
-            if not await is_confirmed(self._store, self._reads):
-                raise self._conflict(next(iter(self._reads)))
-        elif len(self._reads) > 1 or self._leases:
+            return
+        await self._confirm_reads()
+        if len(self._reads) > 1 or self._leases:
             texts = await self._store._atomic_snapshot(list(self._reads))
             for (key, before), after in zip(self._reads.items(), texts, strict=True):
                 if before != after:
                     raise self._conflict(key)
+
+    async def _confirm_reads(self) -> None:
+        if (key := await changed_since(self._store, self._reads)) is not None:
+            raise self._conflict(key)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -257,6 +264,12 @@ class PlainTransaction:
         lease.check()
         self._leases.add(lease.key)
         self._reads[lease.key] = lease._text
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Tell whether an exception may say what was read, such as "it is booked already", not that reading failed."""
+    ours = isinstance(error, StorageError) and not isinstance(error, MissingKeyError | InvalidTransitionError)
+    return isinstance(error, Exception) and not ours
 
 
 def check_work(work: object) -> None:

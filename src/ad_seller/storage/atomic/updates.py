@@ -19,10 +19,11 @@ from ..errors import ConflictError, StorageError, StorageTimeoutError, UnknownOu
 from ..records.codec import decode
 from ..records.keys import check_key
 from ..records.markers import KEEP, Keep, Marker
-from . import fallback as process
 from .committer import Committer
 from .confirm import is_confirmed
+from .fallback import changed
 from .pending import Change, PendingUpdate
+from .state import state_of
 
 
 class Draft:
@@ -40,7 +41,7 @@ class Draft:
     def apply(self, store: Committer, pending: PendingUpdate) -> Any:
         """Make a change and return what its caller gets."""
         current = None if self._text is None else decode(self._text, key=self.key)
-        value = process.changed(pending.change, current, self.key)
+        value = changed(pending.change, current, self.key)
         if value is Marker.LEAVE or (value is Marker.DELETE and self._text is None):
             return current
         if value is Marker.DELETE:
@@ -55,10 +56,14 @@ class Draft:
         self.changed = True
         return None if value is Marker.DELETE else value
 
+    async def is_confirmed(self, store: Committer) -> bool:
+        """Tell whether an answer may rest on what was read."""
+        return await is_confirmed(store, self.key, self._read)
+
     async def commit(self, store: Committer) -> bool:
         """Store what has been made, if the entry is still as it was read."""
         if not self.changed:
-            return await is_confirmed(store, {self.key: self._read})
+            return await self.is_confirmed(store)
         write: Write = Delete(self.key) if self._text is None else Put(self.key, self._text, self._ttl)
         outcome = await store._atomic_commit(Commit((Expect(self.key, self._read),), (write,)))
         return not isinstance(outcome, Refused)
@@ -77,7 +82,7 @@ async def update_entry(
     key = check_key(key)
     store._atomic_check()  # before the queues: another event loop must not take them over
     pending = PendingUpdate(change, ttl, created_ttl, attempts)
-    queues = process.state_of(store).queues
+    queues = state_of(store).queues
     queue = queues.get(key)
     if queue is not None:
         future = pending.enqueue()
@@ -88,9 +93,14 @@ async def update_entry(
         for attempt in range(attempts):
             [text] = await store._atomic_snapshot([key])
             draft = Draft(key, text)
-            result = draft.apply(store, pending)
-            if await draft.commit(store):
-                return result
+            try:
+                result = draft.apply(store, pending)
+            except Exception:
+                if await draft.is_confirmed(store):
+                    raise  # "it is booked already" is an answer, too
+            else:
+                if await draft.commit(store):
+                    return result
             await backoff(attempt)
         raise _overtaken(key)
     finally:
@@ -102,7 +112,7 @@ async def update_entry(
 
 def _serve_later(store: Committer, key: str, queues: dict[str, list[PendingUpdate]]) -> None:
     """Serve those who have come meanwhile, in a task: the one that was served first may be cancelled."""
-    state = process.state_of(store)
+    state = state_of(store)
     task = asyncio.get_running_loop().create_task(_serve(store, key, queues))
     state.tasks.add(task)
     task.add_done_callback(state.tasks.discard)
