@@ -92,3 +92,35 @@ def test_a_password_that_is_not_encoded_is_not_shown(url: str) -> None:
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "nodes", "service"),
+    [
+        ("redis+cluster://redis:6379", (("redis", 6379),), ""),
+        ("redis+cluster://cluster", (("cluster", 6379),), ""),
+        ("rediss+sentinel://s,rediss:1/rediss/0", (("s", 26379), ("rediss", 1)), "rediss"),
+        ("redis+sentinel://sentinel/mymaster/0", (("sentinel", 26379),), "mymaster"),
+        ("redis+sentinel://redis+sentinel:1/sentinel", (("redis+sentinel", 1),), "sentinel"),
+    ],
+)
+def test_hosts_that_are_named_like_a_part_of_the_scheme(
+    url: str, nodes: tuple[tuple[str, int], ...], service: str
+) -> None:
+    """The service names of a compose file."""
+    parsed = parse_redis_url(url)
+    assert (parsed.nodes, parsed.service) == (nodes, service)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["rediss://h:6379/0?ssl_cert_reqs=CERT_NONE", "rediss+cluster://h:6379?ssl_cert_reqs=CERT_NONE"],
+)
+def test_options_in_the_words_of_other_libraries(url: str) -> None:
+    """As Celery and its hosts write them."""
+    assert "CERT_NONE" in repr(RedisBackend(url))
+
+
+def test_an_option_that_is_no_text_is_refused_by_us() -> None:
+    with pytest.raises(ConfigurationError, match="unknown or wrong option"):
+        RedisBackend("redis://h:6379/0?retry=3")

@@ -77,10 +77,11 @@ def parse_redis_url(url: object) -> RedisURL:
             "Redis URL required: pass redis_url or set REDIS_URL, e.g. redis://localhost:6379/0"
         )
     url = url.strip()
-    hosts = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    before, mark, rest = url.partition("://")
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0]
     try:
         # Several hosts are no URL for every version of Python, if one of them is in brackets.
-        parts = urlsplit(url.replace(hosts, "group", 1) if "+" in url.partition("://")[0] and hosts else url)
+        parts = urlsplit(f"{before}{mark}group{rest[len(hosts) :]}" if "+" in before and hosts else url)
     except ValueError as error:
         raise ConfigurationError(f"Not a Redis URL: {shown_url(url)} ({error})") from None
     scheme, _, suffix = parts.scheme.partition("+")
@@ -106,6 +107,13 @@ def parse_redis_url(url: object) -> RedisURL:
 def _spelled(name: str, value: str) -> str:
     """Return the value as redis-py spells it: Celery and Heroku write ``CERT_NONE`` or ``None``, as Python does."""
     return value.lower().removeprefix("cert_") if name == "ssl_cert_reqs" else value
+
+
+def _plain(value: str) -> str:
+    """Return what redis-py calls the value: Celery and others name it as the ssl module does."""
+    return (
+        value.removeprefix("CERT_").lower() if value in ("CERT_NONE", "CERT_OPTIONAL", "CERT_REQUIRED") else value
+    )
 
 
 def _check_server(scheme: str, parts: SplitResult) -> None:
