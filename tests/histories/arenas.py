@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class Arena:
         batches: whether `set_many` and `get_many` are atomic.
         shared: whether other processes can read it, too.
         undone: faults after which unconfirmed writes may be undone.
+        loops: how many event loops of a process use one store.
+        disturb: what a process does to itself when it is told to; see `Clients.disturb`.
     """
 
     open_store: Callable[..., StorageBackend]
@@ -59,6 +61,8 @@ class Arena:
     batches: bool = True
     shared: bool = True
     undone: frozenset[str] = frozenset()
+    loops: int = 1
+    disturb: Callable[[], None] | None = None
 
     def keys(self, name: str) -> Keys:
         """Return keys that belong to this name."""
@@ -83,8 +87,27 @@ def memory(folder: Path) -> Iterator[Arena]:
 def sqlite(folder: Path) -> Iterator[Arena]:
     """Several processes on one file."""
     path = folder / "store.db"
-    more = {"disk full": faults.full_disk(path), "foreign lock": faults.foreign_lock(path)}
-    yield Arena(partial(SQLiteBackend, str(path)), {**_OF_CLIENTS, **more})
+    more = {
+        "disk full": faults.full_disk(path),
+        "foreign lock": faults.foreign_lock(path),
+        "copied file": faults.copied(path),
+        "removed log": faults.removed_log(path),
+    }
+    copy = partial(faults.copy_of, path)
+    yield Arena(partial(SQLiteBackend, str(path)), {**_OF_CLIENTS, **more}, disturb=copy)
+
+
+def in_loops(
+    arena: Callable[[Path], AbstractContextManager[Arena]],
+) -> Callable[[Path], AbstractContextManager[Arena]]:
+    """Return the same with two event loops of each process on one store, of which one ends and begins anew."""
+
+    @contextmanager
+    def with_loops(folder: Path) -> Iterator[Arena]:
+        with arena(folder) as whole:
+            yield replace(whole, loops=2, tasks=max(whole.tasks, 4), pause=0.016)
+
+    return with_loops
 
 
 def _redis_faults(server: RedisServer, proxy: Proxy) -> dict[str, Fault]:
@@ -213,6 +236,10 @@ ARENAS: dict[str, Callable[[Path], AbstractContextManager[Arena]]] = {
     "cluster": cluster,
     "sentinel": sentinel,
     "sentinel-both": sentinel_both,
+    "memory-loops": in_loops(memory),
+    "sqlite-loops": in_loops(sqlite),
+    "redis-loops": in_loops(redis),
+    "postgres-loops": in_loops(postgres),
 }
 
 #: Those of several servers, whose fail-overs take seconds.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import math
 import random
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from .operations import Chooser, Keys, NewKeys, perform
 from .recorder import Recorder
 
 _CONNECT_SECONDS = 20.0
+_LOOP_SECONDS = 0.15  #: how long an event loop lives that is not the first
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Client:
         cancelled: which part of its operations is cancelled at a random moment.
         pause: seconds between two operations of a task at most, so that a history stays small enough to be checked.
         chooser: what its choices are.
+        loops: how many event loops use the one store at the same time; all but the first end and begin anew.
+        disturb: what it does to itself when it gets SIGURG; it must be possible to pickle it.
     """
 
     open_store: Callable[[], StorageBackend]
@@ -44,10 +50,15 @@ class Client:
     cancelled: float = 0.0
     pause: float = 0.008
     chooser: type[Chooser] | type[NewKeys] = Chooser
+    loops: int = 1
+    disturb: Callable[[], None] | None = None
 
     def run(self) -> None:
         """Do it; what a process starts with."""
         logging.disable(logging.WARNING)  # a server that is gone is no news here
+        if self.disturb is not None:
+            disturb = self.disturb
+            signal.signal(signal.SIGURG, lambda *_: disturb())  # which is ignored by who does not listen yet
         asyncio.run(self.work())
 
     async def work(self) -> None:
@@ -57,17 +68,33 @@ class Client:
             await connected(store)
             try:
                 async with asyncio.TaskGroup() as group:
-                    for number in range(self.tasks):
-                        group.create_task(self._task(store, recorder, number))
+                    for number in range(0, self.tasks, self.loops):
+                        group.create_task(self._task(store, recorder, str(number)))
+                    for loop in range(1, self.loops):
+                        group.create_task(asyncio.to_thread(self._in_loops, store, recorder, loop))
                 await read_all(store, recorder, self.keys.all)
             finally:
                 await store.disconnect()
 
-    async def _task(self, store: StorageBackend, recorder: Recorder, number: int) -> None:
+    def _in_loops(self, store: StorageBackend, recorder: Recorder, loop: int) -> None:
+        """Do the work of a thread whose event loops end, without a word to the store, and begin anew."""
+        for run in itertools.count():
+            if self.stop.exists():
+                return
+            asyncio.run(self._for_a_while(store, recorder, loop, run))
+
+    async def _for_a_while(self, store: StorageBackend, recorder: Recorder, loop: int, run: int) -> None:
+        names = [f"{number}.{run}" for number in range(loop, self.tasks, self.loops)]
+        await asyncio.gather(*(self._task(store, recorder, name, _LOOP_SECONDS) for name in names))
+
+    async def _task(
+        self, store: StorageBackend, recorder: Recorder, number: str, seconds: float = math.inf
+    ) -> None:
         seed = f"{self.seed}/{number}"
         chooser = self.chooser(self.keys, seed, f"{self.path.stem}.{number}")
         chance = random.Random(f"{seed} pauses")
-        while not self.stop.exists():
+        until = time.monotonic() + seconds
+        while not self.stop.exists() and time.monotonic() < until:
             action = chooser.choose()
             delay = chance.random() * 0.004 if chance.random() < self.cancelled else None
             outcome, told = await noted(store, recorder, action, delay)

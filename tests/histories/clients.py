@@ -65,6 +65,10 @@ class Clients:
         finally:
             _signal(process, signal.SIGCONT)
 
+    def disturb(self, process: ForkServerProcess) -> None:
+        """Have one do to itself what its `Client.disturb` says."""
+        _signal(process, signal.SIGURG)
+
     def limit(self, kind: int, amount: int) -> None:
         """Set a resource limit of all of them; it can be raised again."""
         for process in self.living:

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import asyncpg
 
+from ad_seller.storage import StorageError
+from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
@@ -189,6 +191,50 @@ def foreign_lock(path: Path) -> Fault:
             db.execute("ROLLBACK")
 
     return run
+
+
+def copy_of(path: Path) -> None:
+    """Copy the file with its log, as somebody does who does not know better: by opening and closing them."""
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            path.with_name(path.name + suffix).read_bytes()
+
+
+def copied(path: Path) -> Fault:
+    """Return the fault that clients copy the file that they have open, and another program comes and goes."""
+
+    def run(clients: Clients, chance: random.Random) -> None:
+        for client in chance.sample(clients.living, chance.randint(1, len(clients.living))):
+            clients.disturb(client)
+        time.sleep(chance.uniform(0.01, 0.1))
+        _come_and_go(path)
+
+    return run
+
+
+def removed_log(path: Path) -> Fault:
+    """Return the fault that somebody removes the log, its index or both; another of our programs comes and goes."""
+
+    def run(clients: Clients, chance: random.Random) -> None:
+        for suffix in chance.choice((("-wal",), ("-shm",), ("-wal", "-shm"))):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        asyncio.run(_connect_and_leave(path))
+        _come_and_go(path)
+
+    return run
+
+
+def _come_and_go(path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=5)) as db, suppress(sqlite3.OperationalError):
+        db.execute("SELECT count(*) FROM kv_store").fetchone()
+
+
+async def _connect_and_leave(path: Path) -> None:
+    store = SQLiteBackend(str(path))
+    with suppress(StorageError):
+        await store.connect()
+        await store.count()
+    await store.disconnect()
 
 
 def of_a_cluster(group: RedisCluster) -> dict[str, Fault]:

@@ -7,8 +7,10 @@ is there.
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,7 +37,7 @@ def has_begun(path: Path) -> bool:
 
 
 class Recorder:
-    """Writes the lines of one process.
+    """Writes the lines of one process, from any of its threads.
 
     Args:
         path: the file, from `prepare`.
@@ -45,7 +47,8 @@ class Recorder:
         with path.open("rb+") as file:
             self._memory = mmap.mmap(file.fileno(), FILE_BYTES)
         self._position = 0
-        self._number = 0
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -57,9 +60,9 @@ class Recorder:
 
     def begin(self, action: Action) -> int:
         """Note that an action is about to be called, and return its number."""
-        self._number += 1
-        self._write("begin", self._number, *action)
-        return self._number
+        number = next(self._numbers)
+        self._write("begin", number, *action)
+        return number
 
     def end(self, number: int, outcome: str, told: Any = None) -> None:
         """Note how it ended.
@@ -73,10 +76,11 @@ class Recorder:
 
     def _write(self, kind: str, number: int, *rest: Any) -> None:
         line = json.dumps([kind, time.monotonic_ns(), number, *rest]).encode()
-        end = self._position + len(line)
-        self._memory[self._position : end] = line
-        self._memory[end : end + 1] = b"\n"  # last, so that a line which was cut short has no end
-        self._position = end + 1
+        with self._lock:
+            end = self._position + len(line)
+            self._memory[self._position : end] = line
+            self._memory[end : end + 1] = b"\n"  # last, so that a line which was cut short has no end
+            self._position = end + 1
 
 
 @dataclass

@@ -137,6 +137,8 @@ def _new_client(arena: Arena, planned: Plan, folder: Path, keys: Keys) -> Callab
             cancelled=planned.cancelled,
             pause=arena.pause,
             chooser=planned.chooser,
+            loops=arena.loops,
+            disturb=arena.disturb,
         )
 
     return new_client

@@ -12,7 +12,7 @@ from .rounds import Plan, plan, run_round
 from .torture import CRASHES, cancellations, crashes
 
 #: Rounds of what the others have had already.
-FEWER = {"hybrid": 2, "sentinel-both": 1}
+FEWER = {"hybrid": 2, "sentinel-both": 1, "sqlite-loops": 1, "redis-loops": 1, "postgres-loops": 1}
 
 
 def every_fault(arena: Arena) -> Iterator[tuple[str, ...]]:

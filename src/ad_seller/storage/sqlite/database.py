@@ -19,6 +19,7 @@ from ..concurrency.forks import ForkSafeLock, keep_for_parent
 from ..concurrency.tasks import run_to_end
 from ..driver.failures import LostError, NotStartedError
 from ..errors import StoreUnavailableError
+from . import guard, statements
 from .files import check_path
 from .handle import Handle
 from .local import LocalReader
@@ -52,6 +53,7 @@ class Database:
         self._synchronous = synchronous
         self._patience = patience
         self._file: OpenFile | None = None
+        self._writers = guard.WritersLock(None, (0, 0))
         self.writer = Worker(self._open_writer)
         self.reader = self.writer if path == MEMORY else Worker(partial(self._open_reader, patience))
 
@@ -110,9 +112,14 @@ class Database:
             return self.writer.use(function)
 
         def between_looks(db: sqlite3.Connection) -> R:
-            file.check()
-            result = function(db)
-            file.check_written()
+            writers = self._writers
+            statements.wait_for(writers.take)
+            try:
+                file.check()
+                result = function(db)
+                file.check_written()
+            finally:
+                writers.give_back()
             return result
 
         try:
@@ -176,10 +183,11 @@ class Database:
                 time.sleep(_PAUSE)
 
     def _prepared(self) -> sqlite3.Connection:
-        db = self._connected(self._patience)
+        db, descriptor = self._connected(self._patience, is_writer=True)
         try:
             if self._file is not None:
-                self._file.wait_for_log(self._patience)
+                self._writers = guard.WritersLock(descriptor, self._file.main)
+                self._file.wait_for_log(descriptor, self._patience)
             prepare(db, self.path, synchronous=self._synchronous, patience=self._patience)
             db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `statements.apply`
             if self._file is not None:
@@ -190,7 +198,7 @@ class Database:
         return db
 
     def _open_reader(self, patience: float) -> sqlite3.Connection:
-        db = self._connected(patience)
+        db, _ = self._connected(patience)
         try:
             db.execute("PRAGMA query_only = ON")
             db.execute("PRAGMA schema_version").fetchone()  # opens the log
@@ -201,13 +209,18 @@ class Database:
             raise
         return db
 
-    def _connected(self, patience: float) -> sqlite3.Connection:
-        if self._file is not None:
-            self._file.check()  # before SQLite makes another log, or another file
+    def _connected(self, patience: float, *, is_writer: bool = False) -> tuple[sqlite3.Connection, int | None]:
         # Used by one thread at a time; closed by another where an event loop has ended without it.
-        db = sqlite3.connect(self.path, timeout=patience, isolation_level=None, check_same_thread=False)
+        connector = partial(
+            sqlite3.connect, self.path, timeout=patience, isolation_level=None, check_same_thread=False
+        )
+        if self._file is None:
+            db, descriptor = connector(), None
+        else:
+            self._file.check()  # before SQLite makes another log, or another file
+            db, descriptor = self._file.connect(connector, is_writer=is_writer)
         db.text_factory = bytes  # the codec judges the text, so that damaged UTF-8 is named with its key
-        return db
+        return db, descriptor
 
 
 class SharedDatabase:

@@ -12,6 +12,7 @@ from typing import ClassVar, TypeVar
 from ..concurrency.forks import keep_for_parent
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import WOULD_BLOCK, Engine, WouldBlock
+from ..driver.failures import NotStartedError
 from ..driver.query import KeyQuery
 from ..errors import (
     InvalidValueError,
@@ -156,7 +157,10 @@ class SQLiteEngine(Engine):
 
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""
-        return await self._database.write(lambda db: sql.sweep(db, rows, self._clock()))
+        try:
+            return await self._database.write(lambda db: sql.sweep(db, rows, self._clock()))
+        except NotStartedError:
+            return 0  # others write; there is time
 
     async def _list(self, function: Callable[[sqlite3.Connection, KeyQuery, float], R], query: KeyQuery) -> R:
         self._listing += 1

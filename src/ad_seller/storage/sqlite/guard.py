@@ -4,8 +4,8 @@ SQLite's locks are the older POSIX ones: closing any descriptor of a file drops 
 on it, so a plain copy of an open database makes other processes believe that nobody uses it, and the last of them
 to leave removes the log (https://www.sqlite.org/howtocorrupt.html, section 2.2). Locks of open file descriptions,
 which Linux has, stay until they are given back (https://man7.org/linux/man-pages/man2/fcntl_locking.2.html). So
-the two that say "in use" are held a second time, by such locks, on SQLite's own descriptors. Elsewhere a log that
-is gone is noticed, not prevented.
+the two that say "in use", and that of the one who writes, are held a second time, by such locks, on SQLite's own
+descriptors. Elsewhere a log that is gone is noticed, not prevented.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _FORM = "@hhqqi4x"  #: of the structure: kind, whence, start, length, process
 # The bytes that SQLite locks: https://www.sqlite.org/src/file/src/os.h and os_unix.c.
 _PENDING = (0x40000000, 1)  #: of the database; who wants to read takes it for a moment
 _SHARED = (0x40000002, 510)  #: of the database; held by everybody who has it open in WAL mode
+_WRITING = (0x40000200, 1)  #: of the database; ours alone, beside SQLite's own in a page that never holds data
 _DEAD_MAN = (128, 1)  #: of the log's index (-shm); held by everybody who uses it
 
 
@@ -81,19 +82,57 @@ def newcomers_wait(file: FileId) -> Iterator[None]:
 
 
 def _lock(descriptor: int, kind: int, place: tuple[int, int]) -> None:
-    start, length = place
     with suppress(OSError):  # a file system without such locks, a descriptor that cannot be read
-        fcntl.fcntl(descriptor, _SET or 0, struct.pack(_FORM, kind, os.SEEK_SET, start, length, 0))
+        fcntl.fcntl(descriptor, _SET or 0, _flock(kind, place))
 
 
-def is_used_elsewhere(file: FileId) -> bool:
-    """Tell whether others have a database in WAL mode open that this process has just opened, and not read yet.
+def _flock(kind: int, place: tuple[int, int]) -> bytes:
+    return struct.pack(_FORM, kind, os.SEEK_SET, *place, 0)
+
+
+class WritersLock:
+    """A lock that our processes hold while they write: a copy of the -shm takes SQLite's own away.
+
+    Args:
+        descriptor: of the connection that writes; None where it is not known, and the lock does nothing.
+        file: the database.
+    """
+
+    def __init__(self, descriptor: int | None, file: FileId) -> None:
+        """Hold nothing yet."""
+        self._descriptor = descriptor
+        self._file = file
+
+    def take(self) -> Exception | None:
+        """Take it; return why not if another process or connection has it."""
+        if self._descriptor is None or _SET is None:
+            return None
+        try:
+            status = os.fstat(self._descriptor)
+            if (status.st_dev, status.st_ino) == self._file:
+                fcntl.fcntl(self._descriptor, _SET, _flock(fcntl.F_WRLCK, _WRITING))
+        except (BlockingIOError, PermissionError) as error:
+            return error
+        except OSError:
+            pass  # a file system without such locks
+        return None
+
+    def give_back(self) -> None:
+        """Let others write."""
+        if self._descriptor is not None:
+            _lock(self._descriptor, fcntl.F_UNLCK, _WRITING)
+
+
+def is_used_elsewhere(descriptor: int) -> bool:
+    """Tell whether others have a database in WAL mode open that has been opened here and not been read yet.
 
     False where the system does not tell. (Where the mode stands: https://www.sqlite.org/fileformat.html)
     """
-    for descriptor in descriptors().get(file, []) if _GET is not None else []:
-        asked = struct.pack(_FORM, fcntl.F_WRLCK, os.SEEK_SET, *_SHARED, 0)
-        with suppress(OSError):
-            kind: int = struct.unpack(_FORM, fcntl.fcntl(descriptor, _GET or 0, asked))[0]
-            return kind != fcntl.F_UNLCK and os.pread(descriptor, 2, 18) == b"\x02\x02"
-    return False
+    if _GET is None:
+        return False
+    try:
+        answer = fcntl.fcntl(descriptor, _GET, _flock(fcntl.F_WRLCK, _SHARED))
+        kind: int = struct.unpack(_FORM, answer)[0]
+        return kind != fcntl.F_UNLCK and os.pread(descriptor, 2, 18) == b"\x02\x02"
+    except OSError:
+        return False

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class OpenFile:
         self._real = real
         self._files: Identity | None = None
         self.next_look = 0.0  # when a read is to call `check`, in the time of `perf_counter`
+        self._opening = threading.Lock()  # while SQLite opens a descriptor
         self._state = threading.Lock()  # for what stands here; held for a moment
         self._held: list[tuple[int, FileId, tuple[int, int]]] = []
         self._unused = threading.Event()
@@ -91,7 +93,7 @@ class OpenFile:
                     log.error("What the log of %r held is lost: %s", self.path, error)
                     return
 
-    def wait_for_log(self, patience: float) -> None:
+    def wait_for_log(self, descriptor: int | None, patience: float) -> None:
         """Before a first connection reads: wait while others use a log that is not there.
 
         Somebody removed it; those who have it open save it, and until then the file misses what it holds.
@@ -100,7 +102,7 @@ class OpenFile:
             StoreUnavailableError: they have not.
         """
         give_up = time.monotonic() + patience
-        while self._misses_log():
+        while self._misses_log(descriptor):
             if time.monotonic() > give_up:
                 raise StoreUnavailableError(
                     f"The log of {self.path!r} ({self._real}-wal) was removed while another process has it open. "
@@ -108,10 +110,10 @@ class OpenFile:
                 )
             time.sleep(_PAUSE)
 
-    def _misses_log(self) -> bool:
-        if self._files is not None or file_at(f"{self._real}-wal") is not None:
+    def _misses_log(self, descriptor: int | None) -> bool:
+        if self._files is not None or descriptor is None or file_at(f"{self._real}-wal") is not None:
             return False
-        return guard.is_used_elsewhere(self.main)
+        return guard.is_used_elsewhere(descriptor)
 
     def is_there(self) -> bool:
         """Tell whether the path still leads to the file itself."""
@@ -121,6 +123,18 @@ class OpenFile:
         """Tell whether the file and its log are still those that are open."""
         files = self._files
         return files is None or files == self._now()
+
+    def connect(
+        self, connector: Callable[[], sqlite3.Connection], *, is_writer: bool
+    ) -> tuple[sqlite3.Connection, int | None]:
+        """Return a new connection, for a writer with its descriptor of the file; None if it cannot be told."""
+        with self._opening:
+            if not is_writer:
+                return connector(), None
+            before = guard.descriptors().get(self.main, []) if self._files is not None else []
+            db = connector()
+            new = set(guard.descriptors().get(self.main, [])).difference(before)
+        return db, new.pop() if len(new) == 1 else None
 
     def adopt(self, db: sqlite3.Connection, *, is_writer: bool) -> None:
         """Take in a connection that has just been opened and has read.

@@ -11,7 +11,7 @@ import math
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
@@ -162,17 +162,29 @@ def _begin(db: sqlite3.Connection) -> None:
         NotStartedError: others held it all the time; the calls go back into the queue, so that each waits its own
             time and a cancelled one leaves at once.
     """
-    give_up = time.monotonic() + _LOCK_ATTEMPT
-    while True:
+
+    def begin() -> Exception | None:
         try:
             db.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if not is_locked(error):
                 raise
-            if time.monotonic() > give_up:
-                raise NotStartedError("another process holds the database's write lock") from error
-        else:
-            return
+            return error
+        return None
+
+    wait_for(begin)
+
+
+def wait_for(attempt: Callable[[], Exception | None]) -> None:
+    """Try for a short time to take a lock that others may hold; ``attempt`` returns why it could not.
+
+    Raises:
+        NotStartedError: they held it all the time.
+    """
+    give_up = time.monotonic() + _LOCK_ATTEMPT
+    while (error := attempt()) is not None:
+        if time.monotonic() > give_up:
+            raise NotStartedError("another process holds the database's write lock") from error
         time.sleep(random.uniform(*_LOCK_PAUSE))  # noqa: S311 - no secret
 
 
