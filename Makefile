@@ -8,7 +8,7 @@ BIN     := .venv/bin
 PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 # What a change most often breaks: the pure parts, the schedules, the contract on each engine, the copies in the pages.
 QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/test_memory.py conformance/test_sqlite.py \
-	conformance/test_redis.py conformance/test_postgres.py test_base.py test_factory.py test_registry.py test_settings.py test_docs.py) \
+	conformance/test_redis.py conformance/test_postgres.py sync/test_calls.py sync/test_derived.py test_base.py test_factory.py test_registry.py test_settings.py test_docs.py) \
 	-k "not three_hundred and not eight_threads and not Pooler and not process"
 CHECKED := $(wildcard src tests examples benchmarks)
 
@@ -48,6 +48,7 @@ check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.sync.generate --check
 
 fmt: .venv/installed ## Put the code into the house format, fix what can be fixed
 	$(BIN)/ruff check --fix-only $(CHECKED)

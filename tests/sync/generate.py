@@ -6,11 +6,13 @@ their docstrings. `tests/sync/test_derived.py` fails where what is there differs
 
 from __future__ import annotations
 
+import ast
 import collections.abc
 import inspect
 import re
 import subprocess
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,7 +156,8 @@ class Writer:
                 reports, value = True, "report"
                 self.wanted("..handover", "reported")
             arguments.append(f"{parameter.name}={value}" if parameter.kind is parameter.KEYWORD_ONLY else value)
-        call = f"return self._run({', '.join(arguments)})"
+        way = "_read" if awaits_only_get(vars(self.cls)[name]) else "_run"
+        call = f"return self.{way}({', '.join(arguments)})"
         return ["    with reported(on_corrupt) as report:", f"        {call}"] if reports else [f"    {call}"]
 
     def default(self, value: object) -> str:
@@ -186,6 +189,13 @@ class Writer:
         return self.annotation(spelled(found))
 
 
+def awaits_only_get(function: Callable[..., Any]) -> bool:
+    """Tell whether a method can be run without an event loop where `get` can."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    awaited = [ast.unparse(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)]
+    return bool(awaited) and all(call.startswith("self.get(") for call in awaited)
+
+
 def exported(value: object) -> str:
     """Return the name under which the package exports a value."""
     return next(name for name in ad_seller.storage.__all__ if getattr(ad_seller.storage, name) is value)
@@ -213,11 +223,14 @@ def made() -> dict[Path, str]:
     return {writer.path: writer.text() for writer in writers}
 
 
-def main(write: Callable[[Path, str], object] = Path.write_text) -> None:
-    """Write all modules."""
+def main(arguments: list[str]) -> None:
+    """Write all modules; with ``--check`` only tell whether they are as they would be written."""
     for path, text in made().items():
-        write(path, text)
+        if "--check" not in arguments:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            sys.exit(f"{path} is old: python -m tests.sync.generate")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -65,6 +65,30 @@ def test_the_methods_do_what_the_asynchronous_ones_do(storage: SyncStorage) -> N
     assert storage.capabilities == storage.backend.capabilities
 
 
+def test_a_method_that_its_author_wrote_anew_is_the_one_that_runs() -> None:
+    class Shouting(MemoryBackend):
+        async def get_order(self, order_id: str) -> dict[str, Any] | None:
+            await asyncio.sleep(0)
+            return {"id": order_id.upper()}
+
+    class Counting(MemoryBackend):
+        gets = 0
+
+        async def get(self, key: str) -> Any:
+            self.gets += 1
+            return await super().get(key)
+
+    with SyncStorage(Shouting()) as storage:
+        assert storage.get_order("o") == {"id": "O"}
+        storage.set_deal("d", {"n": 1})
+        assert storage.get_deal("d") == {"n": 1}
+        assert storage.get_deal("none") is None
+    with SyncStorage(counting := Counting()) as storage:
+        storage.set_deal("d", {"n": 1})
+        assert storage.get_deal("d") == storage.get("deal:d") == {"n": 1}
+        assert counting.gets == 2
+
+
 def test_pages_and_an_iterator_over_all(storage: SyncStorage) -> None:
     storage.set_many({f"k{number}": number for number in range(7)})
     page = storage.scan("k*", limit=3)

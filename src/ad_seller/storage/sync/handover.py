@@ -26,6 +26,10 @@ class Methods(Generic[Inner]):
         """Await ``function(*args, **kwargs)`` in the event loop and return its result."""
         raise NotImplementedError
 
+    def _read(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do the same for a method of the interface that awaits nothing but `get`."""
+        return self._run(function, *args, **kwargs)
+
 
 class EscapedError(Exception):
     """Carries what is no Exception out of the event loop, which it would interrupt.

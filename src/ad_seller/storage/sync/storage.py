@@ -18,6 +18,7 @@ from .methods.indexes import IndexMethods
 from .methods.lifecycle import LifecycleMethods
 from .methods.operations import AtomicMethods
 from .methods.together import JointMethods
+from .reads import NotHereError, get_here, read_here
 from .transaction import SyncTransaction, in_thread
 
 P = ParamSpec("P")
@@ -61,8 +62,10 @@ class SyncStorage(
 
     def get(self, key: str) -> Any | None:
         """Return the caller's own copy of the value under ``key``, or None if there is none."""
-        found = self._inner._get_in_thread(key, loop_thread().loop)  # the hop would cost ten times as much
-        return super().get(key) if found is None else found[0]
+        try:
+            return get_here(self._inner, key)
+        except NotHereError:
+            return super().get(key)
 
     def iterate(
         self, pattern: str = "*", *, page_size: int = 500, on_corrupt: OnCorrupt = None
@@ -104,6 +107,13 @@ class SyncStorage(
             return run(function, *args, **kwargs)
         except EscapedError as error:
             raise error.error from None
+
+    def _read(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            found: R = read_here(self._inner, function, *args, **kwargs)
+        except NotHereError:
+            return self._run(function, *args, **kwargs)
+        return found
 
     def _in_thread(self, work: Callable[[SyncTransaction], R]) -> Callable[[Transaction], Awaitable[R]]:
         return in_thread(work, self._inner, loop_thread())

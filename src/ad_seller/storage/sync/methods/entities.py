@@ -24,7 +24,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_product(self, product_id: str) -> Record | None:
         """Return the product catalogue entry, or None."""
-        return self._run(self._inner.get_product, product_id)
+        return self._read(self._inner.get_product, product_id)
 
     def set_product(self, product_id: str, product_data: Record) -> None:
         """Store the product catalogue entry."""
@@ -47,7 +47,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_proposal(self, proposal_id: str) -> Record | None:
         """Return the buyer proposal, or None."""
-        return self._run(self._inner.get_proposal, proposal_id)
+        return self._read(self._inner.get_proposal, proposal_id)
 
     def set_proposal(self, proposal_id: str, proposal_data: Record) -> None:
         """Store the buyer proposal."""
@@ -70,7 +70,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_deal(self, deal_id: str) -> Record | None:
         """Return the executed deal, or None."""
-        return self._run(self._inner.get_deal, deal_id)
+        return self._read(self._inner.get_deal, deal_id)
 
     def set_deal(self, deal_id: str, deal_data: Record) -> None:
         """Store the executed deal."""
@@ -93,7 +93,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_session(self, session_id: str) -> Record | None:
         """Return the buyer conversation session, or None."""
-        return self._run(self._inner.get_session, session_id)
+        return self._read(self._inner.get_session, session_id)
 
     def set_session(self, session_id: str, session_data: Record, ttl: TTL | None = None) -> None:
         """Store the buyer conversation session; ``ttl`` in seconds, None for no expiry."""
@@ -116,7 +116,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_quote(self, quote_id: str) -> Record | None:
         """Return the price quote, or None."""
-        return self._run(self._inner.get_quote, quote_id)
+        return self._read(self._inner.get_quote, quote_id)
 
     def set_quote(self, quote_id: str, quote_data: Record, ttl: TTL | None = 86400) -> None:
         """Store the price quote; ``ttl`` in seconds, 24 h unless given, None for no expiry."""
@@ -139,7 +139,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_order(self, order_id: str) -> Record | None:
         """Return the order, or None."""
-        return self._run(self._inner.get_order, order_id)
+        return self._read(self._inner.get_order, order_id)
 
     def set_order(self, order_id: str, order_data: Record) -> None:
         """Store the order."""
@@ -162,7 +162,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_change_request(self, cr_id: str) -> Record | None:
         """Return the post-deal change request, or None."""
-        return self._run(self._inner.get_change_request, cr_id)
+        return self._read(self._inner.get_change_request, cr_id)
 
     def set_change_request(self, cr_id: str, cr_data: Record) -> None:
         """Store the post-deal change request."""
@@ -187,7 +187,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_negotiation(self, proposal_id: str) -> Record | None:
         """Return the negotiation history of a proposal, or None."""
-        return self._run(self._inner.get_negotiation, proposal_id)
+        return self._read(self._inner.get_negotiation, proposal_id)
 
     def set_negotiation(self, proposal_id: str, data: Record) -> None:
         """Store the negotiation history of a proposal."""
@@ -210,7 +210,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_agent(self, agent_id: str) -> Record | None:
         """Return the registered buyer agent, or None."""
-        return self._run(self._inner.get_agent, agent_id)
+        return self._read(self._inner.get_agent, agent_id)
 
     def set_agent(self, agent_id: str, agent_data: Record) -> None:
         """Store the registered buyer agent."""
@@ -233,7 +233,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_package(self, package_id: str) -> Record | None:
         """Return the media kit package, or None."""
-        return self._run(self._inner.get_package, package_id)
+        return self._read(self._inner.get_package, package_id)
 
     def set_package(self, package_id: str, package_data: Record) -> None:
         """Store the media kit package."""
@@ -256,7 +256,7 @@ class EntityMethods(Methods[Inner]):
 
     def get_media_kit(self, seller_org_id: str) -> Record | None:
         """Return the media kit metadata of a seller organisation, or None."""
-        return self._run(self._inner.get_media_kit, seller_org_id)
+        return self._read(self._inner.get_media_kit, seller_org_id)
 
     def set_media_kit(self, seller_org_id: str, data: Record) -> None:
         """Store the media kit metadata of a seller organisation."""

@@ -19,7 +19,7 @@ class IndexMethods(Methods[Inner]):
 
     def get_buyer_session_ids(self, buyer_pricing_key: str) -> list[str]:
         """Return the ids in the buyer's index, in the order in which they were added; some may be gone."""
-        return self._run(self._inner.get_buyer_session_ids, buyer_pricing_key)
+        return self._read(self._inner.get_buyer_session_ids, buyer_pricing_key)
 
     def add_session_to_buyer_index(self, session_id: str, buyer_pricing_key: str) -> None:
         """Add the session to the buyer's list, once; no concurrent add or remove is lost."""

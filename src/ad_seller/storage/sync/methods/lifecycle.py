@@ -58,8 +58,8 @@ class LifecycleMethods(Methods[Inner]):
 
     def history(self, order_id: str) -> list[Record]:
         """Return the audit entries of an order, oldest first."""
-        return self._run(self._inner.history, order_id)
+        return self._read(self._inner.history, order_id)
 
     def change_request_history(self, change_request_id: str) -> list[Record]:
         """Return the audit entries of a change request, oldest first; raises as `history` does."""
-        return self._run(self._inner.change_request_history, change_request_id)
+        return self._read(self._inner.change_request_history, change_request_id)
