@@ -15,9 +15,10 @@ import pytest
 from ...base import StorageBackend
 from ...errors import (
     ConflictError,
+    IdempotencyConflictError,
     InvalidTransitionError,
+    LeaseHeldError,
     LeaseLostError,
-    StorageConnectionError,
     TransactionError,
 )
 from ...seller.transaction import Transaction
@@ -185,20 +186,20 @@ class RequestConformance(Harness):
         assert answers == [{"deal": 1}] * 8
         assert await backend.run_once("{once}", "k", {"n": 1}, book) == {"deal": 1}
         assert await backend.count("{once}:deal:*") == 1
-        with pytest.raises(ConflictError):
+        with pytest.raises(IdempotencyConflictError):
             await backend.run_once("{once}", "k", {"n": 2}, book)
         assert runs == 1
 
     async def test_failed_request_leaves_nothing_and_can_come_again(self, backend: StorageBackend) -> None:
         async def fail(tx: Transaction) -> None:
             await tx.set("{once}:deal", 1)
-            raise StorageConnectionError("the ad server is down")
+            raise ConnectionError("the ad server is down")
 
         async def book(tx: Transaction) -> str:
             await tx.set("{once}:deal", 2)
             return "booked"
 
-        with pytest.raises(StorageConnectionError, match="ad server"):
+        with pytest.raises(ConnectionError, match="ad server"):
             await backend.run_once("{once}", "k", 1, fail)
         assert await backend.keys() == []
         assert await backend.run_once("{once}", "k", 1, book) == "booked"
@@ -238,7 +239,7 @@ class RequestConformance(Harness):
         async with asyncio.timeout(25):
             await asyncio.gather(*(hold() for _ in range(5)))
         assert fences == sorted(set(fences)), "each holder has a larger number than the one before"
-        with pytest.raises(ConflictError):
+        with pytest.raises(LeaseHeldError):
             async with backend.lease("{sync}", 30), backend.lease("{sync}", 30):
                 pass
         assert await backend.keys("lease:*") == []
