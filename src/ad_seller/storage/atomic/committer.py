@@ -61,5 +61,8 @@ class Committer(Protocol):
     def _atomic_confirms(self, key: str) -> bool:
         """Tell whether what was read of ``key`` may be less durable than an acknowledged write."""
 
+    def _atomic_parts(self) -> tuple[object, ...]:
+        """Return the backends whose writes are writes of this one."""
+
     def _atomic_check(self) -> None:
         """Raise `NotConnectedError` if the backend cannot be used here and now."""

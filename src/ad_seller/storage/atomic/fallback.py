@@ -26,6 +26,7 @@ from ..records.codec import decode, encode
 from ..records.expiry import check_ttl
 from ..records.keys import check_key
 from ..records.markers import KEEP
+from .beside import warn_if_inside
 from .committer import SevenMethods
 from .state import ONE_LOOP, deadlines_of, state_of
 
@@ -80,12 +81,14 @@ async def _locked(backend: SevenMethods, key: str, action: Callable[[], Awaitabl
     locks = state_of(backend).locks
     if locks.held_here(key):
         return await action()  # we are called by a commit, or by the subclass's own set
+    warn_if_inside(backend)
     async with locks.hold(key):
         return await action()
 
 
 async def commit(backend: SevenMethods, commit: Commit) -> Outcome:
     """Apply ``commit`` under the locks of its keys; a cancelled caller does not stop it half way."""
+    warn_if_inside(backend)
     return await run_to_end(_commit_locked(backend, commit))
 
 

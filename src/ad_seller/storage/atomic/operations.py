@@ -58,6 +58,9 @@ class AtomicOperations(Generic[Tx]):
         """What was read is as durable as what is acknowledged, unless the backend knows better."""
         return False
 
+    def _atomic_parts(self) -> tuple[object, ...]:
+        return (self,)
+
     def _atomic_check(self) -> None:
         """Any use is fine, unless the backend knows better."""
 

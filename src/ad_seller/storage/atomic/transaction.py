@@ -28,6 +28,7 @@ from ..records.globs import compile_glob, escape
 from ..records.keys import check_key
 from ..records.markers import KEEP, LEAVE, Keep, Marker
 from ..records.pages import OnCorrupt, Page, report_corrupt
+from . import beside
 from .committer import Committer
 from .confirm import changed_since
 from .fallback import changed
@@ -68,6 +69,7 @@ class PlainTransaction:
         _open[task].add(id(self._store))
         self._task = task
         self._entered = True
+        beside.entered(self)
         return self
 
     async def __aexit__(
@@ -77,6 +79,7 @@ class PlainTransaction:
         task, self._task = self._task, None
         if task is not None:
             _open[task].discard(id(self._store))
+            beside.left()
         if error is None:
             await self._finish()
         elif _is_answer(error):

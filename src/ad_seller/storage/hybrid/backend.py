@@ -268,6 +268,9 @@ class HybridBackend(StorageBackend):
     def _atomic_confirms(self, key: str) -> bool:
         return self.side_of(key)._atomic_confirms(key)
 
+    def _atomic_parts(self) -> tuple[object, ...]:
+        return (self, *self._sides)
+
     def _atomic_check(self) -> None:
         for side in self._sides:
             side._atomic_check()

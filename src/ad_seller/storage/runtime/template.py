@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from ..atomic.beside import warn_if_inside
 from ..base import StorageBackend, check_keys, check_limit, copied
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
@@ -173,6 +174,7 @@ class DriverBackend(StorageBackend):
         session = await self._here()
         if not writes:
             return []
+        warn_if_inside(self)
         commits = [Commit((), (write,)) for write in writes]
         if self.capabilities.atomic_batches:
             commits = [Commit((), tuple(writes))]
@@ -232,6 +234,7 @@ class DriverBackend(StorageBackend):
         return await _read_in_bulk(session, keys)
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
+        warn_if_inside(self)
         session = self._sessions.here() or await self._sessions.join()
         [outcome] = await session.commits.submit([commit])
         if isinstance(outcome, Exception):
