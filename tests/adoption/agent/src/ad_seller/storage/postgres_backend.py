@@ -40,7 +40,8 @@ class PostgresBackend(StorageBackend):
     async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
         deadline = time.time() + ttl if ttl else None
         await self._pool.execute(
-            "INSERT INTO kv_store VALUES ($1, $2, $3) ON CONFLICT (key) DO UPDATE SET value = $2, expires_at = $3",
+            "INSERT INTO kv_store (key, value, expires_at) VALUES ($1, $2, $3) "
+            "ON CONFLICT (key) DO UPDATE SET value = $2, expires_at = $3",
             key,
             json.dumps(value),
             deadline,

@@ -48,7 +48,9 @@ class SQLiteBackend(StorageBackend):
 
     async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
         deadline = time.time() + ttl if ttl else None
-        await self._write("REPLACE INTO kv_store VALUES (?, ?, ?)", key, json.dumps(value), deadline)
+        await self._write(
+            "REPLACE INTO kv_store (key, value, expires_at) VALUES (?, ?, ?)", key, json.dumps(value), deadline
+        )
 
     async def delete(self, key: str) -> bool:
         return await self._write("DELETE FROM kv_store WHERE key = ?", key) > 0
