@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 
 from ad_seller.storage.postgres.engine import PostgresEngine
-from ad_seller.storage.postgres.schema import SCHEMA_TABLE
 from ad_seller.storage.postgres.statements import APPLICATION, TABLE
+from ad_seller.storage.postgres.takeover import SCHEMA_TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.atomic.support import Address
 from tests.engines import engine_of

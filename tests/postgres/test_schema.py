@@ -12,8 +12,9 @@ import pytest
 
 from ad_seller.storage import StorageConnectionError, StorageError, StoreUnavailableError
 from ad_seller.storage.postgres.fields import FIELD_FUNCTION
-from ad_seller.storage.postgres.schema import _LOCK, OLD_TABLE, SCHEMA_TABLE, VERSION
+from ad_seller.storage.postgres.schema import _LOCK, VERSION
 from ad_seller.storage.postgres.statements import COMMIT_FUNCTION, TABLE
+from ad_seller.storage.postgres.takeover import OLD_TABLE, SCHEMA_TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.postgres.support import connections_become, created_database, sql
 
@@ -187,6 +188,7 @@ class TestTakeOver:
         [(count,)] = await sql(new_database, f"SELECT count(*) FROM {OLD_TABLE}")
         assert count == len(self.VALUES)
         records = dict(await sql(new_database, f"SELECT name, value FROM {SCHEMA_TABLE}"))
+        assert records.pop("take-over of kv_store, moment")
         assert records == {"version": "1", "take-over of kv_store": "5 entries taken over, 0 left out"}
 
     async def test_expiry_comes_over(self, new_database: str) -> None:

@@ -11,6 +11,7 @@ from ..options import takes_url_options
 from ..runtime.template import DriverBackend
 from .engine import PostgresEngine
 from .login import Known, Login, Password, check_password
+from .takeover import OLD_TABLE, TakeOver
 from .url import parse_postgres_url
 
 
@@ -76,6 +77,19 @@ class PostgresBackend(DriverBackend):
     async def cleanup_expired(self) -> int:
         """Remove all expired entries now, rather than in the background; return how many there were."""
         return await self._sweep_all()
+
+    async def take_over(self, *, apply: bool = True) -> TakeOver:
+        """Take what an older agent has written into ``kv_store`` since the take-over, where ours was not changed.
+
+        Args:
+            apply: False to compare only.
+
+        Returns:
+            Which keys were taken (or would be), and which both have written since: there ours stays.
+        """
+        async with self._guarded("take over", OLD_TABLE, writes=apply) as session:
+            assert isinstance(session.engine, PostgresEngine)  # noqa: S101
+            return await session.engine.take_over(apply=apply)
 
     def _make_engine(self) -> Engine:
         login = Login(

@@ -15,7 +15,8 @@ from .errors import explain
 from .indexes import FieldIndexes
 from .listings import Listings
 from .login import Known, Login
-from .schema import Fetch, set_up
+from .schema import Fetch, set_up, take_over_newer
+from .takeover import TakeOver
 from .writer import PATIENCE, Answer, Writer
 
 
@@ -105,6 +106,11 @@ class PostgresEngine(Engine):
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""
         return len(await self._client.read(sql.SWEEP, rows, cancellable=True))
+
+    async def take_over(self, *, apply: bool) -> TakeOver:
+        """See `PostgresBackend.take_over`."""
+        async with self._client.borrowed(self._timeout) as fetch:
+            return await take_over_newer(fetch, self._timeout, apply=apply)
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `Engine.explain`."""

@@ -13,14 +13,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 from ..errors import StoreUnavailableError
-from ..records.keys import MAX_KEY_BYTES
 from .fields import CREATE_FIELD_FUNCTION, INDEXES
 from .statements import COMMIT_FUNCTION, CREATE_COMMIT_FUNCTION, TABLE
+from .takeover import (
+    OLD_RECORD,
+    OLD_TABLE,
+    RECORD,
+    SCHEMA_TABLE,
+    TakeOver,
+    take_over,
+    take_over_again,
+    warn_of_writes,
+)
 
 log = logging.getLogger("ad_seller.storage")
 
-SCHEMA_TABLE: Final = "ad_seller_schema"
-OLD_TABLE: Final = "kv_store"
 OLDEST_SERVER: Final = 130000
 
 #: What leads from each version to the next; a database without our tables is at version 0. Each statement leaves
@@ -49,8 +56,6 @@ VERSION: Final = len(MIGRATIONS)
 _LOCK = 0x6164_5F73_656C  # "ad_sel"
 _LOCK_PAUSE = 0.05  #: seconds between two looks whether another instance has finished
 _LOCK_PATIENCE = 12  #: how many times the time-out to wait for it
-_FAR = 9_000_000_000_000  #: seconds since the epoch that timestamptz no longer holds: never
-_TAKE_OVER_ROWS = 2_000  #: of one statement, so that each answers within the time-out
 
 #: Not to_regclass(), which inside a transaction does not notice what others have created meanwhile.
 _FACTS = f"""
@@ -61,31 +66,7 @@ _FACTS = f"""
             WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables,
         ARRAY(SELECT DISTINCT proname::text FROM pg_proc
             WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS functions"""  # noqa: S608
-_OLD_RECORD = f"take-over of {OLD_TABLE}"
 _RECORDS = f"SELECT name, value FROM {SCHEMA_TABLE}"  # noqa: S608
-_RECORD = f"""
-    INSERT INTO {SCHEMA_TABLE} (name, value) VALUES ($1, $2)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = now()"""  # noqa: S608
-_OLD_COLUMNS = """
-    SELECT attname::text AS name, atttypid::regtype::text AS type FROM pg_attribute
-    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"""
-
-#: Both tables know the same instant, the older one as seconds since the epoch.
-_TAKE_OVER = f"""
-    WITH part AS MATERIALIZED (
-        SELECT key, value::text AS value, expires_at FROM {OLD_TABLE}
-        WHERE key > $1::text ORDER BY key LIMIT {_TAKE_OVER_ROWS}
-    ), fit AS (
-        SELECT * FROM part WHERE octet_length(key) BETWEEN 1 AND {MAX_KEY_BYTES}
-            AND (expires_at IS NULL OR expires_at > extract(epoch FROM clock_timestamp()))
-    ), taken AS (
-        INSERT INTO {TABLE} (key, value, expires_at)
-        SELECT key, value, CASE WHEN expires_at < {_FAR} THEN to_timestamp(expires_at) END FROM fit
-        ON CONFLICT (key) DO NOTHING
-    )
-    SELECT (SELECT count(*) FROM part) AS seen, (SELECT count(*) FROM fit) AS fit,
-        (SELECT key FROM part ORDER BY key DESC LIMIT 1) AS last"""  # noqa: S608
-
 
 #: Runs one statement and returns its rows.
 Fetch = Callable[..., Awaitable[list[Any]]]
@@ -96,6 +77,7 @@ class _State(NamedTuple):
 
     version: int
     missing: tuple[str, ...]
+    has_old_table: bool
     old_table_waits: bool
 
     @property
@@ -113,7 +95,10 @@ async def set_up(fetch: Fetch, timeout: float) -> None:
     Raises:
         StoreUnavailableError: the server or the schema is none that we can work with.
     """
-    if (await _look(fetch)).is_ready:
+    state = await _look(fetch)
+    if state.is_ready:
+        if state.has_old_table:
+            await warn_of_writes(fetch)
         return
     await fetch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     await _lock(fetch, timeout)
@@ -128,11 +113,20 @@ async def set_up(fetch: Fetch, timeout: float) -> None:
             " and ".join(state.missing) + (" was" if len(state.missing) == 1 else " were"),
         )
     if state.version < VERSION:
-        await fetch(_RECORD, "version", str(VERSION))
+        await fetch(RECORD, "version", str(VERSION))
         log.info("PostgreSQL: schema of ad_seller.storage set up, version %d (was %d)", VERSION, state.version)
     if state.old_table_waits:
-        await _take_over(fetch)
+        await take_over(fetch)
     await fetch("COMMIT")
+
+
+async def take_over_newer(fetch: Fetch, timeout: float, *, apply: bool) -> TakeOver:
+    """Compare the older table with ours once more; see `takeover.take_over_again`."""
+    await fetch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+    await _lock(fetch, timeout)
+    found = await take_over_again(fetch, apply=apply)
+    await fetch("COMMIT")
+    return found
 
 
 async def _look(fetch: Fetch) -> _State:
@@ -149,8 +143,9 @@ async def _look(fetch: Fetch) -> _State:
             "ad-seller-storage has set it up. Upgrade this one (pip install -U ad-seller-storage)."
         )
     missing = _missing(facts) if version else ()
-    taken_over = _OLD_RECORD in records and TABLE not in missing  # what was taken over went with the table
-    return _State(version, missing, OLD_TABLE in facts["tables"] and not taken_over)
+    taken_over = OLD_RECORD in records and TABLE not in missing  # what was taken over went with the table
+    has_old_table = OLD_TABLE in facts["tables"]
+    return _State(version, missing, has_old_table, has_old_table and not taken_over)
 
 
 def _missing(facts: Any) -> tuple[str, ...]:
@@ -189,26 +184,4 @@ async def _lock(fetch: Fetch, timeout: float) -> None:
     raise StoreUnavailableError(
         f"Another instance has been setting up the tables for {_LOCK_PATIENCE * timeout:g} s. Look for a session "
         "that hangs in pg_stat_activity, and try again."
-    )
-
-
-async def _take_over(fetch: Fetch) -> None:
-    columns = {row["name"]: row["type"] for row in await fetch(_OLD_COLUMNS, OLD_TABLE)}
-    if not {"key", "value", "expires_at"} <= columns.keys() or columns["expires_at"] != "double precision":
-        log.warning("PostgreSQL: a table %s of another form is there; it was left alone", OLD_TABLE)
-        await fetch(_RECORD, _OLD_RECORD, "left alone: other columns")
-        return
-    log.info("PostgreSQL: taking over the entries of the older table %s", OLD_TABLE)
-    last: str | None = ""
-    seen = taken = 0
-    while last is not None:
-        [row] = await fetch(_TAKE_OVER, last)
-        seen, taken, last = seen + row["seen"], taken + row["fit"], row["last"]
-    await fetch(_RECORD, _OLD_RECORD, f"{taken} entries taken over, {seen - taken} left out")
-    log.info(
-        "PostgreSQL: %d entries of %s taken over, %d left out because they had expired or their key is too long. "
-        "The older table stays as it is; this is not done again.",
-        taken,
-        OLD_TABLE,
-        seen - taken,
     )
