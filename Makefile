@@ -13,7 +13,7 @@ QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test coverage newcomer torture mutation check fmt adoption bench bench-full bench-guard docs lock clean
+.PHONY: help demo quick test coverage newcomer torture mutation check matrix fmt adoption bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -50,6 +50,9 @@ check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.sync.generate --check
 
+matrix: .venv/installed ## Lowest, newest and the public agent's versions, on each Python found (ARGS="--agent" asks pip about crewai)
+	@$(BIN)/python -m tests.matrix $(ARGS)
+
 fmt: .venv/installed ## Put the code into the house format, fix what can be fixed
 	$(BIN)/ruff check --fix-only $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
@@ -78,7 +81,7 @@ lock: ## Pin the requirements/*.txt anew from the .in files
 	done
 
 clean: ## Remove the environments and everything that was generated
-	rm -rf .venv .venv-bench .venv-docs .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation .coverage* build dist site
+	rm -rf .venv .venv-bench .venv-docs .venv-lock .venv-matrix .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation .coverage* build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # New pins: .venv from scratch. A change of pyproject.toml, or of a file that an editable install copies: only ours is renewed.

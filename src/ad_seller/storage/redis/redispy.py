@@ -36,7 +36,7 @@ class Connected:
 
     def close(self) -> None:
         """Have redis-py forget it; the transport is still to be closed."""
-        self._connection._close()
+        _forget(self._connection)
 
 
 def check_options(url: str) -> None:
@@ -63,10 +63,17 @@ async def connect(url: str, *, timeout: float, protocol: int) -> Connected:
     try:
         await connection.connect()
     except BaseException:
-        connection._close()
+        _forget(connection)
         raise
     transport: asyncio.Transport = connection._writer.transport
     return Connected(transport, connection._parser.parse_error, connection, transport.get_protocol())
+
+
+def _forget(connection: Any) -> None:
+    """Close the streams without waiting, and leave redis-py none to complain about; 5.0.0 has no method for it."""
+    writer, connection._reader, connection._writer = connection._writer, None, None
+    if writer is not None:
+        writer.close()
 
 
 def _prepared(url: str, *, timeout: float, protocol: int) -> Any:
