@@ -43,6 +43,7 @@ class StorageBackend(
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give a backend without a commit of its own the in-process guarantees of `process`."""
         super().__init_subclass__(**kwargs)
+        process.keep_to_one_loop(cls, cls._atomic_commit is StorageBackend._atomic_commit)
         if cls._atomic_commit is StorageBackend._atomic_commit:
             process.guard(cls)
 

@@ -10,6 +10,26 @@ Scope = Literal["process", "store"]
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What a store said when it was asked.
+
+    Attributes:
+        seconds: how long a lone read took, or until it failed.
+        doubts: why it may lose what it acknowledged; each a sentence with what to do.
+        error: why it did not answer, or None.
+    """
+
+    seconds: float
+    doubts: tuple[str, ...]
+    error: Exception | None
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it answered."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """The promises of one backend.
 

@@ -36,9 +36,13 @@ R = TypeVar("R")
 _GUARDED = "_ad_seller_guarded"
 
 
+def keep_to_one_loop(cls: type, yes: bool) -> None:
+    """Note whether instances may be used in one running event loop at a time only: those of seven methods."""
+    setattr(cls, ONE_LOOP, yes)
+
+
 def guard(cls: type[SevenMethods]) -> None:
     """Wrap the ``set`` and ``delete`` that ``cls`` has, from wherever, unless they are wrapped already."""
-    setattr(cls, ONE_LOOP, True)
     for name, wrap in (("set", _guarded_set), ("delete", _guarded_delete)):
         method = getattr(cls, name)
         if not getattr(method, "__isabstractmethod__", False) and not hasattr(method, _GUARDED):

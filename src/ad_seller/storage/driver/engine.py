@@ -122,6 +122,10 @@ class Engine(ABC):
         """Tell, from the steps taken and what the last one removed, whether this round of sweeping goes on."""
         return removed >= SWEEP_ROWS
 
+    async def doubts(self) -> list[str]:
+        """Return why the store may lose what it acknowledged, as far as it tells; each says what to do."""
+        return []
+
     @abstractmethod
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """Return our error for a refusal or a cause of a failure; ``what`` starts the message."""

@@ -263,6 +263,22 @@ class RedisEngine(Engine):
         lines = (await self.router.ask("INFO")).decode(errors="replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
+    async def doubts(self) -> list[str]:
+        """See `Engine.doubts`: a server that may evict what was acknowledged."""
+        try:
+            text = await self.router.ask("INFO", "memory")
+        except ResponseError:
+            return []  # a user without the right to ask
+        told = dict(line.split(":", 1) for line in text.decode(errors="replace").splitlines() if ":" in line)
+        policy = told.get("maxmemory_policy", "noeviction")
+        if policy == "noeviction" or told.get("maxmemory", "0") == "0":
+            return []
+        doubt = (
+            f"Redis evicts entries when its memory is full (maxmemory-policy {policy}), also those that were "
+            "acknowledged. Set maxmemory-policy noeviction, and give it enough memory."
+        )
+        return [doubt]
+
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""
         return explain(error, what, key, address=self._settings.address, timeout=self._settings.timeout)

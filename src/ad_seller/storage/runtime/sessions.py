@@ -101,13 +101,15 @@ class Sessions:
                 return session
             return await self._open(self._round)
 
-    async def connect(self) -> None:
-        """Open the session of this event loop; from now on any other may open its own."""
+    async def connect(self) -> bool:
+        """Open the session of this event loop, so that any other may open its own; tell whether it is the first."""
         async with self._gate():
             await self._closed_elsewhere()
+            first = not self._connected
             session = self._by_loop.get()
             if session is None or not session.is_open:
                 await self._open_patiently()
+            return first
 
     async def disconnect(self, finish: Callable[[], Awaitable[None]]) -> None:
         """Close the sessions of all event loops after what is under way, then do what ``finish`` does."""

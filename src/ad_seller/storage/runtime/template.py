@@ -1,111 +1,35 @@
 """The template that our backends share.
 
 An engine moves encoded records in bulk; this class does everything else once: checks, encoding, batching, error
-mapping, life cycle, sweeping. A backend says which engine, and overrides no public method.
+mapping; `connected` opens and closes. A backend says which engine, and overrides no public method.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..atomic.beside import warn_if_inside
-from ..base import StorageBackend, check_keys, check_limit, copied
+from ..base import check_keys, check_limit, copied
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
-from ..driver.engine import MISSING, NO_EXPIRY, WOULD_BLOCK, Engine
+from ..driver.engine import MISSING, NO_EXPIRY, WOULD_BLOCK
 from ..driver.query import KeyQuery
-from ..errors import InvalidArgumentError, MissingKeyError, shown
-from ..records.codec import DEFAULT_MAX_VALUE_BYTES, decode, encode
-from ..records.expiry import TTL, Clock, check_ttl, system_clock
+from ..errors import MissingKeyError
+from ..records.codec import decode, encode
+from ..records.expiry import TTL, check_ttl
 from ..records.filters import Condition
 from ..records.globs import compile_glob, prefix_glob
 from ..records.keys import check_key, decode_cursor, encode_cursor
 from ..records.pages import OnCorrupt, Page
+from .connected import ConnectedBackend
 from .listing import decode_all
 from .session import Session
-from .sessions import Sessions
-from .sweeper import sweep_all
 
 
-class DriverBackend(StorageBackend):
-    """A backend that is an engine for each event loop.
-
-    Args:
-        timeout: seconds that any call waits for an answer.
-        clock: seconds since the epoch, where no server's clock decides.
-        max_value_bytes: the largest value, as JSON text.
-        sweep_interval: seconds between two looks for expired entries to reclaim; None for none.
-        connect_wait: seconds that `connect` waits for a server that is not there yet.
-    """
-
-    def __init__(
-        self,
-        *,
-        timeout: float = 5.0,
-        clock: Clock = system_clock,
-        max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
-        sweep_interval: float | None = 30.0,
-        connect_wait: float = 0.0,
-    ) -> None:
-        """Keep the settings; nothing is opened yet."""
-        for name, number in (("timeout", timeout), ("max_value_bytes", max_value_bytes)):
-            _check_positive(name, number)
-        if sweep_interval is not None:
-            _check_positive("sweep_interval", sweep_interval)
-        if connect_wait != 0:
-            _check_positive("connect_wait", connect_wait)
-        self.timeout = timeout
-        self._clock = clock
-        self._max_value_bytes = max_value_bytes
-        self._sweep_interval = sweep_interval
-        self._connect_wait = connect_wait
-        self._start_over()
-
-    def _start_over(self) -> None:
-        """Have what a backend has that was never connected."""
-        self._sessions = Sessions(
-            type(self).__name__, self._make_session, timeout=self.timeout, connect_wait=self._connect_wait
-        )
-
-    def _make_session(self) -> Session:
-        return Session(self._make_engine(), timeout=self.timeout, sweep_interval=self._sweep_interval)
-
-    @abstractmethod
-    def _make_engine(self) -> Engine:
-        """Return a new engine for the running event loop, not open yet."""
-
-    async def _close_shared(self) -> None:
-        """Close what the engines of all event loops shared; none of them is open any more."""
-
-    # --- copies ----------------------------------------------------------------------------------------
-
-    #: Names of attributes that hold what is open, besides the sessions; `_start_over` makes them anew.
-    _open_state: tuple[str, ...] = ()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the settings: a copy, and what is unpickled, is not connected."""
-        kept = {"_sessions", "_ad_seller_process_state", *self._open_state}
-        return {name: value for name, value in self.__dict__.items() if name not in kept}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the settings."""
-        self.__dict__.update(state)
-        self._start_over()
-
-    # --- life cycle ------------------------------------------------------------------------------------
-
-    async def connect(self) -> None:
-        await self._sessions.connect()
-
-    async def disconnect(self) -> None:
-        await self._sessions.disconnect(self._close_shared)
-
-    async def _here(self) -> Session:
-        return self._sessions.here() or await self._sessions.join()
+class DriverBackend(ConnectedBackend):
+    """A backend that is an engine for each event loop; the settings are those of `ConnectedBackend`."""
 
     # --- the seven, and the bulk forms -----------------------------------------------------------------
 
@@ -247,29 +171,6 @@ class DriverBackend(StorageBackend):
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         return encode(value, key=key, max_bytes=self._max_value_bytes)
 
-    # --- calls beside the batches ----------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _listing(self, pattern: str) -> AsyncIterator[Engine]:
-        """Yield the engine, count the call as under way, and turn what the engine raises into our errors."""
-        async with self._guarded("list", pattern) as session:
-            yield session.engine
-
-    @asynccontextmanager
-    async def _guarded(self, verb: str, subject: str, *, writes: bool = False) -> AsyncIterator[Session]:
-        """Yield the session for a call beside the batches: it is waited for, and its errors become ours."""
-        session = await self._here()
-        async with session.busy():
-            try:
-                yield session
-            except Exception as error:
-                raise session.errors.map(verb, subject, error, writes=writes) from error
-
-    async def _sweep_all(self) -> int:
-        """Remove all expired entries in small steps; return how many there were."""
-        async with self._guarded("sweep", "expired entries") as session:
-            return await sweep_all(session.engine)
-
 
 async def _read_in_bulk(session: Session, keys: Sequence[str]) -> list[bytes | None]:
     texts: list[bytes | None] = []
@@ -278,8 +179,3 @@ async def _read_in_bulk(session: Session, keys: Sequence[str]) -> list[bytes | N
             raise session.errors.map("read", key, text) from text
         texts.append(text)
     return texts
-
-
-def _check_positive(name: str, number: object) -> None:
-    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < float("inf"):
-        raise InvalidArgumentError(f"{name} is a positive number, not {shown(number)}")

@@ -1,0 +1,153 @@
+"""The life of our backends: settings, an engine for each event loop, copies, health."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ..base import StorageBackend
+from ..capabilities import Health
+from ..driver.engine import Engine
+from ..errors import InvalidArgumentError, NotConnectedError, StorageError, shown
+from ..records.codec import DEFAULT_MAX_VALUE_BYTES
+from ..records.expiry import Clock, system_clock
+from .session import Session
+from .sessions import Sessions
+from .sweeper import sweep_all
+
+log = logging.getLogger("ad_seller.storage")
+
+_PROBE = "health:probe"  #: a key that nobody need have
+
+
+class ConnectedBackend(StorageBackend):
+    """A backend that opens an engine for each event loop, and closes them.
+
+    Args:
+        timeout: seconds that any call waits for an answer.
+        clock: seconds since the epoch, where no server's clock decides.
+        max_value_bytes: the largest value, as JSON text.
+        sweep_interval: seconds between two looks for expired entries to reclaim; None for none.
+        connect_wait: seconds that `connect` waits for a server that is not there yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float = 5.0,
+        clock: Clock = system_clock,
+        max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
+        sweep_interval: float | None = 30.0,
+        connect_wait: float = 0.0,
+    ) -> None:
+        """Keep the settings; nothing is opened yet."""
+        for name, number in (("timeout", timeout), ("max_value_bytes", max_value_bytes)):
+            _check_positive(name, number)
+        if sweep_interval is not None:
+            _check_positive("sweep_interval", sweep_interval)
+        if connect_wait != 0:
+            _check_positive("connect_wait", connect_wait)
+        self.timeout = timeout
+        self._clock = clock
+        self._max_value_bytes = max_value_bytes
+        self._sweep_interval = sweep_interval
+        self._connect_wait = connect_wait
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Have what a backend has that was never connected."""
+        self._sessions = Sessions(
+            type(self).__name__, self._make_session, timeout=self.timeout, connect_wait=self._connect_wait
+        )
+
+    def _make_session(self) -> Session:
+        return Session(self._make_engine(), timeout=self.timeout, sweep_interval=self._sweep_interval)
+
+    @abstractmethod
+    def _make_engine(self) -> Engine:
+        """Return a new engine for the running event loop, not open yet."""
+
+    async def _close_shared(self) -> None:
+        """Close what the engines of all event loops shared; none of them is open any more."""
+
+    # --- copies ----------------------------------------------------------------------------------------
+
+    #: Names of attributes that hold what is open, besides the sessions; `_start_over` makes them anew.
+    _open_state: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings: a copy, and what is unpickled, is not connected."""
+        kept = {"_sessions", "_ad_seller_process_state", *self._open_state}
+        return {name: value for name, value in self.__dict__.items() if name not in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the settings."""
+        self.__dict__.update(state)
+        self._start_over()
+
+    # --- life cycle ------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """See `StorageBackend.connect`."""
+        if await self._sessions.connect():
+            for doubt in await self._doubts():
+                log.warning("%r: %s", self, doubt)
+
+    async def health(self) -> Health:
+        """Ask the store whether it answers, how fast, and what speaks against relying on it.
+
+        Raises:
+            NotConnectedError: the backend is not connected.
+        """
+        began = time.perf_counter()
+        try:
+            await self.exists(_PROBE)
+            seconds = time.perf_counter() - began
+            return Health(seconds, tuple(await self._doubts()), None)
+        except NotConnectedError:
+            raise
+        except StorageError as error:
+            return Health(time.perf_counter() - began, (), error)
+
+    async def _doubts(self) -> list[str]:
+        async with self._guarded("ask", "the server") as session:
+            return await session.engine.doubts()
+
+    async def disconnect(self) -> None:
+        """See `StorageBackend.disconnect`."""
+        await self._sessions.disconnect(self._close_shared)
+
+    async def _here(self) -> Session:
+        return self._sessions.here() or await self._sessions.join()
+
+    # --- calls beside the batches ----------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _listing(self, pattern: str) -> AsyncIterator[Engine]:
+        """Yield the engine, count the call as under way, and turn what the engine raises into our errors."""
+        async with self._guarded("list", pattern) as session:
+            yield session.engine
+
+    @asynccontextmanager
+    async def _guarded(self, verb: str, subject: str, *, writes: bool = False) -> AsyncIterator[Session]:
+        """Yield the session for a call beside the batches: it is waited for, and its errors become ours."""
+        session = await self._here()
+        async with session.busy():
+            try:
+                yield session
+            except Exception as error:
+                raise session.errors.map(verb, subject, error, writes=writes) from error
+
+    async def _sweep_all(self) -> int:
+        """Remove all expired entries in small steps; return how many there were."""
+        async with self._guarded("sweep", "expired entries") as session:
+            return await sweep_all(session.engine)
+
+
+def _check_positive(name: str, number: object) -> None:
+    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < float("inf"):
+        raise InvalidArgumentError(f"{name} is a positive number, not {shown(number)}")
