@@ -389,9 +389,10 @@ def test_the_loop_outlives_what_interrupts_it(caplog: pytest.LogCaptureFixture) 
             self.task = asyncio.get_running_loop().create_task(leave())
             return True
 
-    with SyncStorage(Odd()) as storage, caplog.at_level(logging.ERROR):
+    with SyncStorage(odd := Odd()) as storage, caplog.at_level(logging.ERROR):
         assert storage.exists("k")
         storage.set("k", 1)
         assert storage.get_many(["k"]) == {"k": 1}
         assert storage.update("k", lambda _: LEAVE) == 1
     assert "it goes on" in caplog.text
+    assert isinstance(odd.task.exception(), SystemExit)
