@@ -203,6 +203,8 @@ class Batcher(Generic[T, R]):
             self._unfinished.discard(rest)
             if any(one.cancelled() for one in later):
                 request.future.cancel()
+            elif failures := [error for one in later if (error := one.exception()) is not None]:
+                self._fail(request, failures[0])
             else:
                 _settle_with(request, results)
 
