@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..capabilities import Capabilities
 from ..driver.engine import Engine
+from ..records.expiry import SteadyClock
 from ..runtime.template import DriverBackend
 from .engine import MemoryEngine
 from .entries import Entries
@@ -20,11 +21,12 @@ class MemoryBackend(DriverBackend):
         """Start empty; the settings are those of `DriverBackend`."""
         super().__init__(timeout=timeout, **settings)  # type: ignore[arg-type]
 
-    _open_state = ("_entries",)
+    _open_state = ("_entries", "_steady")
 
     def _start_over(self) -> None:
         super()._start_over()
         self._entries = Entries()
+        self._steady = SteadyClock(self._clock)
 
     def __repr__(self) -> str:
         """Return the class."""
@@ -36,4 +38,4 @@ class MemoryBackend(DriverBackend):
         return Capabilities(atomic="store", expiry="store", atomic_batches=True)
 
     def _make_engine(self) -> Engine:
-        return MemoryEngine(self._entries, self._clock)
+        return MemoryEngine(self._entries, self._steady)

@@ -10,6 +10,7 @@ from ..capabilities import Capabilities
 from ..driver.engine import Engine
 from ..errors import ConfigurationError, shown
 from ..options import takes_url_options
+from ..records.expiry import SteadyClock
 from ..runtime.template import DriverBackend
 from .database import Database, SharedDatabase
 from .engine import SQLiteEngine
@@ -30,7 +31,7 @@ class SQLiteBackend(DriverBackend):
         settings: see `DriverBackend`.
     """
 
-    _open_state = ("_shared",)
+    _open_state = ("_shared", "_steady")
 
     @takes_url_options("sqlite")
     def __init__(
@@ -50,6 +51,7 @@ class SQLiteBackend(DriverBackend):
 
     def _start_over(self) -> None:
         super()._start_over()
+        self._steady = SteadyClock(self._clock)
         self._shared = SharedDatabase(self._make_database)
 
     def __repr__(self) -> str:
@@ -74,10 +76,10 @@ class SQLiteBackend(DriverBackend):
         return Capabilities(atomic="store", expiry="store", durable=on_disk, shared=on_disk, atomic_batches=True)
 
     def _make_database(self) -> Database:
-        return Database(self.path, synchronous=self._synchronous, patience=self.timeout)
+        return Database(self.path, self._steady, synchronous=self._synchronous, patience=self.timeout)
 
     def _make_engine(self) -> Engine:
-        return SQLiteEngine(self._shared, self.path, self._clock, self.timeout)
+        return SQLiteEngine(self._shared, self.path, self._steady, self.timeout)
 
     async def _close_shared(self) -> None:
         await self._shared.close()

@@ -19,7 +19,9 @@ from ..concurrency.forks import ForkSafeLock, keep_for_parent
 from ..concurrency.tasks import run_to_end
 from ..driver.failures import LostError, NotStartedError
 from ..errors import StoreUnavailableError
+from ..records.expiry import SteadyClock
 from . import guard, statements
+from .clock import learn, tell
 from .files import check_path
 from .handle import Handle
 from .local import LocalReader
@@ -39,17 +41,20 @@ class Database:
 
     Args:
         path: the file, or ``:memory:``.
+        clock: seconds since the epoch.
         synchronous: FULL or NORMAL.
         patience: seconds to wait for others that hold a lock while it is opened.
     """
 
-    def __init__(self, path: str, *, synchronous: str, patience: float) -> None:
+    def __init__(self, path: str, clock: SteadyClock, *, synchronous: str, patience: float) -> None:
         """Nothing is open yet."""
         self.path = path
         self.pid = os.getpid()
         self.users = 0
         self.is_needed = False  # somebody has it, or had it and has not closed the backend
         self.is_open = False
+        self._clock = clock
+        self._told = False  # others, that the system's clock was set back
         self._synchronous = synchronous
         self._patience = patience
         self._file: OpenFile | None = None
@@ -116,6 +121,7 @@ class Database:
             statements.wait_for(writers.take)
             try:
                 file.check()
+                self._tell_of_clock(db)
                 result = function(db)
                 file.check_written()
             finally:
@@ -134,6 +140,12 @@ class Database:
                 f"of this was written. {file.renew()} Call again. A file in use is copied with SQLite's backup "
                 "(sqlite3 FILE '.backup COPY'), never with cp, and its log is part of it."
             ) from error
+
+    def _tell_of_clock(self, db: sqlite3.Connection) -> None:
+        if not self._told and self._clock.is_ahead:
+            with suppress(sqlite3.Error):  # with the next write
+                tell(db, self._clock)
+                self._told = True
 
     def _tried(self, handle: Handle, function: Callable[[sqlite3.Connection], R]) -> R:
         """Do it; a second time if the log is gone, and the connections were opened anew."""
@@ -189,6 +201,7 @@ class Database:
                 self._writers = guard.WritersLock(descriptor, self._file.main)
                 self._file.wait_for_log(descriptor, self._patience)
             prepare(db, self.path, synchronous=self._synchronous, patience=self._patience)
+            learn(db, self._clock)
             db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `statements.apply`
             if self._file is not None:
                 self._file.adopt(db, is_writer=True)
