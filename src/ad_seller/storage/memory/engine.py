@@ -78,6 +78,10 @@ class MemoryEngine(Engine):
         """See `Engine.sweep`."""
         return self._entries.sweep(rows, self._clock())
 
+    def sweeps_on(self, steps: int, removed: int) -> bool:
+        """See `Engine.sweeps_on`."""
+        return self._entries.is_due(self._clock())
+
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `Engine.explain`."""
         return StoreUnavailableError(f"{what}: {error}", key=key)

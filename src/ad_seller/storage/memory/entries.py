@@ -68,17 +68,26 @@ class Entries:
             return [self._apply_one(commit, clock()) for commit in commits]
 
     def sweep(self, rows: int, now: float) -> int:
-        """Remove at most ``rows`` expired entries; return how many there were."""
+        """Look at no more than ``rows`` deadlines that have come; return how many expired entries were removed."""
         with self._lock:
-            removed = 0
-            while removed < rows and self._slots and self._slots[0] <= now * _SLOTS_PER_SECOND:
+            gone: list[str] = []
+            looked = 0
+            while looked < rows and self._is_due(now):
                 due = self._due[self._slots[0]]
-                for key in list(islice(due, rows - removed)):
-                    self._remove(key)
-                    removed += 1
+                expired = list(islice(due, rows - looked))
+                for key in expired:
+                    self._forget(key)
+                gone += expired
+                looked += max(1, len(expired))  # a slot that is void costs, too
                 if not due:
                     del self._due[heapq.heappop(self._slots)]
-            return removed
+            self._sorted = _without(self._sorted, gone)
+            return len(gone)
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether `sweep` has something to look at."""
+        with self._lock:
+            return self._is_due(now)
 
     @contextmanager
     def view(self, query: KeyQuery) -> Iterator[View]:
@@ -141,10 +150,17 @@ class Entries:
             self._file(key, entry.expires_at)
 
     def _remove(self, key: str) -> None:
+        self._forget(key)
+        del self._sorted[bisect_left(self._sorted, key)]
+
+    def _forget(self, key: str) -> None:
+        """Remove an entry from everything but the sorted names."""
         entry = self._by_key.pop(key)
         self._remember(key, entry)
         self._unfile(key, entry.expires_at)
-        del self._sorted[bisect_left(self._sorted, key)]
+
+    def _is_due(self, now: float) -> bool:
+        return bool(self._slots) and self._slots[0] <= now * _SLOTS_PER_SECOND
 
     def _remember(self, key: str, before: Entry | None) -> None:
         for view in self._views:
@@ -162,6 +178,16 @@ class Entries:
     def _unfile(self, key: str, deadline: float | None) -> None:
         if deadline is not None:
             self._due[_slot(deadline)].discard(key)  # an empty slot goes when its time comes
+
+
+def _without(names: list[str], gone: list[str]) -> list[str]:
+    """Return sorted names without some of them, in one pass: removing each by itself moves all that follow it."""
+    kept: list[str] = []
+    start = 0
+    for place in sorted(bisect_left(names, name) for name in gone):
+        kept += names[start:place]
+        start = place + 1
+    return kept + names[start:] if gone else names
 
 
 def _slot(deadline: float) -> int:
