@@ -155,7 +155,7 @@ async def test_a_thawed_master_is_not_believed(group: SentinelGroup, writes: boo
         old = group.master()
         old.freeze()
         hanging = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while all(group._named_by(one) == old.port for one in group.sentinels):
                 hanging.append(asyncio.create_task(waiting.get("other")))
                 await asyncio.sleep(0.4)  # so the sentinels were asked within the last second

@@ -86,6 +86,11 @@ def is_out_of_memory(answer: object) -> bool:
     )
 
 
+def is_forbidden(error: ResponseError) -> bool:
+    """Tell whether the server will refuse the same at any later moment, too."""
+    return any(words in str(error) for words in ("NOPERM", "permission", "unknown command", "unknown subcommand"))
+
+
 class _CannotSaveError(ResponseError):
     """Redis refuses to write because it could not save what was written before."""
 

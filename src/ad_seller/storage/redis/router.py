@@ -181,7 +181,10 @@ class RedisRouter:
     async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
         """Do the work once with every server."""
         await self._refresh(deadline)
-        return await all_of(work(pool) for pool in await self.masters())
+        pools = await self.masters()
+        if len(pools) == 1:
+            return [await work(pools[0])]  # without a task of its own
+        return await all_of(work(pool) for pool in pools)
 
     async def _send_once(
         self,

@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 from ..concurrency.timeslice import TimeSlice
 from ..driver.failures import LostError, NotSentError
 from ..records.globs import compile_glob
+from .errors import is_forbidden
 from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, own_names, scanned
 from .listener import Listener
 from .pool import NodePool
@@ -34,12 +35,6 @@ _MOST: Final = 100_000  #: changed names that are remembered; with more, a rebui
 _MANY: Final = 20_000  #: changes without a listing after which an instance stops listening, or twice its names
 _TRIES: Final = 3  #: rebuilds that a listing waits for, while somebody keeps removing the index
 _FAREWELL: Final = 0.5  #: seconds in which a server may take note that we leave
-_FORBIDDEN: Final = (
-    "NOPERM",
-    "unknown command",
-    "unknown subcommand",
-    "permission",
-)  #: what no later moment changes
 _FORBIDDEN_FOR: Final = 60.0  #: seconds after which a server that allows no index is asked again
 _REFUSED_FOR: Final = 1.0  #: the same after any other refusal, e.g. because it is out of memory
 
@@ -72,6 +67,7 @@ class IndexTracker:
         self._heard = 0  # changes since the last listing
         self._changed: set[bytes] = set()  # names that were not looked at since
         self._reconciling: asyncio.Task[None] | None = None
+        self._next_round: asyncio.Task[bytes | None] | None = None  # of `assure`, not begun yet
         self._closed = False
         self._refused_until = -math.inf
         self._was_refused = False
@@ -94,9 +90,21 @@ class IndexTracker:
     async def assure(self, deadline: float) -> bytes | None:
         """Make the index right about all that had ended before, and return its generation; None as `ask` does.
 
-        Until that generation is gone from the index, it misses nothing that was there when this was called.
+        Until that generation is gone from the index, it misses nothing that was there when this was called. All who
+        call before one round begins share it.
         """
-        return await self._trusted(self._up_to_date, deadline)
+        if self._next_round is None:
+            self._next_round = self._loop.create_task(self._trusted(self._next_up_to_date, deadline))
+            self._next_round.add_done_callback(self._round_ended)
+        return await asyncio.shield(self._next_round)
+
+    async def _next_up_to_date(self, deadline: float) -> bytes | None:
+        self._next_round = None  # it begins now: who calls later needs another one
+        return await self._up_to_date(deadline)
+
+    def _round_ended(self, task: asyncio.Task[bytes | None]) -> None:
+        self._next_round = None if self._next_round is task else self._next_round  # it never began
+        _ = task.cancelled() or task.exception()  # looked at, in case nobody waits any more
 
     async def _trusted(self, work: Callable[[float], Awaitable[T | None]], deadline: float) -> T | None:
         began = self._loop.time()
@@ -168,7 +176,7 @@ class IndexTracker:
         generation = self._generation
         was_quiet = not self._changed
         if first and not was_quiet:
-            await self._hear_out(deadline)
+            await self._listener.ask(("PING",), deadline)  # before its answer comes the news of all that had ended
         answer = await self._list_now(part, deadline)
         if first and was_quiet and self._changed:
             answer = await self._list_now(part, deadline)
@@ -180,15 +188,6 @@ class IndexTracker:
         if self._changed:  # all names of what had ended when this was asked are known now
             await self._reconcile(deadline)
         return generation if score is not None and self._generation == generation else None
-
-    async def _hear_out(self, deadline: float) -> None:
-        """Have one round trip: before its answer comes the news of all that had ended."""
-        names = self._take_changed()
-        with self._doubting():
-            if names:
-                await self._look_at(names, deadline)
-            else:
-                await self._listener.ask(("PING",), deadline)
 
     async def _list_now(self, part: Part, deadline: float) -> list[Any] | None:
         """Make the index right about the names that are known to have changed, then ask it, in one round trip."""
@@ -282,11 +281,11 @@ class IndexTracker:
 
     def _give_up(self, error: ResponseError) -> None:
         """Let listings walk: for long where the server allows no index, else until it may work again."""
-        is_forbidden = any(word in str(error) for word in _FORBIDDEN)
+        forbidden = is_forbidden(error)
         if not self._was_refused:
             log.warning("Listings walk over all keys of the server, because it allows no index for now: %s", error)
-        self._was_refused = is_forbidden
-        self._refused_until = self._loop.time() + (_FORBIDDEN_FOR if is_forbidden else _REFUSED_FOR)
+        self._was_refused = forbidden
+        self._refused_until = self._loop.time() + (_FORBIDDEN_FOR if forbidden else _REFUSED_FOR)
         self._drop()
 
     def _drop(self) -> None:
