@@ -40,8 +40,10 @@ class Listings:
             return sql.select("key", query, after, rows)
 
         pages = await self._pages(query, next_page, _KEY_ROWS, lambda rows: rows[0][0])
-        found = [key for page in pages for key in page if query.exact or query.has(key)]
-        return found[: query.limit]
+        found: list[str] = []
+        for page in pages:
+            found += page if query.exact else filter(query.has, page)
+        return found if query.limit is None else found[: query.limit]
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`."""
