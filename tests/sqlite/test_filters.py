@@ -102,6 +102,27 @@ async def test_damaged_records_are_reported_whatever_their_status(
     assert [error.key for error in seen] == ["order:2"]
 
 
+async def test_what_versions_of_sqlite_read_differently_is_in_no_index(storage: SQLiteBackend, path: Path) -> None:
+    """3.40 and 3.51 file a NUL differently; the other one called the file malformed at the next write."""
+    await storage.set_order("1", {"status": "o\0p"})
+    field = INDEXES["kv_store_order_status"].partition("(")[2].rpartition(") WHERE")[0]
+    assert execute(path, f"SELECT {field} FROM kv_store WHERE key = 'order:1'") == [(b"\0",)]
+    assert await storage.list_orders({"status": "o\0p"}) == [{"status": "o\0p"}]
+    assert await storage.list_orders({"status": "o"}) == []
+
+
+async def test_an_index_that_an_earlier_version_defined_is_made_anew(path: Path) -> None:
+    async with SQLiteBackend(str(path)) as storage:
+        await storage.set_order("1", {"status": "open"})
+    with plain(path) as db:
+        db.execute("DROP INDEX kv_store_order_status")
+        db.execute("CREATE INDEX kv_store_order_status ON kv_store (json_extract(value, '$.status'))")
+    async with SQLiteBackend(str(path)) as storage:
+        assert await storage.list_orders({"status": "open"}) == [{"status": "open"}]
+    [(sql,)] = execute(path, "SELECT sql FROM sqlite_master WHERE name = 'kv_store_order_status'")
+    assert sql.partition(" ON ")[2] == INDEXES["kv_store_order_status"].partition(" ON ")[2]
+
+
 async def test_what_we_write_is_never_looked_at_for_another_status(storage: SQLiteBackend, path: Path) -> None:
     """Escapes, nested names and characters beyond ASCII: the index of odd texts stays empty."""
     record = {

@@ -19,7 +19,9 @@ from ..records.filters import Condition
 from ..records.globs import successor
 from ..seller.kinds import FIELDS, PREFIXES
 
-#: Stands for a text that is no JSON: SQLite's functions would raise on it, and the writer would get the error.
+#: Stands for a text that is no JSON: SQLite's functions would raise on it, and the writer would get the error; and
+#: for one with an escaped NUL, of which versions of SQLite make different things: under another version than that
+#: which filed it the row could no longer be changed ("malformed").
 _CORRUPT: Final = "x'00'"
 
 #: What SQLite reads broken UTF-8 as, as long as it is not only too short or too long a run for its first byte.
@@ -34,7 +36,7 @@ def _quoted(text: str) -> str:
 def _field(path: tuple[str, ...]) -> str:
     place = _quoted(".".join(("$", *path)))
     return (
-        "CASE WHEN typeof(value) = 'text' AND json_valid(value) "
+        "CASE WHEN typeof(value) = 'text' AND instr(value, '\\u0000') = 0 AND json_valid(value) "
         f"THEN json_extract(value, {place}) ELSE {_CORRUPT} END"
     )
 

@@ -44,7 +44,8 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
         raise StoreUnavailableError(f"{path!r} cannot be used: {misfit}. Nothing was changed; name another file.")
     _switch_to_wal(db, patience)
     db.execute(f"PRAGMA synchronous = {synchronous}")
-    known = {row[0].decode() for row in db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'kv_store%'")}
+    known = _known(db)
+    _drop_older_indexes(db, known)
     is_new = "kv_store" not in known
     if not is_new:
         _add_size(db)
@@ -56,6 +57,20 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
         for statement in part:
             db.execute(statement)
         db.execute("COMMIT")
+
+
+def _known(db: sqlite3.Connection) -> dict[str, str]:
+    """Return what there is of ours, with the statement that made it."""
+    rows = db.execute("SELECT name, sql FROM sqlite_master WHERE name LIKE 'kv_store%'")
+    return {name.decode(): (sql or b"").decode() for name, sql in rows}
+
+
+def _drop_older_indexes(db: sqlite3.Connection, known: dict[str, str]) -> None:
+    """Drop indexes that an earlier version defined in another way; they are made anew."""
+    for name, statement in INDEXES.items():
+        if name in known and known[name].partition(" ON ")[2] != statement.partition(" ON ")[2]:
+            db.execute(f"DROP INDEX IF EXISTS {name}")
+            del known[name]
 
 
 def _add_size(db: sqlite3.Connection) -> None:
