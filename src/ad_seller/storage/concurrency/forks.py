@@ -21,13 +21,15 @@ class Forkable(Protocol):
 
 _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _locks: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+_registry = threading.RLock()  # for the sets above: another thread may add to them while this one forks
 _kept: list[object] = []
 _held: list[ForkSafeLock] = []
 
 
 def tell_of_forks(one: Forkable) -> None:
     """Have ``one.forked()`` called in each forked child, for as long as ``one`` lives."""
-    _forkable.add(one)
+    with _registry:
+        _forkable.add(one)
 
 
 def keep_for_parent(thing: object) -> None:
@@ -46,7 +48,8 @@ class ForkSafeLock:
     def __init__(self) -> None:
         """Be free."""
         self._lock = threading.Lock()
-        _locks.add(self)
+        with _registry:
+            _locks.add(self)
 
     def __enter__(self) -> None:
         """Take it."""
@@ -58,6 +61,7 @@ class ForkSafeLock:
 
 
 def _before() -> None:
+    _registry.acquire()
     for lock in list(_locks):
         lock._lock.acquire()
         _held.append(lock)
@@ -66,6 +70,7 @@ def _before() -> None:
 def _after() -> None:
     while _held:
         _held.pop()._lock.release()
+    _registry.release()
 
 
 def _in_child() -> None:
