@@ -15,6 +15,7 @@ from ad_seller.storage import (
     InvalidKeyError,
     InvalidValueError,
     StorageBackend,
+    StorageConnectionError,
     Transaction,
     TransactionError,
 )
@@ -299,3 +300,14 @@ class TestBadInput:
         with pytest.raises(InvalidArgumentError):
             await send(backend, Booking(), claim_ttl=claim_ttl)
         assert await backend.keys() == []
+
+
+async def test_work_that_raises_as_an_unreachable_store_does_leaves_no_claim(backend: StorageBackend) -> None:
+    async def work(tx: Transaction) -> None:
+        raise StorageConnectionError("the ad server, not the store")
+
+    with pytest.raises(StorageConnectionError):
+        await send(backend, work)
+    async with asyncio.timeout(2):
+        while await backend.exists(RECORD):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)

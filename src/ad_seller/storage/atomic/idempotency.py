@@ -177,10 +177,17 @@ class Idempotent:
             async with self._renewed(claim):
                 return await self._run_claimed(work, claim)
         except (StorageTimeoutError, StorageConnectionError):
-            raise  # a store that does not answer now would not answer to this either; the claim ends by itself
+            self._give_up_later(claim)  # a store that does not answer now would let the caller wait twice
+            raise
         except BaseException:
             await run_to_end(self._give_up(claim))
             raise
+
+    def _give_up_later(self, claim: bytes) -> None:
+        tasks = state_of(self._store).tasks
+        task = asyncio.get_running_loop().create_task(self._give_up(claim))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _run_claimed(self, work: Work, claim: bytes) -> bytes | None:
         """Run ``work`` until its commit goes through, or the claim is lost."""

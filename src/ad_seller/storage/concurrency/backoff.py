@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 
-#: Tries of `update` and `transact` before they give up. Their pauses are about two seconds in all: on a busy
+#: Tries of `update` and `transact` before they give up. Their pauses are about seven seconds in all: on a busy
 #: machine a slow process can lose many times in a row to others.
-DEFAULT_ATTEMPTS = 100
+DEFAULT_ATTEMPTS = 300
 
 _FIRST = 0.00005  #: seconds
 _GROWTH = 1.2
