@@ -37,7 +37,8 @@ def test_get_is_indented_for_people_and_compact_for_programs(invoke: Invoke, url
     assert invoke("--json", "get", "deal:1").stdout == '{"price":1.0,"name":"Ä"}\n'
 
 
-def test_get_of_nothing_is_not_found_with_an_empty_standard_output(invoke: Invoke) -> None:
+def test_get_of_nothing_is_not_found_with_an_empty_standard_output(invoke: Invoke, url: str) -> None:
+    fill(url, {})
     done = invoke("get", "deal:1", "--json")
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", "not found: 'deal:1'\n")
 
@@ -136,7 +137,8 @@ def test_a_key_may_look_like_an_option(invoke: Invoke) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 3000, "\udc80"])
-def test_a_wrong_key_is_wrong_usage(invoke: Invoke, key: str) -> None:
+def test_a_wrong_key_is_wrong_usage(invoke: Invoke, url: str, key: str) -> None:
+    fill(url, {})
     done = invoke("get", key)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "error: A key must" in done.stderr or "error: A key has" in done.stderr

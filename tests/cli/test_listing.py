@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from ad_seller.storage import PREFIXES
 from ad_seller.storage.cli import listing
+from ad_seller.storage.cli.app import app
 from tests.cli.conftest import Invoke
 from tests.cli.support import fill, run
 
@@ -37,7 +39,8 @@ def test_keys_over_many_pages(invoke: Invoke, url: str) -> None:
     assert invoke("keys").stdout.splitlines() == ["deal:1", "order", *ORDERS]
 
 
-def test_keys_of_nothing_is_no_failure(invoke: Invoke) -> None:
+def test_keys_of_nothing_is_no_failure(invoke: Invoke, url: str) -> None:
+    fill(url, {})
     done = invoke("keys", "order:*")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
     assert json.loads(invoke("keys", "--json").stdout) == []
@@ -73,10 +76,35 @@ def test_list_takes_a_pattern(invoke: Invoke, url: str) -> None:
     assert records(invoke, "order:02*")["keys"] == [f"order:02{n}" for n in range(5)]
 
 
-def test_list_of_a_word_that_is_no_entity_names_the_entities(invoke: Invoke) -> None:
+def test_list_of_a_word_that_is_no_kind_names_the_nearest(invoke: Invoke, url: str) -> None:
+    fill(url, {"order:1": {}, "counter": 1})
     done = invoke("list", "ordres")
-    assert (done.exit_code, done.stdout) == (0, "")
-    assert "orders" in done.stderr
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "Did you mean orders?" in done.stderr
+    done = invoke("list", "counter")
+    assert (done.exit_code, done.stdout) == (0, "counter\t1\n"), "it is a key"
+    assert invoke("list", "order").stdout == invoke("list", "orders").stdout == "order:1\t{}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("keys",), ("count",), ("list", "orders"), ("get", "a"), ("exists", "a"), ("ttl", "a"), ("delete", "a")],
+)
+@pytest.mark.parametrize("way", ["option", "environment", "file"])
+def test_looking_makes_no_store(
+    command: tuple[str, ...], way: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [*command]
+    if way == "option":
+        arguments += ["--url", "sqlite:///./mistyped.db"]
+    elif way == "environment":
+        monkeypatch.setenv("DATABASE_URL", "sqlite:///./mistyped.db")
+    else:
+        (directory / ".env").write_text("database_url=sqlite:///./mistyped.db\n")
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "not found: there is no file './mistyped.db'" in done.stderr
+    assert not list(directory.glob("*.db*"))
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 5, 24, 25, 26])
@@ -133,7 +161,8 @@ def test_a_wrong_filter_is_wrong_usage(invoke: Invoke, text: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--limit", "0"), ("--limit", "x"), ("--cursor", "no cursor")])
-def test_a_wrong_limit_or_cursor_is_wrong_usage(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_limit_or_cursor_is_wrong_usage(invoke: Invoke, url: str, arguments: tuple[str, ...]) -> None:
+    fill(url, {})
     assert invoke("list", "orders", *arguments).exit_code == 2
 
 

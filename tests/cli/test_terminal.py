@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import COMMAND, EXCERPT, fill
+from tests.cli.support import COMMAND, EXCERPT, fill, run
 
 ESCAPE = "\x1b["
 
@@ -92,3 +92,33 @@ def test_an_error_is_readable_below_a_progress_bar(directory: Path, kind: str) -
     assert code == (2 if kind == "not JSON" else 3)
     assert "error: " in text
     assert "hint: " in text
+
+
+def test_records_are_a_table_that_fits(url: str) -> None:
+    long = {f"field_{n}": "x" * 50 for n in range(30)}
+    fill(url, {f"order:ORD-{n}": {"audit": [1], **long, "status": "booked", "t": "\x1b[31m"} for n in range(3)})
+    code, text = at_terminal("list", "orders", "--url", url, env={"COLUMNS": "60"})
+    lines = plain(text).splitlines()
+    assert code == 0
+    assert max(map(len, lines)) <= 60 + len(" more fields: wider, `get KEY`, or --json.")
+    table = lines[:-1]
+    assert max(map(len, table)) <= 60
+    assert [line.split()[:2] for line in table if "ORD-" in line] == [[f"ORD-{n}", "booked"] for n in range(3)]
+    assert "more fields" in lines[-1]
+
+
+def test_a_pipe_gets_lines(url: str) -> None:
+    fill(url, {"order:1": {"status": "booked"}})
+    assert run("list", "orders", "--url", url).stdout == 'order:1\t{"status":"booked"}\n'
+
+
+def test_what_is_no_record_is_in_the_table_too(url: str) -> None:
+    fill(url, {"order:1": {"status": "booked"}, "order:2": "text", "order:3": None, "order:4": {}})
+    code, text = at_terminal("list", "orders", "--url", url, env={"COLUMNS": "60"})
+    assert code == 0
+    assert [line.split() for line in plain(text).splitlines() if line[:1] in ("1", "2", "3", "4")] == [
+        ["1", "booked"],
+        ["2", '"text"'],
+        ["3", "null"],
+        ["4"],
+    ]

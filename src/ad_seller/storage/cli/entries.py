@@ -14,7 +14,7 @@ from ad_seller.storage import MissingKeyError, StorageBackend
 
 from .completion import complete_prefix
 from .output import Output
-from .running import CommandError, Exit, interruptible, with_store
+from .running import CommandError, Exit, interruptible, with_new_store, with_store
 
 commands = typer.Typer()
 
@@ -39,7 +39,7 @@ async def get(store: StorageBackend, out: Output, key: Key) -> int:
 
 
 @commands.command("set", context_settings={"ignore_unknown_options": True})  # so that -5 is a value
-@with_store
+@with_new_store
 async def set_(
     store: StorageBackend,
     out: Output,

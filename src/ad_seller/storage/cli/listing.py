@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +14,11 @@ from ad_seller.storage import PREFIXES, CorruptValueError, Page, StorageBackend,
 from .completion import ENTITIES, complete_entity, complete_prefix
 from .output import Output, compact
 from .running import CommandError, Exit, with_store
+from .table import print_table
 
 commands = typer.Typer()
 
+_KINDS = ", ".join(f"{name}s" for name in PREFIXES)
 PAGE = 1_000  #: entries that are in memory at the same time
 
 Pattern = Annotated[
@@ -72,10 +75,20 @@ async def list_(
         if out.as_json:
             await out.array(listing.records(), '{"items":[', lambda: f'],"cursor":{compact(listing.cursor)}}}')
         else:
-            async for key, value in listing.items():
-                out.key(key, end="\t")
-                out.coloured(compact(value))
+            await _write_lines(listing, what, out)
     return _end_of(listing, what, out)
+
+
+async def _write_lines(listing: Listing, what: str, out: Output) -> None:
+    """Write a table of a kind of record where somebody looks, and else a line for each entry."""
+    if not (out.is_terminal and what in ENTITIES):
+        async for key, value in listing.items():
+            out.key(key, end="\t")
+            out.coloured(compact(value))
+        return
+    rows = [item async for item in listing.items()]
+    if rows and (more := print_table(out.console, ENTITIES[what], rows)):
+        out.note(f"{more} more fields: wider, `get KEY`, or --json.")
 
 
 @commands.command()
@@ -119,6 +132,7 @@ class Listing:
         room: how many more are wanted; None for all.
         cursor: where the next page begins; None after the last one.
         corrupt: the errors of entries that cannot be decoded and were left out.
+        found: how many entries came.
     """
 
     store: StorageBackend
@@ -127,6 +141,7 @@ class Listing:
     room: int | None = None
     cursor: str | None = None
     corrupt: list[CorruptValueError] = field(default_factory=list)
+    found: int = 0
 
     async def items(self) -> AsyncIterator[tuple[str, Any]]:
         """Yield keys and values."""
@@ -134,6 +149,7 @@ class Listing:
             page = await self._page()
             for key, value in page.items:
                 if self._wants(value):
+                    self.found += 1
                     yield key, value
                     self.room = None if self.room is None else self.room - 1
             self.cursor = page.cursor
@@ -190,7 +206,16 @@ def _end_of(listing: Listing, what: str, out: Output) -> Exit:
     if listing.cursor is not None and not out.as_json:
         out.note(f"more: --cursor {listing.cursor}")
     if what.isidentifier() and what not in ENTITIES:
-        out.note(f"{what!r} is a key here, not an entity; those are {', '.join(f'{name}s' for name in PREFIXES)}.")
+        if not listing.found and not listing.corrupt:
+            return _no_such_kind(what, out)
+        out.note(f"{what!r} is a key here, not an entity; those are {_KINDS}.")
     for error in listing.corrupt:
         out.note(redact(f"error: {error}"))
     return Exit.FAILED if listing.corrupt else Exit.OK
+
+
+def _no_such_kind(what: str, out: Output) -> Exit:
+    near = get_close_matches(what.lower(), ENTITIES, n=1)
+    meant = f" Did you mean {near[0].removesuffix('s')}s?" if near else ""
+    out.note(f"not found: {what!r} is no kind of record, and no key.{meant} The kinds are {_KINDS}.")
+    return Exit.NOT_FOUND

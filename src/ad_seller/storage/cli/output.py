@@ -29,6 +29,11 @@ def _harmless(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def printable(text: str) -> str:
+    """Return the text with everything escaped that a terminal would obey."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
 class Output:
     """Where a command writes to.
 
@@ -48,8 +53,7 @@ class Output:
 
     def key(self, key: str, end: str = "\n") -> None:
         """Write a key; on a terminal, characters that it would obey are escaped."""
-        printable = key.isprintable() or not self.is_terminal
-        self.text(key if printable else key.encode("unicode_escape").decode(), end)
+        self.text(printable(key) if self.is_terminal else key, end)
 
     def json(self, value: Any) -> None:
         """Write one JSON value: compact for programs, indented and coloured for people."""

@@ -17,13 +17,13 @@ from ad_seller.storage import StorageBackend, StorageError
 from .output import Output
 from .recording import Operation, open_recording
 from .report import Report
-from .running import CommandError, Exit, diagnose, interruptible, with_store
+from .running import CommandError, Exit, diagnose, interruptible, with_new_store
 
 commands = typer.Typer()
 
 
 @commands.command()
-@with_store
+@with_new_store
 async def replay(
     store: StorageBackend,
     out: Output,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import wraps
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -108,11 +109,37 @@ _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
 
 
 def with_store(command: Command) -> Callable[..., None]:
-    """Make a typer command of ``async def command(store, out, ...) -> exit code``.
+    """Make a typer command of ``async def command(store, out, ...) -> exit code``, for a store that is there.
 
     The command gets the options ``--url`` and ``--json`` besides its own. The store is not connected yet, so
     that arguments can be checked before anything is opened.
     """
+    return _with_store(command, _existing)
+
+
+def with_new_store(command: Command) -> Callable[..., None]:
+    """Like `with_store`, but a SQLite file that is not there is made."""
+    return _with_store(command, lambda store: store)
+
+
+def _existing(store: StorageBackend) -> StorageBackend:
+    """Return the store; if it is a file that is not there, connecting does not make it."""
+    path, connect = getattr(store, "db_path", ":memory:"), store.connect
+
+    async def connect_to_what_is_there() -> None:
+        if path != ":memory:" and not Path(path).exists():  # noqa: ASYNC240
+            raise CommandError(
+                f"not found: there is no file {path!r}, so there is no store to look into.",
+                hint="Check --url (or DATABASE_URL, .env) and the working folder. `set` makes a new store.",
+                code=Exit.NOT_FOUND,
+            )
+        await connect()
+
+    store.connect = connect_to_what_is_there  # type: ignore[method-assign]
+    return store
+
+
+def _with_store(command: Command, check: Callable[[StorageBackend], StorageBackend]) -> Callable[..., None]:
     _, _, *own = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
@@ -121,7 +148,7 @@ def with_store(command: Command) -> Callable[..., None]:
         out = Output(as_json=as_json or chosen.as_json)
 
         async def on_store() -> int:
-            store = _open(chosen.url if url is None else url)
+            store = check(_open(chosen.url if url is None else url))
             return await command(store, out, **arguments)
 
         raise typer.Exit(guarded(lambda: asyncio.run(on_store())))
