@@ -91,7 +91,8 @@ class TestExitCodes:
         assert_explained(run("get", "a", "--url", "text.db"), 3, "error: ", "hint: ")
 
     def test_a_directory_that_is_not_there(self, directory: Path) -> None:
-        assert_explained(run("get", "a", "--url", f"{directory}/nowhere/a.db"), 3, "error: ", "hint: ")
+        done = run("get", "a", "--url", f"{directory}/nowhere/a.db")
+        assert_explained(done, 1, "error: ", "not found", "hint: ")
 
 
 class TestStreams:
