@@ -37,21 +37,21 @@ class AtomicMethods(Methods[StorageBackend], Generic[Tx]):
 
     @overload
     def update(
-        self, key: str, change: Callable[[Any], Marker], *, ttl: TTL | Keep | None = KEEP, attempts: int = 100
+        self, key: str, change: Callable[[Any], Marker], *, ttl: TTL | Keep | None = KEEP, attempts: int = 300
     ) -> Any: ...
 
     @overload
     def update(
-        self, key: str, change: Callable[[Any], T | Marker], *, ttl: TTL | Keep | None = KEEP, attempts: int = 100
+        self, key: str, change: Callable[[Any], T | Marker], *, ttl: TTL | Keep | None = KEEP, attempts: int = 300
     ) -> T: ...
 
     def update(
-        self, key: str, change: Callable[[Any], Any], *, ttl: TTL | Keep | None = KEEP, attempts: int = 100
+        self, key: str, change: Callable[[Any], Any], *, ttl: TTL | Keep | None = KEEP, attempts: int = 300
     ) -> Any:
         """Replace the value under ``key`` by ``change(value)`` and return the new one; nothing is lost."""
         return self._run(self._inner.update, key, in_loop(change), ttl=ttl, attempts=attempts)
 
-    def transact(self, work: Callable[[Tx], T], *, attempts: int = 100) -> T:
+    def transact(self, work: Callable[[Tx], T], *, attempts: int = 300) -> T:
         """Run ``work`` with a transaction, again on a conflict, and return what it returns."""
         return self._run(self._inner.transact, self._in_thread(work), attempts=attempts)
 
