@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from ..errors import CrossStoreError, InvalidValueError
@@ -33,7 +34,7 @@ class IndexHelpers(Host):
     async def add_session_to_buyer_index(self, session_id: str, buyer_pricing_key: str) -> None:
         """Add the session to the buyer's list, once; no concurrent add or remove is lost.
 
-        If the session is stored already, the ids of sessions that are gone leave the list in the same commit.
+        If the session is stored already, the ids of sessions that are gone leave the list afterwards.
         """
         index = session_index_key(buyer_pricing_key)
 
@@ -41,9 +42,11 @@ class IndexHelpers(Host):
             ids = _ids(current, buyer_pricing_key)
             return LEAVE if session_id in ids else [*ids, session_id]
 
-        gone = await self._gone_sessions(index, check_id("session", session_id), buyer_pricing_key)
-        if not gone or not await self._add_and_prune(index, session_id, gone):
-            await self.update(index, add)
+        check_id("session", session_id)
+        await self.update(index, add)  # before anything is looked at, so that concurrent adds keep their order
+        gone = await self._gone_sessions(index, session_id, buyer_pricing_key)
+        if gone:
+            await self._prune(index, gone)
 
     async def _gone_sessions(self, index: str, session_id: str, buyer_pricing_key: str) -> list[str]:
         """Return the ids in the index without a session.
@@ -57,23 +60,20 @@ class IndexHelpers(Host):
         missing = await self._missing([PREFIXES["session"] + one for one in ids if isinstance(one, str) and one])
         return [one for one in ids if f"{PREFIXES['session']}{one}" in missing]
 
-    async def _add_and_prune(self, index: str, session_id: str, gone: list[str]) -> bool:
-        """Add the id and take out those that are still gone at the commit; False where keys cannot share one."""
+    async def _prune(self, index: str, gone: list[str]) -> None:
+        """Take out the ids that are still gone at the commit."""
 
         async def work(tx: Host) -> None:
             dead = {one for one in gone if not await tx.exists(entity_key("session", one))}
 
             def rewrite(current: Any) -> Any:
-                ids = [one for one in _ids(current, index.removeprefix(SESSION_INDEX_PREFIX)) if one not in dead]
-                return ids if session_id in ids else [*ids, session_id]
+                ids = _ids(current, index.removeprefix(SESSION_INDEX_PREFIX))
+                return [one for one in ids if one not in dead] if dead.intersection(ids) else LEAVE
 
             await tx.update(index, rewrite)
 
-        try:
+        with suppress(CrossStoreError):  # the slots of a cluster: listings leave out what is gone, and the ids stay
             await self._in_transaction(work)
-        except CrossStoreError:  # the slots of a cluster: listings leave out what is gone, and the ids stay
-            return False
-        return True
 
     async def remove_session_from_buyer_index(self, session_id: str, buyer_pricing_key: str) -> None:
         """Take the session from the buyer's list; no concurrent add or remove is lost."""
