@@ -209,3 +209,21 @@ async def test_all_connections_of_a_process_open_anew(suffixes: tuple[str, ...],
     await asyncio.to_thread(loop.run_until_complete, loop.shutdown_asyncgens())
     loop.close()
     assert is_intact(path)
+
+
+async def test_a_log_that_sqlite_removes_at_the_last_close_is_no_loss(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that watches may look between the last close and its own end."""
+    store = SQLiteBackend(str(path))
+    await store.connect()
+    await store.set("key", 1)
+    database = store._shared.current
+    assert database is not None
+    file = database._file
+    assert file is not None
+    await store.disconnect()
+    assert not path.with_name(f"{path.name}-wal").exists()
+    assert file.is_whole()
+    file.renew()
+    assert not caplog.records

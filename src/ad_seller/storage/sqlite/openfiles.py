@@ -78,8 +78,10 @@ class OpenFile:
             with self._state:
                 self.handles.discard(handle)
                 is_last = not self.handles
-            if is_last and (self.is_whole() or not self.is_there()):
-                guard.release(self._held)
+            if is_last:
+                if self.is_whole() or not self.is_there():
+                    guard.release(self._held)
+                self._files = None  # SQLite removes the log now, and `_watch` must not take that for a loss
             handle.drop()
 
     def _save_at_last(self) -> None:
