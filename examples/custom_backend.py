@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ad_seller.storage import (
+    TTL,
     Capabilities,
     ConfigurationError,
     NotConnectedError,
@@ -67,7 +68,7 @@ class DirectoryBackend(StorageBackend):
         text = await self._run(self._here(), self._read, check_key(key))
         return None if text is None else decode(text, key=key)
 
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         key, text, ttl_ms = check_key(key), encode(value, key=key), check_ttl(ttl, key=key)
         await self._run(self._here(), self._write, key, text, ttl_ms)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ class Seven(StorageBackend):
         text = self.texts.get(check_key(key))
         return None if text is None else decode(text)
 
-    async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         text = encode(value, key=key)
         await self.pause()
         self.texts[key] = text
@@ -109,9 +110,44 @@ class TestFreedomOfTheAuthor:
             assert (await backend.scan("deal:*", limit=1)).items == [("deal:1", {"n": 2})]
             assert await backend.delete_many(["deal:1", "quote:1"]) == 2
 
+    @pytest.mark.parametrize(
+        ("ttl", "seconds"),
+        [
+            (timedelta(hours=1), 3600),
+            (timedelta(milliseconds=1500), 1.5),
+            (60.0, 60),
+            (0.25, 0.25),
+            (5, 5),
+            (None, None),
+        ],
+    )
+    async def test_set_gets_seconds_on_every_path(self, ttl: Any, seconds: float | None) -> None:
+        """Its author may know ints only: they are whole where that is exact, whatever the caller gave."""
+        given: list[Any] = []
+
+        class Noting(Seven):
+            async def set(self, key: str, value: Any, ttl: int | float | timedelta | None = None) -> None:
+                given.append(ttl)
+                await super().set(key, value, ttl)
+
+        backend = Noting()
+        await backend.set("k", {}, ttl)
+        await backend.set("k", {}, ttl=ttl)
+        await backend.set_session("s", {}, ttl=ttl)
+        await backend.set_quote("q", {}, ttl=ttl)
+        await backend.set_many({"m": 1}, ttl=ttl)
+        await backend.create("c", 1, ttl=ttl)
+        await backend.update("u", lambda _: 1, ttl=ttl)
+        async with backend.transaction() as tx:
+            await tx.set("t", 1, ttl)
+        if ttl is not None:
+            await backend.expire("k", ttl)
+        assert [(type(each), each) for each in given] == [(type(seconds), seconds)] * len(given)
+        assert len(given) == (8 if ttl is None else 9)
+
     async def test_more_parameters(self) -> None:
         class More(Seven):
-            async def set(self, key: str, value: Any, ttl: int | None = None, *, only_new: bool = False) -> None:
+            async def set(self, key: str, value: Any, ttl: Any = None, *, only_new: bool = False) -> None:
                 if not (only_new and key in self.texts):
                     await super().set(key, value, ttl)
 
@@ -128,7 +164,7 @@ class TestFreedomOfTheAuthor:
 
     async def test_inherited_method_in_a_task_of_its_own(self) -> None:
         class Patient(Seven):
-            async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+            async def set(self, key: str, value: Any, ttl: Any = None) -> None:
                 await asyncio.wait_for(super().set(key, value, ttl), 5)
 
             async def delete(self, key: str) -> bool:
@@ -143,7 +179,7 @@ class TestFreedomOfTheAuthor:
 
     async def test_set_that_deletes_and_delete_that_sets(self) -> None:
         class Careful(Seven):
-            async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+            async def set(self, key: str, value: Any, ttl: Any = None) -> None:
                 await self.delete(key)
                 await super().set(key, value, ttl)
 
@@ -177,7 +213,7 @@ class TestAtomicWithinTheProcess:
 
     async def test_half_done_writes_are_undone(self) -> None:
         class Failing(Seven):
-            async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+            async def set(self, key: str, value: Any, ttl: Any = None) -> None:
                 if value == "fails":
                     raise OSError("disk")
                 await super().set(key, value, ttl)

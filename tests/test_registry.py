@@ -44,7 +44,7 @@ class Minimal(StorageBackend):
     async def get(self, key: str) -> Any | None:
         return self.entries.get(key)
 
-    async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         self.entries[key] = value
 
     async def delete(self, key: str) -> bool:

@@ -48,7 +48,7 @@ class DictBackend(StorageBackend):
         entry = self._live(key)
         return None if entry is None else json.loads(json.dumps(entry[0]))
 
-    async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         await asyncio.sleep(0)
         self.entries[key] = (json.loads(json.dumps(value)), None if ttl is None else time.monotonic() + ttl)
 

@@ -29,7 +29,7 @@ class Methods:
         await asyncio.sleep(0)
         return self.entries.get(key)
 
-    async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         await asyncio.sleep(0)
         self.entries[key] = value
 
@@ -51,7 +51,7 @@ class FromMixin(Methods, StorageBackend):
 class Inherited(DictBackend):
     """A subclass that changes `set` and calls the one above."""
 
-    async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         await asyncio.sleep(0)
         await super().set(key, value, ttl)
 
@@ -59,7 +59,7 @@ class Inherited(DictBackend):
 class Returning(DictBackend):
     """`set` is a plain function that returns an awaitable, as a decorator may make it."""
 
-    def set(self, key: str, value: Any, ttl: int | None = None) -> Any:
+    def set(self, key: str, value: Any, ttl: Any = None) -> Any:
         return super().set(key, value, ttl)
 
 
@@ -83,7 +83,7 @@ async def test_locks_are_by_key() -> None:
     """A slow write of one key does not hold up another key, nor the reading of any."""
 
     class Slow(DictBackend):
-        async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+        async def set(self, key: str, value: Any, ttl: Any = None) -> None:
             await asyncio.sleep(0.2 if key == "slow" else 0)
             await super().set(key, value, ttl)
 
@@ -98,7 +98,7 @@ async def test_locks_are_by_key() -> None:
 
 async def test_a_commit_that_fails_half_way_is_undone() -> None:
     class Failing(DictBackend):
-        async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+        async def set(self, key: str, value: Any, ttl: Any = None) -> None:
             if value == "fail":
                 raise OSError("no space left")
             await super().set(key, value, ttl)

@@ -38,7 +38,7 @@ class SevenBackend(StorageBackend):
         found = await self.live(check_key(key))
         return None if found is None else self.load(found[0], key)
 
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         key, stored, ttl_ms = check_key(key), self.dump(value, key), check_ttl(ttl, key=key)
         await self.io()
         self.entries[key] = (stored, None if ttl_ms is None else self.now() + ttl_ms / 1000)

@@ -77,7 +77,7 @@ class ReordersWrites(MemoryBackend):
 
 @found_by("callers_read_what_they_wrote")
 class WritesBehind(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         self.task = asyncio.ensure_future(super().set(key, value, ttl))
 
 

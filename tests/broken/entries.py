@@ -43,7 +43,7 @@ class SwallowsErrorsOfReads(SevenBackend):
 
 @found_by("bad_value_is_refused_with_its_path")
 class SwallowsErrorsOfWrites(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         with contextlib.suppress(StorageError):
             await super().set(key, value, ttl)
 
@@ -81,7 +81,7 @@ class HangsOnDisconnect(SevenBackend):
 
 @found_by("disconnect_waits_for_what_is_under_way")
 class DisconnectDropsWrites(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         await asyncio.sleep(0.01)
         await super().set(key, value, ttl)
 
@@ -95,13 +95,13 @@ class FoldsTheCaseOfKeys(SevenBackend):
 
 @found_by("key_is_literal")
 class NormalizesKeys(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         await super().set(unicodedata.normalize("NFC", key), value, ttl)
 
 
 @found_by("key_is_literal")
 class CutsLongKeys(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         await super().set(key[:255], value, ttl)
 
 
@@ -176,7 +176,7 @@ class TakesNullForMissing(SevenBackend):
 
 @found_by("keys_from_older_values_do_not_stay")
 class MergesValues(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         old = await self.get(key)
         merged = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
         await super().set(key, merged, ttl)
@@ -216,7 +216,7 @@ class ExpiresEarly(SevenBackend):
 
 @found_by("expires_never_early_and_hardly_late[0.1]")
 class KnowsWholeSecondsOnly(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         ttl_ms = check_ttl(ttl, key=key)
         await super().set(key, value, None if ttl_ms is None else max(1, ttl_ms // 1000))
 
@@ -251,7 +251,7 @@ class CountsExpired(SevenBackend):
 
 @found_by("set_without_ttl_outlives_the_earlier_one")
 class KeepsTheOldExpiry(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         _, before = self.entries.get(key, (None, None))
         await super().set(key, value, ttl)
         if ttl is None:
@@ -260,7 +260,7 @@ class KeepsTheOldExpiry(SevenBackend):
 
 @found_by("set_with_ttl_starts_anew")
 class NeverProlongs(SevenBackend):
-    async def set(self, key: str, value: Any, ttl: float | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         _, before = self.entries.get(key, (None, None))
         await super().set(key, value, ttl)
         if before is not None and ttl is not None:

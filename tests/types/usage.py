@@ -61,9 +61,12 @@ async def entries(storage: StorageBackend) -> None:
         assert_type(value, Any)
     times: list[TTL] = [1, 1.5, timedelta(hours=1)]
     for ttl in times:
+        await storage.set("k", 1, ttl)
+        await storage.set_session("s", {}, ttl)
         await storage.set_many({"k": 1}, ttl)
         await storage.set_quote("q", {"status": "available"}, ttl)
         await storage.create("k", 1, ttl=ttl)
+    await storage.set("k", 1, ttl="1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await storage.set_many({"k": 1}, "1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

@@ -70,15 +70,17 @@ class StorageBackend(
         """
 
     @abstractmethod
-    async def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         """Store ``value`` under ``key``, in place of what was there and of its expiry.
 
         Args:
             key: the key.
             value: a JSON value.
-            ttl: seconds until it expires, whole or not; None for never.
+            ttl: seconds until it expires, or a timedelta; None for never. A backend of the seven methods gets
+                seconds, as an int where they are whole and else as a float, whatever the caller gave.
 
         Raises:
+            InvalidTTLError: it is not a positive, finite time.
             InvalidValueError: JSON cannot carry the value exactly; the old value is still there.
             UnknownOutcomeError: the connection was lost after sending.
         """

@@ -56,9 +56,10 @@ def _guarded_set(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaita
     async def set(self: SevenMethods, key: str, value: Any, ttl: Any = None, *args: Any, **kwargs: Any) -> None:
         key = check_key(key)
         ttl_ms = check_ttl(ttl, key=key)
+        seconds = whole_seconds(ttl_ms)  # its author need not know a timedelta
 
         async def write() -> None:
-            await method(self, key, value, ttl, *args, **kwargs)
+            await method(self, key, value, seconds, *args, **kwargs)
             deadlines_of(self).note(key, ttl_ms)
 
         await _locked(self, key, write)
@@ -156,7 +157,7 @@ def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
     return value
 
 
-def whole_seconds(ttl_ms: int | None) -> Any:
+def whole_seconds(ttl_ms: int | None) -> int | float | None:
     """Return milliseconds as seconds, as an int where that is exact: custom backends may know only those."""
     if ttl_ms is None:
         return None

@@ -90,7 +90,7 @@ async def _answer(store: StorageBackend, operation: Operation) -> bool | int | N
         case "keys":
             return len(await store.keys(operation.key))
         case _:
-            await store.set(operation.key, operation.value, ttl=operation.ttl)  # type: ignore[arg-type]
+            await store.set(operation.key, operation.value, ttl=operation.ttl)
             return None
 
 

@@ -145,7 +145,7 @@ class HybridBackend(StorageBackend):
         """See `StorageBackend.get`."""
         return await self.side_of(key).get(key)
 
-    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         """See `StorageBackend.set`."""
         await self.side_of(key).set(key, value, ttl)
 

@@ -25,7 +25,7 @@ class StorageMethods(Methods[StorageBackend]):
         """Return the caller's own copy of the value under ``key``, or None if there is none."""
         return self._run(self._inner.get, key)
 
-    def set(self, key: str, value: Any, ttl: int | None = None) -> None:
+    def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         """Store ``value`` under ``key``, in place of what was there and of its expiry."""
         return self._run(self._inner.set, key, value, ttl)
 

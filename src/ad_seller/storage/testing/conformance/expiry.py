@@ -54,7 +54,7 @@ class ExpiryConformance(Harness):
     async def test_expires_never_early_and_hardly_late(self, backend: StorageBackend, ttl: TTL) -> None:
         seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
         before = time.monotonic()
-        await backend.set("value", "here", ttl=ttl)  # type: ignore[arg-type]  # the given signature says int
+        await backend.set("value", "here", ttl=ttl)
         await watch_it_expire(backend, "value", before + seconds, time.monotonic() + seconds)
 
     @rows("name", PRESENCE)
@@ -63,7 +63,7 @@ class ExpiryConformance(Harness):
         await backend.set("long", "here", ttl=60)
         assert await is_there(backend, "long")
         assert not await is_there(backend, "missing")
-        await backend.set("short", "here", ttl=0.05)  # type: ignore[arg-type]  # the given signature says int
+        await backend.set("short", "here", ttl=0.05)
         await wait_until_gone(backend, "short")
         assert not await is_there(backend, "short")
 
@@ -94,7 +94,7 @@ class ExpiryConformance(Harness):
     async def test_shortest_and_longest_ttl(self, backend: StorageBackend) -> None:
         longest = MAX_TTL_MS // 1000
         await backend.set("long", 1, ttl=longest)
-        await backend.set("short", 1, ttl=1e-9)  # type: ignore[arg-type]  # the given signature says int
+        await backend.set("short", 1, ttl=1e-9)
         await wait_until_gone(backend, "short")
         left = await backend.ttl("long")
         assert left is not None
@@ -133,7 +133,7 @@ class ExpiryConformance(Harness):
     async def test_set_with_ttl_starts_anew(self, backend: StorageBackend) -> None:
         await backend.set("value", 1, ttl=60)
         before = time.monotonic()
-        await backend.set("value", 2, ttl=0.1)  # type: ignore[arg-type]  # the given signature says int
+        await backend.set("value", 2, ttl=0.1)
         await watch_it_expire(backend, "value", before + 0.1, time.monotonic() + 0.1)
         await backend.set("value", 3, ttl=60)
         left = await backend.ttl("value")
@@ -142,7 +142,7 @@ class ExpiryConformance(Harness):
         assert await backend.get("value") == 3
 
     async def test_set_after_expiry_is_a_new_entry(self, backend: StorageBackend) -> None:
-        await backend.set("value", 1, ttl=0.03)  # type: ignore[arg-type]  # the given signature says int
+        await backend.set("value", 1, ttl=0.03)
         await wait_until_gone(backend, "value")
         assert await backend.delete("value") is False
         await backend.set("value", 2)
@@ -226,7 +226,7 @@ class ExpiryConformance(Harness):
         before = time.monotonic()
         await backend.set_many({"short": 1, "gone": 1}, ttl=0.4)
         after = time.monotonic()
-        await backend.set("gone", 1, ttl=0.01)  # type: ignore[arg-type]  # the given signature says int
+        await backend.set("gone", 1, ttl=0.01)
         await backend.set("long", 1, ttl=60)
         await backend.set("for ever", 1)
         await wait_until_gone(backend, "gone")
