@@ -17,6 +17,7 @@ from ad_seller.storage import (
     TTL,
     Capabilities,
     ConfigurationError,
+    MissingKeyError,
     NotConnectedError,
     StorageBackend,
     StoreUnavailableError,
@@ -46,7 +47,7 @@ class DirectoryBackend(StorageBackend):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(durable=True)
+        return Capabilities(durable=True, expiry="store")
 
     # --- the seven methods: check the arguments, then hand the work to the worker ----------------------
 
@@ -83,6 +84,11 @@ class DirectoryBackend(StorageBackend):
         found = await self._run(self._here(), self._find, glob.prefix)
         return sorted(key for key in found if glob.matches(key))
 
+    # --- one more: without it, an update after a restart could not keep an expiry ----------------------
+
+    async def ttl(self, key: str) -> float | None:
+        return await self._run(self._here(), self._left, check_key(key))
+
     # --- the worker: one thread, so that nothing overtakes what came before it -------------------------
 
     def _here(self) -> ThreadPoolExecutor:
@@ -107,18 +113,25 @@ class DirectoryBackend(StorageBackend):
         for path in left + [path for path in self._directory.glob("*.jsonl") if self._load(path) is None]:
             path.unlink()
 
-    def _load(self, path: Path) -> tuple[str, bytes] | None:
-        """Return the key and the text of a live entry, None if there is none or its time is up."""
+    def _load(self, path: Path) -> tuple[str, bytes, float | None] | None:
+        """Return key, text and seconds left of a live entry, None if there is none or its time is up."""
         try:
             head, _, text = path.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
         key, expires_at = decode(head, key=path.name)
-        return (key, text) if expires_at is None or time.time() < expires_at else None
+        left = None if expires_at is None else expires_at - time.time()
+        return (key, text, left) if left is None or left > 0 else None
 
     def _read(self, key: str) -> bytes | None:
         entry = self._load(self._path(key))
         return None if entry is None else entry[1]
+
+    def _left(self, key: str) -> float | None:
+        entry = self._load(self._path(key))
+        if entry is None:
+            raise MissingKeyError(f"There is no entry under {key!r}", key=key)
+        return entry[2]
 
     def _write(self, key: str, text: bytes, ttl_ms: int | None) -> None:
         """Write a second file, then put it in the place of the first: a crash leaves one or the other."""

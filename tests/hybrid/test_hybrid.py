@@ -21,6 +21,7 @@ from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from examples.custom_backend import DirectoryBackend
+from tests.atomic.support import DictBackend
 
 ON_REDIS = [f"{route}1" for route in DEFAULT_ROUTES]
 ON_POSTGRES = [
@@ -247,5 +248,5 @@ class TestCommits:
             *("store", "store", True, True),
             False,
         )
-        weaker = HybridBackend(PostgresBackend("postgresql://h/d"), DirectoryBackend("directory:///x")).capabilities
+        weaker = HybridBackend(PostgresBackend("postgresql://h/d"), DictBackend()).capabilities
         assert (weaker.atomic, weaker.expiry) == ("process", "process")
