@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -25,6 +28,8 @@ _TLS = (
     "Is the server running, and the address right, and does it speak TLS? ssl_ca_certs=… names whom to trust; "
     "ssl_certfile=… and ssl_keyfile=… are for a server that wants a certificate of the client."
 )
+
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def explain(cause: BaseException, what: str, key: str | None, *, address: str, timeout: float) -> StorageError:
@@ -74,9 +79,17 @@ def explain(cause: BaseException, what: str, key: str | None, *, address: str, t
     if "imeout" in reason:  # redis-py's TimeoutError is not Python's
         return _timed_out(what, key, address, timeout)
     return StorageConnectionError(
-        f"{what}: {address} cannot be reached ({reason}). {_TLS if address.startswith('rediss') else _PLAIN}",
+        f"{what}: {address} cannot be reached ({reason}). {_advice(reason, address)}",
         key=key,
     )
+
+
+def _advice(reason: str, address: str) -> str:
+    if "No such file" in reason:
+        for name, value in parse_qsl(urlsplit(address).query):
+            if name in _FILES and not Path(value).exists():
+                return f"There is no file {value!r}, which {name} names."
+    return _TLS if address.startswith("rediss") else _PLAIN
 
 
 def is_out_of_memory(answer: object) -> bool:
