@@ -95,7 +95,8 @@ class TestTheProgram:
         assert done.stderr == f"error: {precious} is already there; name a new file, and this one stays as it is\n"
         assert precious.read_text() == "do not touch"
 
-    def test_a_missing_folder_is_said_plainly(self, tmp_path: Path) -> None:
+    def test_a_file_in_place_of_the_folder_is_said_plainly(self, tmp_path: Path) -> None:
+        (tmp_path / "none").touch()
         done = run("--database", tmp_path / "none" / "day.db", cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr.startswith("error: There is no folder")

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from .server_process import ServerProcess, free_port
 
 __all__ = ["PostgresServer"]
 
+_IN_USE = "pre-existing shared memory block"  #: what a server says where another one has not quite gone
 _USER = "postgres"  #: the superuser inside the database
 #: Small and quick: what tests write need not survive a power failure, only the end of the server's processes.
 _SETTINGS = {
@@ -105,9 +107,16 @@ class PostgresServer(ServerProcess):
             return
         if self._folder is None:
             self._prepare()
-        self._launch([self._bin / "postgres", "-D", self.folder / "data"], **self._as_server())
-        if not self._comes_up(self.port):
+        give_up = time.monotonic() + self._start_timeout
+        while True:
+            self._launch([self._bin / "postgres", "-D", self.folder / "data"], **self._as_server())
+            if self._comes_up(self.port):
+                return
             self.kill()
+            # What is left of a server that was killed takes a moment to go.
+            if _IN_USE in self.log[-1000:] and time.monotonic() < give_up:
+                time.sleep(0.1)
+                continue
             raise ServerError(f"{self._bin}/postgres did not start on port {self.port}:\n{self.log[-2000:]}")
 
     def stop(self) -> None:
