@@ -46,3 +46,14 @@ class Capabilities:
     durable: bool = False
     shared: bool = False
     atomic_batches: bool = False
+
+    @property
+    def in_words(self) -> str:
+        """What is promised, as a phrase for people."""
+        return ", ".join(
+            (
+                "survives a restart" if self.durable else "does not survive a restart",
+                "for several processes" if self.shared else "for one process",
+                "atomic in the store" if self.atomic == "store" else "atomic in this process",
+            )
+        )

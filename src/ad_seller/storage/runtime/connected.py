@@ -94,6 +94,7 @@ class ConnectedBackend(StorageBackend):
     async def connect(self) -> None:
         """See `StorageBackend.connect`."""
         if await self._sessions.connect():
+            log.info("Connected: %r, %s", self, self.capabilities.in_words)
             for doubt in await self._doubts():
                 log.warning("%r: %s", self, doubt)
 
