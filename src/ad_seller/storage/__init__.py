@@ -44,6 +44,7 @@ from .owners import report_owners
 from .records.codec import decode, encode
 from .records.expiry import TTL, check_ttl
 from .records.globs import compile_glob
+from .records.ids import new_id
 from .records.keys import check_key
 from .records.markers import DELETE, KEEP, LEAVE, Keep, Marker
 from .records.pages import OnCorrupt, Page
@@ -128,6 +129,7 @@ __all__ = [
     "encode",
     "get_storage",
     "get_storage_backend",
+    "new_id",
     "open_url",
     "redact",
     "register_backend",
