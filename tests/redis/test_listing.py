@@ -36,11 +36,12 @@ async def test_a_part_of_a_listing(store: RedisBackend, redis_url: str, redis_pr
         client.zadd(index, {"\0token": 0})
         client.delete(names[1])
 
-        def part(most: int, mode: str) -> Any:
-            return client.eval(LIST.text, 1, index, "\0token", FIRST_NAME, "+", most, mode)
+        def part(most: int, mode: str, reverse: int = 0) -> Any:
+            return client.eval(LIST.text, 1, index, "\0token", FIRST_NAME, "+", reverse, most, mode)
 
         assert part(9, "living") == [b"", b"\0".join([names[0], names[2]])]
         assert part(2, "living") == [names[1], names[0]]
+        assert part(2, "living", 1) == [names[1], names[2]]
         assert part(9, "count") == [b"", 2]
         assert part(9, "names") == [b"", b"\0".join(names)]
         client.zrem(index, "\0token")

@@ -148,6 +148,7 @@ class StorageBackend(
         *,
         limit: int | None = None,
         cursor: str | None = None,
+        reverse: bool = False,
         on_corrupt: OnCorrupt = None,
     ) -> Page:
         """Return a page of the entries whose keys match, in the order of their keys.
@@ -158,6 +159,7 @@ class StorageBackend(
             pattern: a glob, see `compile_glob`.
             limit: at most so many entries; None for all.
             cursor: where the page before ended; None for the start.
+            reverse: begin with the greatest key and go back. With ids of `new_id` the newest come first.
             on_corrupt: called with the error of each entry that cannot be decoded, which is then left out.
 
         Raises:
@@ -165,7 +167,11 @@ class StorageBackend(
         """
         check_limit(limit)
         after = None if cursor is None else decode_cursor(cursor)
-        waiting = [key for key in await self.keys(pattern) if after is None or key > after]
+        waiting = await self.keys(pattern)
+        if reverse:
+            waiting = [key for key in reversed(waiting) if after is None or key < after]
+        elif after is not None:
+            waiting = [key for key in waiting if key > after]
         items: list[tuple[str, Any]] = []
         last: str | None = None
         for position, key in enumerate(waiting):
@@ -177,7 +183,7 @@ class StorageBackend(
         return Page(items, encode_cursor(last) if more and last is not None else None)
 
     async def iterate(
-        self, pattern: str = "*", *, page_size: int = 500, on_corrupt: OnCorrupt = None
+        self, pattern: str = "*", *, page_size: int = 500, reverse: bool = False, on_corrupt: OnCorrupt = None
     ) -> AsyncIterator[tuple[str, Any]]:
         """Yield key and value of every entry whose key matches, in the order of their keys, page by page.
 
@@ -187,6 +193,7 @@ class StorageBackend(
         Args:
             pattern: a glob, see `compile_glob`.
             page_size: entries that are read at once.
+            reverse: begin with the greatest key and go back.
             on_corrupt: called with the error of each entry that cannot be decoded, which is then left out.
 
         Raises:
@@ -194,7 +201,7 @@ class StorageBackend(
         """
         cursor: str | None = None
         while True:
-            page = await self.scan(pattern, limit=page_size, cursor=cursor, on_corrupt=on_corrupt)
+            page = await self.scan(pattern, limit=page_size, cursor=cursor, reverse=reverse, on_corrupt=on_corrupt)
             for item in page.items:
                 yield item
             cursor = page.cursor

@@ -12,6 +12,8 @@ from ..records.globs import Glob, successor
 class KeyQuery:
     """What a listing asks for: the keys that match ``glob`` and come after ``after``, at most ``limit``.
 
+    With ``reverse`` the order is turned: the greatest key comes first, and smaller ones come after ``after``.
+
     A driver may leave out records that do not fulfil ``where``, but none whose text is no JSON: those must be
     reported. The caller checks what it gets again.
     """
@@ -20,16 +22,27 @@ class KeyQuery:
     after: str | None = None
     limit: int | None = None
     where: tuple[Condition, ...] = ()
+    reverse: bool = False
 
     @property
     def start(self) -> str:
-        """No key of the span is smaller; with ``after`` it is excluded itself."""
-        return self.glob.prefix if self.after is None else max(self.glob.prefix, self.after)
+        """No key of the span is smaller; it is excluded itself if `is_after_start`."""
+        if self.after is None or self.reverse:
+            return self.glob.prefix
+        return max(self.glob.prefix, self.after)
+
+    @property
+    def is_after_start(self) -> bool:
+        """Whether `start` itself has been returned before."""
+        return not self.reverse and self.after is not None and self.after >= self.glob.prefix
 
     @property
     def stop(self) -> str | None:
         """Every key of the span is smaller; None if there is no end. Keys hold no NUL."""
-        return f"{self.glob.prefix}\0" if self.glob.literal else successor(self.glob.prefix)
+        end = f"{self.glob.prefix}\0" if self.glob.literal else successor(self.glob.prefix)
+        if self.after is None or not self.reverse:
+            return end
+        return self.after if end is None else min(end, self.after)
 
     @property
     def exact(self) -> bool:
@@ -38,4 +51,6 @@ class KeyQuery:
 
     def has(self, key: str) -> bool:
         """Tell whether ``key`` belongs to the span."""
-        return (self.after is None or key > self.after) and self.glob.matches(key)
+        if self.after is not None and (key >= self.after if self.reverse else key <= self.after):
+            return False
+        return self.glob.matches(key)

@@ -211,6 +211,7 @@ class HybridBackend(StorageBackend):
         *,
         limit: int | None = None,
         cursor: str | None = None,
+        reverse: bool = False,
         on_corrupt: OnCorrupt = None,
     ) -> Page:
         """See `StorageBackend.scan`."""
@@ -218,11 +219,11 @@ class HybridBackend(StorageBackend):
         sides = self._sides_of(pattern)
         last, starts = decode_merged(cursor, len(sides))
         walks = [
-            SideWalk(side, partial(self._is_on, side), pattern, limit, start, last)
+            SideWalk(side, partial(self._is_on, side), pattern, limit, start, last, bool(reverse))
             for side, start in zip(sides, starts, strict=True)
         ]
         await _all([walk.read() for walk in walks])
-        return merge(walks, limit, on_corrupt)
+        return merge(walks, limit, on_corrupt, reverse=bool(reverse))
 
     async def _entity_scan(
         self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt

@@ -31,7 +31,8 @@ class SideWalk:
         pattern: a glob.
         limit: so many entries are enough; None for all.
         start: where to go on.
-        last: only keys greater than this one; those before were returned already.
+        last: the key that was returned last; it and those before were returned already.
+        reverse: whether the greatest key comes first.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class SideWalk:
         limit: int | None,
         start: Start,
         last: str | None,
+        reverse: bool,
     ) -> None:
         """Nothing is read yet."""
         self._side = side
@@ -50,6 +52,7 @@ class SideWalk:
         self._limit = limit
         self._next = start
         self._last = last
+        self._reverse = reverse
         self._pages: list[tuple[Start, str]] = []
         self.entries: list[Entry] = []
 
@@ -64,8 +67,11 @@ class SideWalk:
             start = self._next
             corrupt: list[CorruptValueError] = []
             cursor = start if isinstance(start, str) else None
-            page = await self._side.scan(self._pattern, limit=self._limit, cursor=cursor, on_corrupt=corrupt.append)
-            entries = sorted([*page.items, *((str(error.key), error) for error in corrupt)], key=_key_of)
+            page = await self._side.scan(
+                self._pattern, limit=self._limit, cursor=cursor, reverse=self._reverse, on_corrupt=corrupt.append
+            )
+            entries = [*page.items, *((str(error.key), error) for error in corrupt)]
+            entries.sort(key=_key_of, reverse=self._reverse)
             if entries:
                 self._pages.append((start, entries[-1][0]))
             self.entries += [entry for entry in entries if self._is_new(entry[0])]
@@ -73,15 +79,18 @@ class SideWalk:
 
     def start_after(self, key: str) -> Start:
         """Return where this side goes on after ``key``: at the page that has what follows, or at the next."""
-        return next((start for start, last in self._pages if last > key), self._next)
+        return next((start for start, last in self._pages if self._follows(last, key)), self._next)
 
     def _is_new(self, key: str) -> bool:
-        return (self._last is None or key > self._last) and self._owns(key)
+        return (self._last is None or self._follows(key, self._last)) and self._owns(key)
+
+    def _follows(self, key: str, other: str) -> bool:
+        return key < other if self._reverse else key > other
 
 
-def merge(walks: Sequence[SideWalk], limit: int | None, on_corrupt: OnCorrupt) -> Page:
-    """Return the first ``limit`` entries of all walks; they have been read."""
-    entries = list(heapq.merge(*(walk.entries for walk in walks), key=_key_of))
+def merge(walks: Sequence[SideWalk], limit: int | None, on_corrupt: OnCorrupt, *, reverse: bool) -> Page:
+    """Return the first ``limit`` entries of all walks; they have been read, ``reverse`` or not."""
+    entries = list(heapq.merge(*(walk.entries for walk in walks), key=_key_of, reverse=reverse))
     more = any(not walk.has_ended for walk in walks) or (limit is not None and len(entries) > limit)
     entries = entries[:limit]
     items: list[tuple[str, Any]] = []

@@ -92,11 +92,12 @@ class Entries:
     @contextmanager
     def view(self, query: KeyQuery) -> Iterator[View]:
         """Yield the keys of the query's range; `look_at` reads them as they are at this moment, however late."""
-        find = bisect_right if query.after == query.start else bisect_left
+        find = bisect_right if query.is_after_start else bisect_left
         with self._lock:
             low = find(self._sorted, query.start)
             high = len(self._sorted) if query.stop is None else bisect_left(self._sorted, query.stop)
-            view = View(self._sorted[low:high])
+            keys = self._sorted[low:high]
+            view = View(keys[::-1] if query.reverse else keys)
             self._views.append(view)
         try:
             yield view

@@ -82,14 +82,15 @@ class Listings:
         """
         if query.exact and query.limit is not None and query.limit < 2 * rows:
             rows = query.limit
-        start = query.after if query.after is not None and query.after >= query.glob.prefix else None
         place = query.glob.prefix
         if place not in self._large:
-            statement, parameters = next_page(start, rows)
+            statement, parameters = next_page(query.after, rows)
             page = rows_of(await self._client.read(statement, *parameters, cancellable=True))
             if _is_last(query, page, rows):
                 return [page]
-        pages = await self._client.in_snapshot(lambda fetch: _all(fetch, query, next_page, rows, rows_of, start))
+        pages = await self._client.in_snapshot(
+            lambda fetch: _all(fetch, query, next_page, rows, rows_of, query.after)
+        )
         self._remember(place, is_large=len(pages) > 1)
         return pages
 

@@ -7,6 +7,7 @@ are of the server's clock, read by ``clock_timestamp()``: ``now()`` stands still
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from ..driver.engine import NO_EXPIRY
@@ -180,23 +181,23 @@ def select(columns: str, span: KeyQuery, after: str | None, limit: int | None) -
     Args:
         columns: what to select, a constant; keys alone come as one array, which is packed and unpacked faster.
         span: the keys.
-        after: only keys greater than this one; None for all of the span.
+        after: only keys that come after this one in the order of the span; None for all of it.
         limit: at most so many rows, in the order of their keys; None for all, in no order.
     """
-    start = span.glob.prefix if after is None else after
-    parameters: list[Any] = [start]
+    span = replace(span, after=after)
+    parameters: list[Any] = [span.start]
     if span.glob.literal:  # its `stop` contains NUL, which PostgreSQL does not take
         parameters = [span.glob.prefix]
-        conditions = "key = $1::text" if after is None else "false AND key = $1::text"
+        conditions = "key = $1::text" if span.has(span.glob.prefix) else "false AND key = $1::text"
     else:
-        conditions = f"key {'>=' if after is None else '>'} $1::text"
+        conditions = f"key {'>' if span.is_after_start else '>='} $1::text"
         if span.stop is not None:
             parameters.append(span.stop)
             conditions += " AND key < $2::text"
     statement = f"SELECT {columns} FROM {TABLE} WHERE {conditions} AND {LIVE}"  # noqa: S608
     if limit is not None:
         parameters.append(limit)
-        statement += f" ORDER BY key LIMIT ${len(parameters)}::bigint"
+        statement += f" ORDER BY key {'DESC' if span.reverse else ''} LIMIT ${len(parameters)}::bigint"
     if columns == "key":
         statement = f"SELECT ARRAY({statement})"
     return statement, parameters

@@ -10,6 +10,7 @@ from ..concurrency.forks import ForkSafeLock
 from ..errors import InvalidArgumentError, shown
 
 _FRACTION_BITS = 12  #: of a millisecond, in place of the first random bits
+TICKS_PER_SECOND = 1_000 << _FRACTION_BITS  #: of an id
 _RANDOM_BITS = 62
 
 _lock = ForkSafeLock()
@@ -42,7 +43,7 @@ def id_at(ticks: int, rest: int) -> str:
     """Return the id of a moment.
 
     Args:
-        ticks: 1/4096 milliseconds since 1970.
+        ticks: the time since 1970, `TICKS_PER_SECOND`.
         rest: the last 62 bits; higher ones are ignored.
     """
     milliseconds, fraction = divmod(ticks, 1 << _FRACTION_BITS)

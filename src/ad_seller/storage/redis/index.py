@@ -45,14 +45,24 @@ def index_name(prefix: str) -> str:
     return f"{prefix}\0index"
 
 
-#: A part of a listing. KEYS: the index. ARGV: the generation of who asks; the bounds, as ZRANGEBYLEX takes them;
-#: names at most; the mode. Answers nil if the index is not of that generation, else the name after which the next
-#: part begins (empty: there is none), and the names with NUL between them, or their number.
+#: Reads names between two bounds, the greatest first if ARGV[4] is 1.
+_RANGE: Final = """
+local function range(lower, upper, many)
+  if ARGV[4] == '1' then return redis.call('ZREVRANGEBYLEX', KEYS[1], upper, lower, 'LIMIT', 0, many) end
+  return redis.call('ZRANGEBYLEX', KEYS[1], lower, upper, 'LIMIT', 0, many)
+end
+"""
+
+#: A part of a listing. KEYS: the index. ARGV: the generation of who asks; the bounds, as ZRANGEBYLEX takes them; 1
+#: for the reverse order, else 0; names at most; the mode. Answers nil if the index is not of that generation, else
+#: the name after which the next part begins (empty: there is none), and the names with NUL between them, or their
+#: number.
 LIST: Final = Script(
-    r"""
+    _RANGE
+    + r"""
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
-local most, mode = tonumber(ARGV[4]), ARGV[5]
-local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, most + 1)
+local most, mode = tonumber(ARGV[5]), ARGV[6]
+local names = range(ARGV[2], ARGV[3], most + 1)
 local last = ''
 if #names > most then
   names[#names] = nil
@@ -76,17 +86,18 @@ return {last, table.concat(names, '\0')}
 """
 )
 
-#: A part of a listing with the texts. KEYS: the index. ARGV: generation and bounds, as for `LIST`; entries at most;
-#: about how many bytes of text. Answers nil as `LIST` does, else the name after which the next part begins (empty:
-#: there is none), the names that have a text, with NUL between them, and the texts.
+#: A part of a listing with the texts. KEYS: the index. ARGV: generation, bounds and order, as for `LIST`; entries
+#: at most; about how many bytes of text. Answers nil as `LIST` does, else the name after which the next part begins
+#: (empty: there is none), the names that have a text, with NUL between them, and the texts.
 ENTRIES: Final = Script(
-    r"""
+    _RANGE
+    + r"""
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
-local lower, most, bytes, limit = ARGV[2], tonumber(ARGV[4]), 0, tonumber(ARGV[5])
+local lower, upper, most, bytes, limit = ARGV[2], ARGV[3], tonumber(ARGV[5]), 0, tonumber(ARGV[6])
 local found, texts, looked, last, many = {}, {}, 0, '', 16
 while #found < most and bytes < limit and looked < 10001 do
   many = math.min(many, most - #found, 10001 - looked)
-  local names = redis.call('ZRANGEBYLEX', KEYS[1], lower, ARGV[3], 'LIMIT', 0, many)
+  local names = range(lower, upper, many)
   if #names > 0 then
     for i, text in ipairs(redis.call('MGET', unpack(names))) do
       if text then
@@ -99,10 +110,10 @@ while #found < most and bytes < limit and looked < 10001 do
   looked = looked + #names
   if #names < many then return {'', table.concat(found, '\0'), texts} end
   last = names[#names]
-  lower = '(' .. last
+  if ARGV[4] == '1' then upper = '(' .. last else lower = '(' .. last end
   many = math.max(1, math.min(1000, math.floor((limit - bytes) * looked / (bytes + 1))))
 end
-if #redis.call('ZRANGEBYLEX', KEYS[1], lower, ARGV[3], 'LIMIT', 0, 1) == 0 then last = '' end
+if #range(lower, upper, 1) == 0 then last = '' end
 return {last, table.concat(found, '\0'), texts}
 """
 )
@@ -172,20 +183,21 @@ class Part(NamedTuple):
     upper: bytes
     most: int
     mode: Mode
+    reverse: bool
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
         """What `LIST` gets after the generation."""
-        return (self.lower, self.upper, self.most, self.mode)
+        return (self.lower, self.upper, int(self.reverse), self.most, self.mode)
 
     def after(self, last: bytes) -> Part:
         """Return the next part, which is not of the same moment any more."""
-        return self._replace(lower=b"(" + last, most=min(PART, self.most))
+        part = self._replace(upper=b"(" + last) if self.reverse else self._replace(lower=b"(" + last)
+        return part._replace(most=min(PART, self.most))
 
 
 def first_part(prefix: str, span: KeyQuery, mode: Mode) -> Part:
     """Return the beginning of the span, with the whole prefix of its glob if that is not all."""
-    excluded = span.after is not None and span.after >= span.glob.prefix
     lower = prefix + span.start
     stop = span.stop
     upper = f"({prefix}{stop}" if stop is not None else f"({end}" if (end := successor(prefix)) else "+"
@@ -193,7 +205,8 @@ def first_part(prefix: str, span: KeyQuery, mode: Mode) -> Part:
     most = MOMENT + 1  # a page asks for one more, to know whether there is another page
     if span.exact and span.limit is not None:
         most = min(most, span.limit)
-    return Part(f"{'(' if excluded else '['}{lower or chr(1)}".encode(), upper.encode(), most, mode)
+    bound = f"{'(' if span.is_after_start else '['}{lower or chr(1)}"
+    return Part(bound.encode(), upper.encode(), most, mode, span.reverse)
 
 
 def keys_of(names: bytes, prefix: str) -> list[str]:

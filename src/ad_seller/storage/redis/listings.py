@@ -135,7 +135,10 @@ class Listings:
     async def _entry_part(self, generation: bytes | None, part: Part, size: int, deadline: float) -> list[Any]:
         if generation is None:
             raise _NoIndexError
-        call: Call = ([index_name(self._prefix)], (generation, part.lower, part.upper, part.most, size))
+        call: Call = (
+            [index_name(self._prefix)],
+            (generation, part.lower, part.upper, int(part.reverse), part.most, size),
+        )
         [answer] = await self._router.run(ENTRIES, [call], writes=False, deadline=deadline)
         if isinstance(answer, Exception):
             raise answer
@@ -229,7 +232,7 @@ class Listings:
         runs = [run for server in found for run in server]
         pace = TimeSlice()
         previous = None
-        for position, key in enumerate(heapq.merge(*runs)):
+        for position, key in enumerate(heapq.merge(*runs, reverse=span.reverse)):
             if key != previous and span.has(key):
                 yield key
             previous = key
@@ -239,4 +242,4 @@ class Listings:
     async def _scanned(self, pool: NodePool, span: KeyQuery) -> list[list[str]]:
         skipped = len(self._prefix.encode())
         parts = scanned(pool, self._prefix, span.glob, self._timeout)
-        return [sorted([name[skipped:].decode() for name in names]) async for names in parts]
+        return [sorted([name[skipped:].decode() for name in names], reverse=span.reverse) async for names in parts]

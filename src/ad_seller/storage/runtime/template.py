@@ -115,13 +115,15 @@ class DriverBackend(ConnectedBackend):
         *,
         limit: int | None = None,
         cursor: str | None = None,
+        reverse: bool = False,
         on_corrupt: OnCorrupt = None,
     ) -> Page:
         glob = compile_glob(pattern)
         check_limit(limit)
         after = None if cursor is None else decode_cursor(cursor)
         async with self._listing(pattern) as engine:
-            rows = await engine.entries(KeyQuery(glob, after, None if limit is None else limit + 1))
+            most = None if limit is None else limit + 1
+            rows = await engine.entries(KeyQuery(glob, after, most, reverse=bool(reverse)))
         more = limit is not None and len(rows) > limit
         rows = rows[:limit]
         items = await decode_all(rows, on_corrupt)

@@ -289,7 +289,7 @@ def _select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tupl
     """Return a statement over the range of ``span``; its parts are constants, all data are parameters."""
     where, wanted = narrowed(span)
     by = "+key" if where else "key"  # where an index has told which rows, the key's own is not to be used
-    lower = f"{by} > :start" if span.after == span.start else f"{by} >= :start"
+    lower = f"{by} > :start" if span.is_after_start else f"{by} >= :start"
     upper = "" if span.stop is None else f"AND {by} < :stop"
     parameters = {
         "start": span.start,
@@ -299,7 +299,7 @@ def _select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tupl
     }
     statement = (
         f"SELECT {columns} FROM kv_store WHERE {lower} {upper} {where} AND {live} "  # noqa: S608
-        "ORDER BY key LIMIT :limit"
+        f"ORDER BY key {'DESC' if span.reverse else ''} LIMIT :limit"
     )
     return statement, parameters | wanted
 

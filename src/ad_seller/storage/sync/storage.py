@@ -68,12 +68,12 @@ class SyncStorage(
             return super().get(key)
 
     def iterate(
-        self, pattern: str = "*", *, page_size: int = 500, on_corrupt: OnCorrupt = None
+        self, pattern: str = "*", *, page_size: int = 500, reverse: bool = False, on_corrupt: OnCorrupt = None
     ) -> Iterator[tuple[str, Any]]:
         """Yield key and value of every entry whose key matches, in the order of their keys, page by page."""
         cursor: str | None = None
         while True:
-            page = self.scan(pattern, limit=page_size, cursor=cursor, on_corrupt=on_corrupt)
+            page = self.scan(pattern, limit=page_size, cursor=cursor, reverse=reverse, on_corrupt=on_corrupt)
             yield from page.items
             cursor = page.cursor
             if cursor is None:

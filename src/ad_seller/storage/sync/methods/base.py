@@ -60,11 +60,14 @@ class StorageMethods(Methods[StorageBackend]):
         *,
         limit: int | None = None,
         cursor: str | None = None,
+        reverse: bool = False,
         on_corrupt: OnCorrupt = None,
     ) -> Page:
         """Return a page of the entries whose keys match, in the order of their keys."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.scan, pattern, limit=limit, cursor=cursor, on_corrupt=report)
+            return self._run(
+                self._inner.scan, pattern, limit=limit, cursor=cursor, reverse=reverse, on_corrupt=report
+            )
 
     def count(self, pattern: str = "*") -> int:
         """Return how many keys match the glob ``pattern``."""

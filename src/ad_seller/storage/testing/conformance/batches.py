@@ -19,12 +19,14 @@ from .rows import rows
 NUMBERED = {f"item:{n:04}": {"n": n} for n in range(250)}
 
 
-async def read_pages(backend: StorageBackend, pattern: str, limit: int) -> list[list[str]]:
+async def read_pages(
+    backend: StorageBackend, pattern: str, limit: int, *, reverse: bool = False
+) -> list[list[str]]:
     """Return the keys of each page of a scan."""
     pages: list[list[str]] = []
     cursor: str | None = None
     while True:
-        page = await backend.scan(pattern, limit=limit, cursor=cursor)
+        page = await backend.scan(pattern, limit=limit, cursor=cursor, reverse=reverse)
         pages.append([key for key, _ in page.items])
         cursor = page.cursor
         if cursor is None:
@@ -184,6 +186,34 @@ class BatchConformance(Harness):
         assert [key for page in pages for key in page] == expected
         assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
         assert 1 <= len(pages[-1]) <= limit
+
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
+    @rows("limit", [7, 100, 250, 251])
+    async def test_reverse_pages_begin_with_the_greatest_key(self, backend: StorageBackend, limit: int) -> None:
+        await backend.set_many({**NUMBERED, "a": 1, "item:é": 1, "session:9": 1, "z": 1})
+        pages = await read_pages(backend, "item:*", limit, reverse=True)
+        assert [key for page in pages for key in page] == ["item:é", *reversed(NUMBERED)]
+        assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
+        beyond = await read_pages(backend, "item:*[05]", limit, reverse=True)
+        assert [key for page in beyond for key in page] == [key for key in reversed(NUMBERED) if key[-1] in "05"]
+        everything = await read_pages(backend, "*", limit, reverse=True)
+        assert [key for page in everything for key in page] == [
+            *"z",
+            "session:9",
+            "item:é",
+            *reversed(NUMBERED),
+            "a",
+        ]
+        assert await read_pages(backend, "a", limit, reverse=True) == [["a"]]
+
+    @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
+    async def test_cursor_of_a_reverse_page_stands_when_its_entry_is_gone(self, backend: StorageBackend) -> None:
+        await backend.set_many(NUMBERED)
+        page = await backend.scan("item:*", limit=10, reverse=True)
+        await backend.delete_many([page.items[-1][0], "item:0239"])
+        await backend.set("item:0240x", {"n": -1})
+        rest = await backend.scan("item:*", limit=3, cursor=page.cursor, reverse=True)
+        assert rest.items == [(f"item:{n:04}", {"n": n}) for n in (238, 237, 236)]
 
     @belongs(Level.BATCH_AND_SCAN, Section.LISTINGS)
     async def test_page_is_the_values_and_a_cursor(self, backend: StorageBackend) -> None:
