@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage import CorruptValueError, StorageError
+from ad_seller.storage.operations import repair
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
 from .support import execute
@@ -111,3 +112,13 @@ async def test_an_expiry_that_is_no_time(expires_at: str, store: SQLiteBackend, 
     assert "operand" not in str(result)
     await store.set("key", 2)
     assert await store.ttl("key") is None
+
+
+async def test_every_kind_of_damage_is_set_aside(store: SQLiteBackend, path: Path) -> None:
+    for number, text in enumerate(DAMAGE.values()):
+        await store.set(f"deal:{number}", 1)
+        execute(path, f"UPDATE kv_store SET value = {text} WHERE key = 'deal:{number}'")
+    done = [each async for each in repair(store)]
+    assert [each.what for each in done] == ["set aside"] * len(DAMAGE)
+    assert await store.list_deals() == []
+    assert len((await store.scan("damaged:*")).items) == len(DAMAGE)

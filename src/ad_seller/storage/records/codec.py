@@ -137,7 +137,7 @@ def _decode_slowly(text: bytes | str, key: str | None) -> Any:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptValueError(
             f"The value stored under {key!r} is not JSON ({error}). It was left as it is; "
-            "write or delete the key to repair it.",
+            "write or delete the key, or let `ad-seller-storage repair` set such values aside.",
             key=key,
         ) from error
 
