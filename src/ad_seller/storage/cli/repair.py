@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ad_seller.storage import StorageBackend, redact
-from ad_seller.storage.operations import Repaired
-from ad_seller.storage.operations import repair as repair_all
+from ad_seller.storage import StorageBackend, operations, redact
 
 from .listing import Pattern
 from .output import Output, compact, printable
@@ -41,9 +39,9 @@ async def repair(
 
     Nothing is lost: the text stands there as it was, and the expiry is kept. Agents may use the store meanwhile.
     """
-    done: list[Repaired] = []
+    done: list[operations.Repaired] = []
     async with store:
-        async for each in repair_all(store, pattern, dry_run=dry_run, nulls=nulls):
+        async for each in operations.repair(store, pattern, dry_run=dry_run, nulls=nulls):
             done.append(each)
             if not out.as_json:
                 _write(each, out)
@@ -54,11 +52,11 @@ async def repair(
     return Exit.OK if all(each.is_readable for each in done) else Exit.FAILED
 
 
-def _write(each: Repaired, out: Output) -> None:
+def _write(each: operations.Repaired, out: Output) -> None:
     out.key(each.key, end="\t")
     where = f" under {each.to}" if each.to else ""
     out.text(printable(redact(f"{_SAID[each.what]}{where}: {each.reason}")))
 
 
-def _as_dict(each: Repaired) -> dict[str, str | None]:
+def _as_dict(each: operations.Repaired) -> dict[str, str | None]:
     return {"key": each.key, "what": each.what, "to": each.to, "reason": redact(each.reason)}
