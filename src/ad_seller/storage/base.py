@@ -25,6 +25,7 @@ from .records.keys import check_key, decode_cursor, encode_cursor
 from .records.pages import OnCorrupt, Page, report_corrupt
 from .seller.entities import EntityHelpers
 from .seller.indexes import IndexHelpers
+from .seller.kinds import LASTING
 from .seller.lifecycle import LifecycleHelpers
 from .seller.together import JointWrites
 from .seller.transaction import Transaction
@@ -243,6 +244,9 @@ class StorageBackend(
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         """Apply all writes if all expectations hold, else none. This default: within this process."""
         return await process.commit(self, commit)
+
+    def _atomic_lasts(self, key: str) -> bool:
+        return key.startswith(LASTING)
 
     def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
         """Return what `get` in ``loop`` would, in the thread that calls this; None if only the loop can tell."""

@@ -28,6 +28,9 @@ class SevenMethods(Protocol):
     async def ttl(self, key: str) -> float | None:
         """See `StorageBackend.ttl`."""
 
+    def _atomic_lasts(self, key: str) -> bool:
+        """Tell whether nothing lets the entry under ``key`` expire, by the kind of record that it is."""
+
 
 class Committer(Protocol):
     """The part of a backend on which transactions, leases and idempotent requests stand.

@@ -11,7 +11,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
@@ -102,19 +102,59 @@ async def _commit_locked(backend: SevenMethods, commit: Commit) -> Outcome:
         for expectation in commit.expectations:
             if await text_of(backend, expectation.key) != expectation.text:
                 return Refused(expectation.key)
-        undo: list[tuple[str, bytes | None, float | None]] = []
+        before = await _entries_before(backend, commit)
+        now = {key: entry.text for key, entry in before.items()}
         existed: list[bool] = []
+        written: list[str] = []
         try:
             for write in commit.writes:
-                before = await text_of(backend, write.key)
-                left = None if before is None else await _kept(backend, write.key)
-                undo.append((write.key, before, left))
-                existed.append(before is not None or isinstance(write, Put))
-                await _write(backend, write, before)
+                written.append(write.key)
+                existed.append(now[write.key] is not None or isinstance(write, Put))
+                now[write.key] = await _write(backend, write, now[write.key])
         except BaseException:
-            await _restore(backend, undo)
+            await _restore(backend, {key: before[key] for key in reversed(dict.fromkeys(written))})
             raise
         return existed
+
+
+class _Before(NamedTuple):
+    """An entry before a commit: its text, None without one; the seconds that it had left, None for no expiry."""
+
+    text: bytes | None
+    left: float | None = None
+    is_known: bool = True
+
+
+async def _entries_before(backend: SevenMethods, commit: Commit) -> dict[str, _Before]:
+    """Return what the keys hold that are written.
+
+    Raises:
+        UnsupportedError: a write is to keep an expiry that nobody here knows. Nothing has been written.
+    """
+    before: dict[str, _Before] = {}
+    for write in commit.writes:
+        if write.key in before:
+            continue
+        text = await text_of(backend, write.key)
+        try:
+            before[write.key] = _Before(text, None if text is None else await backend.ttl(write.key))
+        except MissingKeyError:
+            before[write.key] = _Before(None)  # it has expired just now
+        except UnsupportedError as error:
+            lasts = backend._atomic_lasts(write.key)
+            if isinstance(write, Put) and write.ttl_ms is KEEP and not lasts:
+                raise _unknown_expiry(backend, write.key) from error
+            before[write.key] = _Before(text, None, is_known=lasts)
+    return before
+
+
+def _unknown_expiry(backend: SevenMethods, key: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"The expiry of {key!r} cannot be kept, and nothing was written: {type(backend).__name__} does not know "
+        "when an entry expires that another process wrote. Give ttl= (None for never), call expire() or persist() "
+        "first, or let the backend implement ttl().",
+        key=key,
+    )
 
 
 async def text_of(backend: SevenMethods, key: str) -> bytes | None:
@@ -123,18 +163,21 @@ async def text_of(backend: SevenMethods, key: str) -> bytes | None:
     return encode(value, key=key) if value is not None or await backend.exists(key) else None
 
 
-async def _write(backend: SevenMethods, write: Write, before: bytes | None) -> None:
+async def _write(backend: SevenMethods, write: Write, before: bytes | None) -> bytes | None:
+    """Apply one write; return the text that the entry has then."""
     match write:
         case Delete(key):
             await backend.delete(key)
+            return None
         case Touch(key, ttl_ms):
             if before is not None:
                 await backend.set(key, decode(before), whole_seconds(ttl_ms))
+            return before
         case Put(key, text, ttl_ms):
             if ttl_ms is KEEP:
-                left = None if before is None else await _kept(backend, key)
-                ttl_ms = check_ttl(left, key=key)
+                ttl_ms = None if before is None else check_ttl(await _left(backend, key), key=key)
             await backend.set(key, decode(text), whole_seconds(ttl_ms))
+            return text
 
 
 def changed(change: Callable[[Any], Any], current: Any, key: str) -> Any:
@@ -164,29 +207,27 @@ def whole_seconds(ttl_ms: int | None) -> int | float | None:
     return ttl_ms // 1000 if ttl_ms % 1000 == 0 else ttl_ms / 1000
 
 
-async def _kept(backend: SevenMethods, key: str) -> float | None:
-    """Return what an entry has left; one that another process wrote is taken as not expiring, and that is said."""
+async def _left(backend: SevenMethods, key: str) -> float | None:
+    """Return what an entry has left; `_entries_before` has refused those that may expire at a time nobody knows."""
     try:
         return await backend.ttl(key)
-    except UnsupportedError:
-        known = deadlines_of(backend)
-        if not known.warned:
-            known.warned = True
-            log.warning(
-                "%s cannot tell when %r expires (capabilities.expiry is 'process'), so it has no expiry from "
-                "now on. Implement ttl() to keep it. This is said once.",
-                type(backend).__name__,
-                key,
-            )
+    except (UnsupportedError, MissingKeyError):  # one that lasts; or it has expired just now
         return None
 
 
-async def _restore(backend: SevenMethods, undo: list[tuple[str, bytes | None, float | None]]) -> None:
-    for key, text, left in reversed(undo):
+async def _restore(backend: SevenMethods, before: dict[str, _Before]) -> None:
+    for key, (text, left, is_known) in before.items():
         if text is None:
             await backend.delete(key)
-        else:
-            await backend.set(key, decode(text), whole_seconds(check_ttl(left, key=key)))
+            continue
+        await backend.set(key, decode(text), whole_seconds(check_ttl(left, key=key)))
+        if not is_known:
+            log.warning(
+                "A commit failed halfway and %r was put back, without expiry: %s cannot tell when it expires. "
+                "Implement ttl() to keep it.",
+                key,
+                type(backend).__name__,
+            )
 
 
 async def remaining(backend: SevenMethods, key: str) -> float | None:

@@ -197,6 +197,7 @@ class AtomicOperations(Generic[Tx]):
         Raises:
             ConflictError: other processes were faster each time; nothing was written.
             InvalidValueError: ``change`` returned None, or what JSON cannot carry; nothing was written.
+            UnsupportedError: only on a backend of seven methods: the expiry is to be kept, and it is not known.
         """
         ttl_ms = ttl if ttl is KEEP else check_ttl(ttl, key=key)
         _check_attempts(attempts)

@@ -47,7 +47,6 @@ class Deadlines:
     def __init__(self) -> None:
         """Start with nothing known."""
         self.by_key: dict[str, float | None] = {}
-        self.warned = False
         self._prune_at = 1024
 
     def note(self, key: str, ttl_ms: int | None) -> None:
@@ -69,7 +68,7 @@ class Deadlines:
         if left is not None and left <= 0:
             raise UnsupportedError(
                 f"This backend does not know when {key!r} expires, because another process wrote it. "
-                "Give ttl=… explicitly, or let the backend implement ttl().",
+                "Let the backend implement ttl(); or say it with expire() or persist().",
                 key=key,
             )
         return left

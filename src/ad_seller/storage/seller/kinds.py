@@ -25,6 +25,15 @@ PREFIXES = {
 SESSION_INDEX_PREFIX = "session_index:buyer:"
 AGENT_URL_INDEX_PREFIX = "agent_url_index:"
 
+_EXPIRING = ("session", "quote")  #: kinds whose helpers take a time to live
+
+#: Prefixes of entries that no helper lets expire.
+LASTING: Final = (
+    *(prefix for kind, prefix in PREFIXES.items() if kind not in _EXPIRING),
+    SESSION_INDEX_PREFIX,
+    AGENT_URL_INDEX_PREFIX,
+)
+
 #: For each kind of record the filters that its listing takes, with the place of the field (contract, section 1).
 FIELDS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "quote": {"status": ("status",), "buyer_id": ("buyer_id",), "product_id": ("product", "product_id")},
