@@ -17,6 +17,7 @@ import typer
 
 import ad_seller.storage
 import ad_seller.storage.fastapi
+import ad_seller.storage.operations
 import ad_seller.storage.sync
 from ad_seller.storage import PREFIXES, Lease, StorageError, Transaction
 from ad_seller.storage.cli.app import app
@@ -26,6 +27,7 @@ from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.registry import ENTRY_POINT_GROUP
+from ad_seller.storage.seller.views import ENTRIES, VIEWS
 from ad_seller.storage.settings import DEFAULT_DATABASE_URL, SETTINGS
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests import api_reference, house_map
@@ -249,13 +251,16 @@ def known_names() -> set[str]:
         ad_seller.storage,
         ad_seller.storage.factory,
         ad_seller.storage.fastapi,
+        ad_seller.storage.operations,
         ad_seller.storage.sync,
         builtins,
     )
     names = {name for source in sources for name in dir(source) if not name.startswith("_")}
     for cls in {cls for backend in backends for cls in backend.__mro__}:
         names |= {cls.__name__, *inspect.signature(cls).parameters}
-    return names | FOREIGN
+    for view in VIEWS:
+        names |= {view.name, view.identity, *(column.name for column in view.columns)}
+    return names | {ENTRIES} | FOREIGN
 
 
 def words_of_the_code() -> set[str]:

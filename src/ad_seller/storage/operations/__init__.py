@@ -4,5 +4,6 @@ Public are the names in `__all__`; the command line has a command for each.
 """
 
 from .repair import Repaired, repair
+from .views import Column, View, create_views, drop_views, view_statements
 
-__all__ = ["Repaired", "repair"]
+__all__ = ["Column", "Repaired", "View", "create_views", "drop_views", "repair", "view_statements"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from ..capabilities import Capabilities
@@ -9,10 +11,13 @@ from ..driver.engine import Engine
 from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
 from ..runtime.template import DriverBackend
+from ..seller.views import VIEWS, View
+from .client import Fetch
 from .engine import PostgresEngine
 from .login import Known, Login, Password, check_password
 from .takeover import OLD_TABLE, TakeOver
 from .url import parse_postgres_url
+from .views import FUNCTIONS, create, drop, view_statements
 
 
 class PostgresBackend(DriverBackend):
@@ -90,6 +95,38 @@ class PostgresBackend(DriverBackend):
         async with self._guarded("take over", OLD_TABLE, writes=apply) as session:
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.take_over(apply=apply)
+
+    def view_statements(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+        """Return the statements that `create_views` runs.
+
+        Raises:
+            InvalidArgumentError: a name is not lower case, digits and _.
+        """
+        return [*FUNCTIONS, *view_statements(views).values()]
+
+    async def create_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+        """Make views of a seller's records for dashboards, anew where they are there; return their names.
+
+        Args:
+            views: which.
+
+        Raises:
+            StoreUnavailableError: something else has one of the names; nothing was changed.
+        """
+        return await self._change_views("create", partial(create, views=views))
+
+    async def drop_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+        """Remove the views that `create_views` made; return the names of those that were there.
+
+        Raises:
+            StoreUnavailableError: something else has one of the names; nothing was changed.
+        """
+        return await self._change_views("drop", partial(drop, views=views))
+
+    async def _change_views(self, verb: str, work: Callable[[Fetch], Awaitable[list[str]]]) -> list[str]:
+        async with self._guarded(verb, "views", writes=True) as session:
+            assert isinstance(session.engine, PostgresEngine)  # noqa: S101
+            return await session.engine.change_views(work)
 
     def _make_engine(self) -> Engine:
         login = Login(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
 from ..driver.commit import Commit
@@ -111,6 +111,11 @@ class PostgresEngine(Engine):
         """See `PostgresBackend.take_over`."""
         async with self._client.borrowed(self._timeout) as fetch:
             return await take_over_newer(fetch, self._timeout, apply=apply)
+
+    async def change_views(self, work: Callable[[Fetch], Awaitable[list[str]]]) -> list[str]:
+        """Return what ``work`` does on a connection of its own, which is closed afterwards."""
+        async with self._client.borrowed(self._timeout) as fetch:
+            return await work(fetch)
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `Engine.explain`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import aiosqlite
@@ -12,9 +15,11 @@ from ..errors import ConfigurationError, shown
 from ..options import takes_url_options
 from ..records.expiry import SteadyClock
 from ..runtime.template import DriverBackend
+from ..seller.views import VIEWS, View
 from .database import Database, SharedDatabase
 from .engine import SQLiteEngine
 from .url import MEMORY, parse_sqlite_url
+from .views import create, drop, view_statements
 
 
 class SQLiteBackend(DriverBackend):
@@ -74,6 +79,38 @@ class SQLiteBackend(DriverBackend):
         """Everything, on one machine; a database in memory is neither durable nor shared."""
         on_disk = self.path != MEMORY
         return Capabilities(atomic="store", expiry="store", durable=on_disk, shared=on_disk, atomic_batches=True)
+
+    def view_statements(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+        """Return the statements that `create_views` runs.
+
+        Raises:
+            InvalidArgumentError: a name is not lower case, digits and _.
+        """
+        return list(view_statements(views).values())
+
+    async def create_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+        """Make views of a seller's records for dashboards, anew where they are there; return their names.
+
+        Args:
+            views: which.
+
+        Raises:
+            StoreUnavailableError: something else has one of the names; nothing was changed.
+        """
+        return await self._change_views("create", partial(create, views=views))
+
+    async def drop_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+        """Remove the views that `create_views` made; return the names of those that were there.
+
+        Raises:
+            StoreUnavailableError: something else has one of the names; nothing was changed.
+        """
+        return await self._change_views("drop", partial(drop, views=views))
+
+    async def _change_views(self, verb: str, work: Callable[[sqlite3.Connection], list[str]]) -> list[str]:
+        async with self._guarded(verb, "views", writes=True) as session:
+            assert isinstance(session.engine, SQLiteEngine)  # noqa: S101
+            return await session.engine.change_views(work)
 
     def _make_database(self) -> Database:
         return Database(self.path, self._steady, synchronous=self._synchronous, patience=self.timeout)

@@ -162,6 +162,20 @@ class SQLiteEngine(Engine):
         except NotStartedError:
             return 0  # others write; there is time
 
+    async def change_views(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        """Return what ``work`` makes of the connection for writes; it begins its transaction by itself.
+
+        Raises:
+            NotStartedError: another connection held the write lock all the time.
+        """
+        give_up = time.monotonic() + self._timeout
+        while True:
+            try:
+                return await self._database.write(work)
+            except NotStartedError:
+                if time.monotonic() > give_up:
+                    raise
+
     async def _list(self, function: Callable[[sqlite3.Connection, KeyQuery, float], R], query: KeyQuery) -> R:
         self._listing += 1
         try:

@@ -137,7 +137,7 @@ def apply(db: sqlite3.Connection, commits: list[Commit], clock: Clock) -> list[O
     Raises:
         NotStartedError: another connection holds the write lock.
     """
-    _begin(db)
+    take_write_lock(db)
     now = clock()  # not before the wait for the lock: what expired meanwhile is gone
     try:
         outcomes: list[Outcome | Exception] = [_apply_one(db, commit, now) for commit in commits]
@@ -151,8 +151,8 @@ def apply(db: sqlite3.Connection, commits: list[Commit], clock: Clock) -> list[O
     return outcomes
 
 
-def _begin(db: sqlite3.Connection) -> None:
-    """Take the write lock.
+def take_write_lock(db: sqlite3.Connection) -> None:
+    """Begin a transaction that writes.
 
     The waits are ours and short: SQLite's own grow to 25 ms and more, and then a process that has just given
     the lock back takes it again before those that wait (https://www.sqlite.org/src/file/src/main.c,
