@@ -132,6 +132,8 @@ async def test_right_and_wrong_password(tmp_path: Path) -> None:
             assert await store.count() == 30
         assert "s3cret" not in repr(store)
         hosts = locked.url.rpartition("@")[2]
+        async with RedisBackend(f"redis+cluster://{hosts}", password=lambda: SECRET) as store:
+            assert await store.count() == 30
         for login in (":other-word@", "", "nobody:other-word@"):
             with pytest.raises(StorageConnectionError, match="refused the login") as caught:
                 await RedisBackend(f"redis+cluster://{login}{hosts}").connect()

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from ad_seller.storage import StorageBackend
+from ad_seller.storage import NotConnectedError, StorageBackend
+from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.processes import run_code, run_job
@@ -177,3 +178,24 @@ async def test_a_hundred_cancelled_connects_leak_nothing(own_redis: RedisServer)
         assert connected < 100
         await before.settle()
     assert has_connections(own_redis.url, 0)
+
+
+async def test_a_connect_that_is_cancelled_while_it_looks_at_the_server_leaks_nothing(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last connection was made, and before the caller knows that the store is open."""
+    looking = asyncio.Event()
+
+    async def doubts(self: RedisEngine) -> list[str]:
+        looking.set()
+        return [str(await self.router.ask("BLPOP", "nothing", 60))]
+
+    monkeypatch.setattr(RedisEngine, "doubts", doubts)
+    store = RedisBackend(own_redis.url)
+    connect = asyncio.create_task(store.connect())
+    await looking.wait()
+    connect.cancel()
+    await asyncio.gather(connect, return_exceptions=True)
+    assert has_connections(own_redis.url, 0)
+    with pytest.raises(NotConnectedError):
+        await store.get("a")

@@ -92,6 +92,8 @@ async def test_right_and_wrong_passwords(tmp_path: Path) -> None:
         assert "s3cret" not in repr(store)
         base, _, option = group.url.partition("?")
         hosts = base.rpartition("@")[2]
+        async with RedisBackend(f"redis+sentinel://{hosts}?{option}", password=lambda: SECRET) as store:
+            assert await store.keys() == ["a"]
         wrong = [
             f"redis+sentinel://:{other}@{hosts}?{option}",
             f"redis+sentinel://{hosts}?{option}",

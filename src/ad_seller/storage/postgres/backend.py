@@ -10,11 +10,12 @@ from ..capabilities import Capabilities
 from ..driver.engine import Engine
 from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
+from ..passwords import Password, check_password
 from ..runtime.template import DriverBackend
 from ..seller.views import VIEWS, View
 from .client import Fetch
 from .engine import PostgresEngine
-from .login import Known, Login, Password, check_password
+from .login import Known, Login
 from .takeover import OLD_TABLE, TakeOver
 from .url import parse_postgres_url
 from .views import FUNCTIONS, create, drop, view_statements

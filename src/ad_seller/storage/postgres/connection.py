@@ -17,8 +17,9 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from ..driver.failures import LostError, NotSentError
+from ..passwords import PasswordFunctionError
 from .library import forget_closed_loop, had_ended_before, own_socket
-from .login import Login, PasswordFunctionError
+from .login import Login
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from ..errors import (
     StoreUnavailableError,
     redact,
 )
-from .login import PasswordFunctionError
+from ..passwords import PasswordFunctionError
 from .pool import NoneFreeError
 
 _POOLER = (

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ..errors import ConfigurationError, shown
+from ..passwords import Password, asked
 from . import statements as sql
-
-Password = str | Callable[[], str | Awaitable[str]]
-
-
-class PasswordFunctionError(Exception):
-    """The function for the password has none."""
 
 
 @dataclass(slots=True)
@@ -68,7 +61,7 @@ class Login:
         """What `asyncpg.connect` is called with. Poolers know no start-up settings but the name."""
         settings = {} if "application_name=" in self._dsn else {"application_name": sql.APPLICATION}
         cache = {"max_cached_statement_lifetime": 0} if self.has_sessions else {"statement_cache_size": 0}
-        password = {} if self._password is None else {"password": self._asked_password}
+        password = {} if self._password is None else {"password": partial(asked, self._password)}
         return {"dsn": self._dsn, "server_settings": settings, **cache, **password}
 
     def settings_for(self, process: int) -> str:
@@ -87,25 +80,3 @@ class Login:
             return False
         self._known.is_pooled = True
         return True
-
-    async def _asked_password(self) -> str:
-        try:
-            answer = self._password() if callable(self._password) else self._password
-            password = await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:
-            raise PasswordFunctionError(f"the function for the password raised {type(error).__name__}") from error
-        if not isinstance(password, str) or not password:
-            raise PasswordFunctionError(
-                f"the function for the password returned {type(password).__name__}, no text"
-            )
-        return password
-
-
-def check_password(password: object) -> None:
-    """Check an argument.
-
-    Raises:
-        ConfigurationError: it is neither a text nor a function.
-    """
-    if password is not None and not isinstance(password, str) and not callable(password):
-        raise ConfigurationError(f"password is a str or a function that returns one, not {shown(type(password))}")

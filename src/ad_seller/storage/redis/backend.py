@@ -10,6 +10,7 @@ from ..capabilities import Capabilities
 from ..driver.engine import Engine
 from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
+from ..passwords import Password, check_password
 from ..records.codec import encode
 from ..records.keys import check_key
 from ..runtime.template import DriverBackend
@@ -36,6 +37,8 @@ class RedisBackend(DriverBackend):
         max_connections: how many to each server at most, for each event loop.
         wait_replicas: replicas that must have confirmed a write before it is acknowledged, so that it survives
             a failover; costs a round trip between the servers.
+        password: for the servers with entries, in place of the one in the URL; a function, also an async one, is
+            asked at each new connection.
         settings: see `DriverBackend`.
     """
 
@@ -48,6 +51,7 @@ class RedisBackend(DriverBackend):
         timeout: float = 5.0,
         max_connections: int = MAX_CONNECTIONS,
         wait_replicas: int = 0,
+        password: Password | None = None,
         **settings: Any,
     ) -> None:
         """Check the URL; the server is asked by `connect`."""
@@ -58,6 +62,7 @@ class RedisBackend(DriverBackend):
             raise ConfigurationError(f"max_connections is at least 2, not {shown(max_connections)}")
         if not isinstance(wait_replicas, int) or isinstance(wait_replicas, bool) or wait_replicas < 0:
             raise ConfigurationError(f"wait_replicas is an int, 0 or more, not {shown(wait_replicas)}")
+        check_password(password)
         self.redis_url = redis_url
         self.key_prefix = key_prefix
         url = parse_redis_url(redis_url)
@@ -65,7 +70,9 @@ class RedisBackend(DriverBackend):
             check_options(url.sample)
         except (ValueError, TypeError, AttributeError, RedisError) as error:
             raise ConfigurationError(f"{redact(url.text)!r}: unknown or wrong option ({_option(error)})") from None
-        self._settings = RedisSettings(url, redact(redis_url), key_prefix, timeout, max_connections, wait_replicas)
+        self._settings = RedisSettings(
+            url, redact(redis_url), key_prefix, timeout, max_connections, wait_replicas, password
+        )
 
     def __repr__(self) -> str:
         """Return the class and the address, without the password."""

@@ -15,8 +15,8 @@ from .commands import Call, RoutedCommand, error_code, joined, pieces
 from .group import GroupRouter
 from .pool import NodePool
 from .scripts import Script
+from .settings import RedisSettings
 from .slots import SLOTS, Layout, Node, UncoveredError, address, is_moving, layout_of, owners_of
-from .url import RedisURL
 
 T = TypeVar("T")
 
@@ -26,13 +26,13 @@ _PASSES = 4  #: how often a listing looks at all masters at most, while slots ke
 class ClusterRouter(GroupRouter):
     """Sends each command to the master of its key's slot; several at once in parallel."""
 
-    def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
+    def __init__(self, settings: RedisSettings) -> None:
         """Nothing is known yet but some addresses."""
-        super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
+        super().__init__(settings)
         self._owners: dict[int, Node] = {}
         self._masters: dict[Node, None] = {}  # in the order of their slots
         self._ranges: list[Any] = []
-        self._seed_node = url.nodes[0]
+        self._seed_node = self._url.nodes[0]
 
     def split(self, keys: Sequence[str]) -> list[list[int]]:
         """Return the positions of the keys, grouped by slot."""

@@ -58,12 +58,7 @@ class RedisEngine(Engine):
         self._prefix = settings.prefix
         self._index = settings.index
         self._is_in_one_place = settings.is_in_one_place
-        self.router = _ROUTERS[settings.url.kind](
-            settings.url,
-            connections=settings.connections,
-            timeout=settings.patience,
-            wait_replicas=settings.wait_replicas,
-        )
+        self.router = _ROUTERS[settings.url.kind](settings)
         self._listings = Listings(self.router, settings.prefix, settings.patience, indexed=self._is_in_one_place)
         if not self._is_in_one_place:
             self.partition_of = lambda key: lane_of(settings.prefix + key)

@@ -20,13 +20,15 @@ from ..errors import (
     StoreUnavailableError,
     redact,
 )
+from ..passwords import PasswordFunctionError
 from .commands import error_code
 from .sentinel import UnknownServiceError
 
 _PLAIN = "Is the server running, and the address right? With TLS it begins with rediss://."
 _TLS = (
     "Is the server running, and the address right, and does it speak TLS? ssl_ca_certs=… names whom to trust; "
-    "ssl_certfile=… and ssl_keyfile=… are for a server that wants a certificate of the client."
+    "ssl_certfile=… and ssl_keyfile=… are for a server that wants a certificate of the client. A server that has "
+    "as many clients as it takes (maxclients) closes the connection without a word."
 )
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -74,10 +76,24 @@ def explain(cause: BaseException, what: str, key: str | None, *, address: str, t
             return StorageConnectionError(
                 f"{what}: {reason}; check the service name in {address} (SENTINEL MASTERS lists them).", key=key
             )
+        case PasswordFunctionError():
+            kind = StorageTimeoutError if isinstance(cause.__cause__, TimeoutError) else StorageConnectionError
+            advice = f"It must return the password as a str, in well under {timeout:g} s."
+            return kind(f"{what}: {reason}. {advice}", key=key)
         case TimeoutError():
             return _timed_out(what, key, address, timeout)
+    return _unreachable(reason, what, key, address, timeout)
+
+
+def _unreachable(reason: str, what: str, key: str | None, address: str, timeout: float) -> StorageError:
     if "imeout" in reason:  # redis-py's TimeoutError is not Python's
         return _timed_out(what, key, address, timeout)
+    if "max number of clients" in reason:
+        return StorageConnectionError(
+            f"{what}: {address} takes no more connections ({reason}). Raise its maxclients, or let the instances "
+            "use fewer (max_connections).",
+            key=key,
+        )
     return StorageConnectionError(
         f"{what}: {address} cannot be reached ({reason}). {_advice(reason, address)}",
         key=key,

@@ -11,11 +11,15 @@ from typing import Any, ClassVar
 from redis.exceptions import AuthenticationError, AuthorizationError
 
 from ..driver.failures import LostError, NotSentError
+from ..passwords import PasswordFunctionError
 from .commands import error_code
 from .pool import NodePool
 from .router import RedisRouter
+from .settings import RedisSettings
 from .slots import Node
-from .url import RedisURL
+
+#: Without these a login will not succeed a moment later either.
+_NO_LOGIN = (AuthenticationError, AuthorizationError, PasswordFunctionError)
 
 _PAUSE = 0.05  #: seconds between two tries while servers are being exchanged
 _REDIRECTS = 3  #: how many times a command follows where a server points, without a pause
@@ -31,9 +35,9 @@ class GroupRouter(RedisRouter):
     #: Answers after which it is looked up at once.
     _doubtful: ClassVar = frozenset({"READONLY", "MOVED", "CLUSTERDOWN", "MASTERDOWN"})
 
-    def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
+    def __init__(self, settings: RedisSettings) -> None:
         """Nothing is known yet."""
-        super().__init__(url, connections=connections, timeout=timeout, wait_replicas=wait_replicas)
+        super().__init__(settings)
         self._looking_up: asyncio.Task[None] | None = None
         self._began_at = -math.inf  # when the last look-up began
         self._trouble: BaseException | None = None  # why the last one failed
@@ -98,7 +102,7 @@ class GroupRouter(RedisRouter):
         if isinstance(answer, LostError):
             return not writes
         if isinstance(answer, NotSentError):
-            return self._has_answered and not isinstance(answer.__cause__, AuthenticationError | AuthorizationError)
+            return self._has_answered and not isinstance(answer.__cause__, _NO_LOGIN)
         return error_code(answer) is not None
 
     async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:

@@ -22,11 +22,15 @@ from redis.exceptions import (
 
 from ..concurrency.forks import keep_for_parent
 from ..driver.failures import LostError, NotSentError
+from ..passwords import Password, PasswordFunctionError, asked
 from . import redispy
 from .connection import Command, RedisConnection
 
 #: Answers of a server that executed nothing, which redis-py takes for broken connections.
 _REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
+
+#: How much of a call's time the function for the password may take: logging in takes some, too.
+_ASKING = 0.8
 
 
 class NodePool:
@@ -36,15 +40,17 @@ class NodePool:
         url: as redis-py takes it: ``redis://``, ``rediss://`` or ``unix://``.
         connections: how many at most; callers wait for a free one.
         timeout: seconds for connecting.
+        password: in place of the one in the URL.
 
     Raises:
         ValueError: redis-py cannot read the URL.
     """
 
-    def __init__(self, url: str, *, connections: int, timeout: float) -> None:
+    def __init__(self, url: str, *, connections: int, timeout: float, password: Password | None = None) -> None:
         """Nothing is connected yet."""
         self._pid = os.getpid()
         self._url = url
+        self._password = password
         self._timeout = timeout
         self._most = connections
         # No pool of redis-py: one raises when empty, the other can lose a wake-up when a waiter is cancelled.
@@ -159,13 +165,26 @@ class NodePool:
         # RESP2 unless it is needed: the answers are the same, and 6.2, 7, 8 and Valkey all speak it.
         protocol = 2 if on_push is None else 3
         try:
+            password = await self._asked_password(deadline)
             async with asyncio.timeout_at(deadline):
-                connected = await redispy.connect(self._url, timeout=self._timeout, protocol=protocol)
-        except (RedisError, OSError) as error:
+                connected = await redispy.connect(
+                    self._url, timeout=self._timeout, protocol=protocol, password=password
+                )
+        except (RedisError, OSError, PasswordFunctionError) as error:
             raise NotSentError(_reason(error)) from error
         connection = RedisConnection(connected, on_push)
         self._open.add(connection)
         return connection
+
+    async def _asked_password(self, deadline: float) -> str | None:
+        if not callable(self._password):
+            return self._password
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(_ASKING * left):
+                return await asked(self._password)
+        except TimeoutError as error:
+            raise PasswordFunctionError("the function for the password did not return in time") from error
 
     async def close(self) -> None:
         """Close all connections."""

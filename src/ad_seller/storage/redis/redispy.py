@@ -7,13 +7,23 @@ tests/redis/test_redispy.py tells when a version of redis-py no longer has what 
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as ConnectionLostError
+
+_LISTEN: Final = 0.25  #: seconds in which a server that closes connections has said why
+
+#: Why there was no connection at all, so nobody who could have said something.
+_NOBODY: Final = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror, ssl.SSLError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +58,26 @@ def check_options(url: str) -> None:
     _prepared(url, timeout=1.0, protocol=2)
 
 
-async def connect(url: str, *, timeout: float, protocol: int) -> Connected:
+async def connect(url: str, *, timeout: float, protocol: int, password: str | None = None) -> Connected:
     """Connect and log in; if that fails or is cancelled, nothing stays open.
 
     Args:
         url: as redis-py takes it.
         timeout: seconds for each step.
         protocol: 2, or 3 for a connection on which the server also speaks unasked.
+        password: in place of the one in the URL.
 
     Raises:
         redis.RedisError, OSError: the server cannot be reached, or refuses.
     """
-    connection = _prepared(url, timeout=timeout, protocol=protocol)
+    connection = _prepared(url, timeout=timeout, protocol=protocol, password=password)
     try:
         await connection.connect()
+    except ConnectionLostError as error:
+        _forget(connection)
+        if _may_have_spoken(error) and (words := await _last_words(connection)):
+            raise ConnectionLostError(words) from error
+        raise
     except BaseException:
         _forget(connection)
         raise
@@ -76,7 +92,34 @@ def _forget(connection: Any) -> None:
         writer.close()
 
 
-def _prepared(url: str, *, timeout: float, protocol: int) -> Any:
+def _may_have_spoken(error: ConnectionLostError) -> bool:
+    return not isinstance(error, AuthenticationError) and not isinstance(error.__context__, _NOBODY)
+
+
+async def _last_words(connection: Any) -> str:
+    """Return what a server says that closes each connection at once, e.g. that it has too many clients.
+
+    It writes that before anything was asked. Who has sent something by then hears only that the connection is
+    lost, so this one sends nothing. Over TLS such a server says nothing.
+    """
+    if isinstance(connection, SSLConnection):
+        return ""
+    path = getattr(connection, "path", "")
+    words = b""
+    with suppress(OSError, TimeoutError, ValueError):  # a line without an end
+        async with asyncio.timeout(_LISTEN):
+            if path:
+                reader, writer = await asyncio.open_unix_connection(path)
+            else:
+                reader, writer = await asyncio.open_connection(connection.host, connection.port)
+            try:
+                words = await reader.readline()
+            finally:
+                writer.transport.abort()
+    return words[1:].decode(errors="replace").strip().removeprefix("ERR ") if words.startswith(b"-") else ""
+
+
+def _prepared(url: str, *, timeout: float, protocol: int, password: str | None = None) -> Any:
     """Return a connection of redis-py that is not connected yet."""
     pool = ConnectionPool.from_url(
         url,
@@ -86,4 +129,6 @@ def _prepared(url: str, *, timeout: float, protocol: int) -> Any:
         protocol=protocol,
         decode_responses=False,
     )
+    if password is not None:
+        pool.connection_kwargs["password"] = password  # what is in the URL comes before an argument
     return pool.make_connection()  # type: ignore[no-untyped-call]

@@ -10,11 +10,12 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from ..concurrency.tasks import all_of
 from ..driver.failures import LostError, NotSentError
+from ..passwords import Password
 from .commands import Call, RoutedCommand, error_code, routed_script
 from .connection import Argument, Command
 from .pool import NodePool
 from .scripts import Script
-from .url import RedisURL
+from .settings import RedisSettings
 
 T = TypeVar("T")
 
@@ -25,21 +26,18 @@ class RedisRouter:
     """Sends commands to one server. The routers for Sentinel and for a cluster override how it is chosen.
 
     Args:
-        url: the parsed URL.
-        connections: at most so many to each server.
-        timeout: seconds for each call, with all its tries.
-        wait_replicas: so many replicas must have confirmed a write before it counts as done.
+        settings: see `RedisSettings`.
     """
 
     #: Sent after reads, if what was read counts only when the answer to this is good.
     _proof: Command | None = None
 
-    def __init__(self, url: RedisURL, *, connections: int, timeout: float, wait_replicas: int = 0) -> None:
+    def __init__(self, settings: RedisSettings) -> None:
         """Nothing is connected yet."""
-        self._url = url
-        self._connections = connections
-        self._timeout = timeout
-        self._wait_replicas = wait_replicas
+        self._settings = settings
+        self._url = settings.url
+        self._timeout = settings.patience
+        self._wait_replicas = settings.wait_replicas
         self._pools: dict[str, NodePool] = {}
 
     async def open(self) -> None:
@@ -254,9 +252,12 @@ class RedisRouter:
         )
 
     def _pool_at(self, url: str) -> NodePool:
-        pool = self._pools.get(url)
-        if pool is None:
-            pool = self._pools[url] = NodePool(url, connections=self._connections, timeout=self._timeout)
+        """Return the pool to a server with entries."""
+        return self._pools.get(url) or self._new_pool(url, self._settings.password)
+
+    def _new_pool(self, url: str, password: Password | None) -> NodePool:
+        pool = NodePool(url, connections=self._settings.connections, timeout=self._timeout, password=password)
+        self._pools[url] = pool
         return pool
 
     def _deadline(self) -> float:

@@ -156,7 +156,9 @@ class SentinelRouter(GroupRouter):
     async def _named_by(self, sentinel: Node, deadline: float) -> tuple[int, Node]:
         service = self._url.service
         questions = [("SENTINEL", "get-master-addr-by-name", service), ("SENTINEL", "MASTER", service)]
-        [address, fields] = await self._pool_at(self._url.sentinel(*sentinel)).pipeline(questions, deadline)
+        url = self._url.sentinel(*sentinel)
+        pool = self._pools.get(url) or self._new_pool(url, None)
+        [address, fields] = await pool.pipeline(questions, deadline)
         if isinstance(address, ResponseError):
             raise NotSentError(str(address)) from address
         if address is None or isinstance(fields, ResponseError):

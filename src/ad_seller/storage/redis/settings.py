@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..passwords import Password
 from .index import index_name
 from .url import RedisURL
 
@@ -23,6 +24,8 @@ class RedisSettings:
         timeout: seconds that any call waits.
         connections: how many to each server at most.
         wait_replicas: replicas that must have confirmed a write before it counts as done.
+        password: for the servers with entries, in place of the one in the URL; a function is asked at each
+            new connection.
     """
 
     url: RedisURL
@@ -30,7 +33,8 @@ class RedisSettings:
     prefix: str
     timeout: float
     connections: int
-    wait_replicas: int
+    wait_replicas: int = 0
+    password: Password | None = field(default=None, repr=False)
 
     @property
     def is_in_one_place(self) -> bool:

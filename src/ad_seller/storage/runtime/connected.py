@@ -93,10 +93,17 @@ class ConnectedBackend(StorageBackend):
 
     async def connect(self) -> None:
         """See `StorageBackend.connect`."""
-        if await self._sessions.connect():
-            log.info("Connected: %r, %s", self, self.capabilities.in_words)
-            for doubt in await self._doubts():
-                log.warning("%r: %s", self, doubt)
+        await self._sessions.connect(self._greet)
+
+    async def _greet(self, session: Session) -> None:
+        """Say which store was opened, and what speaks against relying on it."""
+        try:
+            doubts = await session.engine.doubts()
+        except Exception as error:
+            raise session.errors.map("ask", "the server", error) from error
+        log.info("Connected: %r, %s", self, self.capabilities.in_words)
+        for doubt in doubts:
+            log.warning("%r: %s", self, doubt)
 
     async def health(self) -> Health:
         """Ask the store whether it answers, how fast, and what speaks against relying on it.

@@ -31,6 +31,10 @@ def connected_backends() -> list[str]:
     return sorted(sessions.name for sessions in list(_all) if sessions.is_connected)
 
 
+#: Is called with a session that is open and that nobody else knows yet.
+Greet = Callable[[Session], Awaitable[None]]
+
+
 class Sessions:
     """Opens, finds and closes sessions; usable from any thread and any event loop.
 
@@ -101,15 +105,13 @@ class Sessions:
                 return session
             return await self._open(self._round)
 
-    async def connect(self) -> bool:
-        """Open the session of this event loop, so that any other may open its own; tell whether it is the first."""
+    async def connect(self, greet: Greet) -> None:
+        """Open the session of this event loop, so that any other may open its own; the first is greeted."""
         async with self._gate():
             await self._closed_elsewhere()
-            first = not self._connected
             session = self._by_loop.get()
             if session is None or not session.is_open:
-                await self._open_patiently()
-            return first
+                await self._open_patiently(None if self._connected else greet)
 
     async def disconnect(self, finish: Callable[[], Awaitable[None]]) -> None:
         """Close the sessions of all event loops after what is under way, then do what ``finish`` does."""
@@ -142,12 +144,12 @@ class Sessions:
 
     # --- opening ---------------------------------------------------------------------------------------
 
-    async def _open_patiently(self) -> None:
+    async def _open_patiently(self, greet: Greet | None) -> None:
         give_up = time.monotonic() + self._connect_wait
         told = False
         while True:
             try:
-                await self._open(None)
+                await self._open(None, greet)
             except (StorageConnectionError, StorageTimeoutError) as error:
                 if time.monotonic() + _RETRY > give_up:
                     raise
@@ -158,12 +160,18 @@ class Sessions:
             else:
                 return
 
-    async def _open(self, round_: int | None) -> Session:
+    async def _open(self, round_: int | None, greet: Greet | None = None) -> Session:
         """Open a session; if ``round_`` is given, only while the backend stays connected as it was then."""
         for ended in self._by_loop.take_ended():
             ended.abandon()
         session = self._make()
         await session.open()
+        try:
+            if greet is not None:
+                await greet(session)
+        except BaseException:  # nobody knows of it yet, so nobody else would close it
+            await run_to_end(session.close())
+            raise
         with self._lock:
             wanted = round_ is None or (self._connected and self._round == round_)
             if wanted:
