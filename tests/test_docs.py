@@ -19,7 +19,7 @@ import ad_seller.storage
 import ad_seller.storage.fastapi
 import ad_seller.storage.operations
 import ad_seller.storage.sync
-from ad_seller.storage import PREFIXES, Lease, StorageError, Transaction
+from ad_seller.storage import PREFIXES, Lease, Log, StorageError, Transaction
 from ad_seller.storage.cli.app import app
 from ad_seller.storage.cli.running import Exit
 from ad_seller.storage.hybrid_backend import HybridBackend
@@ -248,6 +248,7 @@ def known_names() -> set[str]:
         *backends,
         Transaction,
         Lease,
+        Log,
         ad_seller.storage,
         ad_seller.storage.factory,
         ad_seller.storage.fastapi,

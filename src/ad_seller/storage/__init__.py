@@ -26,6 +26,7 @@ from .errors import (
     InvalidValueError,
     LeaseHeldError,
     LeaseLostError,
+    LogGapError,
     MissingDependencyError,
     MissingKeyError,
     NotConnectedError,
@@ -59,6 +60,9 @@ from .seller.kinds import (
     QuoteFilters,
 )
 from .seller.lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
+from .seller.log import Log, TransactionLog
+from .seller.log_following import LogEntry
+from .seller.log_taking import Taken
 from .seller.transaction import Transaction
 
 # The agent may have modules of its own in a folder of this name; they are imported beside ours, which come first.
@@ -98,6 +102,9 @@ __all__ = [
     "LeaseHeldError",
     "LeaseLostError",
     "Lifecycle",
+    "Log",
+    "LogEntry",
+    "LogGapError",
     "Marker",
     "MissingDependencyError",
     "MissingKeyError",
@@ -115,8 +122,10 @@ __all__ = [
     "StorageError",
     "StorageTimeoutError",
     "StoreUnavailableError",
+    "Taken",
     "Transaction",
     "TransactionError",
+    "TransactionLog",
     "UnknownOutcomeError",
     "UnsupportedError",
     "WrongThreadError",

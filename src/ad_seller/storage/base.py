@@ -27,12 +27,13 @@ from .seller.entities import EntityHelpers
 from .seller.indexes import IndexHelpers
 from .seller.kinds import LASTING
 from .seller.lifecycle import LifecycleHelpers
+from .seller.log import Logs
 from .seller.together import JointWrites
 from .seller.transaction import Transaction
 
 
 class StorageBackend(
-    AtomicOperations[Transaction], JointWrites, EntityHelpers, IndexHelpers, LifecycleHelpers, ABC
+    AtomicOperations[Transaction], JointWrites, EntityHelpers, IndexHelpers, LifecycleHelpers, Logs, ABC
 ):
     """An asynchronous key-value store for the state of a seller agent.
 

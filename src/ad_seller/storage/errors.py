@@ -26,6 +26,7 @@
     ├── WrongThreadError (RuntimeError)                a call without await that would wait for itself
     ├── CrossStoreError                                a commit over keys that live in different places
     ├── LeaseLostError                                 a lease is no longer held
+    ├── LogGapError                                    who follows a log comes after entries were removed
     └── InvalidTransitionError                         a state machine does not allow this step
 
 A lower-level exception is always kept as ``__cause__``. No message contains a password.
@@ -213,6 +214,19 @@ class CrossStoreError(StorageError):
 
 class LeaseLostError(StorageError):
     """The lease expired or was taken over; what it protected must stop."""
+
+
+class LogGapError(StorageError):
+    """Entries that a follower of a log has not had may have been removed.
+
+    Attributes:
+        cursor: following goes on with what is left from here.
+    """
+
+    def __init__(self, message: str, *, cursor: str, key: str | None = None) -> None:
+        """Keep the message and where to go on."""
+        super().__init__(message, key=key)
+        self.cursor = cursor
 
 
 class InvalidTransitionError(StorageError):

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from ..cli import PROGRAM, adopt, conform, demo, entries, listing, repair, replay, views
+from ..cli import (
+    PROGRAM,
+    adopt,
+    conform,
+    demo,
+    entries,
+    follow,
+    listing,
+    repair,
+    replay,
+    views,
+)
 from .running import AsJson, Choices, Url, guarded
 
 EPILOG = (
@@ -25,7 +36,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for group in (entries, listing, repair, replay, demo, conform, adopt, views):
+for group in (
+    entries,
+    listing,
+    follow,
+    repair,
+    replay,
+    demo,
+    conform,
+    adopt,
+    views,
+):
     app.add_typer(group.commands)
 
 

@@ -70,7 +70,7 @@ async def list_(
     ] = None,
 ) -> int:
     """Print entries with their keys, in the order of the keys."""
-    listing = Listing(store, _pattern(what), [_parse_filter(text) for text in filters or []], limit, cursor)
+    listing = Listing(store, _pattern(what), [parse_filter(text) for text in filters or []], limit, cursor)
     async with store:
         if out.as_json:
             await out.array(listing.records(), '{"items":[', lambda: f'],"cursor":{compact(listing.cursor)}}}')
@@ -194,7 +194,8 @@ def _pattern(what: str) -> str:
     return f"{ENTITIES[what]}*" if what in ENTITIES else what
 
 
-def _parse_filter(text: str) -> Filter:
+def parse_filter(text: str) -> Filter:
+    """Return the condition that ``FIELD=VALUE`` stands for."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise CommandError(f"Not a filter: {text!r}", hint="Write --filter FIELD=VALUE, e.g. status=booked.")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from ..atomic.transaction import PlainTransaction
+from ..records.expiry import TTL, check_ttl
 from .entities import EntityHelpers
 from .host import Host
 from .indexes import IndexHelpers
 from .lifecycle import LifecycleHelpers
+from .log import TransactionLog
+from .log_entries import LogForm
 
 
 class Transaction(PlainTransaction, EntityHelpers, IndexHelpers, LifecycleHelpers):
     """A `PlainTransaction` with every helper of a kind of record, such as ``tx.set_order``."""
+
+    def log(self, name: str, by: Iterable[str] = (), *, retention: TTL | None = None) -> TransactionLog:
+        """Return the log called ``name``, to append to it in this transaction; see `StorageBackend.log`."""
+        return TransactionLog(self, LogForm.of(name, by), check_ttl(retention))
 
     async def _in_transaction(self, work: Callable[[Host], Awaitable[Any]]) -> Any:
         return await work(self)

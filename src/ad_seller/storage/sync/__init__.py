@@ -6,13 +6,16 @@ with open_url("sqlite:///./ad_seller.db") as storage:
 
 from .factory import close_storage, get_storage, get_storage_backend, open_url
 from .lease import SyncLease
+from .log import SyncLog, SyncTransactionLog
 from .storage import SyncStorage
 from .transaction import SyncTransaction
 
 __all__ = [
     "SyncLease",
+    "SyncLog",
     "SyncStorage",
     "SyncTransaction",
+    "SyncTransactionLog",
     "close_storage",
     "get_storage",
     "get_storage_backend",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -11,6 +11,7 @@ from ad_seller.storage import TTL, Capabilities, OnCorrupt, StorageBackend, Tran
 from .calls import run
 from .handover import EscapedError, Methods
 from .lease import SyncLease
+from .log import SyncLog
 from .loop import loop_thread
 from .methods.base import StorageMethods
 from .methods.entities import EntityMethods
@@ -82,6 +83,21 @@ class SyncStorage(
     def transaction(self) -> SyncTransaction:
         """Return a transaction, to be entered with ``with``."""
         return SyncTransaction(self._inner.transaction(), self._inner)
+
+    def log(
+        self,
+        name: str,
+        by: Iterable[str] = (),
+        *,
+        retention: TTL | None = None,
+        commit_seconds: float = 5.0,
+        clock_seconds: float = 2.0,
+    ) -> SyncLog:
+        """Return the log called ``name``; it costs nothing and stores nothing until something is appended."""
+        inner = self._inner.log(
+            name, by, retention=retention, commit_seconds=commit_seconds, clock_seconds=clock_seconds
+        )
+        return SyncLog(inner, self._run)
 
     def lease(self, name: str, ttl: TTL, *, wait: float = 0.0) -> SyncLease:
         """Return a lease, to be entered with ``with``: one holder among all processes."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from ad_seller.storage import StorageBackend, Transaction, TransactionError
+from ad_seller.storage import TTL, StorageBackend, Transaction, TransactionError
 
 from .calls import serving
 from .dialogues import Dialogue, Finished, not_nested
 from .handover import check_plain, plain_result
+from .log import SyncTransactionLog
 from .loop import LoopThread, loop_thread
 from .methods.entities import EntityMethods
 from .methods.indexes import IndexMethods
@@ -47,6 +48,10 @@ class SyncTransaction(
     def changes(self) -> dict[str, Any]:
         """What the end will write, by key: copies of the values, or `DELETE`; for logs and audits."""
         return self._inner.changes
+
+    def log(self, name: str, by: Iterable[str] = (), *, retention: TTL | None = None) -> SyncTransactionLog:
+        """Return the log called ``name``, to append to it in this transaction."""
+        return SyncTransactionLog(self._inner.log(name, by, retention=retention), self._run)
 
     def _run(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._checked().run(function, *args, **kwargs)

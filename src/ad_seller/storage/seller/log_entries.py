@@ -1,0 +1,185 @@
+"""How a log stands in the store: the keys of its entries, of their fields, and what may stand in a field."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ..errors import InvalidArgumentError, InvalidCursorError, InvalidValueError, shown
+from ..records.filters import Condition, matches
+from ..records.keys import check_key, decode_cursor
+
+LOG_PREFIX = "log:"
+LOG_FIELD_PREFIX = "log_by:"
+LOG_TRIMMED_PREFIX = "log_trimmed:"
+#: A text of a field that is longer, in bytes, stands in its key as a digest: a key has 2,048 bytes at most.
+LONGEST_SPELLED = 200
+FIELD_MARK = 1  #: what stands under the key of a field: nothing is read from it
+_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_AFTER_ALL_DIGITS = "~"  #: sorts after every hexadecimal digit
+
+
+class LogForm(NamedTuple):
+    """Which keys a log has.
+
+    Attributes:
+        name: the name of the log, as its user gave it.
+        fields: the fields that it can be read by, in the order of their declaration, each as its path.
+    """
+
+    name: str
+    fields: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, name: object, by: object) -> LogForm:
+        """Check what a user declares.
+
+        Raises:
+            InvalidArgumentError: the name or a field is no non-empty str, or ``by`` is a lone str.
+        """
+        if not isinstance(name, str) or not name:
+            raise InvalidArgumentError(f"The name of a log is a non-empty str, not {shown(name)}")
+        if isinstance(by, str | bytes) or not isinstance(by, Iterable):
+            raise InvalidArgumentError(
+                f"by= takes several names of fields, such as ('session_id',), not {shown(by)}"
+            )
+        fields: dict[str, tuple[str, ...]] = {}
+        for field in by:
+            path = tuple(field.split(".")) if isinstance(field, str) else ()
+            if not all(path) or not path:
+                raise InvalidArgumentError(
+                    f"A field of the log {name!r} is a name or a path with dots, not {shown(field)}"
+                )
+            fields[field] = path
+        check_key(LOG_PREFIX + escaped(name))
+        return cls(name, fields)
+
+    @property
+    def prefix(self) -> str:
+        """With what the keys of its entries begin; the id follows."""
+        return f"{LOG_PREFIX}{escaped(self.name)}:"
+
+    @property
+    def trimmed_key(self) -> str:
+        """Where it stands up to which time the log was trimmed."""
+        return check_key(LOG_TRIMMED_PREFIX + escaped(self.name))
+
+    def field_prefix(self, field: str, value: Any) -> str:
+        """With what the keys begin that lead to the entries with ``value`` in ``field``; the id follows."""
+        return f"{LOG_FIELD_PREFIX}{escaped(self.name)}:{escaped(field)}:{spelled(value)}:"
+
+    def keys_of(self, entry_id: str, value: Any) -> list[str]:
+        """Return the key of the entry, and one for each field that it has.
+
+        Raises:
+            InvalidValueError: a field is missing, or holds a dict or a list.
+        """
+        key = check_key(self.prefix + entry_id)
+        found = [(field, self._held(field, value, key)) for field in self.fields]
+        return [
+            key,
+            *(check_key(self.field_prefix(field, one) + entry_id) for field, one in found if one is not None),
+        ]
+
+    def known_keys(self, entry_id: str, value: Any) -> list[str]:
+        """Return the keys that an entry as it is stored can have; odd ones have fewer."""
+        found = ((field, held(value, path)) for field, path in self.fields.items())
+        scalars = [(field, one) for field, one in found if one is not None and not isinstance(one, dict | list)]
+        return [self.prefix + entry_id, *(self.field_prefix(field, one) + entry_id for field, one in scalars)]
+
+    def _held(self, field: str, value: Any, key: str) -> Any:
+        record, *names = value, *self.fields[field]
+        for name in names:
+            if not isinstance(record, Mapping) or name not in record:
+                raise InvalidValueError(
+                    f"The log {self.name!r} is read by {field!r}, and this entry has no such field; nothing was "
+                    "written. Where an entry has none, let it hold None there.",
+                    key=key,
+                )
+            record = record[name]
+        if isinstance(record, dict | list | tuple):
+            raise InvalidValueError(
+                f"The log {self.name!r} is read by {field!r}, which holds {type(record).__name__} here; nothing "
+                "was written. A text, a number, True, False or None can be looked for.",
+                key=key,
+            )
+        return record
+
+    def conditions(self, where: Mapping[str, Any]) -> list[tuple[str, Condition]]:
+        """Return what is asked for, by field, in the order of the declaration.
+
+        Raises:
+            InvalidArgumentError: a field that is not declared, or a value that no entry is found by.
+        """
+        if unknown := [field for field in where if field not in self.fields]:
+            raise InvalidArgumentError(
+                f"The log {self.name!r} is not read by {unknown[0]!r}, but by {', '.join(self.fields) or 'nothing'}"
+            )
+        for field, value in where.items():
+            if value is None or not isinstance(value, str | int | float):
+                raise InvalidArgumentError(
+                    f"Entries are found by a text, a number or a bool in {field!r}, not {shown(value)}"
+                )
+        return [(field, Condition(path, where[field])) for field, path in self.fields.items() if field in where]
+
+    def position(self, cursor: object, prefix: str) -> str:
+        """Return the key that a cursor of a reading stands for.
+
+        Raises:
+            InvalidCursorError: it is none of this log, or of another question to it.
+        """
+        key = decode_cursor(cursor)
+        if not key.startswith(prefix):
+            raise InvalidCursorError(f"The cursor is not of this reading of the log {self.name!r}: {shown(cursor)}")
+        return key
+
+
+def fits(value: Any, conditions: Iterable[tuple[str, Condition]]) -> bool:
+    """Tell whether an entry fulfils all conditions, compared as Python does."""
+    return matches(value, tuple(condition for _, condition in conditions))
+
+
+def held(value: Any, path: tuple[str, ...]) -> Any:
+    """Return what stands at ``path``, None if nothing does."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def escaped(part: str) -> str:
+    """Return ``part`` so that no ``:`` is left in it, and no two parts become one."""
+    return part.replace("%", "%25").replace(":", "%3A")
+
+
+def spelled(value: str | float) -> str:
+    """Return how a value stands in a key: what is equal in Python is spelled alike (1, 1.0 and True are)."""
+    if isinstance(value, str):
+        text = "s" + escaped(value)
+    elif isinstance(value, float) and not value.is_integer():
+        text = f"f{value.hex()}"
+    else:
+        text = f"i{int(value):x}"
+    if len(text.encode(errors="surrogatepass")) <= LONGEST_SPELLED:
+        return text
+    return "h" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+# --- ids and time --------------------------------------------------------------------------------------
+
+
+def is_id(text: str) -> bool:
+    """Tell whether it is an id as `new_id` makes them."""
+    return _ID.fullmatch(text) is not None
+
+
+def milliseconds_of(entry_id: str) -> int:
+    """Return the time in an id, in milliseconds since 1970 (RFC 9562, section 5.7)."""
+    return int(entry_id[:8] + entry_id[9:13], 16)
+
+
+def last_of(milliseconds: int) -> str:
+    """Return a text that sorts after every id made up to this millisecond, and before all later ones."""
+    digits = f"{max(0, milliseconds):012x}"
+    return f"{digits[:8]}-{digits[8:]}-{_AFTER_ALL_DIGITS}"
