@@ -19,7 +19,7 @@ import ad_seller.storage
 import ad_seller.storage.fastapi
 import ad_seller.storage.operations
 import ad_seller.storage.sync
-from ad_seller.storage import PREFIXES, Lease, Log, StorageError, Transaction
+from ad_seller.storage import PREFIXES, Lease, Log, StorageBackend, StorageError, Transaction
 from ad_seller.storage.cli.app import app
 from ad_seller.storage.cli.running import Exit
 from ad_seller.storage.hybrid_backend import HybridBackend
