@@ -259,6 +259,9 @@ def known_names() -> set[str]:
     names = {name for source in sources for name in dir(source) if not name.startswith("_")}
     for cls in {cls for backend in backends for cls in backend.__mro__}:
         names |= {cls.__name__, *inspect.signature(cls).parameters}
+    for public in (StorageBackend, Log):
+        for _, method in inspect.getmembers(public, inspect.isfunction):
+            names |= set(inspect.signature(method).parameters)
     for view in VIEWS:
         names |= {view.name, view.identity, *(column.name for column in view.columns)}
     return names | {ENTRIES} | FOREIGN
