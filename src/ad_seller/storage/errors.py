@@ -16,6 +16,7 @@
     ├── CorruptValueError                              a stored value is not JSON
     ├── UnsupportedError (NotImplementedError)         this backend declares that it cannot do this
     ├── StorageConnectionError (ConnectionError)       the engine cannot be reached or opened
+    ├── MissingStoreError (LookupError)                there is no store, and none is to be made
     ├── StorageTimeoutError (TimeoutError)             no answer in time, and nothing was written
     ├── UnknownOutcomeError (ConnectionError)          a write was sent, its answer never came
     ├── StoreUnavailableError                          the engine refused: read-only, full, corrupt, out of memory
@@ -186,6 +187,10 @@ class UnknownOutcomeError(StorageError, ConnectionError):
 
 class StoreUnavailableError(StorageError):
     """The engine is there but refuses: read-only, disk full, out of memory, corrupt."""
+
+
+class MissingStoreError(StorageError, LookupError):
+    """There is no store where one was looked for, and none is to be made; nothing was written."""
 
 
 class ConflictError(StorageError):

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from .base import StorageBackend
@@ -40,7 +41,11 @@ _SCHEMES = {
 
 
 def get_storage_backend(
-    storage_type: str | None = None, database_url: str | None = None, redis_url: str | None = None
+    storage_type: str | None = None,
+    database_url: str | None = None,
+    redis_url: str | None = None,
+    *,
+    create: bool = True,
 ) -> StorageBackend:
     """Return a new backend, not yet connected.
 
@@ -49,12 +54,15 @@ def get_storage_backend(
             ``STORAGE_TYPE`` if not given.
         database_url: ``DATABASE_URL`` if not given.
         redis_url: ``REDIS_URL`` if not given.
+        create: False: `connect` makes no file or table; where there is no store, that is a `MissingStoreError`.
 
     Raises:
         ConfigurationError: unknown type, missing or unfitting URL. It is also a ValueError.
         MissingDependencyError: the backend's library is not installed; names the pip command.
     """
     settings = load_settings()
+    if not create:
+        settings = replace(settings, options={**settings.options, "STORAGE_CREATE": "off"})
     for given in (storage_type, database_url, redis_url):
         if given is not None and not isinstance(given, str):
             raise ConfigurationError(f"A storage type is a str, and so is a URL; not {shown_url(given)}")
@@ -127,12 +135,13 @@ def _needed_postgres(url: str | None, storage: str) -> str:
     return url
 
 
-def open_url(url: str) -> StorageBackend:
+def open_url(url: str, *, create: bool = True) -> StorageBackend:
     """Return a new backend, not yet connected, for a URL; its scheme tells the storage type.
 
     Args:
         url: ``sqlite:///path``, ``postgresql://…``, ``redis://…``, ``rediss://…``, ``unix://…``, ``memory://``,
             or the path of a SQLite file.
+        create: see `get_storage_backend`.
 
     Raises:
         ConfigurationError: no storage type fits the URL.
@@ -146,7 +155,7 @@ def open_url(url: str) -> StorageBackend:
         raise ConfigurationError(
             f"No storage type fits {redact(url)!r}; a URL starts with one of {', '.join(_SCHEMES)}"
         )
-    return get_storage_backend(name, database_url=url, redis_url=url)
+    return get_storage_backend(name, database_url=url, redis_url=url, create=create)
 
 
 def _make(

@@ -125,6 +125,14 @@ OPTIONS: Final = (
         seconds_or_off,
     ),
     Option(
+        "create",
+        "STORAGE_CREATE",
+        ("sqlite", "postgres"),
+        "on",
+        "whether `connect` sets a store up where there is none; `off`: that is a `MissingStoreError`",
+        flag,
+    ),
+    Option(
         "synchronous",
         "SQLITE_SYNCHRONOUS",
         ("sqlite",),

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import wraps
 from inspect import Parameter
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +22,7 @@ from ad_seller.storage import (
     ConfigurationError,
     InvalidArgumentError,
     MissingDependencyError,
+    MissingStoreError,
     StorageBackend,
     StorageConnectionError,
     StorageError,
@@ -101,6 +101,7 @@ _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
     (MissingDependencyError, Exit.USAGE, ""),
     (ConfigurationError, Exit.USAGE, _NAME_A_STORE),
     (InvalidArgumentError, Exit.USAGE, "`ad-seller-storage COMMAND --help` shows what is accepted."),
+    (MissingStoreError, Exit.NOT_FOUND, "`ad-seller-storage set` makes a new store."),
     (StorageConnectionError, Exit.UNAVAILABLE, _REACH_IT),
     (StorageTimeoutError, Exit.UNAVAILABLE, "Nothing was written. Check the load of the server, then try again."),
     (UnknownOutcomeError, Exit.UNAVAILABLE, "Look with `ad-seller-storage get KEY` before writing again."),
@@ -114,32 +115,15 @@ def with_store(command: Command) -> Callable[..., None]:
     The command gets the options ``--url`` and ``--json`` besides its own. The store is not connected yet, so
     that arguments can be checked before anything is opened.
     """
-    return _with_store(command, _existing)
+    return _with_store(command, create=False)
 
 
 def with_new_store(command: Command) -> Callable[..., None]:
-    """Like `with_store`, but a SQLite file that is not there is made."""
-    return _with_store(command, lambda store: store)
+    """Like `with_store`, but a store that is not there is made."""
+    return _with_store(command, create=True)
 
 
-def _existing(store: StorageBackend) -> StorageBackend:
-    """Return the store; if it is a file that is not there, connecting does not make it."""
-    path, connect = getattr(store, "db_path", ":memory:"), store.connect
-
-    async def connect_to_what_is_there() -> None:
-        if path != ":memory:" and not Path(path).exists():  # noqa: ASYNC240
-            raise CommandError(
-                f"not found: there is no file {path!r}, so there is no store to look into.",
-                hint="Check --url (or DATABASE_URL, .env) and the working folder. `set` makes a new store.",
-                code=Exit.NOT_FOUND,
-            )
-        await connect()
-
-    store.connect = connect_to_what_is_there  # type: ignore[method-assign]
-    return store
-
-
-def _with_store(command: Command, check: Callable[[StorageBackend], StorageBackend]) -> Callable[..., None]:
+def _with_store(command: Command, *, create: bool) -> Callable[..., None]:
     _, _, *own = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
@@ -148,7 +132,7 @@ def _with_store(command: Command, check: Callable[[StorageBackend], StorageBacke
         out = Output(as_json=as_json or chosen.as_json)
 
         async def on_store() -> int:
-            store = check(_open(chosen.url if url is None else url))
+            store = _open(chosen.url if url is None else url, create=create)
             return await command(store, out, **arguments)
 
         raise typer.Exit(guarded(lambda: asyncio.run(on_store())))
@@ -165,8 +149,8 @@ _ADDED = (
 )
 
 
-def _open(url: str | None) -> StorageBackend:
-    return get_storage_backend() if url is None else open_url(url)
+def _open(url: str | None, *, create: bool) -> StorageBackend:
+    return get_storage_backend(create=create) if url is None else open_url(url, create=create)
 
 
 def guarded(work: Callable[[], int]) -> int:

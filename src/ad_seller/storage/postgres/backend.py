@@ -32,6 +32,7 @@ class PostgresBackend(DriverBackend):
         pool_min: connections that each event loop keeps open; 0: they are opened when needed.
         pool_max: connections of each event loop at most.
         timeout: seconds that any call waits for the server.
+        create: whether `connect` makes the tables and functions that are missing, and takes an older table over.
         statement_cache: whether statements are prepared on the server and settings made for the session; None: not
             behind a pooler (PgBouncer), which may give each transaction another session.
         password: in place of one in the URL; a function, also an async one, is asked at each new connection.
@@ -48,6 +49,7 @@ class PostgresBackend(DriverBackend):
         pool_max: int = 10,
         *,
         timeout: float = 5.0,
+        create: bool = True,
         statement_cache: bool | None = None,
         password: Password | None = None,
         **settings: Any,
@@ -64,6 +66,7 @@ class PostgresBackend(DriverBackend):
         self.database_url = database_url
         self._pool_min = pool_min
         self._pool_max = pool_max
+        self._create = create
         self._statement_cache = statement_cache
         self._password = password
 
@@ -143,6 +146,7 @@ class PostgresBackend(DriverBackend):
             least=self._pool_min,
             most=self._pool_max,
             timeout=self.timeout,
+            create=self._create,
             known=self._known,
         )
 

@@ -29,16 +29,20 @@ class PostgresEngine(Engine):
         least: connections that are kept open.
         most: connections at most.
         timeout: seconds that any call waits for the server.
+        create: whether `open` sets up what is missing.
         known: what was learnt about the server, shared by all event loops.
     """
 
     readers: ClassVar[int] = 4
     sweeps: ClassVar[bool] = True
 
-    def __init__(self, login: Login, *, address: str, least: int, most: int, timeout: float, known: Known) -> None:
+    def __init__(
+        self, login: Login, *, address: str, least: int, most: int, timeout: float, create: bool, known: Known
+    ) -> None:
         """Nothing is connected yet."""
         self._address = address
         self._timeout = timeout
+        self._create = create
         self._known = known
         self._client = PostgresClient(login, least=least, most=most, timeout=timeout - self.reserve)
         self._writer = Writer(self._client, most=most, timeout=timeout - self.reserve)
@@ -52,7 +56,7 @@ class PostgresEngine(Engine):
         """See `Engine.open`; the first event loop sets up the tables."""
 
         async def prepare(fetch: Fetch) -> None:
-            await set_up(fetch, self._timeout)
+            await set_up(fetch, self._timeout, create=self._create)
 
         await self._client.open(None if self._known.is_set_up else prepare)
         self._known.is_set_up = True

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
-from ..errors import StoreUnavailableError
+from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import CREATE_FIELD_FUNCTION, INDEXES
 from .statements import COMMIT_FUNCTION, CREATE_COMMIT_FUNCTION, TABLE
 from .takeover import (
@@ -76,6 +76,7 @@ class _State(NamedTuple):
     """What is there, looked at and not only recorded: a restore may have left something out."""
 
     version: int
+    has_table: bool
     missing: tuple[str, ...]
     has_old_table: bool
     old_table_waits: bool
@@ -85,18 +86,22 @@ class _State(NamedTuple):
         return self.version == VERSION and not self.missing and not self.old_table_waits
 
 
-async def set_up(fetch: Fetch, timeout: float) -> None:
+async def set_up(fetch: Fetch, timeout: float, *, create: bool) -> None:
     """Create or renew what is missing in the database, and take over an older agent's table.
 
     Args:
         fetch: runs statements on one connection, which the caller closes if this fails or is cancelled.
         timeout: seconds that one answer of the server takes at most.
+        create: False: it is only looked whether there is something.
 
     Raises:
+        MissingStoreError: there is no table of ours, and none is to be made.
         StoreUnavailableError: the server or the schema is none that we can work with.
     """
     state = await _look(fetch)
-    if state.is_ready:
+    if not create:
+        _check_there(state)
+    if state.is_ready or not create:
         if state.has_old_table:
             await warn_of_writes(fetch)
         return
@@ -145,7 +150,20 @@ async def _look(fetch: Fetch) -> _State:
     missing = _missing(facts) if version else ()
     taken_over = OLD_RECORD in records and TABLE not in missing  # what was taken over went with the table
     has_old_table = OLD_TABLE in facts["tables"]
-    return _State(version, missing, has_old_table, has_old_table and not taken_over)
+    return _State(version, TABLE in facts["tables"], missing, has_old_table, has_old_table and not taken_over)
+
+
+def _check_there(state: _State) -> None:
+    if state.has_table:
+        return
+    if state.has_old_table:
+        raise MissingStoreError(
+            f"The store was not found: the database has the table {OLD_TABLE} of an older agent, and no table of "
+            "ours yet. The first start of the agent takes its entries over."
+        )
+    raise MissingStoreError(
+        "The store was not found: the database has no table of an agent. Check the URL, and the user's search_path."
+    )
 
 
 def _missing(facts: Any) -> tuple[str, ...]:

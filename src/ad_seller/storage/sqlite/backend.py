@@ -31,6 +31,7 @@ class SQLiteBackend(DriverBackend):
     Args:
         database_url: see `parse_sqlite_url`.
         timeout: seconds that a write waits while other processes hold the lock.
+        create: whether `connect` makes the file and the table where they are missing.
         synchronous: "FULL": an acknowledged write survives a power failure; "NORMAL": only the end of the
             process. See https://www.sqlite.org/pragma.html#pragma_synchronous.
         settings: see `DriverBackend`.
@@ -44,6 +45,7 @@ class SQLiteBackend(DriverBackend):
         database_url: str = "sqlite:///./ad_seller.db",
         *,
         timeout: float = 10.0,
+        create: bool = True,
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         **settings: Any,
     ) -> None:
@@ -52,6 +54,7 @@ class SQLiteBackend(DriverBackend):
             raise ConfigurationError(f"synchronous is FULL or NORMAL, not {shown(synchronous)}")
         self.path = parse_sqlite_url(database_url)
         self._synchronous = synchronous
+        self._create = create
         super().__init__(timeout=timeout, **settings)
 
     def _start_over(self) -> None:
@@ -113,7 +116,13 @@ class SQLiteBackend(DriverBackend):
             return await session.engine.change_views(work)
 
     def _make_database(self) -> Database:
-        return Database(self.path, self._steady, synchronous=self._synchronous, patience=self.timeout)
+        return Database(
+            self.path,
+            self._steady,
+            synchronous=self._synchronous,
+            patience=self.timeout,
+            create=self._create or self.path == MEMORY,
+        )
 
     def _make_engine(self) -> Engine:
         return SQLiteEngine(self._shared, self.path, self._steady, self.timeout)

@@ -44,9 +44,10 @@ class Database:
         clock: seconds since the epoch.
         synchronous: FULL or NORMAL.
         patience: seconds to wait for others that hold a lock while it is opened.
+        create: whether the file and its table are made.
     """
 
-    def __init__(self, path: str, clock: SteadyClock, *, synchronous: str, patience: float) -> None:
+    def __init__(self, path: str, clock: SteadyClock, *, synchronous: str, patience: float, create: bool) -> None:
         """Nothing is open yet."""
         self.path = path
         self.pid = os.getpid()
@@ -57,6 +58,7 @@ class Database:
         self._told = False  # others, that the system's clock was set back
         self._synchronous = synchronous
         self._patience = patience
+        self._create = create
         self._file: OpenFile | None = None
         self._writers = guard.WritersLock(None, (0, 0))
         self.writer = Worker(self._open_writer)
@@ -166,7 +168,7 @@ class Database:
         """Open a connection for the first time."""
         if self.path != MEMORY:
             if self._file is None:
-                check_path(Path(self.path))
+                check_path(Path(self.path), create=self._create)
                 self._file = open_files.enter(self.path)
             self._file.enter(worker)
         try:
@@ -200,7 +202,7 @@ class Database:
             if self._file is not None:
                 self._writers = guard.WritersLock(descriptor, self._file.main)
                 self._file.wait_for_log(descriptor, self._patience)
-            prepare(db, self.path, synchronous=self._synchronous, patience=self._patience)
+            prepare(db, self.path, synchronous=self._synchronous, patience=self._patience, create=self._create)
             learn(db, self._clock)
             db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `statements.apply`
             if self._file is not None:

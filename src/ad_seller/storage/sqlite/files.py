@@ -6,17 +6,22 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import StorageConnectionError, StoreUnavailableError
+from ..errors import MissingStoreError, StorageConnectionError, StoreUnavailableError
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def check_path(path: Path) -> None:
+def check_path(path: Path, *, create: bool) -> None:
     """Raise the error that says what is wrong with the path, which SQLite's own message does not.
 
     Symbolic links are followed first: SQLite keeps its log beside what they lead to. A missing folder is made.
 
+    Args:
+        path: the file.
+        create: False: nothing is made.
+
     Raises:
+        MissingStoreError: there is no file, and none is to be made.
         StorageConnectionError: there can be no file here.
         StoreUnavailableError: this user may not write it, or it has a second name.
     """
@@ -24,6 +29,11 @@ def check_path(path: Path) -> None:
     if real.is_dir():
         raise StorageConnectionError(
             f"{str(path)!r} is a directory; name a file in it, e.g. {str(path / 'ad_seller.db')!r}"
+        )
+    if not create and not real.exists():
+        raise MissingStoreError(
+            f"The store was not found: there is no file {str(path)!r}. Check the path (--url, DATABASE_URL, "
+            ".env) and the working folder."
         )
     _make_folder(real.parent)
     if real.exists() and not os.access(real, os.W_OK):

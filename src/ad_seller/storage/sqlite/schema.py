@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from ..errors import StoreUnavailableError
+from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import INDEXES
 from .statements import is_locked
 
@@ -26,7 +26,7 @@ _CREATE = {
 }
 
 
-def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: float) -> None:
+def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: float, create: bool) -> None:
     """Switch to WAL and create what is missing; writes nothing if all is there, or if the file does not fit.
 
     Args:
@@ -34,17 +34,23 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
         path: the file, for the error.
         synchronous: FULL or NORMAL.
         patience: seconds to wait for others that hold a lock.
+        create: whether a table is made where there is none.
 
     Raises:
+        MissingStoreError: there is none, and none is to be made.
         StoreUnavailableError: the file holds a table of this name that is not ours.
         sqlite3.OperationalError: locked for longer than that, or not writable.
     """
     misfit = _misfit(db)
     if misfit is not None:
         raise StoreUnavailableError(f"{path!r} cannot be used: {misfit}. Nothing was changed; name another file.")
+    known = _known(db)
+    if not create and "kv_store" not in known:
+        raise MissingStoreError(
+            f"The store was not found: {path!r} has no table kv_store; no agent has used this SQLite file."
+        )
     _switch_to_wal(db, patience)
     db.execute(f"PRAGMA synchronous = {synchronous}")
-    known = _known(db)
     _drop_older_indexes(db, known)
     is_new = "kv_store" not in known
     if not is_new:

@@ -8,23 +8,28 @@ from .calls import run
 from .storage import SyncStorage
 
 
-def open_url(url: str) -> SyncStorage:
+def open_url(url: str, *, create: bool = True) -> SyncStorage:
     """Return a new storage for a URL, not yet connected; entered with ``with``, it is.
 
     Args:
         url: as for `ad_seller.storage.open_url`.
+        create: likewise.
 
     Raises:
         ConfigurationError: no storage type fits the URL.
     """
-    return SyncStorage(storage.open_url(url))
+    return SyncStorage(storage.open_url(url, create=create))
 
 
 def get_storage_backend(
-    storage_type: str | None = None, database_url: str | None = None, redis_url: str | None = None
+    storage_type: str | None = None,
+    database_url: str | None = None,
+    redis_url: str | None = None,
+    *,
+    create: bool = True,
 ) -> SyncStorage:
     """Return a new storage, not yet connected; arguments and errors are those of the asynchronous one."""
-    return SyncStorage(storage.get_storage_backend(storage_type, database_url, redis_url))
+    return SyncStorage(storage.get_storage_backend(storage_type, database_url, redis_url, create=create))
 
 
 def get_storage() -> SyncStorage:
