@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from .atomic import fallback as process
 from .atomic.operations import AtomicOperations, touch
+from .atomic.transfer import BulkTransfer
 from .capabilities import Capabilities
 from .driver.commit import Commit, Outcome
 from .errors import CorruptValueError, InvalidArgumentError, shown
@@ -33,7 +34,14 @@ from .seller.transaction import Transaction
 
 
 class StorageBackend(
-    AtomicOperations[Transaction], JointWrites, EntityHelpers, IndexHelpers, LifecycleHelpers, Logs, ABC
+    AtomicOperations[Transaction],
+    BulkTransfer,
+    JointWrites,
+    EntityHelpers,
+    IndexHelpers,
+    LifecycleHelpers,
+    Logs,
+    ABC,
 ):
     """An asynchronous key-value store for the state of a seller agent.
 

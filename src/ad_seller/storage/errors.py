@@ -14,6 +14,8 @@
     ├── NotConnectedError (RuntimeError)               used before connect or after disconnect
     ├── MissingKeyError (LookupError)                  the operation needs an entry that is not there
     ├── CorruptValueError                              a stored value is not JSON
+    ├── DamagedExportError                             an export is cut off, was changed, or is none
+    ├── NotEmptyError                                  there are entries already, and nobody said what wins
     ├── UnsupportedError (NotImplementedError)         this backend declares that it cannot do this
     ├── StorageConnectionError (ConnectionError)       the engine cannot be reached or opened
     ├── MissingStoreError (LookupError)                there is no store, and none is to be made
@@ -167,6 +169,14 @@ class MissingKeyError(StorageError, LookupError):
 
 class CorruptValueError(StorageError):
     """The text stored under a key is not a JSON value."""
+
+
+class DamagedExportError(StorageError):
+    """An export is cut off, was changed since it was written, is of a newer format, or is none."""
+
+
+class NotEmptyError(StorageError):
+    """There are entries already where others are to be written, and it was not said which of them win."""
 
 
 class UnsupportedError(StorageError, NotImplementedError):

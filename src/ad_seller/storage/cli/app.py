@@ -15,6 +15,7 @@ from ..cli import (
     conform,
     demo,
     entries,
+    exports,
     follow,
     listing,
     repair,
@@ -39,6 +40,7 @@ app = typer.Typer(
 for group in (
     entries,
     listing,
+    exports,
     follow,
     repair,
     replay,

@@ -23,6 +23,7 @@ from ad_seller.storage import (
     InvalidArgumentError,
     MissingDependencyError,
     MissingStoreError,
+    NotEmptyError,
     StorageBackend,
     StorageConnectionError,
     StorageError,
@@ -100,6 +101,7 @@ _REACH_IT = "Check that the store is there and that --url (or DATABASE_URL, REDI
 _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
     (MissingDependencyError, Exit.USAGE, ""),
     (ConfigurationError, Exit.USAGE, _NAME_A_STORE),
+    (NotEmptyError, Exit.USAGE, "Choose --keep or --replace."),
     (InvalidArgumentError, Exit.USAGE, "`ad-seller-storage COMMAND --help` shows what is accepted."),
     (MissingStoreError, Exit.NOT_FOUND, "`ad-seller-storage set` makes a new store."),
     (StorageConnectionError, Exit.UNAVAILABLE, _REACH_IT),

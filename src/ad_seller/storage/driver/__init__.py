@@ -12,6 +12,7 @@ from .commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
 from .engine import MISSING, NO_EXPIRY, WOULD_BLOCK, Engine, WouldBlock
 from .failures import EngineError, LostError, NotSentError, NotStartedError
 from .query import KeyQuery
+from .transfer import StoredEntry
 
 __all__ = [
     "KEEP",
@@ -33,6 +34,7 @@ __all__ = [
     "Outcome",
     "Put",
     "Refused",
+    "StoredEntry",
     "Touch",
     "WouldBlock",
     "Write",

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 from ..errors import StorageError
 from .commit import Commit, Outcome
 from .query import KeyQuery
+from .transfer import StoredEntry
 
 #: What `Engine.remaining` answers besides milliseconds; the numbers are those of Redis's PTTL.
 NO_EXPIRY: Final = -1
@@ -46,6 +47,9 @@ class Engine(ABC):
 
     #: Whether expired entries stay until `sweep` removes them.
     sweeps: ClassVar[bool] = False
+
+    #: Whether `page` and `store` are there; if not, whole stores are read and written entry by entry.
+    transfers: ClassVar[bool] = False
 
     #: The partition of a key, where calls for one server must not hold up those for others; None: there is one.
     partition_of: Callable[[str], int] | None = None
@@ -113,6 +117,25 @@ class Engine(ABC):
     async def count(self, query: KeyQuery) -> int:
         """Return how many live keys ``query`` has."""
         return len(await self.keys(query))
+
+    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
+        """Return the first live entries whose keys begin with ``prefix`` and come after ``after``, sorted.
+
+        About `PAGE_ENTRIES` entries and `PAGE_BYTES` bytes, but at least one as long as there is one.
+        """
+        raise NotImplementedError
+
+    async def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
+    ) -> Sequence[bool]:
+        """Store entries of different keys with their deadlines; tell of each whether it was stored.
+
+        Args:
+            entries: what is stored.
+            expected: None: each takes the place of what is there. Otherwise each is stored if there is no live
+                entry under its key, or if that holds exactly this text.
+        """
+        raise NotImplementedError
 
     async def sweep(self, rows: int) -> int:
         """Remove at most ``rows`` expired entries and return how many there were."""

@@ -10,7 +10,7 @@ import asyncio
 import copy
 import heapq
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -19,13 +19,14 @@ from ..base import StorageBackend, check_keys, check_limit, copied
 from ..capabilities import Capabilities
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
+from ..driver.transfer import StoredEntry
 from ..errors import ConfigurationError, CrossStoreError, StorageError, shown
 from ..records.expiry import TTL, check_ttl
 from ..records.filters import Condition
 from ..records.globs import compile_glob, escape
 from ..records.keys import check_key
 from ..records.pages import OnCorrupt, Page
-from .merge import SideWalk, decode_merged, merge
+from .merge import SideWalk, decode_merged, merge, merged_pages
 
 T = TypeVar("T")
 
@@ -242,6 +243,30 @@ class HybridBackend(StorageBackend):
 
     def _is_on(self, side: StorageBackend, key: str) -> bool:
         return key.startswith(self.routes) is (side is self.redis)
+
+    # --- whole stores ----------------------------------------------------------------------------------
+
+    @property
+    def _deadline_slack(self) -> int:  # type: ignore[override]  # a side decides
+        return max(side._deadline_slack for side in self._sides)
+
+    async def _entry_pages(self, prefix: str, after: str | None = None) -> AsyncIterator[list[StoredEntry]]:
+        sides = self._sides_of(f"{escape(prefix)}*")
+        walks = [(side._entry_pages(prefix, after), partial(self._is_on, side)) for side in sides]
+        async for page in merged_pages(walks):
+            yield page
+
+    async def _store_entries(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
+    ) -> Sequence[bool]:
+        stored: dict[str, bool] = {}
+        texts = dict(zip((entry.key for entry in entries), expected or (), strict=False))
+        for side in self._sides:
+            part = [entry for entry in entries if self._is_on(side, entry.key)]
+            given = None if expected is None else [texts[entry.key] for entry in part]
+            flags = await side._store_entries(part, given) if part else []
+            stored |= zip((entry.key for entry in part), flags, strict=True)
+        return [stored[entry.key] for entry in entries]
 
     # --- the primitive under the atomic tools ----------------------------------------------------------
 

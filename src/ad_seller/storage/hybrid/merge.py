@@ -6,10 +6,11 @@ import base64
 import binascii
 import heapq
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 from ..base import StorageBackend
+from ..driver.transfer import StoredEntry
 from ..errors import CorruptValueError, InvalidCursorError, shown
 from ..records.keys import check_key
 from ..records.pages import OnCorrupt, Page, report_corrupt
@@ -130,3 +131,21 @@ def decode_merged(cursor: str | None, sides: int) -> tuple[str | None, list[Star
         raise InvalidCursorError(
             f"Not a cursor of a scan: {shown(cursor)}. Pass the `cursor` of the page before, or None to start."
         ) from error
+
+
+async def merged_pages(
+    sides: Sequence[tuple[AsyncIterator[list[StoredEntry]], Callable[[str], bool]]],
+) -> AsyncIterator[list[StoredEntry]]:
+    """Yield pages of what the sides own, in one order; ``sides`` are pages, and who tells what belongs there."""
+    pages: list[list[StoredEntry] | None] = [[] for _ in sides]
+    while True:
+        for place, (walk, owns) in enumerate(sides):
+            while pages[place] == []:
+                page = await anext(walk, None)
+                pages[place] = None if page is None else [entry for entry in page if owns(entry.key)]
+        waiting = [page for page in pages if page]
+        if not waiting:
+            return
+        bound = min(page[-1].key for page in waiting)
+        yield list(heapq.merge(*([entry for entry in page if entry.key <= bound] for page in waiting)))
+        pages = [None if page is None else [entry for entry in page if entry.key > bound] for page in pages]

@@ -9,6 +9,7 @@ from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import Engine
 from ..driver.query import KeyQuery
+from ..driver.transfer import StoredEntry
 from ..errors import StorageError, StoreUnavailableError
 from ..records.expiry import Clock
 from .entries import Entries
@@ -25,6 +26,7 @@ class MemoryEngine(Engine):
     """
 
     sweeps: ClassVar[bool] = True
+    transfers: ClassVar[bool] = True
 
     def __init__(self, entries: Entries, clock: Clock) -> None:
         """Keep both."""
@@ -73,6 +75,16 @@ class MemoryEngine(Engine):
                     break
                 await pace.checkpoint()
         return found[: query.limit]
+
+    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
+        """See `Engine.page`."""
+        return self._entries.page(prefix, after, self._clock())
+
+    async def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
+    ) -> Sequence[bool]:
+        """See `Engine.store`."""
+        return self._entries.store(entries, expected, self._clock())
 
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""

@@ -14,6 +14,7 @@ from ..concurrency.forks import ForkSafeLock
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
 from ..driver.engine import MISSING, NO_EXPIRY
 from ..driver.query import KeyQuery
+from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, deadline_of
 from ..records.expiry import Clock
 from ..records.markers import KEEP
 
@@ -66,6 +67,36 @@ class Entries:
         """Apply each commit, all or nothing."""
         with self._lock:
             return [self._apply_one(commit, clock()) for commit in commits]
+
+    def page(self, prefix: str, after: str | None, now: float) -> list[StoredEntry]:
+        """Return the entries of one page of those whose keys begin with ``prefix`` and come after ``after``."""
+        found: list[StoredEntry] = []
+        size = 0
+        with self._lock:
+            first = bisect_left(self._sorted, prefix) if after is None else bisect_right(self._sorted, after)
+            for place in range(first, len(self._sorted)):
+                key = self._sorted[place]
+                if not key.startswith(prefix) or size >= PAGE_BYTES or len(found) == PAGE_ENTRIES:
+                    break
+                if (entry := self._live(key, now)) is not None:
+                    deadline = None if entry.expires_at is None else deadline_of(entry.expires_at)
+                    found.append(StoredEntry(key, entry.text, deadline))
+                    size += len(entry.text)
+        return found
+
+    def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None, now: float
+    ) -> list[bool]:
+        """Store entries with their deadlines; see `Engine.store`."""
+        stored: list[bool] = []
+        with self._lock:
+            for place, (key, text, deadline) in enumerate(entries):
+                there = None if expected is None else self._live(key, now)
+                fits = there is None or (expected is not None and there.text == expected[place])
+                if fits:
+                    self._store(key, Entry(text, None if deadline is None else deadline / 1000))
+                stored.append(fits)
+        return stored
 
     def sweep(self, rows: int, now: float) -> int:
         """Look at no more than ``rows`` deadlines that have come; return how many expired entries were removed."""

@@ -8,8 +8,10 @@ from typing import ClassVar
 from ..driver.commit import Commit
 from ..driver.engine import MISSING, Engine
 from ..driver.query import KeyQuery
+from ..driver.transfer import StoredEntry
 from ..errors import StorageError
 from . import statements as sql
+from . import transfer
 from .client import PostgresClient
 from .errors import explain
 from .indexes import FieldIndexes
@@ -35,6 +37,7 @@ class PostgresEngine(Engine):
 
     readers: ClassVar[int] = 4
     sweeps: ClassVar[bool] = True
+    transfers: ClassVar[bool] = True
 
     def __init__(
         self, login: Login, *, address: str, least: int, most: int, timeout: float, create: bool, known: Known
@@ -106,6 +109,16 @@ class PostgresEngine(Engine):
     async def count(self, query: KeyQuery) -> int:
         """See `Engine.count`."""
         return await self._listings.count(query)
+
+    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
+        """See `Engine.page`."""
+        return await transfer.page(self._client, prefix, after)
+
+    async def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
+    ) -> Sequence[bool]:
+        """See `Engine.store`."""
+        return await transfer.store(self._client, entries, expected)
 
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from .connection import Command
 from .scripts import COMMITS, COUNT, PUTS, Call, Script
+from .transfer_scripts import STORE
 
 T = TypeVar("T")
 
@@ -62,6 +63,8 @@ def pieces(script: Script, call: Call) -> list[Call]:
     keys, arguments = call
     if script is PUTS:
         return [([key], (arguments[0], 0, text)) for key, text in zip(keys, arguments[2:], strict=False)]
+    if script is STORE:
+        return [([key], (0, arguments[1], *arguments[4 * i + 2 : 4 * i + 6])) for i, key in enumerate(keys)]
     if script is COUNT:
         return [(keys[:1], arguments)]
     if script is not COMMITS:

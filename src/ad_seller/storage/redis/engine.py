@@ -13,6 +13,7 @@ from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
 from ..driver.failures import EngineError, LostError, NotStartedError
 from ..driver.query import KeyQuery
+from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, StorageError
 from .batches import split_into_calls, spread
 from .cluster import ClusterRouter
@@ -24,6 +25,7 @@ from .scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whol
 from .sentinel import SentinelRouter
 from .settings import RedisSettings
 from .slots import lane_of
+from .transfer import Transfers
 
 _MGET_KEYS = 1_000  #: keys of one MGET
 _MGET_BYTES = 8_000_000  #: bytes that one MGET of a listing is likely to bring; a guess from what came so far
@@ -51,6 +53,7 @@ class RedisEngine(Engine):
 
     readers: ClassVar[int] = 4
     sweeps: ClassVar[bool] = True
+    transfers: ClassVar[bool] = True
 
     def __init__(self, settings: RedisSettings) -> None:
         """Connect nothing yet."""
@@ -60,6 +63,7 @@ class RedisEngine(Engine):
         self._is_in_one_place = settings.is_in_one_place
         self.router = _ROUTERS[settings.url.kind](settings)
         self._listings = Listings(self.router, settings.prefix, settings.patience, indexed=self._is_in_one_place)
+        self._transfers = Transfers(settings, self.router, self._listings, self._split)
         if not self._is_in_one_place:
             self.partition_of = lambda key: lane_of(settings.prefix + key)
 
@@ -220,6 +224,16 @@ class RedisEngine(Engine):
                     size += len(text)
             many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
         return found
+
+    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
+        """See `Engine.page`."""
+        return await self._transfers.page(prefix, after)
+
+    async def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
+    ) -> Sequence[bool]:
+        """See `Engine.store`."""
+        return await self._transfers.store(entries, expected)
 
     async def sweep(self, rows: int) -> int:
         """Take names of expired entries out of the index."""

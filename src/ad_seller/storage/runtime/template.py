@@ -7,7 +7,7 @@ mapping; `connected` opens and closes. A backend says which engine, and override
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..atomic.beside import warn_if_inside
@@ -16,6 +16,7 @@ from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
 from ..driver.engine import MISSING, NO_EXPIRY, WOULD_BLOCK
 from ..driver.query import KeyQuery
+from ..driver.transfer import StoredEntry
 from ..errors import MissingKeyError
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
@@ -148,6 +149,33 @@ class DriverBackend(ConnectedBackend):
         if isinstance(left, Exception):
             raise session.errors.map("read", key, left) from left
         return left
+
+    # --- whole stores ----------------------------------------------------------------------------------
+
+    _deadline_slack = 20  # what the contract allows an entry to live on
+
+    async def _entry_pages(self, prefix: str, after: str | None = None) -> AsyncIterator[list[StoredEntry]]:
+        if not (await self._here()).engine.transfers:
+            async for page in super()._entry_pages(prefix, after):
+                yield page
+            return
+        while True:
+            async with self._listing(prefix) as engine:
+                page = await engine.page(prefix, after)
+            if not page:
+                return
+            yield page
+            after = page[-1].key
+
+    async def _store_entries(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
+    ) -> Sequence[bool]:
+        if not (await self._here()).engine.transfers:
+            return await super()._store_entries(entries, expected)
+        if not entries:
+            return []
+        async with self._guarded("write", entries[0].key, writes=True) as session:
+            return await session.engine.store(entries, expected)
 
     # --- what the atomic tools stand on ----------------------------------------------------------------
 

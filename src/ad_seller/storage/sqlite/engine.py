@@ -14,6 +14,7 @@ from ..driver.commit import Commit, Outcome
 from ..driver.engine import WOULD_BLOCK, Engine, WouldBlock
 from ..driver.failures import NotStartedError
 from ..driver.query import KeyQuery
+from ..driver.transfer import StoredEntry
 from ..errors import (
     InvalidValueError,
     StorageConnectionError,
@@ -23,6 +24,7 @@ from ..errors import (
 )
 from ..records.expiry import Clock
 from . import statements as sql
+from . import transfer
 from .database import Database, SharedDatabase
 from .local import LOCAL_FAILURES, LocalReader
 
@@ -45,6 +47,7 @@ class SQLiteEngine(Engine):
     """
 
     sweeps: ClassVar[bool] = True
+    transfers: ClassVar[bool] = True
     read_batch: ClassVar[int] = 64  # a quarter of a millisecond; these, too, are read without a hop
 
     def __init__(self, shared: SharedDatabase, path: str, clock: Clock, timeout: float) -> None:
@@ -154,6 +157,16 @@ class SQLiteEngine(Engine):
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`."""
         return await self._list(sql.entries, query)
+
+    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
+        """See `Engine.page`."""
+        return await self._read(transfer.page, (prefix, after))
+
+    async def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
+    ) -> Sequence[bool]:
+        """See `Engine.store`."""
+        return await self._database.write(lambda db: transfer.store(db, entries, expected, self._clock))
 
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""

@@ -238,7 +238,7 @@ def keys(db: sqlite3.Connection, span: KeyQuery, now: float) -> list[str]:
     """Return the live keys of ``span``, sorted; as one JSON array where no pattern has to look at each."""
     if not span.exact:
         return [key for key, _ in _matching(db, "key, NULL", span, now)]
-    inner, parameters = _select("key", span, now, _NOT_EXPIRED if _has_few_expired(db, now) else _LIVE)
+    inner, parameters = select("key", span, now, _NOT_EXPIRED if _has_few_expired(db, now) else _LIVE)
     try:
         [array] = db.execute(f"SELECT json_group_array(key) FROM ({inner})", parameters).fetchone()  # noqa: S608
         found: list[str] = decode(array)
@@ -253,7 +253,7 @@ def entries(db: sqlite3.Connection, span: KeyQuery, now: float) -> list[tuple[st
     """Return the live entries of ``span``, sorted by key."""
     if not span.exact:
         return list(_matching(db, "key, value", span, now))
-    statement, parameters = _select("key, value", span, now)
+    statement, parameters = select("key, value", span, now)
     rows = db.execute(statement, parameters).fetchall()
     found = [(key, text) for raw, text in rows if (key := own_key(raw)) is not None]
     if span.limit is not None and len(found) < len(rows):
@@ -270,7 +270,7 @@ def own_key(raw: Any) -> str | None:
 
 
 def _matching(db: sqlite3.Connection, columns: str, span: KeyQuery, now: float) -> Iterator[tuple[str, Any]]:
-    statement, parameters = _select(columns, span, now)
+    statement, parameters = select(columns, span, now)
     left = -1 if span.limit is None else span.limit
     for raw, text in db.execute(statement, {**parameters, "limit": -1}):
         key = own_key(raw)
@@ -285,7 +285,7 @@ def _has_few_expired(db: sqlite3.Connection, now: float) -> bool:
     return db.execute(_FEW_EXPIRED, {"now": now}).fetchone() is None
 
 
-def _select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tuple[str, dict[str, Any]]:
+def select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tuple[str, dict[str, Any]]:
     """Return a statement over the range of ``span``; its parts are constants, all data are parameters."""
     where, wanted = narrowed(span)
     by = "+key" if where else "key"  # where an index has told which rows, the key's own is not to be used

@@ -1,0 +1,37 @@
+"""Blocking work in a thread that keeps nobody from leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+from .tasks import settle
+
+R = TypeVar("R")
+
+
+async def in_thread(function: Callable[[], R]) -> R:
+    """Return what ``function`` returns in a thread of its own; a cancelled caller does not wait for its end.
+
+    The threads of `asyncio.to_thread` are waited for when the event loop is closed: one that reads from a terminal
+    or writes into a full pipe would keep the program from ending. These are daemons.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[R] = loop.create_future()
+
+    def work() -> None:
+        try:
+            result = function()
+        except BaseException as error:
+            answer = partial(settle, done, error=error)
+        else:
+            answer = partial(settle, done, result)
+        with suppress(RuntimeError):  # the event loop has ended, nobody waits any more
+            loop.call_soon_threadsafe(answer)
+
+    threading.Thread(target=work, name="ad-seller-storage-work", daemon=True).start()
+    return await done

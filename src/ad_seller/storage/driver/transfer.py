@@ -1,0 +1,32 @@
+"""Entries on their way from one store to another: texts as they are stored, and absolute deadlines."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+#: Entries of one page, and about how many bytes of text: so a store of any size is read in little memory.
+PAGE_ENTRIES: Final = 2_000
+PAGE_BYTES: Final = 4 * 1024 * 1024
+
+
+class StoredEntry(NamedTuple):
+    """A live entry as it is stored.
+
+    Attributes:
+        key: its key.
+        text: its value, as JSON text.
+        deadline: when it expires, in milliseconds since the epoch by the store's clock; None for never.
+    """
+
+    key: str
+    text: bytes
+    deadline: int | None
+
+
+def deadline_of(seconds: float) -> int | None:
+    """Return epoch seconds in whole milliseconds, rounded up so that nothing expires early; None for infinity.
+
+    A double that came from whole milliseconds gives those again: what lies below its precision is cut first.
+    """
+    return None if math.isinf(seconds) else math.ceil(round(seconds * 1000, 3))

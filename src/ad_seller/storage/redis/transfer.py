@@ -1,0 +1,134 @@
+"""Whole stores, page by page, on Redis."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from ..driver.query import KeyQuery
+from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry
+from ..records.globs import prefix_glob
+from .listings import Listings
+from .router import RedisRouter
+from .scripts import SCRIPT_BYTES, SCRIPT_PARTS, Argument, Call
+from .settings import RedisSettings
+from .transfer_scripts import CARRY, STORE
+
+_WALKED: Final = 50_000  #: names that are kept of a walk over all keys, where there is no index
+
+
+class Transfers:
+    """Reads and stores entries in bulk.
+
+    Args:
+        settings: see `RedisSettings`.
+        router: leads to the servers.
+        listings: tells the names.
+        split: groups positions of names by what one command can carry.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        router: RedisRouter,
+        listings: Listings,
+        split: Callable[[Sequence[str]], list[list[int]]],
+    ) -> None:
+        """Nothing is read yet."""
+        self._prefix = settings.prefix
+        self._index = settings.index
+        self._router = router
+        self._listings = listings
+        self._split = split
+        self._walked: tuple[str, list[str]] = ("", [])
+
+    # --- reading ---------------------------------------------------------------------------------------
+
+    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
+        """See `Engine.page`."""
+        while keys := await self._names(prefix, after):
+            found, last = await self._carried(keys)
+            if found:
+                return found
+            after = last  # all of them were gone
+        return []
+
+    async def _names(self, prefix: str, after: str | None) -> list[str]:
+        """Return the next names; of a walk over all keys, which costs as much each time, some are kept."""
+        if self._index is not None:
+            query = KeyQuery(prefix_glob(prefix), after, PAGE_ENTRIES)
+            return await self._listings.keys(query, living=False)
+        walked, names = self._walked
+        if walked != prefix or after is None or not names or not names[0] <= after < names[-1]:
+            names = await self._listings.keys(KeyQuery(prefix_glob(prefix), after, _WALKED), living=False)
+            self._walked = prefix, names
+        first = 0 if after is None else bisect_right(names, after)
+        return names[first : first + PAGE_ENTRIES]
+
+    async def _carried(self, keys: list[str]) -> tuple[list[StoredEntry], str]:
+        """Return the entries under the first of the keys, and the last key that was looked at."""
+        names = [self._prefix + key for key in keys]
+        groups = self._split(names)
+        calls: list[Call] = [([names[i] for i in group], (PAGE_BYTES,)) for group in groups]
+        told: list[Any] = [None] * len(keys)
+        for group, answer in zip(groups, await self._router.run(CARRY, calls, writes=False), strict=True):
+            if isinstance(answer, Exception):
+                raise answer
+            for i, item in zip(group, answer, strict=False):  # it ends where there were bytes enough
+                told[i] = item
+        looked = next((i for i, item in enumerate(told) if item is None), len(told))
+        found = [
+            StoredEntry(key, text, None if deadline < 0 else deadline)
+            for key, (text, deadline) in zip(keys[:looked], told[:looked], strict=True)
+            if text is not None
+        ]
+        return found, keys[looked - 1]
+
+    # --- storing ---------------------------------------------------------------------------------------
+
+    async def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
+    ) -> Sequence[bool]:
+        """See `Engine.store`; what one script stores is stored at one moment."""
+        names = [self._prefix + entry.key for entry in entries]
+        chunks = [chunk for group in self._split(names) for chunk in _chunks(entries, group)]
+        calls = [self._call(chunk, names, entries, expected) for chunk in chunks]
+        stored = [False] * len(entries)
+        for chunk, answer in zip(chunks, await self._router.run(STORE, calls, writes=True), strict=True):
+            if isinstance(answer := self._router.map_error(answer), Exception):
+                raise answer
+            for i, item in zip(chunk, answer, strict=True):
+                if isinstance(item, Exception):  # where a slot is on its way, each entry has its own outcome
+                    raise item
+                stored[i] = item == 1
+        return stored
+
+    def _call(
+        self,
+        chunk: list[int],
+        names: list[str],
+        entries: Sequence[StoredEntry],
+        expected: Sequence[bytes | None] | None,
+    ) -> Call:
+        indexed = self._index is not None
+        keys = [names[i] for i in chunk]
+        arguments: list[Argument] = [int(indexed), int(expected is not None)]
+        for i in chunk:
+            text = None if expected is None else expected[i]
+            arguments += (entries[i].text, entries[i].deadline or 0, int(text is not None), text or b"")
+        return ([*keys, self._index] if self._index is not None else keys), arguments
+
+
+def _chunks(entries: Sequence[StoredEntry], positions: list[int]) -> Iterator[list[int]]:
+    """Split into parts that do not keep the server from other work for long."""
+    chunk: list[int] = []
+    size = 0
+    for i in positions:
+        if chunk and (len(chunk) == SCRIPT_PARTS or size + len(entries[i].text) > SCRIPT_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(i)
+        size += len(entries[i].text)
+    if chunk:
+        yield chunk

@@ -1,0 +1,66 @@
+"""The Lua scripts that read and store whole pages of entries with absolute deadlines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .scripts import Script
+
+#: Texts and deadlines of entries. KEYS: the keys. ARGV: bytes of text after which no further key is looked at.
+#: Answers [text, deadline in epoch milliseconds or -1] for each key that was looked at, the text nil without entry.
+#: PEXPIRETIME came with Redis 7; before, the deadline is computed.
+CARRY: Final = Script(
+    """
+local found, bytes, limit = {}, 0, tonumber(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for position, key in ipairs(KEYS) do
+  if bytes >= limit then break end
+  local text = redis.pcall('GET', key)
+  if type(text) == 'string' then
+    local deadline = redis.pcall('PEXPIRETIME', key)
+    if type(deadline) == 'table' then
+      deadline = redis.call('PTTL', key)
+      if deadline >= 0 then deadline = deadline + now end
+    end
+    found[position] = {text, deadline}
+    bytes = bytes + #text
+  else found[position] = {false, -2} end
+end
+return found
+"""
+)
+
+#: Stores entries with absolute deadlines. KEYS: the keys, and the index. ARGV: 1 if the last of KEYS is the index,
+#: else 0; 1 if an entry is only stored where there is none or it holds what is expected, else 0; for each its text,
+#: its deadline in epoch milliseconds or 0, 1 and the text that is expected, or 0 and nothing.
+#: Answers 1 or 0 for each.
+STORE: Final = Script(
+    """
+local answers, names = {}, {}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for position = 1, #KEYS - ARGV[1] do
+  local key, base, fits = KEYS[position], 4 * position - 1, true
+  local text, deadline = ARGV[base], tonumber(ARGV[base + 1])
+  if ARGV[2] == '1' then
+    local held = redis.pcall('GET', key)
+    fits = held == false or (ARGV[base + 2] == '1' and held == ARGV[base + 3])
+  end
+  if fits then
+    if deadline == 0 then redis.call('SET', key, text)
+    elseif deadline > now then redis.call('SET', key, text, 'PXAT', ARGV[base + 1])
+    else redis.call('DEL', key) end
+    names[#names + 1] = '0'
+    names[#names + 1] = key
+  end
+  answers[position] = fits and 1 or 0
+end
+if ARGV[1] == '1' then
+  for first = 1, #names, 2000 do
+    redis.pcall('ZADD', KEYS[#KEYS], unpack(names, first, math.min(first + 1999, #names)))
+  end
+end
+return answers
+"""
+)

@@ -1,0 +1,80 @@
+"""Whole stores, page by page, on SQLite; functions that run on the thread of one connection."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+from ..driver.query import KeyQuery
+from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, deadline_of
+from ..records.expiry import Clock
+from ..records.globs import prefix_glob
+from . import statements
+
+_STORE = """
+    INSERT INTO kv_store (key, value, expires_at, size) VALUES (:key, CAST(:text AS TEXT), :deadline, :size)
+    ON CONFLICT (key) DO UPDATE
+    SET value = excluded.value, expires_at = excluded.expires_at, size = excluded.size"""
+_STORE_UNLESS_THERE = f"{_STORE} WHERE expires_at <= :now OR CAST(value AS BLOB) = :expected"
+
+
+def page(db: sqlite3.Connection, place: tuple[str, str | None], now: float) -> list[StoredEntry]:
+    """Return the entries of one page; ``place`` is a prefix, and the key after which they come."""
+    prefix, after = place
+    statement, parameters = statements.select("key, value, expires_at", KeyQuery(prefix_glob(prefix), after), now)
+    found: list[StoredEntry] = []
+    size = 0
+    for raw, text, expires_at in db.execute(statement, parameters):
+        key = statements.own_key(raw)
+        if key is None:
+            continue
+        found.append(StoredEntry(key, _text(text), _deadline(expires_at)))
+        size += len(found[-1].text)
+        if size >= PAGE_BYTES or len(found) == PAGE_ENTRIES:
+            break
+    return found
+
+
+def store(
+    db: sqlite3.Connection, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None, clock: Clock
+) -> list[bool]:
+    """Store entries in one transaction; see `Engine.store`."""
+    statement = _STORE if expected is None else _STORE_UNLESS_THERE
+    statements.take_write_lock(db)
+    now = clock()
+    try:
+        stored = [
+            db.execute(statement, _parameters(entry, now, wanted)).rowcount > 0
+            for entry, wanted in zip(entries, expected or repeat(None), strict=False)
+        ]
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return stored
+
+
+def _parameters(entry: StoredEntry, now: float, expected: bytes | None) -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        "text": entry.text,
+        "deadline": None if entry.deadline is None else entry.deadline / 1000,
+        "size": len(entry.text),
+        "now": now,
+        "expected": expected,
+    }
+
+
+def _text(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _deadline(expires_at: Any) -> int | None:
+    """Return the deadline; what a foreign writer put there, and SQLite finds larger than any time, is none."""
+    if not isinstance(expires_at, int | float) or math.isnan(expires_at):
+        return None
+    return deadline_of(expires_at)

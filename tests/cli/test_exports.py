@@ -1,0 +1,87 @@
+"""export and import."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.cli.conftest import Invoke
+from tests.cli.support import COMMAND, assert_explained, fill, run
+
+
+def test_a_file(invoke: Invoke, url: str, directory: Path) -> None:
+    fill(url, {"deal:1": {"cpm": 1.0}, "quote:1": 1})
+    done = invoke("export", "all.jsonl.gz", "--json")
+    facts = json.loads(done.stdout)
+    assert (done.exit_code, facts["count"], facts["left_out"]) == (0, 2, 0)
+    assert (directory / "all.jsonl.gz").read_bytes()[:2] == b"\x1f\x8b"
+
+    again = invoke("import", "all.jsonl.gz")
+    assert again.exit_code == 2
+    assert "Choose --keep or --replace" in again.stderr
+    assert "contradict" in invoke("import", "all.jsonl.gz", "--keep", "--replace").stderr
+    kept = invoke("import", "all.jsonl.gz", "--keep", "--json")
+    assert json.loads(kept.stdout) == {"stored": 0, "kept": 2, "expired": 0, "bad": 0}
+    assert "2 stored" in invoke("import", "all.jsonl.gz", "--replace").stderr
+
+
+def test_pipes(url: str, directory: Path) -> None:
+    fill(url, {"deal:1": {"cpm": 1.0}, "quote:1": 1})
+    exported = run("--url", url, "export", "-", "--prefix", "deal:")
+    assert [json.loads(line).get("key") for line in exported.stdout.splitlines()] == [None, "deal:1", None]
+    done = run("--url", "copy.db", "import", "-", stdin=exported.stdout.encode())
+    assert (done.returncode, done.stdout) == (0, "")
+    assert run("--url", "copy.db", "list", "*").stdout == 'deal:1\t{"cpm":1.0}\n'
+
+    cut = b"".join(exported.stdout.encode().splitlines(keepends=True)[:2])
+    done = run("--url", "cut.db", "import", "-", stdin=cut)
+    assert_explained(done, 4, "Line 3: the end is missing", "1 entries before it were stored")
+    done = run("--url", "cut.db", "import", "-", "--skip-bad", "--keep", stdin=cut + b"postgres://me:s3cret@host\n")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "line 3: " in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_values_that_cannot_be_read(invoke: Invoke, url: str, directory: Path) -> None:
+    from tests.cli.test_repair import damage
+
+    fill(url, {"deal:1": 1, "deal:2": 2})
+    damage(directory, "deal:1", "NaN")
+    assert invoke("export", "all.jsonl").exit_code == 4
+    assert not (directory / "all.jsonl").exists()
+    done = invoke("export", "all.jsonl", "--skip-bad")
+    assert done.exit_code == 4
+    assert "1 entries written, 1 left out" in done.stderr
+
+
+def test_a_reader_that_goes_away(url: str, directory: Path) -> None:
+    fill(url, {f"deal:{n}": "x" * 1_000 for n in range(2_000)})
+    with subprocess.Popen(
+        [*COMMAND, "--url", url, "export", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_ctrl_c_ends_an_import_that_waits_for_its_input(directory: Path) -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [*COMMAND, "--url", "new.db", "import", "-"], stdin=reading, stderr=subprocess.PIPE
+    ) as process:
+        os.close(reading)
+        give_up = time.monotonic() + 30
+        while not (directory / "new.db").exists() and time.monotonic() < give_up:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        os.close(writing)
+    assert process.returncode == 130
+    assert b"Interrupted" in said
