@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 
 from ad_seller.storage import StorageConnectionError, StorageError, UnknownOutcomeError
-from ad_seller.storage.redis import sentinel as redis_sentinel
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
+from ad_seller.storage.testing.servers import RedisServer
 from tests.failover import TOLERANCE, Load
 from tests.groups import FAILOVERS, check_a_listing_waits, check_too_few_confirm, set_at_last
 
@@ -78,23 +78,76 @@ async def test_who_was_idle_does_not_believe_the_old_master(group: SentinelGroup
         assert await busy.get("a") == "newer"
 
 
-async def test_a_replica_that_was_the_master_is_not_read(
-    group: SentinelGroup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def switched_in_good_order(group: SentinelGroup) -> tuple[RedisServer, RedisServer]:
+    """Have another server take over while the master lives; return both. The old one learns it seconds later."""
+    old = group.master()
+    ask(group.sentinels[0], "SENTINEL", "FAILOVER", "mymaster")
+    while (new := group.master()) is old or ask(new, "ROLE")[0] != "master":  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return old, new
+
+
+async def test_a_replica_that_was_the_master_is_not_read(group: SentinelGroup) -> None:
     """An orderly switch: the old master lives and answers, also those who connect to it anew."""
-    monkeypatch.setattr(redis_sentinel, "_ASK_EVERY", 60.0)  # the question to the sentinels does not help
-    async with RedisBackend(group.url) as idle:
+    async with RedisBackend(group.url, trust_master=60) as idle:  # the question to the sentinels does not help
         await idle.set("a", "old")
-        old = group.master()
-        ask(group.sentinels[0], "SENTINEL", "FAILOVER", "mymaster")
-        while (new := group.master()) is old or ask(new, "ROLE")[0] != "master":  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        old, new = await switched_in_good_order(group)
         ask(old, "REPLICAOF", "127.0.0.1", new.port)  # as the sentinels do, but they wait first
         ask(old, "CLIENT", "KILL", "TYPE", "normal")
         ask(new, "SET", "ad_seller:a", '"new"')
         assert await idle.get("a") == "new"
         ask(old, "REPLICAOF", "127.0.0.1", new.port)
         assert await idle.keys() == ["a"]
+
+
+@many_times
+async def test_with_each_answer_confirmed_nobody_is_believed_who_was_replaced(
+    group: SentinelGroup, time: int
+) -> None:
+    async with RedisBackend(group.url, trust_master=0, timeout=3) as store:
+        await store.set("a", "old")
+        loop = asyncio.get_running_loop()
+        seen: list[tuple[float, object]] = []
+
+        async def read() -> None:
+            while True:
+                seen.append((loop.time(), await store.get("a")))
+
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(read())
+            old = group.master()
+            ask(group.sentinels[0], "SENTINEL", "FAILOVER", "mymaster")
+            while {group._named_by(one) for one in group.sentinels} == {old.port}:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            async with RedisBackend(group.url) as other:
+                await set_at_last(other, "a", "new")
+            acknowledged = loop.time()
+            await asyncio.sleep(1)
+            reading.cancel()
+        later = [value for began, value in seen if began > acknowledged]
+        assert later
+        assert set(later) == {"new"}
+        assert await store.count() == 1
+
+
+async def test_more_than_half_of_the_sentinels_confirm(group: SentinelGroup) -> None:
+    async with RedisBackend(group.url, trust_master=0, timeout=3) as store:
+        await store.set("a", 1)
+        group.sentinels[0].freeze()
+        assert await store.get("a") == 1  # waits for it
+        began = asyncio.get_running_loop().time()
+        for _ in range(10):
+            assert await store.get("a") == 1
+        assert asyncio.get_running_loop().time() - began < 1 + TOLERANCE
+        group.sentinels[1].freeze()
+        with pytest.raises(StorageConnectionError, match="only 1 of 3 sentinels confirm the master"):
+            await store.get("a")
+        with pytest.raises(UnknownOutcomeError, match="only 1 of 3 sentinels confirm the master"):
+            await store.set("a", 2)
+        with pytest.raises(StorageConnectionError, match="only 1 of 3 sentinels confirm the master"):
+            await store.keys()
+        group.sentinels[0].thaw()
+        assert await store.get("a") == 2
 
 
 async def test_a_listing_waits_for_the_new_master(group: SentinelGroup) -> None:

@@ -165,6 +165,14 @@ OPTIONS: Final = (
         whole,
         in_url=False,
     ),
+    Option(
+        "trust_master",
+        "REDIS_TRUST_MASTER",
+        ("redis",),
+        "1 s",
+        "Sentinel: how long a master is believed after the sentinels have named it; 0: they confirm each answer",
+        seconds,
+    ),
     Option("pool_min", "POSTGRES_POOL_MIN", ("postgres",), "2", "connections that are kept open", whole),
     Option("pool_max", "POSTGRES_POOL_MAX", ("postgres",), "10", "connections at most", whole),
     Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, cast
 
 from redis.exceptions import RedisError
@@ -39,6 +40,8 @@ class RedisBackend(DriverBackend):
             a failover; costs a round trip between the servers.
         password: for the servers with entries, in place of the one in the URL; a function, also an async one, is
             asked at each new connection.
+        trust_master: seconds that a master is believed after the sentinels have named it. 0: no answer counts
+            before more than half of them have named it again; costs a round trip to them for each batch.
         settings: see `DriverBackend`.
     """
 
@@ -52,6 +55,7 @@ class RedisBackend(DriverBackend):
         max_connections: int = MAX_CONNECTIONS,
         wait_replicas: int = 0,
         password: Password | None = None,
+        trust_master: float = 1.0,
         **settings: Any,
     ) -> None:
         """Check the URL; the server is asked by `connect`."""
@@ -63,6 +67,12 @@ class RedisBackend(DriverBackend):
         if not isinstance(wait_replicas, int) or isinstance(wait_replicas, bool) or wait_replicas < 0:
             raise ConfigurationError(f"wait_replicas is an int, 0 or more, not {shown(wait_replicas)}")
         check_password(password)
+        if (
+            not isinstance(trust_master, int | float)
+            or isinstance(trust_master, bool)
+            or not 0 <= trust_master < inf
+        ):
+            raise ConfigurationError(f"trust_master is a number of seconds, 0 or more, not {shown(trust_master)}")
         self.redis_url = redis_url
         self.key_prefix = key_prefix
         url = parse_redis_url(redis_url)
@@ -71,7 +81,7 @@ class RedisBackend(DriverBackend):
         except (ValueError, TypeError, AttributeError, RedisError) as error:
             raise ConfigurationError(f"{redact(url.text)!r}: unknown or wrong option ({_option(error)})") from None
         self._settings = RedisSettings(
-            url, redact(redis_url), key_prefix, timeout, max_connections, wait_replicas, password
+            url, redact(redis_url), key_prefix, timeout, max_connections, wait_replicas, password, trust_master
         )
 
     def __repr__(self) -> str:

@@ -14,14 +14,16 @@ from ..driver.failures import LostError, NotSentError
 from .commands import RoutedCommand
 from .group import GroupRouter
 from .pool import NodePool
+from .settings import RedisSettings
 from .slots import Node
 
 log = logging.getLogger("ad_seller.storage")
 
 T = TypeVar("T")
 
-_ASK_EVERY = 1.0  #: seconds between two questions to a sentinel whether the master is still the same
+_ASK_EVERY = 1.0  #: seconds between two questions to the sentinels, where each answer is confirmed
 _GRACE = 1.0  #: seconds that slower sentinels are given after the first answer
+_SHORT_GRACE = 0.02  #: the same for those that were silent the last time
 _SAFE = 0.8  #: how much of the silence after which a master is replaced is taken for none
 _LAG = 30.0  #: seconds for which a failover that is known counts more than sentinels that have not heard of it
 _ASK_AGAIN = 10.0  #: the same, while no sentinel answers
@@ -43,9 +45,12 @@ class SentinelRouter(GroupRouter):
     silent for ``down-after-milliseconds``. So an answer needs nobody else's word if less than that has passed since
     something was asked that this server has answered, too; after a longer silence the sentinels are asked anew, and
     the answer counts if they still name this master.
+
+    One that was replaced in good order was never silent, and learns of it some seconds later. With
+    ``trust_master=0`` the sentinels are asked after each answer: the one that leads a failover names the new master
+    before anybody else can have written there.
     """
 
-    _fresh_for = _ASK_EVERY
     _proof = ("ROLE",)
     _master: Node | None = None
     _epoch = -1  # the number of the last failover that is known
@@ -53,6 +58,14 @@ class SentinelRouter(GroupRouter):
     _silent: frozenset[Node] | set[Node] = frozenset()
     _down_after = 0.0  # seconds of silence after which the sentinels replace a master
     _is_thorough = False  # whether the next look-up waits for every sentinel
+    _answering = 0  # how many sentinels answered the last time
+    _warned_at = -math.inf
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Nothing is known yet."""
+        super().__init__(settings)
+        self._confirms_all = settings.trust_master == 0
+        self._ask_every = self._fresh_for = settings.trust_master or _ASK_EVERY
 
     async def masters(self) -> list[NodePool]:
         """Return the pool to the master."""
@@ -82,7 +95,8 @@ class SentinelRouter(GroupRouter):
         return [result]
 
     def _is_vouched_for(self, pool: NodePool, sent: float) -> bool:
-        if asyncio.get_running_loop().time() - pool.vouched_at >= _SAFE * self._down_after:
+        silence = asyncio.get_running_loop().time() - pool.vouched_at
+        if self._confirms_all or silence >= _SAFE * self._down_after:
             return False
         pool.vouched_at = max(pool.vouched_at, sent)
         return True
@@ -91,6 +105,8 @@ class SentinelRouter(GroupRouter):
         self._is_thorough = True
         try:
             await self._refresh(deadline, since=asyncio.get_running_loop().time())
+            if self._confirms_all and 2 * self._answering <= len(self._url.nodes):
+                raise NotSentError(f"only {self._answering} of {len(self._url.nodes)} sentinels confirm the master")
             if pool is not self._pool_of(self._known_master()):
                 raise NotSentError("the server had been replaced as the master when it answered")
         except NotSentError as error:
@@ -103,17 +119,21 @@ class SentinelRouter(GroupRouter):
         """Ask the sentinels, and make sure that whom they name is a master."""
         now = asyncio.get_running_loop().time()
         doubted = self._invalidated_at >= self._known_at
-        routine = not doubted and not self._is_thorough and now - self._known_at < 2 * self._fresh_for
+        calm = not doubted and not self._is_thorough and now - self._known_at < 2 * self._fresh_for
+        routine = calm or self._confirms_all  # then it is told by the confirmation who matters
         self._is_thorough = False
         try:
             epoch, master = max(await self._named(self._share(deadline, 10 if routine else 2), routine))
         except (NotSentError, LostError) as error:
+            self._answering = 0
             if doubted or self._master is None:
                 raise NotSentError(f"no sentinel answers ({error})") from (error.__cause__ or error)
-            log.warning("No sentinel answers (%s); the master stays %s:%d for now", error, *self._master)
+            if now - self._warned_at >= _ASK_AGAIN:
+                self._warned_at = now
+                log.warning("No sentinel answers (%s); the master stays %s:%d for now", error, *self._master)
             self._fresh_for = _ASK_AGAIN
             return
-        self._fresh_for = _ASK_EVERY
+        self._fresh_for = self._ask_every
         if epoch < self._epoch and now - self._epoch_at < _LAG:
             if doubted:
                 raise NotSentError("the sentinels that answer have not heard of the last failover yet")
@@ -132,12 +152,12 @@ class SentinelRouter(GroupRouter):
         asked = {one: asyncio.ensure_future(self._named_by(one, deadline)) for one in self._url.nodes}
         try:
             await _first_answer(asked.values())
-            ignored = self._silent if routine else ()
-            late = [task for one, task in asked.items() if one not in ignored and not task.done()]
-            if late:
-                await asyncio.wait(late, timeout=_GRACE)
-            self._silent = {one for one, task in asked.items() if not task.done()}
+            ignored = self._silent if routine else frozenset()
+            await _wait((task for one, task in asked.items() if one not in ignored), _GRACE)
+            await _wait((asked[one] for one in ignored), _SHORT_GRACE)
+            self._silent = {one for one, task in asked.items() if not _has_answer(task)}
             answers = [task.result() for task in asked.values() if _has_answer(task)]
+            self._answering = len(answers)
             if answers:
                 return answers
             errors = [task.exception() or NotSentError("no answer") for task in asked.values()]
@@ -173,6 +193,12 @@ class SentinelRouter(GroupRouter):
     async def _check_role(self, master: Node, deadline: float) -> None:
         [role] = await self._pool_of(master).pipeline([("ROLE",)], deadline)
         self._check_proof(role)
+
+
+async def _wait(asked: Iterable[asyncio.Future[Any]], timeout: float) -> None:
+    late = [one for one in asked if not one.done()]
+    if late:
+        await asyncio.wait(late, timeout=timeout)
 
 
 async def _first_answer(asked: Iterable[asyncio.Future[Any]]) -> None:

@@ -26,6 +26,7 @@ class RedisSettings:
         wait_replicas: replicas that must have confirmed a write before it counts as done.
         password: for the servers with entries, in place of the one in the URL; a function is asked at each
             new connection.
+        trust_master: seconds that a master is believed after sentinels have named it; 0: they confirm each answer.
     """
 
     url: RedisURL
@@ -35,6 +36,7 @@ class RedisSettings:
     connections: int
     wait_replicas: int = 0
     password: Password | None = field(default=None, repr=False)
+    trust_master: float = 1.0
 
     @property
     def is_in_one_place(self) -> bool:

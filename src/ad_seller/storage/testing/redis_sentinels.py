@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from .redis_nodes import DataNode, Group, Sentinel, ask, wait_for
 from .servers import RedisServer
 
 SERVICE: Final = "mymaster"
+
+_TICK: Final = 0.25  #: seconds within which a sentinel that was frozen notices that it was
 
 
 class SentinelGroup(Group):
@@ -120,13 +123,22 @@ class SentinelGroup(Group):
         for server in (*self.sentinels, *self.nodes):
             if server.running:
                 server.thaw()
+        time.sleep(_TICK)
         for sentinel in self.sentinels:
+            if sentinel.running and _is_tilted(sentinel):
+                sentinel.kill()
             sentinel.start()
         wait_for(self._agreed, "the sentinels agree on a living master", 30)
         for node in self.nodes:
             node.start()
         self._follow(self.master())
         self.wait_until_ok(30)
+
+
+def _is_tilted(sentinel: RedisServer) -> bool:
+    """Tell whether it has noticed that it was frozen: for half a minute it would only watch."""
+    told: str = ask(sentinel, "INFO", "sentinel")
+    return "sentinel_tilt:1" in told
 
 
 def _sees(sentinel: RedisServer, replicas: int, others: int) -> bool:
