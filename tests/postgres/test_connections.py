@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,40 @@ from ad_seller.storage import (
 )
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
-from tests.postgres.support import connections, connections_become, sql
+from tests.postgres.support import connections, connections_become, postgres_engine_of, sql
+
+
+class TestNoRoom:
+    """The server takes no further session: the reason is said where it matters."""
+
+    @pytest.fixture
+    async def limited(self, new_database: str) -> AsyncIterator[str]:
+        """The database, for a user who may have one session at a time."""
+        user = f"{new_database.rpartition('/')[2]}_user"
+        await sql(new_database, f"CREATE ROLE {user} LOGIN PASSWORD 'pw' CONNECTION LIMIT 1")
+        await sql(new_database, f"GRANT CREATE ON SCHEMA public TO {user}")
+        yield f"postgresql://{user}:pw@{new_database.rpartition('@')[2]}"
+        await sql(new_database, f"DROP OWNED BY {user}")
+        await sql(new_database, f"DROP ROLE {user}")
+
+    async def test_at_connect(self, limited: str) -> None:
+        async with PostgresBackend(limited, pool_min=1):
+            with pytest.raises(StorageConnectionError, match=r"too many connections.*pool_max.*CONNECTION LIMIT"):
+                await PostgresBackend(limited, pool_min=1).connect()
+
+    async def test_while_the_only_connection_is_busy(self, limited: str) -> None:
+        async with PostgresBackend(limited, pool_min=1, pool_max=2, timeout=1) as storage:
+            async with (await postgres_engine_of(storage))._client.borrowed(5):
+                with pytest.raises(
+                    StorageTimeoutError, match=r"could be made: too many connections.*CONNECTION LIMIT"
+                ):
+                    await storage.get("a")
+                with pytest.raises(
+                    StorageTimeoutError, match=r"too many connections for role.*Nothing was written"
+                ):
+                    await storage.set("a", 1)
+            assert await connections_become(limited, 0)
+            assert await storage.get("a") is None
 
 
 class TestConnecting:

@@ -86,9 +86,26 @@ async def test_a_certificate_of_somebody_else(
     await refused(url, "certificate.*sslrootcert")
 
 
-async def test_a_file_of_certificates_that_is_missing(server: PostgresServer, tmp_path: Path) -> None:
-    url = address(server, {"sslmode": "verify-full", "sslrootcert": tmp_path / "missing.pem"})
-    await refused(url, r"missing\.pem.*A file of the URL is not there")
+@pytest.mark.parametrize("option", ["sslrootcert", "sslcert", "sslkey"])
+async def test_a_file_that_cannot_be_used_is_named(
+    server: PostgresServer, certificates: Certificates, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "garbage.pem").write_text("hello")
+    files = {"sslmode": "verify-ca", "sslrootcert": certificates.authority, **login(certificates.client)}
+    for name, why in (
+        ("missing.pem", "No such file"),
+        ("", "Is a directory"),
+        ("garbage.pem", "no certificate or key"),
+    ):
+        path = tmp_path / name
+        await refused(address(server, files | {option: path}), f"{option}='{path}'.*{why}")
+
+
+async def test_a_file_of_the_environment_that_is_missing(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "missing.pem"))
+    await refused(address(server, {"sslmode": "verify-ca"}), r"sslrootcert='.*missing\.pem' cannot be read")
 
 
 async def test_a_server_that_refuses_those_without_tls(server: PostgresServer) -> None:

@@ -14,6 +14,9 @@ from .login import Login
 from .pool import NoneFreeError, PostgresPool, Prepare
 
 T = TypeVar("T")
+
+#: The part of a call's time for which it waits for a connection: why there is none is to be told before that is up.
+_PATIENT = 0.95
 Fetch = Callable[..., Awaitable[list[Any]]]
 
 #: Its first statement fixes what all of them see.
@@ -67,8 +70,9 @@ class PostgresClient:
             NotSentError, LostError: no answer; see `write`.
             asyncpg.PostgresError: the server refused.
         """
-        deadline = self._loop.time() + self._timeout
-        call = Call(statement, parameters, deadline, deadline, cancellable=cancellable)
+        now = self._loop.time()
+        patient_until, deadline = now + _PATIENT * self._timeout, now + self._timeout
+        call = Call(statement, parameters, patient_until, deadline, cancellable=cancellable)
         try:
             return await self._run(call)
         except LostError as error:

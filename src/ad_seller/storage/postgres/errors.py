@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
@@ -37,6 +40,23 @@ _CERTIFICATE = (
     "authority in the file of sslrootcert=…."
 )
 
+_TOO_MANY = (
+    "The server has no room for another session. Lower pool_min and pool_max (each event loop of each process has "
+    "as many), end other sessions (pg_stat_activity), or raise max_connections there, or the CONNECTION LIMIT of "
+    "this user or database."
+)
+
+#: Options that name files, and the variables that do where the URL does not.
+_FILES = {
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+}
+
+#: What OpenSSL says of a file that is no PEM.
+_NO_PEM = ("PEM lib", "NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE")
+
 #: The class of asyncpg's error, ours, and what to do. The first that fits counts.
 _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], type[StorageError], str], ...] = (
     (
@@ -45,7 +65,7 @@ _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], typ
         _LOGIN,
     ),
     (asyncpg.InvalidCatalogNameError, StorageConnectionError, "Create it (CREATE DATABASE), or correct the URL."),
-    (asyncpg.TooManyConnectionsError, StorageConnectionError, "Lower pool_max, or raise max_connections there."),
+    (asyncpg.TooManyConnectionsError, StorageConnectionError, _TOO_MANY),
     (asyncpg.CannotConnectNowError, StorageConnectionError, "Try again in a moment."),
     (asyncpg.ProtocolViolationError, StorageConnectionError, _POOLER),
     (
@@ -86,11 +106,7 @@ _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], typ
         StorageConnectionError,
         "Does the server want a certificate of the client (sslcert=…, sslkey=…)?",
     ),
-    (
-        FileNotFoundError,
-        StorageConnectionError,
-        "A file of the URL is not there: the server's socket, or one of sslrootcert, sslcert, sslkey.",
-    ),
+    (FileNotFoundError, StorageConnectionError, "The server's socket is not there: is the server running?"),
     (socket.gaierror, StorageConnectionError, "There is no such host; correct the URL."),
 )
 
@@ -108,14 +124,16 @@ def explain(what: str, key: str | None, error: BaseException, *, address: str, t
     reason = redact(str(error)).partition("\n")[0] or type(error).__name__  # asyncpg's own advice follows
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in reason:
         return ConfigurationError(f"{what}: {address}: {reason}. {_STARTUP}", key=key)
+    if isinstance(error, OSError) and (file := _wrong_file(address, error)) is not None:
+        return StorageConnectionError(f"{what}: {address}: {file}", key=key)
     for kind, ours, advice in _MEANING:
         if isinstance(error, kind):
             return ours(f"{what}: {address}: {reason}. {advice}", key=key)
     if isinstance(error, NoneFreeError):
+        why = f", and no other could be made: {redact(error.refusal)}" if error.refusal else ""
+        cure = _TOO_MANY if error.refusal else "Raise pool_max, or look for what keeps the server busy."
         return StorageTimeoutError(
-            f"{what}: no connection to {address} was free within {timeout:g} s. Raise pool_max, or look for what "
-            "keeps the server busy.",
-            key=key,
+            f"{what}: no connection to {address} was free within {timeout:g} s{why}. {cure}", key=key
         )
     if isinstance(error, TimeoutError):
         return StorageTimeoutError(f"{what}: {address} did not answer within {timeout:g} s. Is it frozen?", key=key)
@@ -124,3 +142,19 @@ def explain(what: str, key: str | None, error: BaseException, *, address: str, t
     return StorageConnectionError(
         f"{what}: {address} cannot be reached ({reason}). Is the server running, and the address right?", key=key
     )
+
+
+def _wrong_file(address: str, error: OSError) -> str | None:
+    """Return which file of a certificate or key cannot be used, which neither Python nor OpenSSL says, or None."""
+    options = dict(parse_qsl(urlsplit(address).query))
+    files = {name: options.get(name) or os.environ.get(variable) for name, variable in _FILES.items()}
+    given = {name: path for name, path in files.items() if path}
+    for name, path in given.items():
+        try:
+            Path(path).open("rb").close()
+        except OSError as problem:
+            return f"{name}={path!r} cannot be read: {problem.strerror}. Correct the path, or make it readable."
+    if given and isinstance(error, ssl.SSLError) and any(mark in str(error) for mark in _NO_PEM):
+        named = ", ".join(f"{name}={path!r}" for name, path in given.items())
+        return f"{error.reason or error}: one of {named} holds no certificate or key as PEM."
+    return None

@@ -24,7 +24,18 @@ IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
 
 
 class NoneFreeError(TimeoutError):
-    """There was no connection in the given time, and nothing was sent; one may come later."""
+    """There was no connection in the given time, and nothing was sent; one may come later.
+
+    Attributes:
+        refusal: why no further one could be made; None: there are as many as may be.
+    """
+
+    def __init__(self, refusal: str | None) -> None:
+        """Say both."""
+        super().__init__(
+            "no free connection in time" + (f", and no other could be made: {refusal}" if refusal else "")
+        )
+        self.refusal = refusal
 
 
 class PostgresPool:
@@ -51,6 +62,7 @@ class PostgresPool:
         self._growing: set[asyncio.Task[Connection]] = set()
         self._connecting: set[asyncio.Task[Connection]] = set()
         self._closing = False
+        self._refusal: str | None = None  # why the last further connection could not be made
         self._trimming: asyncio.TimerHandle | None = None
 
     async def open(self, prepare: Prepare | None) -> None:
@@ -125,7 +137,7 @@ class PostgresPool:
         else:
             self._waiters.append(waiter)
         self._grow_if_allowed()
-        timer = self._loop.call_at(end, waiter.fail, NoneFreeError("no free connection in time"))
+        timer = self._loop.call_at(end, self._give_up, waiter)
         try:
             await waiter.future
         except asyncio.CancelledError:
@@ -134,6 +146,9 @@ class PostgresPool:
             raise
         finally:
             timer.cancel()
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        waiter.fail(NoneFreeError(self._refusal))
 
     def _grow_if_allowed(self) -> None:
         if len(self._all) + len(self._growing) < self._most and len(self._growing) < len(self._waiters):
@@ -147,8 +162,11 @@ class PostgresPool:
         if task.cancelled():
             return
         if (error := task.exception()) is None:
+            self._refusal = None
             self.release(task.result())
-        elif not self._all:
+            return
+        self._refusal = str(error).partition("\n")[0]
+        if not self._all:
             self._fail_waiters(error, started)
 
     def release(self, connection: Connection) -> None:
