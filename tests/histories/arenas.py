@@ -21,7 +21,8 @@ from ad_seller.storage.testing.servers import RedisServer
 from tests.full_disk import end_of_log
 from tests.proxy import Proxy
 
-from . import faults
+from . import beside, faults, file_faults, group_faults
+from .clocks import on_clock, set_back
 from .faults import Fault
 from .operations import Keys
 
@@ -79,22 +80,28 @@ _OF_CLIENTS: dict[str, Fault] = {"kill client": faults.kill_client, "freeze clie
 
 @contextmanager
 def memory(folder: Path) -> Iterator[Arena]:
-    """In the process itself: many tasks, and nothing but cancellations can go wrong."""
-    yield Arena(MemoryBackend, clients=1, tasks=12, shared=False)
+    """In the process itself: many tasks, and nothing can go wrong but cancellations and the clock."""
+    clock = folder / "clock"
+    set_back(clock, 0.0)
+    more = {"clock set back": faults.clock_set_back(clock)}
+    yield Arena(partial(on_clock, clock, MemoryBackend), more, clients=1, tasks=12, shared=False)
 
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[Arena]:
     """Several processes on one file."""
-    path = folder / "store.db"
+    path, clock = folder / "store.db", folder / "clock"
+    set_back(clock, 0.0)
     more = {
-        "disk full": faults.full_disk(path),
-        "foreign lock": faults.foreign_lock(path),
-        "copied file": faults.copied(path),
-        "removed log": faults.removed_log(path),
+        "clock set back": faults.clock_set_back(clock),
+        "disk full": file_faults.full_disk(path),
+        "foreign lock": file_faults.foreign_lock(path),
+        "copied file": file_faults.copied(path),
+        "removed log": file_faults.removed_log(path),
     }
-    copy = partial(faults.copy_of, path)
-    yield Arena(partial(SQLiteBackend, str(path)), {**_OF_CLIENTS, **more}, disturb=copy)
+    copy = partial(file_faults.copy_of, path)
+    open_store = partial(on_clock, clock, SQLiteBackend, str(path))
+    yield Arena(open_store, {**_OF_CLIENTS, **more}, disturb=copy)
 
 
 def in_loops(
@@ -119,6 +126,7 @@ def _redis_faults(server: RedisServer, proxy: Proxy) -> dict[str, Fault]:
         "disk full": faults.full_server_disk(server, partial(end_of_log, server)),
         "memory full": faults.full_memory(server),
         **faults.links(proxy),
+        **beside.beside_redis(server, proxy),
     }
 
 
@@ -130,6 +138,7 @@ def _postgres_faults(server: PostgresServer, proxy: Proxy) -> dict[str, Fault]:
         "freeze": faults.freeze(server),
         "disk full": faults.full_server_disk(server, partial(faults.end_of_wal, server)),
         **faults.links(proxy),
+        **beside.beside_postgres(server, proxy),
     }
 
 
@@ -183,15 +192,18 @@ def hybrid(folder: Path) -> Iterator[Arena]:
 def cluster(folder: Path) -> Iterator[Arena]:
     """Three masters with a replica each; a write counts when the replica has confirmed it."""
     with RedisCluster(folder / "cluster", node_timeout=1000) as group:
-        broken = faults.of_a_cluster(group)
+        open_store = partial(RedisBackend, group.url, wait_replicas=1)
+        broken = group_faults.of_a_cluster(group)
+        kill, begin = partial(group.kill_master, "{s}"), partial(group_faults.take_over, group)
+        broken["split batch"] = beside.split_batch(open_store, kill, begin)
         yield Arena(
-            partial(RedisBackend, group.url, wait_replicas=1),
+            open_store,
             {**_OF_CLIENTS, "connections killed": faults.cut_by(group.masters), **broken},
             mend=group.heal,
             seconds=5.0,
             pause=0.05,
             batches=False,
-            undone=frozenset({"master killed", "master frozen"}),
+            undone=frozenset(broken) - {"slot moved"},
         )
 
 
@@ -199,7 +211,12 @@ def cluster(folder: Path) -> Iterator[Arena]:
 def sentinel(folder: Path) -> Iterator[Arena]:
     """A master with two replicas and three sentinels; a write counts when a replica has confirmed it."""
     with SentinelGroup(folder / "sentinel") as group:
-        yield _sentinel(group, {"master killed": faults.kill_master(group)}, wait_replicas=1)
+        open_store = partial(RedisBackend, group.url, wait_replicas=1)
+        broken = {
+            "master killed": group_faults.kill_master(group),
+            "split batch": beside.split_batch(open_store, group.kill_master, group.wait_until_ok),
+        }
+        yield _sentinel(group, broken, wait_replicas=1)
 
 
 @contextmanager
@@ -210,8 +227,9 @@ def sentinel_both(folder: Path) -> Iterator[Arena]:
     """
     with SentinelGroup(folder / "sentinel") as group:
         broken = {
-            "master frozen": faults.freeze_master(group),
-            "orderly fail-over": faults.orderly_fail_over(group),
+            "master frozen": group_faults.freeze_master(group),
+            "master thawed": group_faults.thaw_master(group),
+            "orderly fail-over": group_faults.orderly_fail_over(group),
         }
         yield _sentinel(group, broken, wait_replicas=2)
 

@@ -99,6 +99,23 @@ class FailuresThatWrite(SQLiteBackend):
             raise StorageTimeoutError(f"Cannot write {key!r}: too late. Nothing was written.", key=key)
 
 
+class ShortLives(SQLiteBackend):
+    """Takes a tenth off every time to live."""
+
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
+        await super().set(key, value, ttl * 0.9 if isinstance(ttl, float) else ttl)
+
+
+class LongLives(SQLiteBackend):
+    """Adds a moment to every time to live."""
+
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
+        await super().set(key, value, ttl + 0.05 if isinstance(ttl, float) else ttl)
+
+
+#: Those that break what is promised about time.
+UNTIMELY: tuple[type[SQLiteBackend], ...] = (ShortLives, LongLives)
+
 BROKEN: tuple[type[SQLiteBackend], ...] = (
     LostUpdates,
     StaleReads,

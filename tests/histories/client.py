@@ -15,11 +15,13 @@ from pathlib import Path
 
 from ad_seller.storage import StorageBackend, StorageError, UnknownOutcomeError
 
+from .expiries import watch
 from .model import Action
 from .operations import Chooser, Keys, NewKeys, perform
 from .recorder import Recorder
 
 _CONNECT_SECONDS = 20.0
+WRONG = ".wrong"  #: how the note of a client is called that saw what should never be
 _LOOP_SECONDS = 0.15  #: how long an event loop lives that is not the first
 
 
@@ -70,11 +72,20 @@ class Client:
                 async with asyncio.TaskGroup() as group:
                     for number in range(0, self.tasks, self.loops):
                         group.create_task(self._task(store, recorder, str(number)))
+                    if self.chooser is Chooser:
+                        group.create_task(self._watch(store))
                     for loop in range(1, self.loops):
                         group.create_task(asyncio.to_thread(self._in_loops, store, recorder, loop))
                 await read_all(store, recorder, self.keys.all)
             finally:
                 await store.disconnect()
+
+    async def _watch(self, store: StorageBackend) -> None:
+        """Look at what expires, and leave a note of what is wrong."""
+        prefixes = self.keys.registers
+        wrong = await watch(store, prefixes, self.path.stem, self.seed, self.stop.exists)
+        if wrong:
+            self.path.with_suffix(WRONG).write_text("\n".join(wrong[:5]))
 
     def _in_loops(self, store: StorageBackend, recorder: Recorder, loop: int) -> None:
         """Do the work of a thread whose event loops end, without a word to the store, and begin anew."""

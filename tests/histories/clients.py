@@ -15,8 +15,8 @@ from .client import Client
 from .operations import Keys
 
 #: A server process that has imported everything forks the clients, so that each costs milliseconds.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
     [
         "tests.histories.client",
         *(f"ad_seller.storage.{name}_backend" for name in ("sqlite", "redis", "postgres", "hybrid", "memory")),
@@ -46,7 +46,7 @@ class Clients:
     def start(self) -> None:
         """Start one more."""
         client = self._new_client(len(self._processes))
-        process = _CONTEXT.Process(target=client.run, name=client.path.stem)
+        process = CONTEXT.Process(target=client.run, name=client.path.stem)
         process.start()
         self._processes.append(process)
 

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-import resource
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import asyncpg
 
-from ad_seller.storage import StorageError
-from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
-from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
-from ad_seller.storage.testing.redis_sentinels import SERVICE, SentinelGroup
 from ad_seller.storage.testing.servers import RedisServer, ServerError
 from tests.full_disk import limit_files
 from tests.proxy import Proxy
 
 from .clients import Clients
+from .clocks import set_back
 
 Fault = Callable[[Clients, random.Random], None]
 
@@ -125,20 +120,6 @@ def cut_by(servers: Callable[[], Sequence[RedisServer]]) -> Fault:
     return run
 
 
-def full_disk(path: Path) -> Fault:
-    """Return the fault that no file of the clients can grow; a limit on the size of files stands for the disk."""
-
-    def run(clients: Clients, chance: random.Random) -> None:
-        log = path.with_name(f"{path.name}-wal")
-        size = log.stat().st_size if log.exists() else 0
-        size += chance.choice((0, 0, 3000, 9000))  # in the middle of a page of the log, too
-        clients.limit(resource.RLIMIT_FSIZE, size)
-        time.sleep(chance.uniform(0.1, 0.4))
-        clients.limit(resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
-
-    return run
-
-
 def full_server_disk(server: RedisServer | PostgresServer, room: Callable[[], int]) -> Fault:
     """Return the fault that the server's files cannot grow; then it is started anew.
 
@@ -181,111 +162,16 @@ def full_memory(server: RedisServer) -> Fault:
     return run
 
 
-def foreign_lock(path: Path) -> Fault:
-    """Return the fault that another program holds the file's write lock."""
+def clock_set_back(shift: Path) -> Fault:
+    """Return the fault that the clock of all clients is set back, and right again later.
+
+    Args:
+        shift: the file that says by how much; see `clocks`.
+    """
 
     def run(clients: Clients, chance: random.Random) -> None:
-        with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as db:
-            db.execute("BEGIN IMMEDIATE")
-            time.sleep(chance.uniform(0.05, 0.5))
-            db.execute("ROLLBACK")
+        set_back(shift, chance.choice((0.5, 60.0, 3600.0)))
+        time.sleep(chance.uniform(0.2, 0.6))
+        set_back(shift, 0.0)
 
     return run
-
-
-def copy_of(path: Path) -> None:
-    """Copy the file with its log, as somebody does who does not know better: by opening and closing them."""
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(OSError):
-            path.with_name(path.name + suffix).read_bytes()
-
-
-def copied(path: Path) -> Fault:
-    """Return the fault that clients copy the file that they have open, and another program comes and goes."""
-
-    def run(clients: Clients, chance: random.Random) -> None:
-        for client in chance.sample(clients.living, chance.randint(1, len(clients.living))):
-            clients.disturb(client)
-        time.sleep(chance.uniform(0.01, 0.1))
-        _come_and_go(path)
-
-    return run
-
-
-def removed_log(path: Path) -> Fault:
-    """Return the fault that somebody removes the log, its index or both; another of our programs comes and goes."""
-
-    def run(clients: Clients, chance: random.Random) -> None:
-        for suffix in chance.choice((("-wal",), ("-shm",), ("-wal", "-shm"))):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        asyncio.run(_connect_and_leave(path))
-        _come_and_go(path)
-
-    return run
-
-
-def _come_and_go(path: Path) -> None:
-    with closing(sqlite3.connect(path, timeout=5)) as db, suppress(sqlite3.OperationalError):
-        db.execute("SELECT count(*) FROM kv_store").fetchone()
-
-
-async def _connect_and_leave(path: Path) -> None:
-    store = SQLiteBackend(str(path))
-    with suppress(StorageError):
-        await store.connect()
-        await store.count()
-    await store.disconnect()
-
-
-def of_a_cluster(group: RedisCluster) -> dict[str, Fault]:
-    """Return what can happen to a master of a cluster, while others take over."""
-
-    def kill(clients: Clients, chance: random.Random) -> None:
-        chance.choice(group.masters()).kill()
-        group.wait_until_ok()  # if it came back before another one takes over, it would be an empty master
-
-    def freeze(clients: Clients, chance: random.Random) -> None:
-        _freeze_for_a_while(chance.choice(group.masters()), chance)
-
-    def move(clients: Clients, chance: random.Random) -> None:
-        group.wait_until_ok()
-        with group.moving(f"ad_seller:{clients.keys.pairs[0][0]}") as slot:
-            time.sleep(chance.uniform(0, 0.3))
-            slot.move_keys(1)
-            time.sleep(chance.uniform(0, 0.3))
-
-    return {"master killed": kill, "master frozen": freeze, "slot moved": move}
-
-
-def kill_master(group: SentinelGroup) -> Fault:
-    """Return the fault that ends the master by SIGKILL; it comes back when another has taken over."""
-
-    def run(clients: Clients, chance: random.Random) -> None:
-        group.kill_master()
-
-    return run
-
-
-def freeze_master(group: SentinelGroup) -> Fault:
-    """Return the fault that the master hangs, and lives on as if nothing had been."""
-
-    def run(clients: Clients, chance: random.Random) -> None:
-        _freeze_for_a_while(group.master(), chance)
-
-    return run
-
-
-def orderly_fail_over(group: SentinelGroup) -> Fault:
-    """Return the fault that the sentinels are told to choose another master, while the old one serves on."""
-
-    def run(clients: Clients, chance: random.Random) -> None:
-        ask(group.sentinels[0], "SENTINEL", "FAILOVER", SERVICE)
-
-    return run
-
-
-def _freeze_for_a_while(server: Server, chance: random.Random) -> None:
-    """Freeze a master until another one has surely taken over, or just not."""
-    server.freeze()
-    time.sleep(chance.choice((0.5, 1.5, 4.0)))
-    server.thaw()

@@ -6,14 +6,14 @@ import asyncio
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from .arenas import Arena
 from .checker import ROLLBACK, UndecidedError, check
-from .client import Client, connected, read_all
+from .client import WRONG, Client, connected, read_all
 from .clients import Clients
 from .model import READS, Operation
 from .operations import Chooser, Keys, NewKeys
@@ -105,14 +105,17 @@ def run_round(arena: Arena, planned: Plan, folder: Path) -> Report:
             clients.start()
         _wait_for_all(folder, arena.clients)
         started = time.monotonic()
-        fail_overs = _inflict(arena, planned, clients, started)
+        fail_overs, harm = _inflict(arena, planned, clients, started)
+        report.violations += harm
         arena.mend()
         time.sleep(max(0.0, started + arena.seconds - time.monotonic()))
     finally:
         (folder / _STOP).touch()
         report.violations += clients.join(_PATIENCE)
     record = Record()
-    for path in sorted(folder.glob("c*")):
+    for path in sorted(folder.glob(f"c*{WRONG}")):
+        report.violations.append(f"time to live, seen by client {path.stem}: {path.read_text()}")
+    for path in sorted(_recorded(folder)):
         record.add(path)
     if arena.shared:
         record.add(asyncio.run(_read_at_last(arena, record, prepare(folder / "last"))))
@@ -147,20 +150,28 @@ def _new_client(arena: Arena, planned: Plan, folder: Path, keys: Keys) -> Callab
 def _wait_for_all(folder: Path, clients: int) -> None:
     """Wait until every client has begun; nothing else would be heard of one that cannot."""
     until = time.monotonic() + _PATIENCE
-    while sum(has_begun(path) for path in folder.glob("c*")) < clients and time.monotonic() < until:
+    while sum(map(has_begun, _recorded(folder))) < clients and time.monotonic() < until:
         time.sleep(0.005)
 
 
-def _inflict(arena: Arena, planned: Plan, clients: Clients, started: float) -> list[Operation]:
-    """Let everything go wrong that is planned, and return when writes may have been undone."""
+def _recorded(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.glob("c*") if not path.suffix)
+
+
+def _inflict(arena: Arena, planned: Plan, clients: Clients, started: float) -> tuple[list[Operation], list[str]]:
+    """Let everything go wrong that is planned; return when writes may have been undone, and what faults found."""
     fail_overs = []
+    harm = []
     for number, (at, name) in enumerate(planned.faults):
         time.sleep(max(0.0, started + at - time.monotonic()))
         if name in arena.undone:
             fail_overs.append(Operation(ROLLBACK, time.monotonic_ns(), None, certain=False))
         if clients.living:
-            arena.faults[name](clients, random.Random(f"{planned.seed}/{number}"))
-    return fail_overs
+            try:
+                arena.faults[name](clients, random.Random(f"{planned.seed}/{number}"))
+            except AssertionError as error:
+                harm.append(f"{name}: {error}")
+    return fail_overs, harm
 
 
 async def _read_at_last(arena: Arena, record: Record, path: Path) -> Path:

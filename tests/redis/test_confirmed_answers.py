@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,32 @@ async def test_what_only_the_master_has_is_no_answer(pair: tuple[RedisServer, Re
         assert await store.update("deal:1", lambda _: LEAVE) == {}
         assert await store.compare_and_set("deal:1", {"other": 1}, {}) is False
     assert runs == 1
+
+
+async def test_that_nothing_is_there_is_no_answer_while_only_the_master_knows(
+    pair: tuple[RedisServer, RedisServer],
+) -> None:
+    """A delete that nobody confirmed, and its repeat by another; after a failover the entry would be back."""
+    master, replica = pair
+    async with RedisBackend(master.url, timeout=0.5, wait_replicas=1) as store:
+        await store.set("agent:1", {})
+        replica.freeze()
+        with pytest.raises(UnknownOutcomeError):
+            await store.delete("agent:1")
+        async with RedisBackend(master.url, timeout=0.5, wait_replicas=1) as other:
+            calls: list[Callable[[], Awaitable[object]]] = [
+                lambda: other.delete("agent:1"),
+                lambda: other.delete_many(["agent:1", "agent:2"]),
+                lambda: other.expire("agent:1", 60),
+                lambda: other.persist("agent:1"),
+            ]
+            for call in calls:
+                with pytest.raises(UnknownOutcomeError):
+                    await call()
+            replica.thaw()
+            assert await other.delete("agent:1") is False
+            assert await other.delete_many(["agent:1", "agent:2"]) == 0
+            assert await other.expire("agent:1", 60) is False
 
 
 async def test_confirming_keeps_the_entry_as_it_is(pair: tuple[RedisServer, RedisServer]) -> None:

@@ -53,11 +53,11 @@ class CopiedEngine(SimulatedEngine):
         outcomes = await super().apply(commits)
         if self._backend.connected:
             self._backend.copied = len(self.disk.applied)
-        return [self._confirmed(commit, outcome) for commit, outcome in zip(commits, outcomes, strict=True)]
+        return [self._confirmed(outcome) for outcome in outcomes]
 
-    def _confirmed(self, commit: Commit, outcome: Outcome | Exception) -> Outcome | Exception:
-        """A server waits for copies of what it wrote; for a refusal there is nothing to wait for."""
-        nothing = isinstance(outcome, Refused | Exception) or not commit.writes
+    def _confirmed(self, outcome: Outcome | Exception) -> Outcome | Exception:
+        """A server waits for copies of what it wrote; where nothing was written there is nothing to wait for."""
+        nothing = isinstance(outcome, Refused | Exception) or not any(outcome)
         return outcome if nothing or self._backend.connected else LostError("no copy has it")
 
 
@@ -83,6 +83,9 @@ def _answers(store: SimulatedBackend) -> list[tuple[Any, list[str]]]:
         (lambda: store.update("deal", as_it_is), ["deal"]),
         (lambda: store.transact(look), ["deal"]),
         (lambda: store.get_and_delete("missing"), ["missing"]),
+        (lambda: store.delete("missing"), ["missing"]),
+        (lambda: store.delete_many(["missing", "deal"]), ["missing", "deal"]),
+        (lambda: store.expire("missing", 9), ["missing"]),
         (lambda: store.transition_order("1", "submitted", actor="a"), ["order:1"]),
         (lambda: store.transact(lambda tx: tx.transition_order("1", "submitted", actor="a")), ["order:1"]),
     ]

@@ -41,6 +41,6 @@ async def is_confirmed(store: Committer, key: str, text: bytes | None) -> bool:
 
 
 def _same_again(key: str, text: bytes | None) -> Commit:
-    """Return a commit that changes nothing and yet writes: only for a write do servers wait for replicas."""
+    """Return a commit that changes nothing and yet writes: otherwise not every server waits for replicas."""
     again: tuple[Write, ...] = (Put(key, text, KEEP),) if text is not None else (Put(key, b"null"), Delete(key))
     return Commit((Expect(key, text),), again)

@@ -297,8 +297,12 @@ def _check_attempts(attempts: object) -> None:
 
 async def touch(store: Committer, key: str, ttl_ms: int | None) -> bool:
     """Give an entry another expiry; tell whether there is one."""
-    outcome = await store._atomic_commit(Commit((), (Touch(key, ttl_ms),)))
-    return not isinstance(outcome, Refused) and outcome[0]
+    while True:
+        outcome = await store._atomic_commit(Commit((), (Touch(key, ttl_ms),)))
+        if not isinstance(outcome, Refused) and outcome[0]:
+            return True
+        if await is_confirmed(store, key, None):
+            return False
 
 
 async def _applies(store: Committer, expect: Expect, write: Write) -> bool:

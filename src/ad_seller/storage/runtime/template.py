@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..atomic.beside import warn_if_inside
+from ..atomic.confirm import changed_since, is_confirmed
 from ..base import check_keys, check_limit, copied
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
@@ -58,8 +59,13 @@ class DriverBackend(ConnectedBackend):
         await self._atomic_commit(Commit((), (put,)))
 
     async def delete(self, key: str) -> bool:
-        outcome = await self._atomic_commit(Commit((), (Delete(check_key(key)),)))
-        return not isinstance(outcome, Refused) and outcome[0]
+        key = check_key(key)
+        while True:
+            outcome = await self._atomic_commit(Commit((), (Delete(key),)))
+            if not isinstance(outcome, Refused) and outcome[0]:
+                return True
+            if await is_confirmed(self, key, None):
+                return False
 
     async def exists(self, key: str) -> bool:
         return await self._left(check_key(key)) != MISSING
@@ -92,7 +98,14 @@ class DriverBackend(ConnectedBackend):
         await self._commit_batch(puts)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        return sum(await self._commit_batch([Delete(key) for key in check_keys(keys)]))
+        left, removed = check_keys(keys), 0
+        while True:
+            existed = await self._commit_batch([Delete(key) for key in left])
+            removed += sum(existed)
+            missing = [key for key, was_there in zip(left, existed, strict=True) if not was_there]
+            if await changed_since(self, dict.fromkeys(missing)) is None:
+                return removed
+            left = missing
 
     async def _commit_batch(self, writes: Sequence[Write]) -> list[bool]:
         """Apply the writes as one commit, or as one each where the engine cannot keep them together."""
