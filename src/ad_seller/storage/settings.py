@@ -70,6 +70,16 @@ def load_settings() -> Settings:
     )
 
 
+def read_variables() -> dict[str, str]:
+    """Return every variable of the nearest ``.env`` and of the environment, which comes first; names in capitals.
+
+    Raises:
+        ConfigurationError: there is a ``.env`` file that is no text.
+    """
+    pairs = [*_written().items(), *os.environ.items()]
+    return {name.upper(): text.strip() for name, text in pairs if text and text.strip()}
+
+
 def _known(variables: Mapping[str, str | None]) -> dict[str, str]:
     """Return our settings among variables, whatever their case; of several, the one in capitals counts."""
     found: dict[str, str] = {}

@@ -14,6 +14,7 @@ from ..cli import (
     adopt,
     conform,
     demo,
+    doctor,
     entries,
     exports,
     follow,
@@ -47,6 +48,7 @@ for group in (
     demo,
     conform,
     adopt,
+    doctor,
     views,
 ):
     app.add_typer(group.commands)

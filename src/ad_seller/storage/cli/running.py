@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter
 from typing import Annotated, Any
 
@@ -117,15 +117,20 @@ def with_store(command: Command) -> Callable[..., None]:
     The command gets the options ``--url`` and ``--json`` besides its own. The store is not connected yet, so
     that arguments can be checked before anything is opened.
     """
-    return _with_store(command, create=False)
+    return _with(command, partial(_open, create=False))
 
 
 def with_new_store(command: Command) -> Callable[..., None]:
     """Like `with_store`, but a store that is not there is made."""
-    return _with_store(command, create=True)
+    return _with(command, partial(_open, create=True))
 
 
-def _with_store(command: Command, *, create: bool) -> Callable[..., None]:
+def with_url(command: Command) -> Callable[..., None]:
+    """Like `with_store`, but the command gets what ``--url`` says, or None, and opens the store by itself."""
+    return _with(command, lambda url: url)
+
+
+def _with(command: Command, make: Callable[[str | None], Any]) -> Callable[..., None]:
     _, _, *own = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
@@ -134,8 +139,7 @@ def _with_store(command: Command, *, create: bool) -> Callable[..., None]:
         out = Output(as_json=as_json or chosen.as_json)
 
         async def on_store() -> int:
-            store = _open(chosen.url if url is None else url, create=create)
-            return await command(store, out, **arguments)
+            return await command(make(chosen.url if url is None else url), out, **arguments)
 
         raise typer.Exit(guarded(lambda: asyncio.run(on_store())))
 

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from ..errors import StorageError
 from .commit import Commit, Outcome
@@ -148,6 +148,10 @@ class Engine(ABC):
     async def doubts(self) -> list[str]:
         """Return why the store may lose what it acknowledged, as far as it tells; each says what to do."""
         return []
+
+    async def facts(self) -> dict[str, Any]:
+        """Return what the store says about itself: "engine", versions, settings, sizes; for `doctor`."""
+        return {}
 
     @abstractmethod
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:

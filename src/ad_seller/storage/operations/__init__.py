@@ -3,6 +3,7 @@
 Public are the names in `__all__`; the command line has a command for each.
 """
 
+from .doctor import RULES, Finding, Fix, Place, Rule, Texts, examine, examine_settings, fixes, scan_texts
 from .exporting import Exported, export_entries
 from .importing import Existing, Imported, OnBadLine, import_entries
 from .reading import BadLine
@@ -10,18 +11,28 @@ from .repair import Repaired, repair
 from .views import Column, View, create_views, drop_views, view_statements
 
 __all__ = [
+    "RULES",
     "BadLine",
     "Column",
     "Existing",
     "Exported",
+    "Finding",
+    "Fix",
     "Imported",
     "OnBadLine",
+    "Place",
     "Repaired",
+    "Rule",
+    "Texts",
     "View",
     "create_views",
     "drop_views",
+    "examine",
+    "examine_settings",
     "export_entries",
+    "fixes",
     "import_entries",
     "repair",
+    "scan_texts",
     "view_statements",
 ]

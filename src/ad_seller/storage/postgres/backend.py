@@ -100,6 +100,12 @@ class PostgresBackend(DriverBackend):
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.take_over(apply=apply)
 
+    async def build_indexes(self) -> bool:
+        """Make the indexes of filtered listings that are missing, beside the work; False if others are at it."""
+        async with self._guarded("build", "indexes", writes=True) as session:
+            assert isinstance(session.engine, PostgresEngine)  # noqa: S101
+            return await session.engine.build_indexes()
+
     def view_statements(self, views: tuple[View, ...] = VIEWS) -> list[str]:
         """Return the statements that `create_views` runs.
 

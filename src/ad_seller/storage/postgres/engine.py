@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..driver.commit import Commit
 from ..driver.engine import MISSING, Engine
@@ -14,7 +14,8 @@ from . import statements as sql
 from . import transfer
 from .client import PostgresClient
 from .errors import explain
-from .indexes import FieldIndexes
+from .facts import facts
+from .indexes import BUILD_SECONDS, FieldIndexes, build
 from .listings import Listings
 from .login import Known, Login
 from .schema import Fetch, set_up, take_over_newer
@@ -47,6 +48,7 @@ class PostgresEngine(Engine):
         self._timeout = timeout
         self._create = create
         self._known = known
+        self._most = most
         self._client = PostgresClient(login, least=least, most=most, timeout=timeout - self.reserve)
         self._writer = Writer(self._client, most=most, timeout=timeout - self.reserve)
         # A session of one's own is needed for building, which a pooler does not give.
@@ -128,6 +130,15 @@ class PostgresEngine(Engine):
         """See `PostgresBackend.take_over`."""
         async with self._client.borrowed(self._timeout) as fetch:
             return await take_over_newer(fetch, self._timeout, apply=apply)
+
+    async def facts(self) -> dict[str, Any]:
+        """See `Engine.facts`."""
+        return {**await self._client.in_snapshot(facts), "pool_max": self._most}
+
+    async def build_indexes(self) -> bool:
+        """Make the indexes of filtered listings that are missing; False if another instance is at it."""
+        async with self._client.borrowed(BUILD_SECONDS) as fetch:
+            return await build(fetch)
 
     async def change_views(self, work: Callable[[Fetch], Awaitable[list[str]]]) -> list[str]:
         """Return what ``work`` does on a connection of its own, which is closed afterwards."""

@@ -27,7 +27,7 @@ log = logging.getLogger("ad_seller.storage")
 
 _LOCK: Final = 0x6164_5F69_6478  #: any number that nobody else uses: "ad_idx"
 _LOOK_PAUSE = 30.0  #: seconds between two looks while an index is missing
-_BUILD_SECONDS = 24 * 3600.0  #: for one index; it waits for every transaction that is older
+BUILD_SECONDS: Final = 24 * 3600.0  #: for one index; it waits for every transaction that is older
 _COUNTED = 1000  #: records of each field that are counted to choose among several
 
 _LOOK: Final = f"""
@@ -98,7 +98,7 @@ class FieldIndexes:
 
     async def _build(self) -> None:
         try:
-            async with self._client.borrowed(_BUILD_SECONDS) as fetch:
+            async with self._client.borrowed(BUILD_SECONDS) as fetch:
                 was_ours = await build(fetch)
         except _REFUSALS as error:
             self._give_up(error)

@@ -19,6 +19,7 @@ from .batches import split_into_calls, spread
 from .cluster import ClusterRouter
 from .commands import RoutedCommand
 from .errors import explain, is_out_of_memory
+from .facts import facts, parse_info
 from .listings import Listings
 from .router import RedisRouter
 from .scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whole_batch
@@ -268,25 +269,24 @@ class RedisEngine(Engine):
         return int(_good(answer))
 
     async def info(self) -> dict[str, str]:
-        """Return what the server says of itself."""
-        lines = (await self.router.ask("INFO")).decode(errors="replace").splitlines()
-        return dict(line.split(":", 1) for line in lines if ":" in line)
+        """Return the fields of INFO, of any server."""
+        return parse_info(await self.router.ask("INFO"))
+
+    async def facts(self) -> dict[str, Any]:
+        """See `Engine.facts`; of any server of several."""
+        return await facts(self.router.ask, self._settings)
 
     async def doubts(self) -> list[str]:
         """See `Engine.doubts`: a server that may evict what was acknowledged."""
         try:
-            text = await self.router.ask("INFO", "memory")
+            told = parse_info(await self.router.ask("INFO", "memory"))
         except ResponseError:
             return []  # a user without the right to ask
-        told = dict(line.split(":", 1) for line in text.decode(errors="replace").splitlines() if ":" in line)
         policy = told.get("maxmemory_policy", "noeviction")
         if policy == "noeviction" or told.get("maxmemory", "0") == "0":
             return []
-        doubt = (
-            f"Redis evicts entries when its memory is full (maxmemory-policy {policy}), also those that were "
-            "acknowledged. Set maxmemory-policy noeviction, and give it enough memory."
-        )
-        return [doubt]
+        evicts = f"Redis evicts entries when its memory is full (maxmemory-policy {policy})"
+        return [f"{evicts}, also those that were acknowledged. Set noeviction, and give it enough memory."]
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""

@@ -121,6 +121,11 @@ class ConnectedBackend(StorageBackend):
         except StorageError as error:
             return Health(time.perf_counter() - began, (), error)
 
+    async def facts(self) -> dict[str, Any]:
+        """Return what the store says about itself: versions, settings, sizes, its clock; `doctor` judges it."""
+        async with self._guarded("ask", "the server") as session:
+            return await session.engine.facts()
+
     async def _doubts(self) -> list[str]:
         async with self._guarded("ask", "the server") as session:
             return await session.engine.doubts()

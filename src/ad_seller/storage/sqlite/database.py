@@ -56,7 +56,7 @@ class Database:
         self.is_open = False
         self._clock = clock
         self._told = False  # others, that the system's clock was set back
-        self._synchronous = synchronous
+        self.synchronous = synchronous
         self._patience = patience
         self._create = create
         self._file: OpenFile | None = None
@@ -202,7 +202,7 @@ class Database:
             if self._file is not None:
                 self._writers = guard.WritersLock(descriptor, self._file.main)
                 self._file.wait_for_log(descriptor, self._patience)
-            prepare(db, self.path, synchronous=self._synchronous, patience=self._patience, create=self._create)
+            prepare(db, self.path, synchronous=self.synchronous, patience=self._patience, create=self._create)
             learn(db, self._clock)
             db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `statements.apply`
             if self._file is not None:

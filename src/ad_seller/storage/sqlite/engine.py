@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ..concurrency.forks import keep_for_parent
 from ..driver.commit import Commit, Outcome
@@ -26,6 +26,7 @@ from ..records.expiry import Clock
 from . import statements as sql
 from . import transfer
 from .database import Database, SharedDatabase
+from .facts import facts
 from .local import LOCAL_FAILURES, LocalReader
 
 A = TypeVar("A")
@@ -174,6 +175,11 @@ class SQLiteEngine(Engine):
             return await self._database.write(lambda db: sql.sweep(db, rows, self._clock()))
         except NotStartedError:
             return 0  # others write; there is time
+
+    async def facts(self) -> dict[str, Any]:
+        """See `Engine.facts`."""
+        database = self._database
+        return await database.read(lambda db: facts(db, self._path, self._clock(), database.synchronous))
 
     async def change_views(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Return what ``work`` makes of the connection for writes; it begins its transaction by itself.

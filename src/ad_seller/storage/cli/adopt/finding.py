@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ad_seller.storage.operations import RULES as DOCTOR_RULES
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
@@ -28,8 +30,9 @@ class Finding:
         return {**place, "why": why, "cure": cure}
 
 
-#: Each kind: why it matters, what to do.
+#: Each kind: why it matters, what to do. What settings say is known to `doctor`, too.
 RULES: dict[str, tuple[str, str]] = {
+    **{name: (rule.why, rule.step) for name, rule in DOCTOR_RULES.items()},
     "newest-keys": (
         (
             "The last N of a listing are taken for the newest. keys() is sorted by key here; only older SQLite "
@@ -60,33 +63,6 @@ RULES: dict[str, tuple[str, str]] = {
     "own-backend": (
         "A backend of the agent's own. Its seven methods are enough; what is atomic is so within one process.",
         "ad-seller-storage conform MODULE:CLASS says what it promises.",
-    ),
-    "setting-unread": (
-        "Nobody reads STORAGE_BACKEND, neither the older factory nor this one.",
-        "Name the type by STORAGE_TYPE, and remove this one.",
-    ),
-    "type-unknown": (
-        "No storage type of this name is built in.",
-        "One of sqlite, redis, postgres, hybrid, memory; or the name of a registered backend.",
-    ),
-    "evicting-redis": (
-        "This Redis throws entries away when its memory is full, acknowledged orders and sessions among them.",
-        "maxmemory-policy noeviction, and enough memory.",
-    ),
-    "url-without-password": (
-        (
-            "The URL names a user and no password. It is taken from DATABASE_PASSWORD, DB_PASSWORD or PGPASSWORD "
-            "(REDIS_PASSWORD for Redis)."
-        ),
-        "Check that the deployment sets one of them for this process.",
-    ),
-    "driver-missing": (
-        "The storage type named here needs a library that is not installed in this environment.",
-        "pip install 'ad-seller-storage[redis,postgres]', or the one of the two that is needed.",
-    ),
-    "text-unreadable": (
-        "This file is no UTF-8, so its settings cannot be read, by this package neither.",
-        "Save it as UTF-8 without changing its lines.",
     ),
     "code-unreadable": (
         "This file is no Python that this interpreter can parse; it was not looked at.",

@@ -1,0 +1,55 @@
+"""What may go wrong with a store, before it does: its configuration, its engine, its data.
+
+`examine_settings` and `examine` look and change nothing; `fixes` are the steps that need nobody's decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...base import StorageBackend
+from .data import examine_data
+from .deployment import Place, Texts, scan_texts
+from .engines import judge
+from .environment import examine_settings
+from .findings import Finding
+from .fix import Fix, fixes
+from .rules import RULES, Rule, Severity
+from .sides import sides_of
+
+__all__ = [
+    "RULES",
+    "Finding",
+    "Fix",
+    "Place",
+    "Rule",
+    "Severity",
+    "Texts",
+    "examine",
+    "examine_settings",
+    "fixes",
+    "scan_texts",
+]
+
+
+async def examine(
+    store: StorageBackend, *, data: bool = True, progress: Callable[[int], None] | None = None
+) -> list[Finding]:
+    """Look at a store's engine and at all its entries.
+
+    Args:
+        store: connected; it may be in use. Of a backend of somebody else only the entries are looked at.
+        data: False to leave the entries out.
+        progress: called with the number of entries so far.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    found: list[Finding] = []
+    for side in sides_of(store):
+        facts = getattr(side, "facts", None)
+        if facts is not None:
+            found += judge(await facts(), repr(side))
+    if data:
+        found += await examine_data(store, progress)
+    return found

@@ -1,0 +1,59 @@
+"""What a PostgreSQL server says about itself, for `doctor`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from .client import Fetch
+from .fields import INDEXES
+from .statements import TABLE
+
+_MOST_COUNTED: Final = 100_000  #: expired entries
+
+_SETTINGS: Final = """
+    SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])"""
+_NAMES: Final = [
+    "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "max_connections",
+    "superuser_reserved_connections", "autovacuum", "server_version",
+]  # fmt: skip
+
+_STATE: Final = f"""
+    SELECT extract(epoch FROM clock_timestamp())::float8 AS clock, pg_is_in_recovery() AS is_replica,
+        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls,
+        inet_server_addr() IS NULL OR inet_client_addr() = inet_server_addr() AS is_local,
+        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+        (SELECT count(*) FROM pg_stat_replication) AS replicas,
+        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
+        pg_total_relation_size('{TABLE}') AS bytes"""  # noqa: S608
+_EXPIRED: Final = f"""
+    SELECT count(*) AS expired, coalesce(extract(epoch FROM clock_timestamp() - min(expires_at)), 0)::float8 AS late
+    FROM (SELECT expires_at FROM {TABLE} WHERE expires_at <= clock_timestamp()
+        ORDER BY expires_at LIMIT {_MOST_COUNTED}) AS old"""  # noqa: S608
+_INDEXES: Final = f"""
+    SELECT relname::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+    WHERE indrelid = to_regclass('{TABLE}') AND indisvalid"""  # noqa: S608
+
+
+async def facts(fetch: Fetch) -> dict[str, Any]:
+    """Return what there is to know, of a user without any special right, too.
+
+    Args:
+        fetch: runs a statement on one connection.
+    """
+    settings = {row["name"]: row["setting"] for row in await fetch(_SETTINGS, _NAMES)}
+    began = time.time()
+    [state] = await fetch(_STATE)
+    ended = time.time()
+    [expired] = await fetch(_EXPIRED)
+    valid = {row["name"] for row in await fetch(_INDEXES)}
+    clock = state["clock"]
+    return {
+        "engine": "postgres",
+        **settings,
+        **{name: value for name, value in dict(state).items() if name != "clock"},
+        "clock_ahead": clock - min(max(clock, began), ended),
+        "expired": expired["expired"],
+        "expired_for": max(0.0, expired["late"]),
+        "missing_indexes": sorted(index.name for index in INDEXES if index.name not in valid),
+    }
