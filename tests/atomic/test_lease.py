@@ -47,7 +47,21 @@ class TestHolding:
             return lease.fence
 
         fences = await asyncio.gather(*(use() for _ in range(4)))
-        assert (most, sorted(fences)) == (1, [1, 2, 3, 4])
+        assert (most, len(set(fences))) == (1, 4)
+
+    async def test_the_number_grows_whatever_was_forgotten(
+        self, backend: StorageBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def next_fence() -> int:
+            async with backend.lease(NAME, 5) as lease:
+                return lease.fence
+
+        first = await next_fence()
+        await backend.delete(f"lease_fence:{NAME}")  # as a failover does that loses the last writes
+        await asyncio.sleep(0.002)
+        second = await next_fence()
+        monkeypatch.setattr(time, "time", lambda: 5.0)  # a machine whose clock is far behind
+        assert first < second < await next_fence() < await next_fence()
 
     async def test_the_next_one_is_refused_or_waits(self, backend: StorageBackend) -> None:
         async with backend.lease(NAME, 5):
@@ -59,10 +73,10 @@ class TestHolding:
                 async with backend.lease(NAME, 5, wait=0.1):
                     pass
             assert 0.1 <= time.monotonic() - began < 1
-            async with backend.lease("another", 5) as other:
-                assert other.fence == 1
+            async with backend.lease("another", 5):
+                pass
         async with backend.lease(NAME, 5) as again:
-            assert again.fence == 2
+            assert again.held
 
     async def test_is_renewed_and_then_given_up(self, backend: StorageBackend) -> None:
         before = asyncio.all_tasks()
@@ -183,7 +197,8 @@ class TestProcesses:
         ttl = 0.6
         with workers(1, address, "keep_lease", NAME, ttl) as [holder]:
             holder.go()
-            assert holder.line() == ["held", 1]
+            [held, first] = holder.line()
+            assert held == "held"
             holder.process.kill()
             killed = time.monotonic()
 
@@ -195,5 +210,5 @@ class TestProcesses:
                     return lease.fence, time.monotonic() - killed
 
             fence, seconds = address.run(take_over)
-        assert fence == 2
+        assert fence > first
         assert 0.2 < seconds < ttl + 0.5

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ad_seller.storage import LEAVE, UnknownOutcomeError
+from ad_seller.storage.driver import Commit, Expect, Put, Refused
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_nodes import ask
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
@@ -94,6 +96,32 @@ async def test_that_nothing_is_there_is_no_answer_while_only_the_master_knows(
             assert await other.delete("agent:1") is False
             assert await other.delete_many(["agent:1", "agent:2"]) == 0
             assert await other.expire("agent:1", 60) is False
+
+
+async def test_a_commit_that_is_refused_waits_for_what_it_met(pair: tuple[RedisServer, RedisServer]) -> None:
+    """It writes nothing itself, over a connection that never wrote; the replica lives, and is behind."""
+    master, replica = pair
+    open_store = partial(RedisBackend, master.url, timeout=0.5, wait_replicas=1)
+    refused = Commit((Expect("a", None),), (Put("a", b"2"),))
+    async with open_store() as writer:
+        await writer.set("b", 1)
+        replica.freeze()
+        for write in (writer.set("a", 1), writer.delete("b")):
+            with pytest.raises(UnknownOutcomeError):
+                await write
+        answers: tuple[Callable[[RedisBackend], Awaitable[object]], ...] = (
+            lambda other: other._atomic_commit(refused),
+            lambda other: other.delete("b"),
+            lambda other: other.delete_many(["b"]),
+        )
+        for answer in answers:
+            async with open_store() as other:
+                with pytest.raises(UnknownOutcomeError):
+                    await answer(other)
+        replica.thaw()
+        async with RedisBackend(master.url, wait_replicas=1) as other:
+            assert await other._atomic_commit(refused) == Refused("a")
+            assert await other.delete("b") is False
 
 
 async def test_confirming_keeps_the_entry_as_it_is(pair: tuple[RedisServer, RedisServer]) -> None:

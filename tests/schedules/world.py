@@ -87,7 +87,7 @@ class _Time:
     """Stands in for the module `time`: computations take a while or not, as the seed wants."""
 
     def __init__(self, loop: ScheduleLoop) -> None:
-        self.monotonic = loop.time
+        self.monotonic = self.time = loop.time
         self._chance = loop.chance
         self._worked = 0.0
 

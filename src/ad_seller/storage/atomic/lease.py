@@ -46,8 +46,9 @@ class Lease:
 
     Attributes:
         key: the entry that stands for the lease.
-        fence: a number that is larger with each holder. Give it to systems outside the store, so that they
-            can refuse a holder that has been replaced; inside, `Transaction.hold` does that.
+        fence: a number that is larger with each holder: milliseconds since the epoch, or one more than the last.
+            Give it to systems outside the store, so that they can refuse a holder that has been replaced; inside,
+            `Transaction.hold` does that.
     """
 
     def __init__(self, store: Committer, name: str, ttl: TTL, wait: float) -> None:
@@ -142,7 +143,9 @@ class Lease:
         if held is not None:
             await self._expiry.look(self.key, held, _ttl_of(held, self._ttl_ms))
             return False
-        self.fence = 1 + (0 if fence is None else decode(fence, key=self._fence_key))
+        last = 0 if fence is None else decode(fence, key=self._fence_key)
+        # A failover may forget the last number; by then the clock has gone on.
+        self.fence = max(last + 1, int(time.time() * 1000))
         self._text = encode({"holder": uuid.uuid4().hex, "fence": self.fence, "ttl_ms": self._ttl_ms})
         writes = (Put(self.key, self._text, self._ttl_ms), Put(self._fence_key, encode(self.fence)))
         commit = Commit((Expect(self.key, None), Expect(self._fence_key, fence)), writes)

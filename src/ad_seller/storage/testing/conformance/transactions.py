@@ -239,6 +239,7 @@ class RequestConformance(Harness):
         async with asyncio.timeout(25):
             await asyncio.gather(*(hold() for _ in range(5)))
         assert fences == sorted(set(fences)), "each holder has a larger number than the one before"
+        assert await backend.get("lease_fence:{sync}") == fences[-1], "the number counts, not the clock alone"
         with pytest.raises(LeaseHeldError):
             async with backend.lease("{sync}", 30), backend.lease("{sync}", 30):
                 pass
