@@ -6,6 +6,7 @@ A process connects, says "ready", waits for a line and runs its job; it says wha
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -121,6 +122,16 @@ async def keep_lease(storage: StorageBackend, name: str, ttl: float, number: int
     except LeaseLostError:
         return "lost"
     return "kept"
+
+
+async def append(storage: StorageBackend, apart: float, number: int) -> None:
+    """Append to a log and say what was acknowledged, until this process is killed; clocks differ by ``apart``."""
+    real, offset = time.time_ns, int((number - 1.5) / 3 * apart * 1e9)
+    time.time_ns = lambda: real() + offset
+    log = storage.log("event", by=("writer", "odd"))
+    for count in itertools.count():
+        await log.append({"writer": number, "n": count, "odd": count % 2 == 1})
+        say(count)
 
 
 async def main() -> None:

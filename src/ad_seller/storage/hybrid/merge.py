@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..base import StorageBackend
 from ..driver.transfer import StoredEntry
 from ..errors import CorruptValueError, InvalidCursorError, shown
-from ..records.keys import check_key
+from ..records.keys import check_key, decode_cursor
 from ..records.pages import OnCorrupt, Page, report_corrupt
 
 #: Where a side goes on: at the start (None), where its own cursor says, or nowhere because it has ended.
@@ -123,7 +123,10 @@ def decode_merged(cursor: str | None, sides: int) -> tuple[str | None, list[Star
     if cursor is None:
         return None, [None] * sides
     try:
-        last, *starts = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+        text = base64.b64decode(cursor, altchars=b"-_", validate=True)
+        if not text.startswith(b"["):  # a key alone is a place on each side
+            return decode_cursor(cursor), [cursor] * sides
+        last, *starts = json.loads(text)
         if len(starts) != sides or not all(s is None or s is _ENDED or isinstance(s, str) for s in starts):
             raise ValueError("not for these sides")
         return check_key(last), starts

@@ -18,7 +18,7 @@ from ..records.ids import new_id
 from ..records.keys import check_key
 from ..records.pages import OnCorrupt, Page
 from .host import Host
-from .log_entries import FIELD_MARK, LogForm, fits, last_of
+from .log_entries import FIELD_MARK, LogForm, fits, last_of, packed
 from .log_following import Follower, LogEntry, Span
 from .log_taking import Taken, take_in
 
@@ -239,8 +239,7 @@ class Log:
             return await self._read_all(newest, limit, cursor, on_corrupt)
         field, condition = conditions[0]
         prefix = self._form.field_prefix(field, condition.value)
-        if cursor is not None:
-            self._form.position(cursor, prefix)
+        cursor = self._form.inner(cursor, prefix)
         found: list[tuple[str, Any]] = []
         while True:
             wanted = None if limit is None else limit - len(found)
@@ -250,16 +249,16 @@ class Log:
             found += [(entry_id, value) for entry_id, value in entries if fits(value, conditions)]
             cursor = marks.cursor
             if cursor is None or len(found) == limit:
-                return Page(found, cursor)
+                return Page(found, cursor and packed(prefix, cursor))
 
     async def _read_all(self, newest: bool, limit: int | None, cursor: str | None, on_corrupt: OnCorrupt) -> Page:
         prefix = self._form.prefix
-        if cursor is not None:
-            self._form.position(cursor, prefix)
+        cursor = self._form.inner(cursor, prefix)
         page = await self._store.scan(
             f"{escape(prefix)}*", limit=limit, cursor=cursor, reverse=newest, on_corrupt=on_corrupt
         )
-        return Page([(key.removeprefix(prefix), value) for key, value in page.items], page.cursor)
+        items = [(key.removeprefix(prefix), value) for key, value in page.items]
+        return Page(items, page.cursor and packed(prefix, page.cursor))
 
     async def _entries(self, ids: list[str], on_corrupt: OnCorrupt) -> list[tuple[str, Any]]:
         prefix = self._form.prefix

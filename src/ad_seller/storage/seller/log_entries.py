@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import InvalidArgumentError, InvalidCursorError, InvalidValueError, shown
 from ..records.filters import Condition, matches
-from ..records.keys import check_key, decode_cursor
+from ..records.keys import check_key
 
 LOG_PREFIX = "log:"
 LOG_FIELD_PREFIX = "log_by:"
@@ -124,16 +126,23 @@ class LogForm(NamedTuple):
                 )
         return [(field, Condition(path, where[field])) for field, path in self.fields.items() if field in where]
 
-    def position(self, cursor: object, prefix: str) -> str:
-        """Return the key that a cursor of a reading stands for.
+    def inner(self, cursor: str | None, prefix: str) -> str | None:
+        """Return the cursor of the scan under ``prefix`` that a cursor of a reading stands for.
 
         Raises:
             InvalidCursorError: it is none of this log, or of another question to it.
         """
-        key = decode_cursor(cursor)
-        if not key.startswith(prefix):
-            raise InvalidCursorError(f"The cursor is not of this reading of the log {self.name!r}: {shown(cursor)}")
-        return key
+        if cursor is None:
+            return None
+        try:
+            of, inner = unpacked(cursor)
+            if of != prefix or not isinstance(inner, str):
+                raise ValueError("of another question")
+        except (TypeError, ValueError) as error:
+            raise InvalidCursorError(
+                f"The cursor is not of this reading of the log {self.name!r}: {shown(cursor)}"
+            ) from error
+        return inner
 
 
 def fits(value: Any, conditions: Iterable[tuple[str, Condition]]) -> bool:
@@ -164,6 +173,29 @@ def spelled(value: str | float) -> str:
     if len(text.encode(errors="surrogatepass")) <= LONGEST_SPELLED:
         return text
     return "h" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+# --- cursors -------------------------------------------------------------------------------------------
+
+
+def packed(*parts: str | int) -> str:
+    """Return an opaque cursor that holds ``parts``."""
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
+
+
+def unpacked(cursor: object) -> list[Any]:
+    """Return the parts of a cursor.
+
+    Raises:
+        ValueError: it is none.
+        TypeError: likewise.
+    """
+    if not isinstance(cursor, str):
+        raise TypeError(f"a cursor is a str, not {type(cursor).__name__}")
+    parts = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+    if not isinstance(parts, list):
+        raise TypeError("no list")
+    return parts
 
 
 # --- ids and time --------------------------------------------------------------------------------------

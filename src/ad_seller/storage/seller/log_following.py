@@ -9,9 +9,6 @@ appear any more; that part is read forwards, page by page, and nothing of it is 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +17,7 @@ from ..records.expiry import check_ttl
 from ..records.globs import escape
 from ..records.keys import encode_cursor
 from ..records.pages import OnCorrupt, Page
-from .log_entries import LogForm, is_id, last_of, milliseconds_of
+from .log_entries import LogForm, is_id, last_of, milliseconds_of, packed, unpacked
 
 _PAGE = 500
 _SHORTEST_PAUSE = 0.02  #: seconds between two looks while entries come
@@ -184,16 +181,14 @@ class Follower:
 
     def cursor_at(self, settled: int) -> str:
         """Return the cursor of a reader that has had everything made until ``settled``."""
-        return base64.urlsafe_b64encode(json.dumps([self._form.name, settled]).encode()).decode()
+        return packed(self._form.name, settled)
 
     def _time_of(self, cursor: object) -> int:
         try:
-            if not isinstance(cursor, str):
-                raise TypeError(f"a cursor is a str, not {type(cursor).__name__}")
-            name, settled = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+            name, settled = unpacked(cursor)
             if name != self._form.name or type(settled) is not int:
                 raise ValueError("of another log")
-        except (TypeError, ValueError, binascii.Error) as error:
+        except (TypeError, ValueError) as error:
             raise InvalidCursorError(
                 f"Not a cursor of following the log {self._form.name!r}: {shown(cursor)}. Take it from an entry "
                 "that follow() gave, or from now()."

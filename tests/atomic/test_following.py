@@ -1,0 +1,59 @@
+"""A log is followed while processes with clocks apart append and are killed: nothing missed, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from ad_seller.storage import LogEntry
+
+from .support import Address, Worker, workers
+
+APART = 2.0  #: seconds between the first and the last of the writers' clocks
+WRITERS = 4
+
+
+async def test_four_writers_with_clocks_apart_that_are_killed(address: Address) -> None:
+    given: list[LogEntry] = []
+    more = asyncio.Event()
+    with workers(WRITERS, address, "append", APART) as writers, ThreadPoolExecutor(WRITERS) as threads:
+        async with address.open() as storage:
+            log = storage.log("event", by=("writer", "odd"))
+            reader = asyncio.ensure_future(_read(log.follow(), given, more))
+            for writer in writers:
+                writer.go()
+            told = [threads.submit(lambda mine=writer: list(_said(mine))) for writer in writers]
+            for writer in writers:
+                await asyncio.sleep(0.4)
+                writer.process.kill()
+            acknowledged = [await asyncio.wrap_future(future) for future in told]
+            stored = {entry_id for entry_id, _ in (await log.read()).items}
+            async with asyncio.timeout(20):
+                while len(given) < len(stored):
+                    more.clear()
+                    await more.wait()
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+            some = [value for _, value in (await log.read(writer=2, newest=True, limit=3)).items]
+    assert sorted(entry.id for entry in given) == sorted(stored), "each once"
+    for number, counts in enumerate(acknowledged):
+        got = [entry.value["n"] for entry in given if entry.value["writer"] == number]
+        assert got == list(range(len(got))), "in the order of the appends"
+        assert len(got) >= len(counts) > 0, "whatever was acknowledged"
+    assert [entry["n"] for entry in some] == sorted((entry["n"] for entry in some), reverse=True)
+
+
+async def _read(entries: AsyncIterator[LogEntry], given: list[LogEntry], more: asyncio.Event) -> None:
+    async for entry in entries:
+        given.append(entry)
+        more.set()
+
+
+def _said(writer: Worker) -> Iterator[int]:
+    """Yield what a writer has said; the last line may be torn by its end."""
+    with contextlib.suppress(ValueError):
+        while (line := writer.line()) is not None:
+            yield line
