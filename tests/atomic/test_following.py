@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ad_seller.storage import LogEntry
@@ -24,7 +24,7 @@ async def test_four_writers_with_clocks_apart_that_are_killed(address: Address) 
             reader = asyncio.ensure_future(_read(log.follow(), given, more))
             for writer in writers:
                 writer.go()
-            told = [threads.submit(lambda mine=writer: list(_said(mine))) for writer in writers]
+            told = [threads.submit(_said, writer) for writer in writers]
             for writer in writers:
                 await asyncio.sleep(0.4)
                 writer.process.kill()
@@ -52,8 +52,10 @@ async def _read(entries: AsyncIterator[LogEntry], given: list[LogEntry], more: a
         more.set()
 
 
-def _said(writer: Worker) -> Iterator[int]:
-    """Yield what a writer has said; the last line may be torn by its end."""
+def _said(writer: Worker) -> list[int]:
+    """Return what a writer has said until its end; the last line may be torn by it."""
+    said: list[int] = []
     with contextlib.suppress(ValueError):
         while (line := writer.line()) is not None:
-            yield line
+            said.append(line)
+    return said
