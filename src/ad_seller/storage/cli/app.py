@@ -21,12 +21,13 @@ from ..cli import (
     listing,
     repair,
     replay,
+    takeover,
     views,
 )
 from .running import AsJson, Choices, Url, guarded
 
 EPILOG = (
-    "Exit codes: 0 done or found, 1 not found (replay: it differs from the recording, conform: a check failed), "
+    "Exit codes: 0 done or found, 1 not found (take-over, replay: something differs, conform: a check failed), "
     "2 wrong usage, 3 the store cannot be reached or refuses, 4 a corrupt value or another failure, "
     "130 interrupted, 141 the reader of the output went away."
 )
@@ -44,6 +45,7 @@ for group in (
     exports,
     follow,
     repair,
+    takeover,
     replay,
     demo,
     conform,

@@ -117,12 +117,12 @@ def with_store(command: Command) -> Callable[..., None]:
     The command gets the options ``--url`` and ``--json`` besides its own. The store is not connected yet, so
     that arguments can be checked before anything is opened.
     """
-    return _with(command, partial(_open, create=False))
+    return _with(command, partial(open_store, create=False))
 
 
 def with_new_store(command: Command) -> Callable[..., None]:
     """Like `with_store`, but a store that is not there is made."""
-    return _with(command, partial(_open, create=True))
+    return _with(command, partial(open_store, create=True))
 
 
 def with_url(command: Command) -> Callable[..., None]:
@@ -155,7 +155,8 @@ _ADDED = (
 )
 
 
-def _open(url: str | None, *, create: bool) -> StorageBackend:
+def open_store(url: str | None, *, create: bool) -> StorageBackend:
+    """Return the store of ``--url``, or of the settings; not connected yet."""
     return get_storage_backend(create=create) if url is None else open_url(url, create=create)
 
 

@@ -159,7 +159,7 @@ def _check_there(state: _State) -> None:
     if state.has_old_table:
         raise MissingStoreError(
             f"The store was not found: the database has the table {OLD_TABLE} of an older agent, and no table of "
-            "ours yet. The first start of the agent takes its entries over."
+            "ours yet. The agent's first start takes its entries over, and so does `ad-seller-storage take-over`."
         )
     raise MissingStoreError(
         "The store was not found: the database has no table of an agent. Check the URL, and the user's search_path."

@@ -99,10 +99,12 @@ class TakeOver:
     Attributes:
         taken: keys that only the older agent has written since the last take-over; now its values are here, too.
         differing: keys that both have written since; ours stay as they are.
+        first: what the first take-over did, in words; None: there has been no older table.
     """
 
     taken: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
+    first: str | None = field(default=None, compare=False)
 
 
 async def take_over(fetch: Fetch) -> None:
@@ -144,7 +146,7 @@ async def warn_of_writes(fetch: Fetch) -> None:
     if row["number"]:
         log.warning(
             "PostgreSQL: tasks of the older agent have written %d entries of %s since they were taken over; these "
-            "are not seen here. Stop those tasks, then call take_over() of the backend.",
+            "are not seen here. Stop those tasks, then run `ad-seller-storage take-over`.",
             row["number"],
             OLD_TABLE,
         )
@@ -157,7 +159,7 @@ async def take_over_again(fetch: Fetch, *, apply: bool) -> TakeOver:
         fetch: runs statements.
         apply: False to compare only.
     """
-    moment, found = await _moment(fetch), TakeOver()
+    moment, found = await _moment(fetch), TakeOver(first=await _recorded(fetch, OLD_RECORD))
     if moment is None or not await fetch(_COLUMNS, OLD_TABLE):
         return found
     [row] = await fetch(_MOMENT)
@@ -183,8 +185,13 @@ async def take_over_again(fetch: Fetch, *, apply: bool) -> TakeOver:
 
 async def _moment(fetch: Fetch) -> tuple[str, str] | None:
     """Return the two transactions of the last take-over; None if there was none that left them."""
-    rows = await fetch(_READ_RECORD, _MOMENT_RECORD)
-    if not rows:
+    recorded = await _recorded(fetch, _MOMENT_RECORD)
+    if recorded is None:
         return None
-    first, second = rows[0]["value"].split()
+    first, second = recorded.split()
     return first, second
+
+
+async def _recorded(fetch: Fetch, name: str) -> str | None:
+    rows = await fetch(_READ_RECORD, name)
+    return rows[0]["value"] if rows else None
