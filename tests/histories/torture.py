@@ -1,4 +1,4 @@
-"""What `make torture` runs on a backend: histories under faults, cancelled operations, crashes."""
+"""What `make torture` runs on a backend: histories under faults, cancelled operations, crashes, kills."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.storms import Operation, cancel_at_random, value_of
 
 from .arenas import ARENAS, GROUPS, Arena
 from .faults import kill_all_clients
+from .kills import GAP, kill_twice
 from .operations import NewKeys
 from .rounds import Plan, Report, plan, run_round
 
@@ -177,10 +178,27 @@ async def _storm(arena: Arena, outcome: Outcome, seed: int, cancelled: int, prog
             progress(ended_early)
 
 
+def kills(name: str, seed: int, rounds: int, kept: Path, progress: Progress) -> Outcome:
+    """Kill the master of a group twice within 40 s: no acknowledged write is lost, no key waits for long."""
+    outcome = Outcome("kills", name, rounds, (seed, seed))
+    began = time.monotonic()
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="torture-") as text:
+            counts, wrong = kill_twice(name, Path(text))
+        longest = max(outcome.counts[GAP], counts[GAP])
+        outcome.counts.update(counts)
+        outcome.counts[GAP] = longest
+        outcome.violations += wrong
+        progress(1)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
 PARTS: dict[str, Callable[[str, int, int, Path, Progress], Outcome]] = {
     "histories": histories,
     "cancellations": cancellations,
     "crashes": crashes,
+    "kills": kills,
 }
 
 
@@ -188,6 +206,8 @@ def amount(part: str, name: str) -> int:
     """Return how much is asked of a backend in a part: rounds, or cancelled operations; 0 if nothing."""
     if part == "crashes":
         return CRASHES[name][0] if name in CRASHES else 0
+    if part == "kills":
+        return 3 if name in ("cluster", "sentinel") else 0
     return ROUNDS[name] if part == "histories" else CANCELLED * (name != "sentinel-both")
 
 

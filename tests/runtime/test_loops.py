@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import math
 import os
 import pickle
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
+from redis import Redis
 
 from ad_seller.storage import NotConnectedError, StorageBackend
 from tests.runtime.loop_jobs import RUNNERS, Run, count_up, in_threads, transfer
@@ -29,7 +33,31 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_loops_that_leave_without_disconnect(store: StorageBackend, run: Run) -> None:
+def server_connections(redis_url: str, postgres_url: str, most: float = math.inf) -> int:
+    """Return how many connections the servers have; wait a while for those to end that are more than ``most``."""
+
+    async def to_postgres() -> int:
+        connection = await asyncpg.connect(postgres_url)
+        try:
+            clients: int = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            )
+            return clients
+        finally:
+            await connection.close()
+
+    until = time.monotonic() + 10
+    while True:
+        with Redis.from_url(redis_url) as client:
+            now = len(client.client_list()) + asyncio.run(to_postgres())
+        if now <= most or time.monotonic() > until:
+            return now
+        time.sleep(0.1)
+
+
+def test_loops_that_leave_without_disconnect(
+    store: StorageBackend, run: Run, redis_url: str, postgres_url: str
+) -> None:
     """Every answer is right, and nothing is left that grows; 300 loops with AD_SELLER_ALL_TESTS=1."""
     loops = 300 if os.environ.get("AD_SELLER_ALL_TESTS") else 40
 
@@ -42,13 +70,17 @@ def test_loops_that_leave_without_disconnect(store: StorageBackend, run: Run) ->
         assert len(await store.list_sessions()) == min(number + 1, 7)
 
     held: list[tuple[int, int]] = []
+    connected = 0
     for number in range(loops):
         run(use(number))
         if number in (2, loops - 1):
             gc.collect()
             held.append((threading.active_count(), descriptors()))
+        if number == 2:
+            connected = server_connections(redis_url, postgres_url)
     assert held[1][0] <= held[0][0]
     assert held[1][1] <= held[0][1]
+    assert server_connections(redis_url, postgres_url, connected) <= connected
 
 
 def test_eight_threads_with_loops_of_their_own(store: StorageBackend, run: Run) -> None:
