@@ -12,6 +12,7 @@ from .base import StorageBackend
 from .capabilities import Capabilities
 from .driver.commit import Commit, Delete, Expect, Put
 from .errors import (
+    CheckpointError,
     ConfigurationError,
     ConflictError,
     CorruptValueError,
@@ -85,6 +86,7 @@ __all__ = [
     "TTL",
     "Capabilities",
     "ChangeRequestFilters",
+    "CheckpointError",
     "Commit",
     "ConfigurationError",
     "ConflictError",

@@ -15,6 +15,7 @@
     ├── MissingKeyError (LookupError)                  the operation needs an entry that is not there
     ├── CorruptValueError                              a stored value is not JSON
     ├── DamagedExportError                             an export is cut off, was changed, or is none
+    ├── CheckpointError                                the file of a copy is of another one, missing, or in the way
     ├── NotEmptyError                                  there are entries already, and nobody said what wins
     ├── UnsupportedError (NotImplementedError)         this backend declares that it cannot do this
     ├── StorageConnectionError (ConnectionError)       the engine cannot be reached or opened
@@ -173,6 +174,10 @@ class CorruptValueError(StorageError):
 
 class DamagedExportError(StorageError):
     """An export is cut off, was changed since it was written, is of a newer format, or is none."""
+
+
+class CheckpointError(StorageError):
+    """The file that says how far a copy has come is of another one, is missing, or is in the way."""
 
 
 class NotEmptyError(StorageError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ..driver.commit import Commit, Expect, Put, Refused
 from ..driver.transfer import PAGE_BYTES, StoredEntry, deadline_of
-from ..errors import CorruptValueError, MissingKeyError
+from ..errors import CorruptValueError, InvalidArgumentError, MissingKeyError, StorageError, UnsupportedError
 from ..records.expiry import MAX_TTL_MS
 
 if TYPE_CHECKING:
@@ -48,10 +48,14 @@ class BulkTransfer:
         if page:
             yield page
 
+    async def _entry_estimate(self, prefix: str) -> int | None:
+        """Return about how many live keys begin with ``prefix``; None if that cannot be told at little cost."""
+        return None
+
     async def _store_entries(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
-    ) -> Sequence[bool]:
-        """Store entries of different keys with their deadlines; tell of each whether it was stored.
+    ) -> Sequence[bool | StorageError]:
+        """Store entries of different keys with their deadlines; tell of each whether it was, or why it cannot be.
 
         It does no harm to store them again. Where it raises, some may have been stored.
 
@@ -78,13 +82,17 @@ async def _entry(backend: Committer, key: str) -> StoredEntry | None:
     return StoredEntry(key, text, None if left is None else deadline_of(time.time() + left))
 
 
-async def _store(backend: Committer, entry: StoredEntry, expected: tuple[bytes | None] | None) -> bool:
+async def _store(
+    backend: Committer, entry: StoredEntry, expected: tuple[bytes | None] | None
+) -> bool | StorageError:
     try:
-        [there] = await backend._atomic_snapshot([entry.key])
-    except CorruptValueError:
-        if expected is not None:
-            return False
-        raise
+        return await _stored(backend, entry, expected)
+    except (InvalidArgumentError, CorruptValueError, UnsupportedError) as error:  # what is the fault of this entry
+        return error
+
+
+async def _stored(backend: Committer, entry: StoredEntry, expected: tuple[bytes | None] | None) -> bool:
+    [there] = await backend._atomic_snapshot([entry.key])
     if expected is not None and there is not None and there != expected[0]:
         return False
     ttl_ms = None if entry.deadline is None else entry.deadline - int(time.time() * 1000)

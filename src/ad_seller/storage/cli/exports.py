@@ -11,7 +11,7 @@ import typer
 from ad_seller.storage import StorageBackend, StorageError, operations, redact
 
 from .output import Output, compact, printable
-from .progress import progress_bar
+from .progress import is_watched, progress_bar
 from .running import CommandError, Exit, with_new_store, with_store
 
 commands = typer.Typer()
@@ -39,7 +39,9 @@ async def export_(
     """
     to: str | BinaryIO = sys.stdout.buffer if file == "-" else file
     async with store:
-        with progress_bar("Exporting", None) as advance:
+        with progress_bar(
+            "Exporting", await operations.estimate(store, prefix) if is_watched() else None
+        ) as advance:
             done = await operations.export_entries(
                 store, to, prefix=prefix, on_corrupt=_noted(out) if skip_bad else None, progress=advance
             )

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from ad_seller.storage import (
+    CheckpointError,
     ConfigurationError,
     InvalidArgumentError,
     MissingDependencyError,
@@ -102,6 +103,7 @@ _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
     (MissingDependencyError, Exit.USAGE, ""),
     (ConfigurationError, Exit.USAGE, _NAME_A_STORE),
     (NotEmptyError, Exit.USAGE, "Choose --keep or --replace."),
+    (CheckpointError, Exit.USAGE, ""),
     (InvalidArgumentError, Exit.USAGE, "`ad-seller-storage COMMAND --help` shows what is accepted."),
     (MissingStoreError, Exit.NOT_FOUND, "`ad-seller-storage set` makes a new store."),
     (StorageConnectionError, Exit.UNAVAILABLE, _REACH_IT),
@@ -145,6 +147,21 @@ def _with(command: Command, make: Callable[[str | None], Any]) -> Callable[..., 
 
     run.__signature__ = inspect.Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *_ADDED])  # type: ignore[attr-defined]
     run.__annotations__ = {}  # typer is to read the signature
+    return run
+
+
+def without_store(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., None]:
+    """Make a typer command of ``async def command(out, ...) -> exit code``, which opens stores itself."""
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def run(*, context: typer.Context, as_json: bool, **arguments: Any) -> None:
+        out = Output(as_json=as_json or context.ensure_object(Choices).as_json)
+        raise typer.Exit(guarded(lambda: asyncio.run(command(out, **arguments))))
+
+    added = [each for each in _ADDED if each.name != "url"]
+    run.__signature__ = inspect.Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {}
     return run
 
 

@@ -118,6 +118,10 @@ class Engine(ABC):
         """Return how many live keys ``query`` has."""
         return len(await self.keys(query))
 
+    async def estimate(self, query: KeyQuery) -> int | None:
+        """Return about how many live keys ``query`` has, at little cost; None if that cannot be told."""
+        return None
+
     async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
         """Return the first live entries whose keys begin with ``prefix`` and come after ``after``, sorted.
 

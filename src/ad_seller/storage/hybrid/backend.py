@@ -256,10 +256,15 @@ class HybridBackend(StorageBackend):
         async for page in merged_pages(walks):
             yield page
 
+    async def _entry_estimate(self, prefix: str) -> int | None:
+        numbers = await _all([side._entry_estimate(prefix) for side in self._sides_of(f"{escape(prefix)}*")])
+        known = [number for number in numbers if number is not None]
+        return sum(known) if len(known) == len(numbers) else None
+
     async def _store_entries(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
-    ) -> Sequence[bool]:
-        stored: dict[str, bool] = {}
+    ) -> Sequence[bool | StorageError]:
+        stored: dict[str, bool | StorageError] = {}
         texts = dict(zip((entry.key for entry in entries), expected or (), strict=False))
         for side in self._sides:
             part = [entry for entry in entries if self._is_on(side, entry.key)]

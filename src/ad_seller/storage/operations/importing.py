@@ -13,14 +13,13 @@ from ..concurrency.threads import in_thread
 from ..driver.transfer import StoredEntry
 from ..errors import (
     InvalidArgumentError,
-    NotEmptyError,
     StorageError,
     StoreUnavailableError,
     shown,
 )
 from .exporting import Progress
 from .reading import BadLine, ExportReader, Lines, damaged
-from .walking import pages_of, store_page
+from .walking import refuse_unless_empty, store_page
 
 #: What wins where there is another entry: the one that is there, or the one that comes.
 Existing = Literal["keep", "replace"]
@@ -167,13 +166,3 @@ class _Import:
         if self._on_bad_line is None:
             raise damaged(line, self._done.stored)
         self._on_bad_line(line)
-
-
-async def refuse_unless_empty(storage: StorageBackend, prefix: str) -> None:
-    """Raise `NotEmptyError` if there is an entry under ``prefix``."""
-    async for page in pages_of(storage, prefix):
-        raise NotEmptyError(
-            f"{storage!r} is not empty: there is {page[0].key!r}. Say what wins where both have an entry: keep "
-            "what is there, or replace it; or name an empty store.",
-            key=page[0].key,
-        )

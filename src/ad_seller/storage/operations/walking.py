@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
+from ..atomic.lease import FENCE_PREFIX, LEASE_PREFIX
 from ..base import StorageBackend
 from ..driver.transfer import StoredEntry
 from ..errors import (
     CorruptValueError,
     InvalidArgumentError,
+    NotEmptyError,
     StorageConnectionError,
     StorageError,
     StorageTimeoutError,
@@ -20,6 +22,10 @@ from ..errors import (
 )
 
 T = TypeVar("T")
+
+#: The lease that a copy holds in its target; in braces, so that a cluster keeps both of its entries in one slot.
+LEASE: Final = "{copy}"
+OWN_KEYS: Final = frozenset({LEASE_PREFIX + LEASE, FENCE_PREFIX + LEASE})
 
 #: What may be over in a moment; to read again, and to store the same again, does no harm.
 TRANSIENT: Final = (StorageConnectionError, StorageTimeoutError, UnknownOutcomeError)
@@ -56,6 +62,27 @@ async def pages_of(
         after, give_up = page[-1].key, time.monotonic() + _PATIENCE
 
 
+async def estimate(storage: StorageBackend, prefix: str = "") -> int | None:
+    """Return about how many entries there are, for a progress bar; None if that cannot be told at little cost.
+
+    Args:
+        storage: a connected backend.
+        prefix: what their keys begin with.
+    """
+    return await storage._entry_estimate(prefix)
+
+
+async def refuse_unless_empty(storage: StorageBackend, prefix: str) -> None:
+    """Raise `NotEmptyError` if there is an entry under ``prefix``, besides what a copy leaves behind."""
+    async for page in pages_of(storage, prefix):
+        if keys := [entry.key for entry in page if entry.key not in OWN_KEYS]:
+            raise NotEmptyError(
+                f"{storage!r} is not empty: there is {keys[0]!r}. Say what wins where both have an entry: keep "
+                "what is there, or replace it; or name an empty store.",
+                key=keys[0],
+            )
+
+
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Return what ``call`` returns, made again after a failure that may be over in a moment."""
     give_up = time.monotonic() + _PATIENCE
@@ -86,11 +113,16 @@ async def store_page(
         StorageError: the store cannot be reached.
     """
     try:
-        return sum(await patiently(lambda: storage._store_entries(entries, expected)))
+        answers = await patiently(lambda: storage._store_entries(entries, expected))
     except ENTRY_ALONE as error:
         if len(entries) == 1:
             refused(entries[0], error)
             return 0
+    else:
+        for entry, answer in zip(entries, answers, strict=True):
+            if isinstance(answer, StorageError):
+                refused(entry, answer)
+        return sum(answer is True for answer in answers)
     middle = len(entries) // 2
     stored = 0
     for part in (slice(0, middle), slice(middle, None)):

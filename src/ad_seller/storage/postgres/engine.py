@@ -112,6 +112,10 @@ class PostgresEngine(Engine):
         """See `Engine.count`."""
         return await self._listings.count(query)
 
+    async def estimate(self, query: KeyQuery) -> int | None:
+        """See `Engine.estimate`."""
+        return await self.count(query)
+
     async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
         """See `Engine.page`."""
         return await transfer.page(self._client, prefix, after)

@@ -226,6 +226,10 @@ class RedisEngine(Engine):
             many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
         return found
 
+    async def estimate(self, query: KeyQuery) -> int | None:
+        """See `Engine.estimate`."""
+        return await self.count(query)
+
     async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
         """See `Engine.page`."""
         return await self._transfers.page(prefix, after)

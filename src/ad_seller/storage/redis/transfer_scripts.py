@@ -8,22 +8,34 @@ from .scripts import Script
 
 #: Texts and deadlines of entries. KEYS: the keys. ARGV: bytes of text after which no further key is looked at.
 #: Answers [text, deadline in epoch milliseconds or -1] for each key that was looked at, the text nil without entry.
-#: PEXPIRETIME came with Redis 7; before, the deadline is computed.
+#: PEXPIRETIME came with Redis 7; before, it is computed, as often as the server was held up meanwhile.
 CARRY: Final = Script(
     """
 local found, bytes, limit = {}, 0, tonumber(ARGV[1])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local tells = true
+local function deadline_of(key)
+  if tells then
+    local deadline = redis.pcall('PEXPIRETIME', key)
+    if type(deadline) ~= 'table' then return deadline end
+    tells = false
+  end
+  local before, after, left
+  for try = 1, 10 do
+    before, left, after = now(), redis.call('PTTL', key), now()
+    if left < 0 then return left end
+    if after - before < 2 then break end
+  end
+  return after + left
+end
 for position, key in ipairs(KEYS) do
   if bytes >= limit then break end
   local text = redis.pcall('GET', key)
   if type(text) == 'string' then
-    local deadline = redis.pcall('PEXPIRETIME', key)
-    if type(deadline) == 'table' then
-      deadline = redis.call('PTTL', key)
-      if deadline >= 0 then deadline = deadline + now end
-    end
-    found[position] = {text, deadline}
+    found[position] = {text, deadline_of(key)}
     bytes = bytes + #text
   else found[position] = {false, -2} end
 end

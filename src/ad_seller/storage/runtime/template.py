@@ -18,7 +18,7 @@ from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
 from ..driver.engine import MISSING, NO_EXPIRY, WOULD_BLOCK
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
-from ..errors import MissingKeyError
+from ..errors import MissingKeyError, StorageError
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
 from ..records.filters import Condition
@@ -180,9 +180,13 @@ class DriverBackend(ConnectedBackend):
             yield page
             after = page[-1].key
 
+    async def _entry_estimate(self, prefix: str) -> int | None:
+        async with self._listing(prefix) as engine:
+            return await engine.estimate(KeyQuery(prefix_glob(prefix)))
+
     async def _store_entries(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
-    ) -> Sequence[bool]:
+    ) -> Sequence[bool | StorageError]:
         if not (await self._here()).engine.transfers:
             return await super()._store_entries(entries, expected)
         if not entries:

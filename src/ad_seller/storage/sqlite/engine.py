@@ -159,6 +159,10 @@ class SQLiteEngine(Engine):
         """See `Engine.entries`."""
         return await self._list(sql.entries, query)
 
+    async def estimate(self, query: KeyQuery) -> int | None:
+        """See `Engine.estimate`; names of foreign writers that are no keys are counted, too."""
+        return await self._read(transfer.count, query)
+
     async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
         """See `Engine.page`."""
         return await self._read(transfer.page, (prefix, after))

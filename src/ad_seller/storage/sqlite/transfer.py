@@ -21,6 +21,13 @@ _STORE = """
 _STORE_UNLESS_THERE = f"{_STORE} WHERE expires_at <= :now OR CAST(value AS BLOB) = :expected"
 
 
+def count(db: sqlite3.Connection, query: KeyQuery, now: float) -> int:
+    """Return how many rows a query has."""
+    statement, parameters = statements.select("key", query, now)
+    [number] = db.execute(f"SELECT count(*) FROM ({statement})", parameters).fetchone()  # noqa: S608
+    return int(number)
+
+
 def page(db: sqlite3.Connection, place: tuple[str, str | None], now: float) -> list[StoredEntry]:
     """Return the entries of one page; ``place`` is a prefix, and the key after which they come."""
     prefix, after = place

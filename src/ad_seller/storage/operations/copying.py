@@ -1,0 +1,245 @@
+"""From one store to another, checked, while both are in use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, cast
+
+from ..atomic.lease import FENCE_PREFIX, LEASE_PREFIX
+from ..base import StorageBackend
+from ..driver.commit import Commit, Delete, Expect, Refused
+from ..driver.transfer import StoredEntry
+from ..errors import CheckpointError, InvalidArgumentError, LeaseHeldError, StorageError, shown
+from .checkpoints import Checkpoint
+from .comparing import Difference, Kind, Part, compare
+from .exporting import Progress
+from .importing import Existing
+from .verifying import KINDS, Verified, verify
+from .walking import LEASE, patiently, refuse_unless_empty, store_page
+
+_LEASE_TTL: Final = 10  #: seconds after which the lease of a copy that was killed ends
+_PASSES: Final = 10  #: of `again`, at most
+
+#: The differences that count after a copy, by what wins.
+_WANTED: Final[dict[Existing | None, tuple[Kind, ...]]] = {
+    None: KINDS,
+    "keep": ("missing",),
+    "replace": ("missing", "value", "expiry"),
+}
+
+#: Called with an entry that the target does not take, and why.
+OnRefused = Callable[[str, StorageError], object]
+
+
+@dataclass(slots=True)
+class Copied:
+    """What a copy did.
+
+    Attributes:
+        seen: entries of the source that were looked at.
+        stored: entries that were stored in the target.
+        deleted: entries that were removed there, because the source has them no more.
+        refused: entries that the target did not take.
+        passes: how many times both were gone through and repaired.
+        verified: how the target differs now.
+    """
+
+    seen: int = 0
+    stored: int = 0
+    deleted: int = 0
+    refused: int = 0
+    passes: int = 0
+    verified: Verified = field(default_factory=Verified)
+
+
+async def copy_entries(
+    source: StorageBackend,
+    target: StorageBackend,
+    *,
+    prefix: str = "",
+    existing: Existing | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    again: bool = False,
+    dry_run: bool = False,
+    on_refused: OnRefused | None = None,
+    progress: Progress | None = None,
+) -> Copied:
+    """Copy all live entries with their texts and deadlines, and compare both stores at the end.
+
+    What was stored before is not stored again, so a copy that ended can be begun again at any point. While the
+    source is written to, it is followed by ``again``: what was changed, renewed or deleted at the source since is
+    repaired, pass by pass, until a pass finds nothing or no less than the one before.
+
+    Args:
+        source: a connected backend; it is only read.
+        target: another one.
+        prefix: only keys that begin with it.
+        existing: "keep" or "replace" what the target has; None: it must be empty, and becomes equal to the source.
+        checkpoint: a file that says how far the copy has come.
+        resume: go on after the key that the file names.
+        again: repair what has changed since the copy was done. Where the target was empty before, entries that the
+            source has no more are removed: nobody else may write to the target yet.
+        dry_run: only compare, and count what would be stored.
+        on_refused: called with each entry that the target does not take; they are left out, `verified` has them.
+        progress: called with the number of entries of the source so far.
+
+    Raises:
+        NotEmptyError: the target has entries, and ``existing`` is None.
+        CheckpointError: the file is of another copy, or is missing, or in the way.
+        LeaseHeldError: another copy into this target is under way.
+        StorageError: a store cannot be reached; ``resume`` goes on from there.
+    """
+    if existing not in _WANTED:
+        raise InvalidArgumentError(f"existing is 'keep', 'replace' or None, not {shown(existing)}")
+    if resume and again:
+        raise InvalidArgumentError("resume goes on with a copy that is not done, again follows one that is")
+    if source is target or (source.capabilities.shared and repr(source) == repr(target)):
+        raise InvalidArgumentError(f"The source and the target are one store: {source!r}")
+    path = None if checkpoint is None else Path(checkpoint)
+    job = _Copy(source, target, Checkpoint(path, source, target, prefix, existing), on_refused, progress)
+    if dry_run:
+        await job.compare()
+        return job.done
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_clear_away, target)
+        if resume or again:
+            job.checkpoint.resume()
+        else:
+            job.checkpoint.begin()
+        wait = _LEASE_TTL + 1 if resume or again else 0.0  # of a copy that was killed
+        try:
+            await stack.enter_async_context(target.lease(LEASE, ttl=_LEASE_TTL, wait=wait))
+        except LeaseHeldError as error:
+            raise LeaseHeldError(
+                f"Another copy into {target!r} is under way; or one was killed within the last {_LEASE_TTL} s",
+                key=error.key,
+            ) from error
+        await (job.follow() if again else job.run(begun=resume))
+    return job.done
+
+
+class _Copy:
+    def __init__(
+        self,
+        source: StorageBackend,
+        target: StorageBackend,
+        checkpoint: Checkpoint,
+        on_refused: OnRefused | None,
+        progress: Progress | None,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.checkpoint = checkpoint
+        self.done = Copied()
+        self._on_refused = on_refused
+        self._progress = progress
+
+    @property
+    def _existing(self) -> Existing | None:
+        return cast("Existing | None", self.checkpoint.state.existing)
+
+    @property
+    def _wanted(self) -> tuple[Kind, ...]:
+        return _WANTED[self._existing]
+
+    async def run(self, *, begun: bool) -> None:
+        """Copy, from where the checkpoint is, and compare."""
+        state = self.checkpoint.state
+        if not begun:
+            if state.existing is None:
+                await refuse_unless_empty(self.target, state.prefix)
+            await self.checkpoint.note(None, now=True)
+        if not state.done:
+            await self._pass(state.after, mirrors=False)
+        await self.compare()
+
+    async def follow(self) -> None:
+        """Repair what has changed, until a pass finds nothing or no less than before, and compare."""
+        if not self.checkpoint.state.done and self.checkpoint.kept:
+            raise CheckpointError("This copy is not done yet: `--resume` goes on with it")
+        before: int | None = None
+        for _ in range(_PASSES):
+            found = await self._pass(None, mirrors=True)
+            if found.faults == 0:
+                self.done.verified = found
+                return
+            if before is not None and found.faults >= before:
+                break
+            before = found.faults
+        await self.compare()
+
+    async def compare(self) -> None:
+        """Compare both stores."""
+        self.done.verified = await verify(
+            self.source,
+            self.target,
+            prefix=self.checkpoint.state.prefix,
+            kinds=self._wanted,
+            progress=self._progress,
+        )
+
+    async def _pass(self, after: str | None, *, mirrors: bool) -> Verified:
+        """Go through both stores once and repair what differs; return what did."""
+        found = Verified(wanted=self._wanted)
+        writing: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(compare(self.source, self.target, self.checkpoint.state.prefix, after)) as parts:
+                async for part in parts:
+                    found.compared += part.seen
+                    found.note(part.differences)
+                    await _ended(writing)
+                    writing = asyncio.create_task(self._repair(part, mirrors=mirrors))
+            await _ended(writing)
+        finally:
+            if writing is not None and not writing.done():
+                writing.cancel()
+                await asyncio.wait([writing])
+        await self.checkpoint.note(self.checkpoint.state.after, done=True)
+        self.done.passes += 1
+        return found
+
+    async def _repair(self, part: Part, *, mirrors: bool) -> None:
+        found = [each for each in part.differences if each.kind in self._wanted]
+        if stored := [each for each in found if each.source is not None]:
+            entries = [cast("StoredEntry", each.source) for each in stored]
+            expected = [None if each.target is None else each.target.text for each in stored]
+            self.done.stored += await store_page(self.target, entries, expected, self._refused)
+        if mirrors and (gone := [each for each in found if each.kind == "more"]):
+            self.done.deleted += await self._delete(gone)
+        self.done.seen += part.seen
+        if not mirrors:
+            await self.checkpoint.note(part.last)
+        if self._progress is not None:
+            self._progress(self.done.seen)
+
+    async def _delete(self, gone: Iterable[Difference]) -> int:
+        """Remove entries that the source has no more, if they are still as they were seen."""
+
+        async def delete(entry: StoredEntry) -> bool:
+            commit = Commit((Expect(entry.key, entry.text),), (Delete(entry.key),))
+            return not isinstance(await patiently(lambda: self.target._atomic_commit(commit)), Refused)
+
+        return sum(await asyncio.gather(*(delete(each.target) for each in gone if each.target is not None)))
+
+    def _refused(self, entry: StoredEntry, error: StorageError) -> None:
+        self.done.refused += 1
+        if self._on_refused is not None:
+            self._on_refused(entry.key, error)
+
+
+async def _ended(writing: asyncio.Task[None] | None) -> None:
+    if writing is not None:
+        await writing
+
+
+async def _clear_away(target: StorageBackend) -> None:
+    """Remove the number that the lease leaves behind, unless another copy has begun; nothing depends on it."""
+    lease, fence = LEASE_PREFIX + LEASE, FENCE_PREFIX + LEASE
+    with suppress(StorageError):
+        [text] = await target._atomic_snapshot([fence])
+        await target._atomic_commit(Commit((Expect(lease, None), Expect(fence, text)), (Delete(fence),)))

@@ -1,0 +1,79 @@
+"""Whether two stores hold the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final, get_args
+
+from ..base import StorageBackend
+from .comparing import Difference, Kind, compare
+from .exporting import Progress
+
+_NAMED: Final = 20  #: keys of each kind that are named
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+
+@dataclass(slots=True)
+class Verified:
+    """How a target differs from its source.
+
+    Attributes:
+        compared: entries of the source.
+        counts: differences by kind.
+        named: the first keys of each kind.
+        wanted: the kinds that count as faults.
+    """
+
+    compared: int = 0
+    counts: Counter[Kind] = field(default_factory=Counter)
+    named: dict[Kind, list[str]] = field(default_factory=dict)
+    wanted: Collection[Kind] = KINDS
+
+    @property
+    def faults(self) -> int:
+        """How many differences count as faults."""
+        return sum(self.counts[kind] for kind in self.wanted)
+
+    def note(self, differences: list[Difference]) -> None:
+        """Count differences, and keep some keys."""
+        for difference in differences:
+            self.counts[difference.kind] += 1
+            keys = self.named.setdefault(difference.kind, [])
+            if len(keys) < _NAMED:
+                keys.append(difference.key)
+
+
+async def verify(
+    source: StorageBackend,
+    target: StorageBackend,
+    *,
+    prefix: str = "",
+    kinds: Collection[Kind] = KINDS,
+    progress: Progress | None = None,
+) -> Verified:
+    """Compare two stores, entry by entry: keys, values and expiries. Nothing is written.
+
+    Values are compared as values, whatever blanks their texts have; expiries to 20 ms, the contract's precision
+    (to a second where one of the stores is a backend of seven methods). What is written meanwhile may differ.
+
+    Args:
+        source: a connected backend.
+        target: another one.
+        prefix: only keys that begin with it.
+        kinds: the kinds of difference that count as faults.
+        progress: called with the number of entries so far.
+
+    Raises:
+        StorageError: a store cannot be read.
+    """
+    found = Verified(wanted=kinds)
+    async with aclosing(compare(source, target, prefix)) as parts:
+        async for part in parts:
+            found.compared += part.seen
+            found.note(part.differences)
+            if progress is not None:
+                progress(found.compared)
+    return found

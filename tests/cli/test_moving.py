@@ -1,0 +1,75 @@
+"""copy and verify."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.cli.support import COMMAND, assert_explained, fill, run
+from tests.cli.test_terminal import at_terminal, plain
+from tests.operations.jobs import MANY
+
+
+def test_copy_and_verify(url: str, directory: Path) -> None:
+    fill(url, {f"deal:{n}": {"n": n} for n in range(30)} | {"quote:1": 1})
+    done = run("copy", url, "b.db")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.splitlines() == [
+        "31 entries stored, 0 removed, 0 refused.",
+        "31 entries compared, 0 differ.",
+    ]
+    again = run("copy", url, "b.db")
+    assert_explained(again, 2, "was done", "--again")
+    assert_explained(run("copy", url, "b.db", "--checkpoint", "other"), 2, "not empty", "--keep or --replace")
+    assert_explained(run("copy", url, "c.db"), 2, "another copy")
+    assert_explained(run("copy", url, url), 2, "one store")
+    assert_explained(run("copy", "no.db", "c.db"), 1, "no.db")
+
+    fill(url, {"deal:1": "changed", "a": 1})
+    fill("b.db", {"more": 1})
+    found = run("verify", url, "b.db")
+    assert (found.returncode, found.stderr) == (4, "32 entries compared, 3 differ.\n")
+    assert found.stdout.splitlines() == ["missing in TO\ta", "other value\tdeal:1", "only in TO\tmore"]
+    facts = json.loads(run("verify", url, "b.db", "--json").stdout)
+    assert facts["differences"]["value"] == {"count": 1, "keys": ["deal:1"]}
+    assert run("copy", url, "b.db", "--again", "--json").stdout.startswith('{"stored":2,"deleted":1,')
+    assert run("verify", "-", "b.db", env={"DATABASE_URL": url}).returncode == 0
+
+
+def test_all_of_many_differences_are_counted(url: str, directory: Path) -> None:
+    fill(url, {f"deal:{n:03}": n for n in range(50)})
+    fill("b.db", {"x": 1})
+    found = run("copy", url, "b.db", "--dry-run", "--prefix", "deal:")
+    assert len(found.stdout.splitlines()) == 20
+    assert "... and 30 more: missing in TO" in found.stderr
+    assert not Path("ad-seller-copy.json").exists()
+
+
+def test_progress_is_shown_at_a_terminal(url: str, directory: Path) -> None:
+    fill(url, {f"deal:{n}": n for n in range(2_500)})
+    code, text = at_terminal("copy", url, "b.db")
+    assert code == 0
+    assert "of 2,500" in text
+    assert "2,500 entries stored" in plain(text)
+
+
+def test_ctrl_c_and_resume(directory: Path) -> None:
+    for first in range(0, MANY, 20_000):
+        fill("a.db", {f"deal:{n:06}": {"n": n} for n in range(first, first + 20_000)})
+    with subprocess.Popen(
+        [*COMMAND, "copy", "a.db", "b.db"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as job:
+        file = Path("ad-seller-copy.json")
+        give_up = time.monotonic() + 60
+        while not (file.exists() and json.loads(file.read_bytes())["after"]) and time.monotonic() < give_up:
+            time.sleep(0.01)
+        job.send_signal(signal.SIGINT)
+        out, said = job.communicate(timeout=60)
+    assert (job.returncode, out) == (130, b"")
+    assert b"--resume" in said
+    done = run("copy", "a.db", "b.db", "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert 0 < json.loads(done.stdout)["stored"] < MANY
