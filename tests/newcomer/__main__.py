@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from tests.adoption.stage import AGENT
 from tests.docs_samples import ROOT
 from tests.newcomer.pages import Command, commands
 
-PAGES = ("README.md", "docs/getting-started.md", "docs/cli.md", "docs/moving-in.md", "docs/custom-backend.md")
+#: Those that a newcomer reads first; the others come in the order of the menu.
+FIRST = ("README.md", "docs/getting-started.md", "docs/cli.md")
 
 #: Environments that would tell the commands another store than the pages do.
 _OURS = ("STORAGE_", "DATABASE_", "REDIS_", "POSTGRES_", "AD_SELLER_", "PYTHONPATH", "VIRTUAL_ENV", "PG")
@@ -43,6 +45,7 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
             "postgresql://localhost/scratch": address,
             "postgresql://localhost/empty_database": address,
             "~/seller-agent": str(agent(folder / "seller-agent")),
+            "my_package.directory:": "examples.custom_backend:",
         }
 
 
@@ -69,12 +72,18 @@ def run(command: str, folder: Path, env: dict[str, str]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -> tuple[int, list[Command]]:
-    """Run the commands of a page; return how many there were, and those that were not run."""
-    ran, left = 0, []
+def pages_of(clone: Path) -> list[str]:
+    """Return every page that has a command, those first that are read first."""
+    menu = re.findall(r": ([a-z/-]+\.md)$", (clone / "mkdocs.yml").read_text(), re.MULTILINE)
+    names = dict.fromkeys([*FIRST, *(f"docs/{name}" for name in menu)])
+    return [name for name in names if any(commands(clone / name))]
+
+
+def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -> Iterator[tuple[Command, bool]]:
+    """Run the commands of a page; yield each with whether it ended as the page says."""
     for command in commands(page):
         if command.reason:
-            left.append(command)
+            yield command, True
             continue
         text = command.text
         for shown, real in urls.items():
@@ -84,31 +93,31 @@ def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -
         console.print(f"  {command.text}  [dim]{time.monotonic() - began:.1f} s[/dim]", highlight=False)
         if code != command.exit_code:
             console.print(f"ended with {code}, not {command.exit_code}:\n{output}", style="red", markup=False)
-            raise SystemExit(1)
-        ran += 1
-    return ran, left
+        yield command, code == command.exit_code
 
 
-def main(pages: Sequence[str]) -> None:
-    """Follow the pages in a fresh clone."""
+def main(pages: Sequence[str]) -> int:
+    """Follow the pages in a fresh clone; return the exit code."""
     with TemporaryDirectory(prefix="newcomer-") as name, servers(Path(name)) as urls:
         clone, venv = Path(name) / "clone", Path(name) / "venv"
         subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         env = environment(venv)
-        ran = 0
-        left: list[Command] = []
-        for page in pages:
+        ended: list[tuple[Command, bool]] = []
+        for page in pages or pages_of(clone):
             console.rule(page)
-            more, others = follow(clone / page, clone, env, urls)
-            ran, left = ran + more, left + others
-        shutil.rmtree(clone)
+            ended += follow(clone / page, clone, env, urls)
+    left = [command for command, _ in ended if command.reason]
+    failed = [command for command, is_right in ended if not is_right]
     for command in left:
         console.print(f"not run: {command.text} ({command.reason})", highlight=False)
-    console.print(f"{ran} passed, 0 failed, {len(left)} not run")
+    for command in failed:
+        console.print(f"failed: {command.text}", highlight=False)
+    console.print(f"{len(ended) - len(left) - len(failed)} passed, {len(failed)} failed, {len(left)} not run")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make newcomer")
-    parser.add_argument("page", nargs="*", default=PAGES)
-    main(parser.parse_args().page)
+    parser.add_argument("page", nargs="*", help="only these pages, e.g. docs/cli.md")
+    sys.exit(main(parser.parse_args().page))
