@@ -11,7 +11,7 @@ from typing import Any
 
 from ad_seller.storage import ConfigurationError, CorruptValueError, InvalidKeyError, check_key, decode, redact
 
-from .stores import Key, read_postgres, read_redis, read_sqlite
+from .stores import LOOK_ELSEWHERE, Key, read_postgres, read_redis, read_sqlite
 
 _SHOWN = 20  #: keys of each kind of trouble
 _ON_REDIS = ("session:", "session_index:", "cache:", "lock:", "pubsub:", "rate_limit:")
@@ -168,6 +168,9 @@ def _look_at_file(census: Census, root: Path, url: str) -> None:
 
 
 def _look_at_redis(census: Census, url: str, settings: dict[str, str], side: str) -> None:
+    if url.startswith(("redis+", "rediss+")):
+        census.store = ", ".join(filter(None, (census.store, redact(url))))
+        raise ConfigurationError(f"The entries lie behind Sentinel or in a cluster. {LOOK_ELSEWHERE}")
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ConfigurationError("A Redis URL such as redis://host:6379/0 is needed: set REDIS_URL, or give --url")
     census.store = ", ".join(filter(None, (census.store, redact(url))))
