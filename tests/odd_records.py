@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ad_seller.storage import StorageBackend
+from ad_seller.storage import Index, StorageBackend
 from ad_seller.storage.records.filters import matches
 from ad_seller.storage.seller.kinds import FIELDS, PREFIXES, conditions
+
+#: An index for each field that a listing can be asked for.
+EVERY_FIELD = tuple(Index(kind, ".".join(path)) for kind, fields in FIELDS.items() for path in fields.values())
 
 ODD = [
     "",

@@ -54,7 +54,6 @@ FOREIGN = {
     "ad_seller_kv_commit",
     "ad_seller_kv_field",
     "ad_seller_kv_order_status",
-    "ad_seller_kv_quote_buyer_id",
     "ad_seller_schema",
     "ad_seller_storage",
     "TestClient",

@@ -228,7 +228,7 @@ async def test_postgres(own_postgres: PostgresServer, monkeypatch: pytest.Monkey
     await connection.execute("ALTER SYSTEM SET fsync = off")
     await connection.execute("ALTER SYSTEM SET synchronous_commit = off")
     await connection.execute("SELECT pg_reload_conf()")
-    await connection.execute("DROP INDEX ad_seller_kv_quote_status")
+    await connection.execute("DROP INDEX ad_seller_kv_order_status")
     await connection.execute("INSERT INTO ad_seller_kv VALUES ('quote:1', '{}', now() - interval '3 days')")
     monkeypatch.setenv("WEB_CONCURRENCY", "30")
     async with PostgresBackend(url, sweep_interval=None) as store:
@@ -236,7 +236,7 @@ async def test_postgres(own_postgres: PostgresServer, monkeypatch: pytest.Monkey
         found = said(report)
         assert found["not-synchronous"] == "fsync, synchronous_commit off"
         assert found["pool-too-large"] == "30 worker(s) with 10 connections each; the server takes 97"
-        assert found["filter-walks"].endswith("ad_seller_kv_quote_status")
+        assert found["filter-walks"].endswith("ad_seller_kv_order_status")
         assert found["expired-not-reclaimed"] == "1 expired entries are still stored, the oldest for 3 days"
         [step] = [step async for step in fixes(store, report)]
         assert await step.apply() == "built"

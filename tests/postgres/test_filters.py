@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ad_seller.storage import CorruptValueError
 from ad_seller.storage.driver.query import KeyQuery
-from ad_seller.storage.postgres.fields import FIELD_FUNCTION, searches
+from ad_seller.storage.postgres.fields import FIELD_FUNCTION, Declared
 from ad_seller.storage.postgres.statements import TABLE, session_settings
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.records.codec import decode
@@ -23,7 +23,7 @@ from ad_seller.storage.records.filters import Condition, matches
 from ad_seller.storage.records.globs import compile_glob
 from ad_seller.storage.seller.kinds import FIELDS, conditions
 from tests.json_values import any_text, scalars
-from tests.odd_records import check_filters
+from tests.odd_records import EVERY_FIELD, check_filters
 from tests.postgres.support import postgres_engine_of, sql, store_text
 
 Ask = Callable[..., Any]
@@ -58,6 +58,13 @@ async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
 @pytest.mark.parametrize("seed", range(5))
 async def test_the_same_as_a_filter_over_all_records(storage: PostgresBackend, entity: str, seed: int) -> None:
     await check_filters(storage, entity, seed)
+
+
+async def test_the_same_by_declared_indexes(new_database: str) -> None:
+    async with PostgresBackend(new_database, indexes=EVERY_FIELD) as storage:
+        for seed, entity in enumerate(FIELDS):
+            await check_filters(storage, entity, seed)
+        assert len((await postgres_engine_of(storage))._indexes.known.valid & Declared(EVERY_FIELD).names) == 6
 
 
 names = st.one_of(st.sampled_from(["status", "product", "product_id"]), any_text)
@@ -206,13 +213,19 @@ class TestPlans:
             await sql(postgres_url, f"ANALYZE {TABLE}")
         orders = await storage.list_orders({"status": "open"})
         assert [order["n"] for order in orders] == list(range(10, 30_001, 10))
-        [search] = searches(KeyQuery(compile_glob("order:*"), where=conditions("order", {"status": "open"})))
-        for after in (None, "order:020000"):
-            plan = await generic_plan(postgres_url, *search.select(after, 1000))
+        for after, reverse in ((None, False), (None, True), ("order:020000", False), ("order:020000", True)):
+            where = conditions("order", {"status": "open"})
+            span = KeyQuery(compile_glob("order:*"), where=where, reverse=reverse)
+            [search] = Declared(None).searches(span)
+            plan = await generic_plan(postgres_url, *search.select(span, after, 1000))
             assert plan.count(f"using {TABLE}_order_status") == 2, plan
             assert plan.count("Index Cond: ((ad_seller_kv_field") == 2, plan
 
-    async def test_of_several_conditions_the_narrowest_is_searched(self, storage: PostgresBackend) -> None:
+    async def test_of_several_conditions_the_narrowest_is_searched(self, new_database: str) -> None:
+        async with PostgresBackend(new_database, indexes=EVERY_FIELD) as storage:
+            await self._check_narrowest(storage)
+
+    async def _check_narrowest(self, storage: PostgresBackend) -> None:
         await storage.set_many(
             {
                 f"quote:{n:04}": {

@@ -9,15 +9,17 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ad_seller.storage import Index
 from ad_seller.storage.postgres.connection import Connection
-from ad_seller.storage.postgres.fields import FIELD_FUNCTION, INDEXES
+from ad_seller.storage.postgres.fields import FIELD_FUNCTION, UNASKED, Declared
 from ad_seller.storage.postgres.indexes import _LOCK, FieldIndexes, build
 from ad_seller.storage.postgres.login import Login
 from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.postgres.support import postgres_engine_of, sql
 
-NAMES = {index.name for index in INDEXES}
+DECLARED = Declared(None)
+NAMES = DECLARED.names
 
 
 async def names(url: str) -> dict[str, bool]:
@@ -111,7 +113,7 @@ async def test_one_builds_at_a_time(new_database: str) -> None:
     holder = await asyncpg.connect(new_database)
     await holder.fetch("SELECT pg_advisory_lock($1)", _LOCK)
     builder = await asyncpg.connect(new_database)
-    assert not await build(builder.fetch)
+    assert not await build(builder.fetch, DECLARED)
     assert await names(new_database) == {}
     await holder.close()
     await builder.close()
@@ -195,3 +197,35 @@ async def test_disconnecting_while_it_builds(new_database: str) -> None:
                 break
             await asyncio.sleep(0.02)
         assert await names(new_database) == dict.fromkeys(NAMES, True)
+
+
+async def become(url: str, wanted: set[str]) -> bool:
+    for _ in range(500):
+        rows = await sql(url, f"SELECT indexname FROM pg_indexes WHERE tablename = '{TABLE}'")
+        if {name for (name,) in rows} - {f"{TABLE}_pkey", f"{TABLE}_expiry", "of_a_dba"} == wanted:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+async def test_there_are_those_that_are_declared(new_database: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ad_seller.storage")
+    events = [Index("event", "session_id")]
+    async with PostgresBackend(new_database) as storage:
+        await storage.set_many({f"event:{n}": {"session_id": f"s{n % 2}"} for n in range(4)})
+    for name in (*UNASKED, "of_a_dba"):
+        await sql(new_database, f"CREATE INDEX {name} ON {TABLE} (key)")
+    async with PostgresBackend(new_database, create=False):
+        pass
+    assert await become(new_database, {*NAMES, *UNASKED})
+    async with PostgresBackend(new_database):
+        assert await become(new_database, {*NAMES})
+    assert caplog.text.count("dropped indexes that nobody declares") == 1
+    async with PostgresBackend(new_database, indexes=events) as storage:
+        assert await become(new_database, {*Declared(events).names})
+        async with PostgresBackend(new_database) as other:  # declares none, so it leaves those of others
+            assert await other.list_orders({"status": "open"}) == []
+            assert await become(new_database, {*Declared(events).names, *NAMES})
+    async with PostgresBackend(new_database, indexes=()):
+        assert await become(new_database, set())
+    assert await sql(new_database, "SELECT 1 FROM pg_indexes WHERE indexname = 'of_a_dba'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,17 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from ad_seller.storage import CorruptValueError, OrderFilters
+from ad_seller.storage import CorruptValueError, Index, OrderFilters
 from ad_seller.storage.seller.kinds import FIELDS
-from ad_seller.storage.sqlite.fields import INDEXES
+from ad_seller.storage.sqlite.fields import FieldIndexes, name_of
 from ad_seller.storage.sqlite_backend import SQLiteBackend
-from tests.odd_records import check_filters, listed
+from tests.odd_records import EVERY_FIELD, check_filters, listed
 
 from .support import execute, make_older_file, older_set, plain
+
+#: The statements of the indexes that there are without a declaration, by name.
+DEFAULTS = FieldIndexes(None).statements
+EVERY = FieldIndexes(EVERY_FIELD).statements
 
 #: Texts that are no JSON, or not JSON for every version of SQLite.
 BROKEN = ["", "{", "nonsense", '{"status": NaN}', '{"status": "open"} {}', "[" * 5000 + "]" * 5000]
@@ -24,7 +27,7 @@ BROKEN = ["", "{", "nonsense", '{"status": NaN}', '{"status": "open"} {}', "[" *
 
 @pytest.fixture
 async def storage(path: Path) -> AsyncIterator[SQLiteBackend]:
-    async with SQLiteBackend(str(path), synchronous="NORMAL") as storage:
+    async with SQLiteBackend(str(path), synchronous="NORMAL", indexes=EVERY_FIELD) as storage:
         yield storage
 
 
@@ -105,7 +108,7 @@ async def test_damaged_records_are_reported_whatever_their_status(
 async def test_what_versions_of_sqlite_read_differently_is_in_no_index(storage: SQLiteBackend, path: Path) -> None:
     """3.40 and 3.51 file a NUL differently; the other one called the file malformed at the next write."""
     await storage.set_order("1", {"status": "o\0p"})
-    field = INDEXES["kv_store_order_status"].partition("(")[2].rpartition(") WHERE")[0]
+    field = DEFAULTS["kv_store_order_status"].partition("(")[2].rpartition(") WHERE")[0]
     assert execute(path, f"SELECT {field} FROM kv_store WHERE key = 'order:1'") == [(b"\0",)]
     assert await storage.list_orders({"status": "o\0p"}) == [{"status": "o\0p"}]
     assert await storage.list_orders({"status": "o"}) == []
@@ -120,7 +123,7 @@ async def test_an_index_that_an_earlier_version_defined_is_made_anew(path: Path)
     async with SQLiteBackend(str(path)) as storage:
         assert await storage.list_orders({"status": "open"}) == [{"status": "open"}]
     [(sql,)] = execute(path, "SELECT sql FROM sqlite_master WHERE name = 'kv_store_order_status'")
-    assert sql.partition(" ON ")[2] == INDEXES["kv_store_order_status"].partition(" ON ")[2]
+    assert sql.partition(" ON ")[2] == DEFAULTS["kv_store_order_status"].partition(" ON ")[2]
 
 
 async def test_what_we_write_is_never_looked_at_for_another_status(storage: SQLiteBackend, path: Path) -> None:
@@ -133,7 +136,7 @@ async def test_what_we_write_is_never_looked_at_for_another_status(storage: SQLi
     }
     await storage.set_many({f"order:{n}": record for n in range(20)})
     await storage.update_order("1", lambda order: order | {"m": 1})
-    where = INDEXES["kv_store_order_odd"].partition(" WHERE ")[2]
+    where = DEFAULTS["kv_store_order_odd"].partition(" WHERE ")[2]
     assert execute(path, f"SELECT key FROM kv_store WHERE {where}") == []
 
 
@@ -176,27 +179,16 @@ async def steps(storage: SQLiteBackend) -> int:
     return count
 
 
-@pytest.mark.parametrize(
-    ("listing", "index"),
-    [
-        ("list_orders", "order_status"),
-        ("list_change_requests", "change_request_order_id"),
-        ("list_change_requests", "change_request_status"),
-        ("list_quotes", "quote_buyer_id"),
-        ("list_quotes", "quote_product_id"),
-        ("list_quotes", "quote_status"),
-    ],
-)
-async def test_each_filter_uses_its_index(storage: SQLiteBackend, path: Path, listing: str, index: str) -> None:
+@pytest.mark.parametrize("index", EVERY_FIELD, ids=str)
+async def test_each_filter_uses_its_index(storage: SQLiteBackend, path: Path, index: Index) -> None:
     statements: list[str] = []
     reader = reader_of(storage)
     await reader.set_trace_callback(statements.append)
-    field = re.sub("^(order|quote|change_request)_(?!status$)|^.*_(?=status$)", "", index)
-    await getattr(storage, listing)({field: "it's"})
+    await getattr(storage, f"list_{index.kind}s")({index.path[-1]: "it's"})
     await reader.set_trace_callback(lambda _: None)
     [statement] = [statement for statement in statements if "kv_store" in statement]
     plan = " / ".join(row[3] for row in execute(path, f"EXPLAIN QUERY PLAN {statement}"))
-    assert f"SEARCH kv_store USING INDEX kv_store_{index} (<expr>=?)" in plan, plan
+    assert f"SEARCH kv_store USING INDEX {name_of(index)} (<expr>=?)" in plan, plan
 
 
 async def test_an_older_file_gets_the_indexes_and_older_agents_go_on(path: Path) -> None:
@@ -208,13 +200,13 @@ async def test_an_older_file_gets_the_indexes_and_older_agents_go_on(path: Path)
         older_set(path, "order:2", {"status": "open", "n": 2})
         assert await storage.list_orders({"status": "open"}) == [{"status": "open", "n": 2}]
     names = {name for (name,) in execute(path, "SELECT name FROM sqlite_master WHERE type = 'index'")}
-    assert names >= INDEXES.keys()
+    assert names >= DEFAULTS.keys()
     assert execute(path, "PRAGMA integrity_check") == [("ok",)]
 
 
 async def test_without_the_indexes_it_only_takes_longer(storage: SQLiteBackend, path: Path) -> None:
     await storage.set_order("1", {"status": "open"})
     with plain(path) as db:
-        for name in INDEXES:
+        for name in EVERY:
             db.execute(f"DROP INDEX {name}")
     assert await storage.list_orders({"status": "open"}) == [{"status": "open"}]

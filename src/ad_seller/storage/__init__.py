@@ -50,6 +50,7 @@ from .records.codec import decode, encode
 from .records.expiry import TTL, check_ttl
 from .records.globs import compile_glob
 from .records.ids import new_id
+from .records.indexes import DEFAULT_INDEXES, Index
 from .records.keys import check_key
 from .records.markers import DELETE, KEEP, LEAVE, Keep, Marker
 from .records.pages import OnCorrupt, Page
@@ -77,6 +78,7 @@ if len(__path__) > 1 or (Path(__path__[0]).parent / "__init__.py").is_file():
 __all__ = [
     "AGENT_URL_INDEX_PREFIX",
     "CHANGE_REQUEST_LIFECYCLE",
+    "DEFAULT_INDEXES",
     "DELETE",
     "KEEP",
     "LEAVE",
@@ -96,6 +98,7 @@ __all__ = [
     "Delete",
     "Expect",
     "IdempotencyConflictError",
+    "Index",
     "InvalidArgumentError",
     "InvalidCursorError",
     "InvalidKeyError",

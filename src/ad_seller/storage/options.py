@@ -69,6 +69,12 @@ def upper(name: str, text: str) -> str:
     return text.upper()
 
 
+def several(name: str, text: str) -> tuple[str, ...]:
+    """Return the names between commas; ``none`` for none of them."""
+    names = tuple(name for part in text.split(",") if (name := part.strip()))
+    return () if names == ("none",) else names
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option.
@@ -131,6 +137,14 @@ OPTIONS: Final = (
         "on",
         "whether `connect` sets a store up where there is none; `off`: that is a `MissingStoreError`",
         flag,
+    ),
+    Option(
+        "indexes",
+        "STORAGE_INDEXES",
+        ALL,
+        "`default`",
+        "fields that have an index, such as `event.session_id,order.status`; `none` for none",
+        several,
     ),
     Option(
         "synchronous",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from ..records.filters import Condition
+from ..records.filters import Condition, fulfils
 from ..records.globs import Glob, successor
+
+#: What the log says of a search without an index.
+NO_INDEX: Final = "reading them all: no index that is declared fits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,7 @@ class KeyQuery:
     With ``reverse`` the order is turned: the greatest key comes first, and smaller ones come after ``after``.
 
     A driver may leave out records that do not fulfil ``where``, but none whose text is no JSON: those must be
-    reported. The caller checks what it gets again.
+    reported. The caller checks what it gets again. With a ``limit`` the others must be left out: see `takes`.
     """
 
     glob: Glob
@@ -54,3 +58,13 @@ class KeyQuery:
         if self.after is not None and (key >= self.after if self.reverse else key <= self.after):
             return False
         return self.glob.matches(key)
+
+    def takes(self, key: str, text: bytes) -> bool:
+        """Tell whether an entry counts for the limit: its key belongs to the span, and it fulfils ``where``."""
+        return self.has(key) and (not self.where or fulfils(key, text, self.where))
+
+    @property
+    def described(self) -> str:
+        """What is looked for, without the values, which may be anybody's."""
+        fields = ", ".join(".".join(path) for path, _ in self.where)
+        return f"{self.glob.prefix}… with {fields}"

@@ -15,6 +15,7 @@ from ..runtime.template import DriverBackend
 from ..seller.views import VIEWS, View
 from .client import Fetch
 from .engine import PostgresEngine
+from .fields import Declared
 from .login import Known, Login
 from .takeover import OLD_TABLE, TakeOver
 from .url import parse_postgres_url
@@ -154,6 +155,7 @@ class PostgresBackend(DriverBackend):
             timeout=self.timeout,
             create=self._create,
             known=self._known,
+            declared=Declared(self._indexes),
         )
 
     async def _close_shared(self) -> None:

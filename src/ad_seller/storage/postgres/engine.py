@@ -15,7 +15,8 @@ from . import transfer
 from .client import PostgresClient
 from .errors import explain
 from .facts import facts
-from .indexes import BUILD_SECONDS, FieldIndexes, build
+from .fields import Declared
+from .indexes import BUILD_SECONDS, LOOK, FieldIndexes, build
 from .listings import Listings
 from .login import Known, Login
 from .schema import Fetch, set_up, take_over_newer
@@ -34,6 +35,7 @@ class PostgresEngine(Engine):
         timeout: seconds that any call waits for the server.
         create: whether `open` sets up what is missing.
         known: what was learnt about the server, shared by all event loops.
+        declared: the indexes of fields that there are to be.
     """
 
     readers: ClassVar[int] = 4
@@ -41,7 +43,16 @@ class PostgresEngine(Engine):
     transfers: ClassVar[bool] = True
 
     def __init__(
-        self, login: Login, *, address: str, least: int, most: int, timeout: float, create: bool, known: Known
+        self,
+        login: Login,
+        *,
+        address: str,
+        least: int,
+        most: int,
+        timeout: float,
+        create: bool,
+        known: Known,
+        declared: Declared,
     ) -> None:
         """Nothing is connected yet."""
         self._address = address
@@ -52,19 +63,26 @@ class PostgresEngine(Engine):
         self._client = PostgresClient(login, least=least, most=most, timeout=timeout - self.reserve)
         self._writer = Writer(self._client, most=most, timeout=timeout - self.reserve)
         # A session of one's own is needed for building, which a pooler does not give.
-        self._indexes = FieldIndexes(self._client, known, may_build=lambda: login.has_sessions and most > 1)
+        self._declared = declared
+        self._indexes = FieldIndexes(
+            self._client, known, declared, may_build=lambda: create and login.has_sessions and most > 1
+        )
         self._listings = Listings(self._client, self._indexes)
 
     # --- life cycle ------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """See `Engine.open`; the first event loop sets up the tables."""
+        there: list[Any] = []
 
         async def prepare(fetch: Fetch) -> None:
-            await set_up(fetch, self._timeout, create=self._create)
+            await set_up(fetch, self._timeout, self._declared.indexes, create=self._create)
+            there[:] = await fetch(LOOK)
 
         await self._client.open(None if self._known.is_set_up else prepare)
         self._known.is_set_up = True
+        if self._create and there:
+            self._indexes.start(there)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -137,12 +155,15 @@ class PostgresEngine(Engine):
 
     async def facts(self) -> dict[str, Any]:
         """See `Engine.facts`."""
-        return {**await self._client.in_snapshot(facts), "pool_max": self._most}
+        return {
+            **await self._client.in_snapshot(lambda fetch: facts(fetch, self._declared)),
+            "pool_max": self._most,
+        }
 
     async def build_indexes(self) -> bool:
-        """Make the indexes of filtered listings that are missing; False if another instance is at it."""
+        """Make the indexes that are declared and missing, drop the others; False if another instance is at it."""
         async with self._client.borrowed(BUILD_SECONDS) as fetch:
-            return await build(fetch)
+            return await build(fetch, self._declared)
 
     async def change_views(self, work: Callable[[Fetch], Awaitable[list[str]]]) -> list[str]:
         """Return what ``work`` does on a connection of its own, which is closed afterwards."""

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from .client import Fetch
-from .fields import INDEXES
+from .fields import Declared
 from .statements import TABLE
 
 _MOST_COUNTED: Final = 100_000  #: expired entries
@@ -35,11 +35,12 @@ _INDEXES: Final = f"""
     WHERE indrelid = to_regclass('{TABLE}') AND indisvalid"""  # noqa: S608
 
 
-async def facts(fetch: Fetch) -> dict[str, Any]:
+async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
     """Return what there is to know, of a user without any special right, too.
 
     Args:
         fetch: runs a statement on one connection.
+        declared: the indexes that there are to be.
     """
     settings = {row["name"]: row["setting"] for row in await fetch(_SETTINGS, _NAMES)}
     began = time.time()
@@ -55,5 +56,5 @@ async def facts(fetch: Fetch) -> dict[str, Any]:
         "clock_ahead": clock - min(max(clock, began), ended),
         "expired": expired["expired"],
         "expired_for": max(0.0, expired["late"]),
-        "missing_indexes": sorted(index.name for index in INDEXES if index.name not in valid),
+        "missing_indexes": sorted(declared.names - valid),
     }

@@ -1,4 +1,4 @@
-"""Indexes of the fields that filtered listings ask for: what they hold, and how they are asked.
+"""Indexes of the fields that are declared: what they hold, and how they are asked.
 
 Each is an index of our table by the field's text and the key, for the records of one kind. The field is read by a
 function of ours that never fails: no write is refused because of an index. What it cannot read is filed as unknown,
@@ -7,12 +7,13 @@ and unknown records are found by every search. So a search finds all records tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from ..driver.query import KeyQuery
 from ..records.globs import successor
-from ..seller.kinds import FIELDS, PREFIXES
+from ..records.indexes import DEFAULT_INDEXES, Index
 from .statements import LIVE, TABLE
 
 FIELD_FUNCTION: Final = "ad_seller_kv_field"
@@ -72,11 +73,58 @@ class FieldIndex(NamedTuple):
         return f"CREATE INDEX {how} IF NOT EXISTS {self.name} ON {TABLE} ({self.field}, key) WHERE {self.keys}"
 
 
-INDEXES: Final = tuple(
-    FieldIndex(f"{TABLE}_{entity}_{name}", PREFIXES[entity], path)
-    for entity, fields in FIELDS.items()
-    for name, path in fields.items()
-)
+#: Names of what a user has declared. The indexes that are there without have the names that every version knows.
+DECLARED: Final = f"{TABLE}_ix_"
+
+#: Names of what earlier versions made and nobody asked for; who wants one of them declares it, and it gets another.
+UNASKED: Final = tuple(f"{TABLE}_quote_{field}" for field in ("status", "buyer_id", "product_id"))
+
+
+class Declared:
+    """The indexes that there are to be.
+
+    Args:
+        indexes: what they are of; None: nobody declared any.
+    """
+
+    def __init__(self, indexes: Iterable[Index] | None) -> None:
+        """Name them."""
+        self.is_default = indexes is None
+        self.indexes = tuple(map(field_index, DEFAULT_INDEXES if indexes is None else indexes))
+        self.names = frozenset(index.name for index in self.indexes)
+
+    def is_unwanted(self, name: str) -> bool:
+        """Tell whether an index of ours is declared no longer; who declares none keeps those of others."""
+        if name in self.names:
+            return False
+        if name in UNASKED:
+            return True
+        return not self.is_default and (name.startswith(DECLARED) or name in _OURS)
+
+    def searches(self, span: KeyQuery) -> list[Search]:
+        """Return what indexes can be asked for in place of ``span``; each alone finds all that it must have.
+
+        Only for texts that PostgreSQL can hold: other values are looked for in all records.
+        """
+        if span.glob.literal:
+            return []
+        return [
+            Search(index, condition.value[:_CHARACTERS])
+            for condition in span.where
+            for index in self.indexes
+            if span.glob.prefix.startswith(index.prefix)
+            and index.path == condition.path
+            and _is_text(condition.value)
+        ]
+
+
+def field_index(index: Index) -> FieldIndex:
+    """Return how an index stands in the database."""
+    name = f"{TABLE}_{index.kind}_{index.field}" if index in DEFAULT_INDEXES else DECLARED + index.name
+    return FieldIndex(name, index.prefix, index.path)
+
+
+_OURS: Final = frozenset(field_index(index).name for index in DEFAULT_INDEXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +134,23 @@ class Search:
     index: FieldIndex
     text: str
 
-    def select(self, after: str | None, limit: int) -> tuple[str, list[Any]]:
-        """Return a statement for the next ``limit`` candidates after a key, and its parameters.
+    def select(self, span: KeyQuery, after: str | None, limit: int) -> tuple[str, list[Any]]:
+        """Return a statement for the next ``limit`` candidates of ``span`` after a key, and its parameters.
 
         Those with the text and those that are unknown are two ranges of the index, each in the order of the keys.
         """
-        part = f"""(SELECT key, value FROM {TABLE} WHERE {self.index.keys} AND key > $1::text
-            AND {self.index.field} = %s AND {LIVE} ORDER BY key LIMIT $3::bigint)"""  # noqa: S608
+        span = replace(span, after=after)
+        order = "ORDER BY key DESC" if span.reverse else "ORDER BY key"
+        parameters: list[Any] = [span.start, self.text, limit]
+        keys = f"{self.index.keys} AND key {'>' if span.is_after_start else '>='} $1::text"
+        if span.stop is not None:
+            parameters.append(span.stop)
+            keys += " AND key < $4::text"
+        part = f"""(SELECT key, value FROM {TABLE} WHERE {keys}
+            AND {self.index.field} = %s AND {LIVE} {order} LIMIT $3::bigint)"""  # noqa: S608
         statement = f"""SELECT key, value FROM ({part % "$2::text"} UNION ALL {part % _UNKNOWN}) AS found
-            ORDER BY key LIMIT $3::bigint"""  # noqa: S608
-        return statement, [after or "", self.text, limit]
-
-
-def searches(span: KeyQuery) -> list[Search]:
-    """Return what indexes can be asked for in place of ``span``; each alone finds all that it must have.
-
-    Only for texts that PostgreSQL can hold: other values are looked for in all records.
-    """
-    if not span.exact or span.glob.literal:
-        return []
-    return [
-        Search(index, condition.value[:_CHARACTERS])
-        for condition in span.where
-        for index in INDEXES
-        if index.prefix == span.glob.prefix and index.path == condition.path and _is_text(condition.value)
-    ]
+            {order} LIMIT $3::bigint"""  # noqa: S608
+        return statement, parameters
 
 
 def narrowness(found: list[Search], most: int) -> tuple[str, list[Any]]:

@@ -1,9 +1,10 @@
 """Which indexes of fields a database has, and building those that it lacks, beside the work.
 
-New databases have them from the start (`postgres_schema`). Where tables are older, or an index was lost, the first
-filtered listing has them built in the background, in a way that stops no writer, by one instance at a time; until
-they are there, listings look at all records of a kind. A build that was cut off leaves an index that is not valid:
-it is removed and built anew.
+New databases have them from the start (`schema`). Where tables are older, an index was lost, or others are declared
+than before, the first search has them built in the background, in a way that stops no writer, by one instance at a
+time (those that nobody declares any more are dropped likewise, after the first connect);
+until they are there, searches look at all records of a kind. A build that was cut off leaves an index that is not
+valid: it is removed and built anew.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any, Final
 
 import asyncpg
 
-from ..driver.query import KeyQuery
+from ..driver.query import NO_INDEX, KeyQuery
 from .client import PostgresClient
-from .fields import CREATE_FIELD_FUNCTION, FIELD_FUNCTION, INDEXES, Search, narrowness, searches
+from .fields import CREATE_FIELD_FUNCTION, FIELD_FUNCTION, Declared, Search, narrowness
 from .login import Known
 from .statements import TABLE
 
@@ -30,7 +31,8 @@ _LOOK_PAUSE = 30.0  #: seconds between two looks while an index is missing
 BUILD_SECONDS: Final = 24 * 3600.0  #: for one index; it waits for every transaction that is older
 _COUNTED = 1000  #: records of each field that are counted to choose among several
 
-_LOOK: Final = f"""
+#: Which indexes our table has, and whether each can be used.
+LOOK: Final = f"""
     SELECT relname::text AS name, indisvalid AS valid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
     WHERE indrelid = to_regclass('{TABLE}')"""  # noqa: S608
 _HAS_FUNCTION: Final = f"SELECT to_regprocedure('{FIELD_FUNCTION}(text, text[])') IS NOT NULL"
@@ -47,22 +49,31 @@ class FieldIndexes:
     Args:
         client: of the server.
         known: shared by all event loops.
+        declared: what there is to be.
         may_build: tells whether what is missing can be built from here.
     """
 
-    def __init__(self, client: PostgresClient, known: Known, *, may_build: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: PostgresClient, known: Known, declared: Declared, *, may_build: Callable[[], bool]
+    ) -> None:
         """Nothing is asked yet."""
         self._client = client
+        self._declared = declared
         self.known = known
         self._may_build = may_build
         self._building: asyncio.Task[None] | None = None
 
     async def narrowest(self, span: KeyQuery) -> Search | None:
         """Return the search that finds the fewest records; None if all of the span have to be looked at."""
-        found = searches(span)
+        search = await self._narrowest(span)
+        log.debug("Find %s by %s", span.described, f"the index {search.index.name}" if search else NO_INDEX)
+        return search
+
+    async def _narrowest(self, span: KeyQuery) -> Search | None:
+        found = self._declared.searches(span)
         if not found:
             return None
-        await self._look(found)
+        await self._look()
         usable = [search for search in found if search.index.name in self.known.valid]
         if len(usable) < 2:
             return usable[0] if usable else None
@@ -70,16 +81,23 @@ class FieldIndexes:
         [counts] = await self._client.read(statement, *parameters, cancellable=True)
         return min(zip(counts, usable, strict=True), key=itemgetter(0))[1]
 
-    async def _look(self, wanted: list[Search]) -> None:
-        """Learn which indexes there are, if one that is wanted is not known; seldom, while it is missing."""
-        if (
-            self.known.valid.issuperset(search.index.name for search in wanted)
-            or time.monotonic() < self.known.next_look
-        ):
+    def start(self, there: list[Any]) -> None:
+        """Learn at the first connect which indexes there are, and begin to drop those that nobody declares."""
+        self.known.valid = _valid(there)
+        if any(self._declared.is_unwanted(row["name"]) for row in there):
+            self._begin()
+
+    async def _look(self) -> None:
+        """Learn which indexes there are, if one that is declared is not known; seldom, while it is missing."""
+        if self.known.valid.issuperset(self._declared.names) or time.monotonic() < self.known.next_look:
             return
         self.known.next_look = time.monotonic() + _LOOK_PAUSE
-        self.known.valid = _valid(await self._client.read(_LOOK, cancellable=True))
-        if _is_complete(self.known.valid) or self._building is not None:
+        self.known.valid = _valid(await self._client.read(LOOK, cancellable=True))
+        if not self.known.valid.issuperset(self._declared.names):
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._building is not None:
             return
         if self._may_build() and not self.known.has_given_up:
             self._building = asyncio.create_task(self._build())
@@ -90,8 +108,8 @@ class FieldIndexes:
         if not self.known.has_given_up:
             self.known.has_given_up = True
             log.warning(
-                "PostgreSQL: filtered listings look at all records of a kind, because their indexes are missing "
-                "and cannot be made from here (%s). Let the owner of %s connect and list once.",
+                "PostgreSQL: indexes are not as they are declared, and cannot be made or dropped from here (%s); "
+                "searches without one look at all records of a kind. Let the owner of %s connect and search once.",
                 reason,
                 TABLE,
             )
@@ -99,7 +117,7 @@ class FieldIndexes:
     async def _build(self) -> None:
         try:
             async with self._client.borrowed(BUILD_SECONDS) as fetch:
-                was_ours = await build(fetch)
+                was_ours = await build(fetch, self._declared)
         except _REFUSALS as error:
             self._give_up(error)
         except Exception as error:
@@ -117,11 +135,12 @@ class FieldIndexes:
             await asyncio.wait([self._building])
 
 
-async def build(fetch: Fetch) -> bool:
-    """Make what is missing; False if another instance is at it.
+async def build(fetch: Fetch, declared: Declared) -> bool:
+    """Make what is missing, and drop what nobody declares; False if another instance is at it.
 
     Args:
         fetch: runs statements on a session of their own, which is closed afterwards.
+        declared: what there is to be.
     """
     await fetch("SET statement_timeout = 0")
     await fetch("SET lock_timeout = 0")
@@ -131,21 +150,29 @@ async def build(fetch: Fetch) -> bool:
     [(has_function,)] = await fetch(_HAS_FUNCTION)
     if not has_function:
         await fetch(CREATE_FIELD_FUNCTION)
-    there = await fetch(_LOOK)
+    there = await fetch(LOOK)
     names, valid = {row["name"] for row in there}, _valid(there)
-    for index in INDEXES:
+    await _drop(fetch, sorted(name for name in names if declared.is_unwanted(name)))
+    for index in declared.indexes:
         if index.name in valid:
             continue
         if index.name in names:
-            await fetch(f"DROP INDEX CONCURRENTLY {index.name}")
+            await fetch(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
         log.info("PostgreSQL: building the index %s in the background", index.name)
         await fetch(index.create("CONCURRENTLY"))
     return True
 
 
+async def _drop(fetch: Fetch, names: list[str]) -> None:
+    for name in names:
+        await fetch(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+    if names:
+        log.info(
+            "PostgreSQL: dropped indexes that nobody declares, so that writes do not pay for them: %s. Who needs "
+            "one declares it: indexes=[Index(kind, field)], or STORAGE_INDEXES.",
+            ", ".join(names),
+        )
+
+
 def _valid(rows: list[Any]) -> frozenset[str]:
     return frozenset(row["name"] for row in rows if row["valid"])
-
-
-def _is_complete(valid: frozenset[str]) -> bool:
-    return valid.issuperset(index.name for index in INDEXES)

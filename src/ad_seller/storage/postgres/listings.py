@@ -18,6 +18,14 @@ _REMEMBERED = 1_000  #: ranges at most
 
 Fetch = Callable[..., Awaitable[list[Any]]]
 
+#: Makes the statement for so many rows after a key.
+NextPage = Callable[[str | None, int], tuple[str, list[Any]]]
+
+#: Leaves those rows that a listing asked for.
+Kept = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+
+Place = tuple[object, ...]  #: a prefix, and the fields that are asked for
+
 
 class Listings:
     """Lists what one statement can carry with one statement, and more in a transaction that sees one moment.
@@ -31,7 +39,7 @@ class Listings:
         """Nothing is known yet."""
         self._client = client
         self._indexes = indexes
-        self._large: set[str] = set()
+        self._large: set[Place] = set()
 
     async def keys(self, query: KeyQuery) -> list[str]:
         """See `Engine.keys`."""
@@ -39,10 +47,11 @@ class Listings:
         def next_page(after: str | None, rows: int) -> tuple[str, list[Any]]:
             return sql.select("key", query, after, rows)
 
-        pages = await self._pages(query, next_page, _KEY_ROWS, lambda rows: rows[0][0])
-        found: list[str] = []
-        for page in pages:
-            found += page if query.exact else filter(query.has, page)
+        async def kept(page: Sequence[Any]) -> Sequence[Any]:
+            return page if query.exact else list(filter(query.has, page))
+
+        pages = await self._pages(query, next_page, _KEY_ROWS, lambda rows: rows[0][0], kept)
+        found = [key for page in pages for key in page]
         return found if query.limit is None else found[: query.limit]
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
@@ -52,13 +61,12 @@ class Listings:
         def next_page(after: str | None, rows: int) -> tuple[str, list[Any]]:
             return _select(search, query, after, rows)
 
-        pages = await self._pages(query, next_page, _ENTRY_ROWS, list)
-        found: list[tuple[str, bytes]] = []
-        pace = TimeSlice()
-        for page in pages:
-            found += [(key, text.encode()) for key, text in page if query.exact or query.has(key)]
-            await pace.checkpoint()
-        return found[: query.limit]
+        async def kept(page: Sequence[Any]) -> Sequence[Any]:
+            return await _taken(page, query)
+
+        rows = query.limit if search and query.limit and query.limit < _ENTRY_ROWS else _ENTRY_ROWS
+        pages = await self._pages(query, next_page, rows, list, kept)
+        return [row for page in pages for row in page][: query.limit]
 
     async def count(self, query: KeyQuery) -> int:
         """See `Engine.count`."""
@@ -71,30 +79,30 @@ class Listings:
     async def _pages(
         self,
         query: KeyQuery,
-        next_page: Callable[[str | None, int], tuple[str, list[Any]]],
+        next_page: NextPage,
         rows: int,
         rows_of: Callable[[list[Any]], Sequence[Any]],
+        kept: Kept,
     ) -> list[Sequence[Any]]:
-        """Return pages of at most ``rows`` rows, all of one moment.
+        """Return what is kept of pages of at most ``rows`` rows, all of one moment.
 
         Whether one statement is enough shows only when it has come back full. What was large once is listed in a
         transaction from then on, until it is small again.
         """
-        if query.exact and query.limit is not None and query.limit < 2 * rows:
+        if query.exact and not query.where and query.limit is not None and query.limit < 2 * rows:
             rows = query.limit
-        place = query.glob.prefix
+        place = (query.glob.prefix, *(path for path, _ in query.where))
         if place not in self._large:
             statement, parameters = next_page(query.after, rows)
             page = rows_of(await self._client.read(statement, *parameters, cancellable=True))
-            if _is_last(query, page, rows):
-                return [page]
-        pages = await self._client.in_snapshot(
-            lambda fetch: _all(fetch, query, next_page, rows, rows_of, query.after)
-        )
+            found = await kept(page)
+            if len(page) < rows or (query.limit is not None and len(found) >= query.limit):
+                return [found]
+        pages = await self._client.in_snapshot(lambda fetch: _all(fetch, query, next_page, rows, rows_of, kept))
         self._remember(place, is_large=len(pages) > 1)
         return pages
 
-    def _remember(self, place: str, *, is_large: bool) -> None:
+    def _remember(self, place: Place, *, is_large: bool) -> None:
         self._large.discard(place)
         if is_large and len(self._large) < _REMEMBERED:
             self._large.add(place)
@@ -103,30 +111,39 @@ class Listings:
 async def _all(
     fetch: Fetch,
     query: KeyQuery,
-    next_page: Callable[[str | None, int], tuple[str, list[Any]]],
+    next_page: NextPage,
     rows: int,
     rows_of: Callable[[list[Any]], Sequence[Any]],
-    after: str | None,
+    kept: Kept,
 ) -> list[Sequence[Any]]:
     pages: list[Sequence[Any]] = []
     pace = TimeSlice()
-    wanted = query.limit
+    wanted, after = query.limit, query.after
     while True:
         statement, parameters = next_page(after, rows)
         page = rows_of(await fetch(statement, *parameters))
-        pages.append(page)
+        found = await kept(page)
+        pages.append(found)
         if wanted is not None:
-            wanted -= sum(1 for row in page if query.exact or query.has(_key(row)))
+            wanted -= len(found)
         if len(page) < rows or (wanted is not None and wanted <= 0):
             return pages
         after = _key(page[-1])
         await pace.checkpoint()
 
 
-def _is_last(query: KeyQuery, page: Sequence[Any], rows: int) -> bool:
-    if len(page) < rows:
-        return True
-    return query.limit is not None and sum(1 for row in page if query.exact or query.has(_key(row))) >= query.limit
+async def _taken(page: Sequence[Any], query: KeyQuery) -> list[tuple[str, bytes]]:
+    """Return the entries of a page that count, without holding up other tasks."""
+    pace = TimeSlice()
+    checks = bool(query.where) and query.limit is not None
+    found: list[tuple[str, bytes]] = []
+    for key, text in page:
+        entry = key, text.encode()
+        if query.takes(*entry) if checks else query.exact or query.has(key):
+            found.append(entry)
+        if pace.is_due:
+            await pace.checkpoint()
+    return found
 
 
 def _key(row: Any) -> str:
@@ -134,4 +151,4 @@ def _key(row: Any) -> str:
 
 
 def _select(search: Search | None, query: KeyQuery, after: str | None, rows: int) -> tuple[str, list[Any]]:
-    return search.select(after, rows) if search else sql.select("key, value", query, after, rows)
+    return search.select(query, after, rows) if search else sql.select("key, value", query, after, rows)

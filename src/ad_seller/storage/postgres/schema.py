@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 from ..errors import MissingStoreError, StoreUnavailableError
-from .fields import CREATE_FIELD_FUNCTION, INDEXES
+from .fields import CREATE_FIELD_FUNCTION, FieldIndex
 from .statements import COMMIT_FUNCTION, CREATE_COMMIT_FUNCTION, TABLE
 from .takeover import (
     OLD_RECORD,
@@ -45,9 +45,7 @@ MIGRATIONS: Final = (
         # Partial, so that entries without expiry pay nothing for it.
         f"CREATE INDEX IF NOT EXISTS {TABLE}_expiry ON {TABLE} (expires_at) WHERE expires_at IS NOT NULL",
         CREATE_COMMIT_FUNCTION,
-        # An older database of this version lacks them; see `postgres_indexes`.
-        CREATE_FIELD_FUNCTION,
-        *(index.create() for index in INDEXES),
+        CREATE_FIELD_FUNCTION,  # an older database of this version lacks it; see `indexes`
     ),
 )
 VERSION: Final = len(MIGRATIONS)
@@ -86,12 +84,13 @@ class _State(NamedTuple):
         return self.version == VERSION and not self.missing and not self.old_table_waits
 
 
-async def set_up(fetch: Fetch, timeout: float, *, create: bool) -> None:
+async def set_up(fetch: Fetch, timeout: float, indexes: tuple[FieldIndex, ...], *, create: bool) -> None:
     """Create or renew what is missing in the database, and take over an older agent's table.
 
     Args:
         fetch: runs statements on one connection, which the caller closes if this fails or is cancelled.
         timeout: seconds that one answer of the server takes at most.
+        indexes: what a new table gets; others get them beside the work, see `indexes`.
         create: False: it is only looked whether there is something.
 
     Raises:
@@ -111,6 +110,8 @@ async def set_up(fetch: Fetch, timeout: float, *, create: bool) -> None:
     for version in range(0 if state.missing else state.version, VERSION):
         for statement in MIGRATIONS[version]:
             await fetch(statement)
+    for index in () if state.has_table else indexes:
+        await fetch(index.create())
     if state.version == VERSION and state.missing:
         log.warning(
             "PostgreSQL: %s missing though recorded as set up, and made anew. Was only a part of the database "

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..errors import CorruptValueError
+from .codec import decode
+
 
 class Condition(NamedTuple):
     """The field at ``path`` holds ``value``, which is not None."""
@@ -21,3 +24,11 @@ def matches(record: Any, where: tuple[Condition, ...]) -> bool:
         if found is None or found != value:
             return False
     return True
+
+
+def fulfils(key: str, text: bytes, where: tuple[Condition, ...]) -> bool:
+    """Tell whether a stored record fulfils all conditions, or has to be reported because it cannot be read."""
+    try:
+        return matches(decode(text, key=key), where)
+    except CorruptValueError:
+        return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..driver.engine import Engine
 from ..errors import InvalidArgumentError, NotConnectedError, StorageError, shown
 from ..records.codec import DEFAULT_MAX_VALUE_BYTES
 from ..records.expiry import Clock, system_clock
+from ..records.indexes import Index, declared
 from .session import Session
 from .sessions import Sessions
 from .sweeper import sweep_all
@@ -33,6 +34,8 @@ class ConnectedBackend(StorageBackend):
         max_value_bytes: the largest value, as JSON text.
         sweep_interval: seconds between two looks for expired entries to reclaim; None for none.
         connect_wait: seconds that `connect` waits for a server that is not there yet.
+        indexes: the fields by which `find` is to cost what it finds, as `Index` or such as ``event.session_id``;
+            None for `DEFAULT_INDEXES`. SQLite and PostgreSQL have indexes of fields.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class ConnectedBackend(StorageBackend):
         max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES,
         sweep_interval: float | None = 30.0,
         connect_wait: float = 0.0,
+        indexes: Iterable[Index | str] | None = None,
     ) -> None:
         """Keep the settings; nothing is opened yet."""
         for name, number in (("timeout", timeout), ("max_value_bytes", max_value_bytes)):
@@ -56,6 +60,7 @@ class ConnectedBackend(StorageBackend):
         self._max_value_bytes = max_value_bytes
         self._sweep_interval = sweep_interval
         self._connect_wait = connect_wait
+        self._indexes = None if indexes is None else declared(indexes)
         self._start_over()
 
     def _start_over(self) -> None:

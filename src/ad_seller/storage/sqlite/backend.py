@@ -18,6 +18,7 @@ from ..runtime.template import DriverBackend
 from ..seller.views import VIEWS, View
 from .database import Database, SharedDatabase
 from .engine import SQLiteEngine
+from .fields import FieldIndexes
 from .url import MEMORY, parse_sqlite_url
 from .views import create, drop, view_statements
 
@@ -122,10 +123,11 @@ class SQLiteBackend(DriverBackend):
             synchronous=self._synchronous,
             patience=self.timeout,
             create=self._create or self.path == MEMORY,
+            fields=FieldIndexes(self._indexes),
         )
 
     def _make_engine(self) -> Engine:
-        return SQLiteEngine(self._shared, self.path, self._steady, self.timeout)
+        return SQLiteEngine(self._shared, self.path, self._steady, self.timeout, FieldIndexes(self._indexes))
 
     async def _close_shared(self) -> None:
         await self._shared.close()

@@ -22,6 +22,7 @@ from ..errors import StoreUnavailableError
 from ..records.expiry import SteadyClock
 from . import guard, statements
 from .clock import learn, tell
+from .fields import FieldIndexes
 from .files import check_path
 from .handle import Handle
 from .local import LocalReader
@@ -45,9 +46,19 @@ class Database:
         synchronous: FULL or NORMAL.
         patience: seconds to wait for others that hold a lock while it is opened.
         create: whether the file and its table are made.
+        fields: the indexes of fields.
     """
 
-    def __init__(self, path: str, clock: SteadyClock, *, synchronous: str, patience: float, create: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        clock: SteadyClock,
+        *,
+        synchronous: str,
+        patience: float,
+        create: bool,
+        fields: FieldIndexes,
+    ) -> None:
         """Nothing is open yet."""
         self.path = path
         self.pid = os.getpid()
@@ -59,6 +70,7 @@ class Database:
         self.synchronous = synchronous
         self._patience = patience
         self._create = create
+        self._fields = fields
         self._file: OpenFile | None = None
         self._writers = guard.WritersLock(None, (0, 0))
         self.writer = Worker(self._open_writer)
@@ -202,7 +214,14 @@ class Database:
             if self._file is not None:
                 self._writers = guard.WritersLock(descriptor, self._file.main)
                 self._file.wait_for_log(descriptor, self._patience)
-            prepare(db, self.path, synchronous=self.synchronous, patience=self._patience, create=self._create)
+            prepare(
+                db,
+                self.path,
+                self._fields,
+                synchronous=self.synchronous,
+                patience=self._patience,
+                create=self._create,
+            )
             learn(db, self._clock)
             db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `statements.apply`
             if self._file is not None:

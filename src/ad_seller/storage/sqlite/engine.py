@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from ..concurrency.forks import keep_for_parent
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import WOULD_BLOCK, Engine, WouldBlock
 from ..driver.failures import NotStartedError
-from ..driver.query import KeyQuery
+from ..driver.query import NO_INDEX, KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import (
     InvalidValueError,
@@ -27,7 +29,11 @@ from . import statements as sql
 from . import transfer
 from .database import Database, SharedDatabase
 from .facts import facts
+from .fields import FieldIndexes
+from .finding import find
 from .local import LOCAL_FAILURES, LocalReader
+
+log = logging.getLogger("ad_seller.storage")
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -45,18 +51,22 @@ class SQLiteEngine(Engine):
         path: the file, for messages.
         clock: seconds since the epoch.
         timeout: seconds that a write waits while other processes hold the lock, for messages.
+        fields: the indexes that searches can use.
     """
 
     sweeps: ClassVar[bool] = True
     transfers: ClassVar[bool] = True
     read_batch: ClassVar[int] = 64  # a quarter of a millisecond; these, too, are read without a hop
 
-    def __init__(self, shared: SharedDatabase, path: str, clock: Clock, timeout: float) -> None:
+    def __init__(
+        self, shared: SharedDatabase, path: str, clock: Clock, timeout: float, fields: FieldIndexes
+    ) -> None:
         """Nothing is open yet."""
         self._shared = shared
         self._path = path
         self._clock = clock
         self._timeout = timeout
+        self._fields = fields
         self._pid = os.getpid()
         self._opened: Database | None = None
         self._local: LocalReader | None = None
@@ -157,7 +167,11 @@ class SQLiteEngine(Engine):
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`."""
-        return await self._list(sql.entries, query)
+        if not query.where:
+            return await self._list(sql.entries, query)
+        narrowing = self._fields.narrowed(query)
+        log.debug("Find %s by %s", query.described, f"the index {narrowing.name}" if narrowing.name else NO_INDEX)
+        return await self._list(partial(find, narrowing=narrowing), query)
 
     async def estimate(self, query: KeyQuery) -> int | None:
         """See `Engine.estimate`; names of foreign writers that are no keys are counted, too."""

@@ -1,4 +1,4 @@
-"""Indexes over fields of records, so that a filtered listing on SQLite costs what it finds.
+"""Indexes over fields of records, so that a search on SQLite costs what it finds.
 
 Each is an index on an expression, over the keys of one kind of record only: writes of other entries pay nothing
 for it, and what older seller agents write is in it, too (https://www.sqlite.org/expridx.html). The key is not
@@ -6,18 +6,21 @@ part of it: entries of the same field stand in the order of their arrival, so ne
 
 SQLite and Python do not read every text alike: of a member that comes twice SQLite takes the first, Python the
 last, and a name with escapes is another name to SQLite. So texts that may be such stand in an index of their own,
-and every filtered listing looks at them. What we write is none: a column holds its size, and as long as the text
+and every search looks at them. What we write is none: a column holds its size, and as long as the text
 has that size it is what we wrote; others' texts are looked through when they are written.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
 from ..driver.query import KeyQuery
 from ..records.filters import Condition
 from ..records.globs import successor
-from ..seller.kinds import FIELDS, PREFIXES
+from ..records.indexes import DEFAULT_INDEXES, Index, unique_name
 
 #: Stands for a text that is no JSON: SQLite's functions would raise on it, and the writer would get the error; and
 #: for one with an escaped NUL, of which versions of SQLite make different things: under another version than that
@@ -28,13 +31,140 @@ _CORRUPT: Final = "x'00'"
 _BROKEN: Final = "\u0080-\u00bf\ufffd"
 _HUGE: Final = "*[0-9][eE][+0-9][0-9][0-9]*"  #: may be a number out of range
 
+#: Names of what a user has declared. The indexes that are there without have the names that every version knows.
+DECLARED: Final = "kv_store_ix_"
+
+#: Names of what earlier versions made and nobody asked for; who wants one of them declares it, and it gets another.
+UNASKED: Final = (
+    "kv_store_quote_status",
+    "kv_store_quote_buyer_id",
+    "kv_store_quote_product_id",
+    "kv_store_quote_odd",
+)
+
+_LARGEST: Final = 1e300  #: numbers of more are looked for in all records
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What an index knows of a search.
+
+    Attributes:
+        name: the index, or "" for none.
+        candidates: a query of the row ids that may fulfil the conditions; all that do are among them.
+        parameters: of the query.
+    """
+
+    name: str
+    candidates: str
+    parameters: dict[str, Any]
+
+
+NOTHING: Final = Narrowing("", "", {})
+
+
+class FieldIndexes:
+    """The indexes of a database.
+
+    Args:
+        indexes: what they are of; None: nobody declared any.
+    """
+
+    def __init__(self, indexes: Iterable[Index] | None) -> None:
+        """Write the statements."""
+        self.is_default = indexes is None
+        indexes = DEFAULT_INDEXES if indexes is None else indexes
+        self._by_kind: dict[str, list[Index]] = {}
+        for index in indexes:
+            self._by_kind.setdefault(index.kind, []).append(index)
+        self._is_odd = {kind: _is_odd(_names(found)) for kind, found in self._by_kind.items()}
+        #: The statement that makes each index, by its name.
+        self.statements = dict(
+            statement for found in self._by_kind.values() for statement in self._statements_of(found)
+        )
+
+    def _statements_of(self, indexes: list[Index]) -> Iterable[tuple[str, str]]:
+        kind, of_kind = indexes[0].kind, _of_kind(indexes[0].prefix)
+        for index in indexes:
+            yield _statement(name_of(index), _field(index.path), of_kind)
+        yield _statement(_name_of_odd(kind, _names(indexes)), "key", f"{of_kind} AND {self._is_odd[kind]}")
+
+    def is_unwanted(self, name: str) -> bool:
+        """Tell whether an index of ours is declared no longer; who declares none keeps those of others."""
+        if name in self.statements:
+            return False
+        if name in UNASKED:
+            return True
+        return not self.is_default and (name.startswith(DECLARED) or name in _OURS)
+
+    def narrowed(self, span: KeyQuery) -> Narrowing:
+        """Return what the best of the indexes knows of the search ``span``.
+
+        An index holds what SQLite makes of a field, which is the same as Python for texts without NUL. So only a
+        condition of that kind is used, one of them, and the caller checks all of them again.
+        """
+        usable = [
+            (index, demand)
+            for condition in span.where
+            for index in self._of(span, condition)
+            if (demand := _demand(condition.value)) is not None
+        ]
+        if not usable:
+            return NOTHING
+        index, (test, parameters) = min(usable, key=lambda one: one[0].field == "status")  # many share a status
+        of_kind, field = _of_kind(index.prefix), _field(index.path)
+        parts = (f"{field} {test}", f"{field} = {_CORRUPT}", self._is_odd[index.kind])
+        queries = (f"SELECT rowid FROM kv_store WHERE {of_kind} AND {part}" for part in parts)  # noqa: S608
+        return Narrowing(name_of(index), " UNION ALL ".join(queries), parameters)
+
+    def _of(self, span: KeyQuery, condition: Condition) -> list[Index]:
+        return [
+            index
+            for indexes in self._by_kind.values()
+            for index in indexes
+            if index.path == condition.path and span.glob.prefix.startswith(index.prefix)
+        ]
+
+
+def name_of(index: Index) -> str:
+    """Return what the index is called in the database."""
+    if index in DEFAULT_INDEXES:
+        return f"kv_store_{index.kind}_{index.field}"
+    return DECLARED + index.name
+
+
+def _names(indexes: Iterable[Index]) -> tuple[str, ...]:
+    return tuple(sorted({name for index in indexes for name in index.path}))
+
+
+_DEFAULT_NAMES: Final = {
+    kind: _names(index for index in DEFAULT_INDEXES if index.kind == kind)
+    for kind in {index.kind for index in DEFAULT_INDEXES}
+}
+
+
+_OURS: Final = frozenset(name_of(index) for index in DEFAULT_INDEXES) | frozenset(
+    f"kv_store_{kind}_odd" for kind in _DEFAULT_NAMES
+)
+
+
+def _name_of_odd(kind: str, names: tuple[str, ...]) -> str:
+    if _DEFAULT_NAMES.get(kind) == names:
+        return f"kv_store_{kind}_odd"
+    return DECLARED + unique_name(kind, "odd", *names)
+
+
+def _statement(name: str, column: str, condition: str) -> tuple[str, str]:
+    return name, f"CREATE INDEX IF NOT EXISTS {name} ON kv_store ({column}) WHERE {condition}"
+
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
 def _field(path: tuple[str, ...]) -> str:
-    place = _quoted(".".join(("$", *path)))
+    steps = (name if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) else f'"{name}"' for name in path)
+    place = _quoted(".".join(("$", *steps)))
     return (
         "CASE WHEN typeof(value) = 'text' AND instr(value, '\\u0000') = 0 AND json_valid(value) "
         f"THEN json_extract(value, {place}) ELSE {_CORRUPT} END"
@@ -46,9 +176,8 @@ def _is_there_twice(name: str) -> str:
     return f"instr(substr(value, instr(value, {quoted}) + {len(name) + 2}), {quoted}) > 0"
 
 
-def _is_odd(entity: str) -> str:
+def _is_odd(names: Iterable[str]) -> str:
     """A text that Python may read differently, or not at all, although it is JSON to SQLite."""
-    names = sorted({name for path in FIELDS[entity].values() for name in path})
     twice = " OR ".join(_is_there_twice(name) for name in names)
     return (
         "CASE WHEN typeof(value) <> 'text' THEN 1 WHEN size = length(CAST(value AS BLOB)) THEN 0 ELSE "
@@ -62,39 +191,16 @@ def _of_kind(prefix: str) -> str:
     return f"key >= {_quoted(prefix)} AND key < {_quoted(stop)}"
 
 
-#: The statement that makes each index, by its name. All parts are constants of this package.
-INDEXES: Final = {
-    f"kv_store_{entity}_{name}": f"CREATE INDEX IF NOT EXISTS kv_store_{entity}_{name} "
-    f"ON kv_store ({_field(path)}) WHERE {_of_kind(PREFIXES[entity])}"
-    for entity, fields in FIELDS.items()
-    for name, path in fields.items()
-} | {
-    f"kv_store_{entity}_odd": f"CREATE INDEX IF NOT EXISTS kv_store_{entity}_odd "
-    f"ON kv_store (key) WHERE {_of_kind(PREFIXES[entity])} AND {_is_odd(entity)}"
-    for entity in FIELDS
-}
+def _demand(value: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return what the field of each record that equals ``value`` fulfils in SQL; None if that cannot be said.
 
-
-_ENTITIES: Final = {prefix: entity for entity, prefix in PREFIXES.items() if entity in FIELDS}
-
-
-def narrowed(span: KeyQuery) -> tuple[str, dict[str, str]]:
-    """Return what else a statement over ``span`` may demand of its rows, with parameters; "" for nothing.
-
-    An index holds what SQLite makes of a field, which is the same as Python for texts without NUL. So only a
-    condition of that kind is used, one of them, and the caller checks all of them again.
+    SQLite reads numbers a little differently from Python, so they are looked for with their neighbours.
     """
-    usable = [condition for condition in span.where if _is_usable(condition)]
-    if not usable:
-        return "", {}
-    path, wanted = min(usable, key=lambda condition: condition.path == ("status",))  # many share a status
-    entity = _ENTITIES[span.glob.prefix]
-    of_kind = _of_kind(span.glob.prefix)
-    found = f"SELECT rowid FROM kv_store WHERE {of_kind} AND {_field(path)} IN (:wanted, {_CORRUPT})"  # noqa: S608
-    odd = f"SELECT rowid FROM kv_store WHERE {of_kind} AND {_is_odd(entity)}"  # noqa: S608
-    return f"AND rowid IN ({found} UNION ALL {odd})", {"wanted": wanted}
-
-
-def _is_usable(condition: Condition) -> bool:
-    value = condition.value
-    return type(value) is str and "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+    if type(value) is str:
+        is_usable = "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+        return ("= :wanted", {"wanted": value}) if is_usable else None
+    if isinstance(value, int | float) and abs(value) < _LARGEST:
+        number = float(value)
+        slack = abs(number) * 1e-9 + 1e-300
+        return "BETWEEN :least AND :most", {"least": number - slack, "most": number + slack}
+    return None

@@ -6,11 +6,12 @@ REAL)``, with one more column. They can read what is written here, and the rever
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 
 from ..errors import MissingStoreError, StoreUnavailableError
-from .fields import INDEXES
+from .fields import FieldIndexes
 from .statements import is_locked
 
 _CREATE = {
@@ -22,19 +23,23 @@ _CREATE = {
     "kv_store_expiry": (
         "CREATE INDEX IF NOT EXISTS kv_store_expiry ON kv_store (expires_at) WHERE expires_at IS NOT NULL"
     ),
-    **INDEXES,
 }
 
+log = logging.getLogger("ad_seller.storage")
 
-def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: float, create: bool) -> None:
+
+def prepare(
+    db: sqlite3.Connection, path: str, fields: FieldIndexes, *, synchronous: str, patience: float, create: bool
+) -> None:
     """Switch to WAL and create what is missing; writes nothing if all is there, or if the file does not fit.
 
     Args:
         db: a new connection.
         path: the file, for the error.
+        fields: the indexes that there are to be; others of ours are dropped.
         synchronous: FULL or NORMAL.
         patience: seconds to wait for others that hold a lock.
-        create: whether a table is made where there is none.
+        create: whether a table is made where there is none, and indexes are made and dropped.
 
     Raises:
         MissingStoreError: there is none, and none is to be made.
@@ -51,11 +56,13 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str, patience: fl
         )
     _switch_to_wal(db, patience)
     db.execute(f"PRAGMA synchronous = {synchronous}")
-    _drop_older_indexes(db, known)
     is_new = "kv_store" not in known
     if not is_new:
         _add_size(db)
-    missing = [statement for name, statement in _CREATE.items() if name not in known]
+    wanted = _CREATE | fields.statements if create else _CREATE
+    if create:
+        _drop_unwanted(db, path, known, fields)
+    missing = [statement for name, statement in wanted.items() if name not in known]
     # A new file gets all at once. On one with entries each index is a transaction of its own, so that others can
     # write in between: 0.2 s for 100,000 orders among 600,000 entries (docs/design.md).
     for part in [missing] if is_new else [[statement] for statement in missing]:
@@ -71,12 +78,22 @@ def _known(db: sqlite3.Connection) -> dict[str, str]:
     return {name.decode(): (sql or b"").decode() for name, sql in rows}
 
 
-def _drop_older_indexes(db: sqlite3.Connection, known: dict[str, str]) -> None:
-    """Drop indexes that an earlier version defined in another way; they are made anew."""
-    for name, statement in INDEXES.items():
+def _drop_unwanted(db: sqlite3.Connection, path: str, known: dict[str, str], fields: FieldIndexes) -> None:
+    """Drop indexes that are declared no longer, and those that an earlier version defined in another way."""
+    unwanted = [name for name in known if fields.is_unwanted(name)]
+    for name, statement in fields.statements.items():
         if name in known and known[name].partition(" ON ")[2] != statement.partition(" ON ")[2]:
-            db.execute(f"DROP INDEX IF EXISTS {name}")
-            del known[name]
+            unwanted.append(name)  # it is made anew
+    for name in unwanted:
+        db.execute(f"DROP INDEX IF EXISTS {name}")
+        del known[name]
+    if unwanted:
+        log.info(
+            "%s: dropped indexes that nobody declares, so that writes do not pay for them: %s. Who needs one "
+            "declares it: indexes=[Index(kind, field)], or STORAGE_INDEXES.",
+            path,
+            ", ".join(sorted(unwanted)),
+        )
 
 
 def _add_size(db: sqlite3.Connection) -> None:

@@ -23,7 +23,6 @@ from ..records.codec import decode
 from ..records.expiry import Clock
 from ..records.keys import check_key
 from ..records.markers import KEEP
-from .fields import narrowed
 
 _LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
@@ -84,7 +83,7 @@ def read_one(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
 
 def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
     """Return the live texts under ``keys``, all of one moment."""
-    with _one_moment(db, len(keys)):
+    with one_moment(db, len(keys)):
         rows = [db.execute(_READ, (key, now)).fetchone() for key in keys]
     return [None if row is None else row[0] for row in rows]
 
@@ -93,7 +92,7 @@ def read_within(db: sqlite3.Connection, keys: list[str], now: float, seconds: fl
     """Do the same as `read`, or return None if it takes longer: large values, or a cold disk."""
     give_up = time.perf_counter() + seconds
     texts: list[bytes | None] = []
-    with _one_moment(db, len(keys)):
+    with one_moment(db, len(keys)):
         for key in keys:
             texts.append(read_one(db, key, now))
             if time.perf_counter() > give_up:
@@ -101,17 +100,25 @@ def read_within(db: sqlite3.Connection, keys: list[str], now: float, seconds: fl
     return texts
 
 
-class _one_moment:  # noqa: N801 - reads as a statement
-    """A read transaction, if there is more than one statement to keep together."""
+class one_moment:  # noqa: N801 - reads as a statement
+    """A read transaction, if there is more than one statement to keep together.
 
-    def __init__(self, db: sqlite3.Connection, statements: int) -> None:
+    Args:
+        db: the connection.
+        statements: how many there are.
+    """
+
+    def __init__(self, db: sqlite3.Connection, statements: int = 2) -> None:
+        """Begin nothing yet."""
         self._db = db if statements > 1 and not db.in_transaction else None
 
     def __enter__(self) -> None:
+        """Begin it."""
         if self._db is not None:
             self._db.execute("BEGIN")
 
     def __exit__(self, *error: object) -> None:
+        """End it."""
         if self._db is not None and self._db.in_transaction:
             self._db.execute("COMMIT")
 
@@ -285,12 +292,22 @@ def _has_few_expired(db: sqlite3.Connection, now: float) -> bool:
     return db.execute(_FEW_EXPIRED, {"now": now}).fetchone() is None
 
 
-def select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tuple[str, dict[str, Any]]:
-    """Return a statement over the range of ``span``; its parts are constants, all data are parameters."""
-    where, wanted = narrowed(span)
-    by = "+key" if where else "key"  # where an index has told which rows, the key's own is not to be used
+def select(
+    columns: str, span: KeyQuery, now: float, live: str = _LIVE, *, among: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """Return a statement over the range of ``span``, and its parameters; its parts are constants.
+
+    Args:
+        columns: what to select.
+        span: the keys.
+        now: seconds since the epoch.
+        live: the condition for what has not expired.
+        among: a query of row ids, where an index has told them; the index of the keys is not used then.
+    """
+    by = "+key" if among else "key"
     lower = f"{by} > :start" if span.is_after_start else f"{by} >= :start"
     upper = "" if span.stop is None else f"AND {by} < :stop"
+    rows = f"AND rowid IN ({among})" if among else ""
     parameters = {
         "start": span.start,
         "stop": span.stop,
@@ -298,10 +315,10 @@ def select(columns: str, span: KeyQuery, now: float, live: str = _LIVE) -> tuple
         "limit": -1 if span.limit is None else span.limit,
     }
     statement = (
-        f"SELECT {columns} FROM kv_store WHERE {lower} {upper} {where} AND {live} "  # noqa: S608
+        f"SELECT {columns} FROM kv_store WHERE {lower} {upper} {rows} AND {live} "  # noqa: S608
         f"ORDER BY key {'DESC' if span.reverse else ''} LIMIT :limit"
     )
-    return statement, parameters | wanted
+    return statement, parameters
 
 
 def sweep(db: sqlite3.Connection, rows: int, now: float) -> int:

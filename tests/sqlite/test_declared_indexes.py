@@ -1,0 +1,72 @@
+"""There are the indexes that are declared, and no others: they are made and dropped when a file is opened."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from ad_seller.storage import DEFAULT_INDEXES, Index
+from ad_seller.storage.sqlite.fields import UNASKED, FieldIndexes, name_of
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+
+from .support import execute
+
+EVENTS = [Index("event", "session_id"), Index("event", "payload.kind")]
+DEFAULTS = set(FieldIndexes(None).statements)
+
+
+def names(path: Path) -> set[str]:
+    rows = execute(path, "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    return {name for (name,) in rows} - {"kv_store_expiry"}
+
+
+def as_an_earlier_version_leaves_it(path: Path) -> None:
+    for name in UNASKED:
+        execute(
+            path, f"CREATE INDEX IF NOT EXISTS {name} ON kv_store (json_extract(value, '$.status')) WHERE key > 'q'"
+        )
+
+
+async def test_those_of_quotes_go_at_the_first_open_which_the_log_says_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ad_seller.storage")
+    async with SQLiteBackend(str(path)) as storage:
+        assert names(path) == DEFAULTS
+        as_an_earlier_version_leaves_it(path)  # while ours is open, too
+        await storage.set_quote("1", {"status": "open"})
+        assert await storage.list_quotes({"status": "open"}) == [{"status": "open"}]
+    for _ in range(2):
+        async with SQLiteBackend(str(path)) as storage:
+            assert names(path) == DEFAULTS
+            assert await storage.list_quotes({"status": "open"}) == [{"status": "open"}]
+    assert caplog.text.count("dropped indexes that nobody declares") == 1
+    assert all(name in caplog.text for name in UNASKED)
+
+
+async def test_what_is_declared_is_made_of_what_is_there_and_replaces_the_rest(path: Path) -> None:
+    async with SQLiteBackend(str(path)) as storage:
+        await storage.set_many({f"event:{n}": {"session_id": f"s{n % 10}", "n": n} for n in range(100)})
+    async with SQLiteBackend(str(path), indexes=EVENTS) as storage:
+        assert names(path) == set(FieldIndexes(EVENTS).statements)
+        assert {name_of(index) for index in EVENTS} < names(path)
+    async with SQLiteBackend(str(path), indexes=["event.session_id", "default"]) as storage:
+        assert names(path) == set(FieldIndexes([EVENTS[0], *DEFAULT_INDEXES]).statements)
+    async with SQLiteBackend(str(path), indexes=()) as storage:
+        assert names(path) == set()
+
+
+async def test_who_declares_none_or_makes_nothing_leaves_those_of_others(path: Path) -> None:
+    async with SQLiteBackend(str(path), indexes=EVENTS) as declaring:
+        declared = names(path)
+        async with SQLiteBackend(str(path), create=False):
+            assert names(path) == declared
+        async with SQLiteBackend(str(path)) as other:
+            assert names(path) == declared | DEFAULTS
+            await other.set("event:1", {"session_id": "s1"})
+        async with SQLiteBackend(str(path), indexes=()):  # it drops them under the one that has them in use
+            assert names(path) == set()
+        await declaring.set("event:2", {"session_id": "s1"})
+        assert await declaring.keys("event:*") == ["event:1", "event:2"]
