@@ -54,7 +54,14 @@ def make_app() -> FastAPI:
             await tx.set_deal(f"D-{number}", body)
             return {"deal_id": f"D-{number}"}
 
+        if "note" in body:
+            answer = await once.run_detailed(body, work, in_flight="raise")
+            return {**answer.result, "replayed": answer.replayed}
         return await once.run(body, work)
+
+    @app.get("/busy")
+    async def busy() -> None:
+        raise errors.InFlightError("It runs", key="k", retry_after=6.2)
 
     @app.get("/fails/{kind}")
     async def fails(kind: str) -> None:
@@ -110,6 +117,17 @@ def test_another_request_with_the_same_key_is_a_conflict(client: TestClient) -> 
     assert answer.json()["title"] == ANSWERS[IdempotencyConflictError].title
 
 
+def test_a_repeat_is_marked(client: TestClient) -> None:
+    sent = [client.post("/deals", json={"note": 1}, headers={"Idempotency-Key": "n"}).json() for _ in range(2)]
+    assert [answer.pop("replayed") for answer in sent] == [False, True]
+    assert sent[0] == sent[1]
+
+
+def test_who_comes_too_early_is_told_when_to_come_back(client: TestClient) -> None:
+    answer = client.get("/busy")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (409, "7")
+
+
 def test_without_a_key_it_is_refused(client: TestClient) -> None:
     assert client.post("/deals", json={}).status_code == 422
     assert client.post("/deals", json={}, headers={"Idempotency-Key": ""}).status_code == 422
@@ -146,5 +164,5 @@ def test_every_error_has_an_answer() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StorageError)]
     assert len(kinds) > 20
     for kind in kinds:
-        assert answer_of(kind.__new__(kind)).status in (404, 409, 422, 500, 503)
+        assert answer_of(kind.__new__(kind)).status in (404, 409, 410, 422, 500, 503)
     assert answer_of(InvalidKeyError("x")).status == 422

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import Transaction
-from ad_seller.storage.atomic import idempotency
+from ad_seller.storage.atomic import claims
 from ad_seller.storage.atomic.waits import Waits
 from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.errors import ConflictError, StorageError, UnknownOutcomeError
@@ -306,7 +306,7 @@ class TestTheChecksFindDefects:
             test_requests_inside_of_each_other_do_not_wait_for_ever(1)
 
     def test_requests_wait_for_other_processes_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(idempotency, "_NESTED_PATIENCE", 1e9)
+        monkeypatch.setattr(claims, "_NESTED_PATIENCE", 1e9)
         with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
             test_requests_inside_of_each_other_do_not_wait_for_ever(2)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.atomic import expiring, idempotency, lease, state
+from ad_seller.storage.atomic import claims, expiring, idempotency, lease, state
 from ad_seller.storage.concurrency import backoff as waiting
 from ad_seller.storage.concurrency import timeslice as pace
 from tests.schedules.loop import ScheduleLoop
@@ -87,7 +87,8 @@ class _Time:
     """Stands in for the module `time`: computations take a while or not, as the seed wants."""
 
     def __init__(self, loop: ScheduleLoop) -> None:
-        self.monotonic = self.time = loop.time
+        self.monotonic = loop.time
+        self.time = lambda: EPOCH + loop.time()
         self._chance = loop.chance
         self._worked = 0.0
 
@@ -111,9 +112,9 @@ def _all_from(loop: ScheduleLoop) -> Iterator[None]:
     """Let time, identifiers and random pauses of the library come from the loop."""
     time, identifiers = _Time(loop), _Uuid(loop.chance)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pace, lease, state, expiring):
+        for module in (pace, lease, state, expiring, claims, idempotency):
             patch.setattr(module, "time", time)
-        for module in (lease, idempotency):
+        for module in (lease, claims):
             patch.setattr(module, "uuid", identifiers)
         patch.setattr(waiting, "random", loop.chance)
         yield

@@ -7,6 +7,7 @@ await storage.set_quote("qt-a1b2c3d4e5f6", {"status": "available"})
 from pathlib import Path
 from pkgutil import extend_path
 
+from .atomic.idempotency import Answer, InFlight
 from .atomic.lease import Lease
 from .base import StorageBackend
 from .capabilities import Capabilities
@@ -18,7 +19,10 @@ from .errors import (
     CorruptValueError,
     CrossStoreError,
     DamagedExportError,
+    EffectUnknownError,
     IdempotencyConflictError,
+    IdempotencyExpiredError,
+    InFlightError,
     InvalidArgumentError,
     InvalidCursorError,
     InvalidKeyError,
@@ -86,6 +90,7 @@ __all__ = [
     "PREFIXES",
     "SESSION_INDEX_PREFIX",
     "TTL",
+    "Answer",
     "Capabilities",
     "ChangeRequestFilters",
     "CheckpointError",
@@ -96,8 +101,12 @@ __all__ = [
     "CrossStoreError",
     "DamagedExportError",
     "Delete",
+    "EffectUnknownError",
     "Expect",
     "IdempotencyConflictError",
+    "IdempotencyExpiredError",
+    "InFlight",
+    "InFlightError",
     "Index",
     "InvalidArgumentError",
     "InvalidCursorError",

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from .atomic import fallback as process
-from .atomic.operations import AtomicOperations, touch
+from .atomic.once import OnceOperations
+from .atomic.operations import touch
 from .atomic.transfer import BulkTransfer
 from .capabilities import Capabilities
 from .driver.commit import Commit, Outcome
@@ -34,7 +35,7 @@ from .seller.transaction import Transaction
 
 
 class StorageBackend(
-    AtomicOperations[Transaction],
+    OnceOperations[Transaction],
     BulkTransfer,
     JointWrites,
     EntityHelpers,

@@ -25,6 +25,9 @@
     ├── StoreUnavailableError                          the engine refused: read-only, full, corrupt, out of memory
     ├── ConflictError                                  what was read has changed in the meantime: run it again
     ├── IdempotencyConflictError                       the same idempotency key came with another request
+    ├── IdempotencyExpiredError                        the key was used, and its answer is remembered no longer
+    ├── InFlightError                                  what is asked for is being worked on: come back later
+    ├── EffectUnknownError                             whether another system did what it was asked is not known
     ├── LeaseHeldError                                 another holder has the lease
     ├── TransactionError (RuntimeError)                a transaction was used wrongly
     ├── WrongThreadError (RuntimeError)                a call without await that would wait for itself
@@ -214,6 +217,40 @@ class ConflictError(StorageError):
 
 class IdempotencyConflictError(StorageError):
     """An idempotency key came again, with a different request."""
+
+
+class IdempotencyExpiredError(StorageError):
+    """An idempotency key came again after its answer was forgotten; nothing was run."""
+
+
+class InFlightError(StorageError):
+    """The request, or the effect, is being worked on by somebody else.
+
+    Attributes:
+        retry_after: seconds after which asking again makes sense.
+    """
+
+    retry_after: float
+
+    def __init__(self, message: str, *, key: str | None = None, retry_after: float = 1.0) -> None:
+        """Keep the message, the key and when to come back."""
+        super().__init__(message, key=key)
+        self.retry_after = retry_after
+
+
+class EffectUnknownError(StorageError):
+    """Whether another system did what it was asked is not known; nobody asks it again until that is decided.
+
+    Attributes:
+        effect_id: the id that the other system was given.
+    """
+
+    effect_id: str
+
+    def __init__(self, message: str, *, key: str | None = None, effect_id: str) -> None:
+        """Keep the message, the key and the id."""
+        super().__init__(message, key=key)
+        self.effect_id = effect_id
 
 
 class LeaseHeldError(StorageError):

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, NamedTuple
@@ -19,9 +20,13 @@ from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 
 from . import (
+    Answer,
     ConflictError,
     CrossStoreError,
+    EffectUnknownError,
     IdempotencyConflictError,
+    IdempotencyExpiredError,
+    InFlightError,
     InvalidArgumentError,
     InvalidTransitionError,
     LeaseHeldError,
@@ -54,6 +59,9 @@ ANSWERS: Final[dict[type[StorageError], _Answer]] = {
     MissingKeyError: _Answer(404, "There is no such entry"),
     InvalidTransitionError: _Answer(409, "The record does not allow this step"),
     IdempotencyConflictError: _Answer(409, "The idempotency key belongs to another request"),
+    IdempotencyExpiredError: _Answer(410, "The answer to this idempotency key is remembered no longer"),
+    InFlightError: _Answer(409, "It is being worked on", 1),
+    EffectUnknownError: _Answer(503, "Whether another system did it is not known", 5),
     ConflictError: _Answer(409, "Others changed it at the same time", 1),
     LeaseHeldError: _Answer(409, "Somebody else is at work on it", 1),
     LeaseLostError: _Answer(409, "Somebody else is at work on it", 1),
@@ -100,7 +108,8 @@ async def _problem(request: Request, error: Exception) -> JSONResponse:
     answer = answer_of(error) if isinstance(error, StorageError) else ANSWERS[StorageError]
     # What went wrong inside is for the log; what the caller did wrong is for the caller.
     detail = str(error) if answer.status < 500 else "See the log of the server."
-    headers = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
+    pause = math.ceil(error.retry_after) if isinstance(error, InFlightError) else answer.retry_after
+    headers = {} if pause is None else {"Retry-After": str(pause)}
     content = {"type": "about:blank", "title": answer.title, "status": answer.status, "detail": detail}
     return JSONResponse(content, answer.status, headers, media_type="application/problem+json")
 
@@ -127,6 +136,18 @@ class Once:
             options: those of `run_once`, e.g. ``ttl``.
         """
         return await self._store.run_once(self._scope, self._key, request, work, **options)
+
+    async def run_detailed(
+        self, request: Any, work: Callable[[Transaction], Awaitable[Any]], **options: Any
+    ) -> Answer[Any]:
+        """Do the same, and tell whether it is a repeat; see `StorageBackend.run_once_detailed`.
+
+        Args:
+            request: the request as a JSON value; a repeat with the same key must be equal.
+            work: an async function of a transaction that returns a JSON value.
+            options: those of `run_once`, e.g. ``in_flight="raise"``.
+        """
+        return await self._store.run_once_detailed(self._scope, self._key, request, work, **options)
 
     @staticmethod
     def per(scope: str, caller: Callable[[Request], str] = lambda request: "") -> Callable[..., Awaitable[Once]]:

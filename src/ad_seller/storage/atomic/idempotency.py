@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from ..concurrency.backoff import DEFAULT_ATTEMPTS
 from ..concurrency.tasks import run_to_end
-from ..driver.commit import Commit, Delete, Expect, Put, Refused, Touch, Write
+from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
 from ..errors import (
     ConflictError,
     IdempotencyConflictError,
+    IdempotencyExpiredError,
     InvalidArgumentError,
     InvalidValueError,
     StorageConnectionError,
-    StorageError,
     StorageTimeoutError,
-    TransactionError,
     UnknownOutcomeError,
     shown,
 )
@@ -30,29 +28,58 @@ from ..records.codec import canonical, decode, encode
 from ..records.expiry import check_ttl
 from ..records.keys import check_key
 from .attempts import run_transaction
+from .claims import DEFAULT_CLAIM_TTL, Claim, Found, Seen, SingleRun, escaped, named
 from .confirm import is_confirmed
-from .expiring import ExpiryCap
-from .state import state_of
 from .transaction import PlainTransaction, awaited, check_work
 
 if TYPE_CHECKING:
     from .committer import Committer
 
-log = logging.getLogger("ad_seller.storage")
-
 IDEMPOTENCY_PREFIX = "idempotency:"
-DEFAULT_CLAIM_TTL = 10.0  #: seconds after which the claim of a process that died ends
-_POLL = 0.02  #: seconds between two looks at a request that another process runs
-_NESTED_PATIENCE = 10.0  #: seconds at least that a request inside of another one waits for another process
-_RENEWALS = 3  #: renewals in each time to live of a claim, so that one may fail
+USED_PREFIX = "idempotency_used:"  #: keys whose result is remembered no longer
+FENCE_PREFIX = "idempotency_fence:"  #: how often a request with ``max_seconds`` was claimed
 
+InFlight = Literal["wait", "raise"]
 Work = Callable[[Any], Awaitable[Any]]
-
-#: The runs whose work the current task is inside of, or was started by; each by its future.
-_inside: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("ad_seller_storage_requests", default=())
+T = TypeVar("T")
 
 
-class Idempotent:
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What `run_once_detailed` returns.
+
+    Attributes:
+        result: what the work returned, the same for every sender.
+        replayed: whether it comes from a run of before, or of somebody else.
+        first_answered: when it was made, by the clock of the process that made it; None for a record of an older
+            version or agent, which did not write that down.
+    """
+
+    result: T
+    replayed: bool
+    first_answered: datetime | None
+
+    @classmethod
+    def of(cls, record: dict[str, Any], replayed: bool) -> Answer[Any]:
+        """Return what a record says."""
+        at = record.get("at")
+        return cls(
+            record["result"], replayed, datetime.fromtimestamp(at, UTC) if isinstance(at, int | float) else None
+        )
+
+
+class Terms(NamedTuple):
+    """How a request is run and remembered; see `run_once`."""
+
+    ttl: Any = 86_400
+    claim_ttl: Any = DEFAULT_CLAIM_TTL
+    legacy: Callable[[Any], Any] | None = None
+    in_flight: InFlight = "wait"
+    max_seconds: Any = None
+    remember_expired: Any = None
+
+
+class Idempotent(SingleRun):
     """One request, identified by scope and key.
 
     A claim with a short time to live tells other processes that it is running; it is renewed while ``work``
@@ -67,78 +94,63 @@ class Idempotent:
         scope: str,
         key: str,
         request: Any,
-        *,
-        ttl: Any,
-        claim_ttl: float,
-        legacy: Callable[[Any], Any] | None = None,
+        work: Work,
+        terms: Terms,
     ) -> None:
         """Check the arguments; ``begin`` makes the transaction that ``work`` gets."""
-        for name, part in (("scope", scope), ("key", key)):
-            if not isinstance(part, str) or not part:
-                raise InvalidArgumentError(f"The {name} of a request is a non-empty str, not {shown(part)}")
-        self._store = store
-        self._begin = begin
-        self._expiry = ExpiryCap(store)
-        self.key = check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{escaped(key)}")
-        # Where a key was not escaped, ("a:b", "c") and ("a", "b:c") shared a record; the digest tells them apart.
-        self._older = [check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")] if escaped(key) != key else []
-        self._legacy = legacy
-        self._digest = hashlib.sha256(canonical([scope, key, request])).hexdigest()
-        self._ttl_ms = check_ttl(ttl, key=self.key)
-        claim_ttl_ms = check_ttl(claim_ttl, key=self.key)
-        if claim_ttl_ms is None:
-            raise InvalidArgumentError("claim_ttl is a number of seconds", key=self.key)
-        self._claim_ttl_ms = claim_ttl_ms
-
-    async def run(self, work: Work) -> Any:
-        """Return the result of ``work``, from this run or from the one that was first."""
         check_work(work)
-        self._store._atomic_check()
-        state = state_of(self._store)
-        running, inside = state.running, _inside.get()
-        if running.get(self.key) in inside:
-            raise TransactionError(f"{self.key!r} is run inside of itself; that would wait for ever", key=self.key)
-        patience = asyncio.get_running_loop().time() + max(self._claim_ttl_ms / 1000, _NESTED_PATIENCE)
+        self._work = work
+        name = check_key(named(IDEMPOTENCY_PREFIX, scope, key, called="key of a request"))
+        if terms.in_flight not in ("wait", "raise"):
+            raise InvalidArgumentError(f"in_flight is 'wait' or 'raise', not {shown(terms.in_flight)}", key=name)
+        super().__init__(store, name, terms.claim_ttl, waits=terms.in_flight == "wait")
+        self._begin = begin
+        # Where a key was not escaped, ("a:b", "c") and ("a", "b:c") shared a record; the digest tells them apart.
+        self._names = [name] if escaped(key) == key else [name, check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")]
+        self._legacy = terms.legacy
+        self._digest = hashlib.sha256(canonical([scope, key, request])).hexdigest()
+        self._ttl_ms = check_ttl(terms.ttl, key=name)
+        max_ms = check_ttl(terms.max_seconds, key=name)
+        self._max_seconds = None if max_ms is None else max_ms / 1000
+        self._used_ms = check_ttl(terms.remember_expired, key=name)
+        if self._used_ms is not None and self._ttl_ms is None:
+            raise InvalidArgumentError("remember_expired needs a ttl: without one nothing expires", key=name)
+        suffix = name.removeprefix(IDEMPOTENCY_PREFIX)
+        self._used_key = None if self._used_ms is None else check_key(USED_PREFIX + suffix)
+        self._fence_key = None if max_ms is None else check_key(FENCE_PREFIX + suffix)
+        self._keys = [*self._names, *(further for further in (self._used_key, self._fence_key) if further)]
+        self._fence: bytes | None = None
+
+    async def _look(self) -> Found:
+        """Return what the record says; it is found by today's name or an older one."""
         while True:
-            name, text, record = await self._record()
-            if record is not None and "result" in record:
-                if await is_confirmed(self._store, name, text):
-                    return record["result"]
-            elif (target := running.get(self.key)) is not None:
-                if state.waits.would_never_end(inside, target):
-                    raise self._entangled()
-                with state.waits.noted(inside, target):
-                    await asyncio.wait([target])
-            elif record is not None:
-                if inside and asyncio.get_running_loop().time() > patience:
-                    raise self._entangled()
-                await self._await_claim(name, text, record)
+            texts = await self._store._atomic_snapshot(self._keys)
+            for name, text in zip(self._names, texts, strict=False):  # behind the names stand further keys
+                if text is not None and (record := self._checked(name, decode(text, key=name))) is not None:
+                    break
             else:
-                run = running[self.key] = asyncio.get_running_loop().create_future()
-                token = _inside.set((*_inside.get(), run))
-                try:
-                    made = await self._lead(work)
-                finally:
-                    _inside.reset(token)
-                    running.pop(self.key).set_result(None)
-                if made is not None:
-                    return decode(made)["result"]
+                if await self._is_new(texts):
+                    return Found()
+                continue
+            if "result" not in record:
+                return Found(None, Seen.of(name, text, record, self._claim_ttl_ms))
+            if await is_confirmed(self._store, name, text):
+                return Found((record,))
 
-    def _entangled(self) -> ConflictError:
-        return ConflictError(
-            f"{self.key!r} is asked for inside of another request, and may wait for that one itself. Nothing was "
-            "written; run the other one again, and ask for several requests in the same order everywhere.",
-            key=self.key,
-        )
+    async def _is_new(self, texts: Sequence[bytes | None]) -> bool:
+        """Tell whether the key was never used as far as is remembered, and note the number of the last claim.
 
-    async def _record(self) -> tuple[str, bytes | None, dict[str, Any] | None]:
-        """Return the name of the record, its text and what it says; by today's name or an older one."""
-        names = [self.key, *self._older]
-        texts = await self._store._atomic_snapshot(names)
-        for name, text in zip(names, texts, strict=True):
-            if text is not None and (record := self._checked(name, decode(text, key=name))) is not None:
-                return name, text, record
-        return self.key, None, None
+        Raises:
+            IdempotencyExpiredError: it was used.
+        """
+        further = dict(zip(self._keys, texts, strict=True))
+        if self._fence_key is not None:
+            self._fence = further[self._fence_key]
+        if self._used_key is None or (used := further[self._used_key]) is None:
+            return True
+        if await is_confirmed(self._store, self._used_key, used):
+            raise self._expired()
+        return False
 
     def _checked(self, name: str, record: Any) -> dict[str, Any] | None:
         """Return the record; None for one of another pair, which shared our name before keys were escaped."""
@@ -155,96 +167,90 @@ class Idempotent:
             )
         return record if record["request"] == self._digest else None
 
-    async def _await_claim(self, name: str, text: bytes | None, record: dict[str, Any]) -> None:
-        """Wait a moment for a request that another process runs; its claim ends in time, whatever a clock says."""
-        if text is not None:
-            given = record.get("ttl_ms")  # older versions did not write it down
-            ttl_ms = given if isinstance(given, int) else max(self._claim_ttl_ms, int(DEFAULT_CLAIM_TTL * 1000))
-            await self._expiry.look(name, text, ttl_ms)
-        await asyncio.sleep(_POLL)
+    def _expired(self) -> IdempotencyExpiredError:
+        return IdempotencyExpiredError(
+            f"{self.key!r} was used, and its answer is remembered no longer; nothing was run. Look what became of "
+            "that request, and send a new one with a new key.",
+            key=self.key,
+        )
 
-    async def _lead(self, work: Work) -> bytes | None:
+    async def _lead(self, let_go: Callable[[], None]) -> tuple[Any] | None:
         """Claim the request, run it and return its record; None if another process has it."""
-        claim = encode({"request": self._digest, "claim": uuid.uuid4().hex, "ttl_ms": self._claim_ttl_ms})
-        put = Put(self.key, claim, self._claim_ttl_ms)
+        claim = Claim(self._store, self.key, self._claim_ttl_ms, request=self._digest)
+        fence = self._next_fence()
         try:
-            if not await run_to_end(self._commits(None, put)):
+            if not await run_to_end(self._take(claim, fence)):
                 return None
         except (asyncio.CancelledError, UnknownOutcomeError):
-            await run_to_end(self._give_up(claim))  # it may have been taken
+            await run_to_end(claim.give_up())  # it may have been taken
             raise
         try:
-            async with self._renewed(claim):
-                return await self._run_claimed(work, claim)
+            async with claim.renewed(self._max_seconds, let_go):
+                return await self._run_claimed(claim.text, fence)
         except (StorageTimeoutError, StorageConnectionError):
-            self._give_up_later(claim)  # a store that does not answer now would let the caller wait twice
+            claim.give_up_later()  # a store that does not answer now would let the caller wait twice
             raise
         except BaseException:
-            await run_to_end(self._give_up(claim))
+            await run_to_end(claim.give_up())
             raise
 
-    def _give_up_later(self, claim: bytes) -> None:
-        tasks = state_of(self._store).tasks
-        task = asyncio.get_running_loop().create_task(self._give_up(claim))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    def _next_fence(self) -> Put | None:
+        """Return the next number of a request that may be taken over; it goes on as long as the result is kept."""
+        if self._fence_key is None:
+            return None
+        last = 0 if self._fence is None else decode(self._fence, key=self._fence_key)
+        return Put(self._fence_key, encode(last + 1), self._ttl_ms)
 
-    async def _run_claimed(self, work: Work, claim: bytes) -> bytes | None:
-        """Run ``work`` until its commit goes through, or the claim is lost."""
+    async def _take(self, claim: Claim, fence: Put | None) -> bool:
+        expectations, writes = [Expect(self.key, None)], [claim.put]
+        if self._used_key is not None:
+            expectations.append(Expect(self._used_key, None))
+        if fence is not None:
+            expectations.append(Expect(fence.key, self._fence))
+            writes.append(fence)
+        outcome = await self._store._atomic_commit(Commit(tuple(expectations), tuple(writes)))
+        return not isinstance(outcome, Refused)
+
+    async def _run_claimed(self, claim: bytes, fence: Put | None) -> tuple[Any] | None:
+        """Run the work until its commit goes through, or the claim is lost."""
 
         async def run(transaction: PlainTransaction) -> bytes | None:
             try:
-                return await self._attempt(transaction, work, claim)
+                return await self._attempt(transaction, claim, fence)
             except ConflictError as error:
                 if transaction._conflicted and error.key == self.key:
                     return await self._commit_late(transaction._commit)
+                if transaction._conflicted and fence is not None and error.key == fence.key:
+                    return None
                 raise
 
-        return await run_transaction(self._store, self._begin, run, attempts=DEFAULT_ATTEMPTS)
+        text = await run_transaction(self._store, self._begin, run, attempts=DEFAULT_ATTEMPTS)
+        return None if text is None else (decode(text),)
 
-    async def _attempt(self, transaction: PlainTransaction, work: Work, claim: bytes) -> bytes:
+    async def _attempt(self, transaction: PlainTransaction, claim: bytes, fence: Put | None) -> bytes:
         async with transaction:
-            result = await awaited(work(transaction))
-            text = self._store._atomic_encode({"request": self._digest, "result": result}, self.key)
+            result = await awaited(self._work(transaction))
+            record = {"request": self._digest, "result": result, "at": time.time()}
+            text = self._store._atomic_encode(record, self.key)
             transaction._include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))
+            if fence is not None:
+                transaction._include(Expect(fence.key, fence.text), Delete(fence.key))
+            if self._used_key is not None:
+                transaction._include(Expect(self._used_key, None), self._used())
         return text
 
+    def _used(self) -> Write:
+        assert self._used_key is not None and self._used_ms is not None and self._ttl_ms is not None  # noqa: S101,PT018
+        return Put(self._used_key, encode({"request": self._digest}), self._ttl_ms + self._used_ms)
+
     async def _commit_late(self, commit: Commit) -> bytes | None:
-        """Commit after the claim has ended, e.g. because ``work`` held up the event loop, if nobody has it now."""
+        """Commit after the claim has ended, e.g. because the work held up the event loop, if nobody has it now.
+
+        A request that may be taken over has its number among what is expected: whoever was replaced is refused,
+        also where the one in his place has failed and left nothing else.
+        """
         expectations = tuple(e if e.key != self.key else Expect(self.key, None) for e in commit.expectations)
         outcome = await self._store._atomic_commit(Commit(expectations, commit.writes))
         if isinstance(outcome, Refused):
             return None
         return next(write.text for write in commit.writes if isinstance(write, Put) and write.key == self.key)
-
-    async def _commits(self, expected: bytes | None, write: Write) -> bool:
-        outcome = await self._store._atomic_commit(Commit((Expect(self.key, expected),), (write,)))
-        return not isinstance(outcome, Refused)
-
-    async def _give_up(self, claim: bytes) -> None:
-        with suppress(StorageError):  # the claim also ends by itself
-            await self._commits(claim, Delete(self.key))
-
-    @asynccontextmanager
-    async def _renewed(self, claim: bytes) -> AsyncIterator[None]:
-        """Keep the claim while the block runs; if that fails, the commit will notice."""
-
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(self._claim_ttl_ms / 1000 / _RENEWALS)
-                try:
-                    await self._commits(claim, Touch(self.key, self._claim_ttl_ms))
-                except Exception as error:  # also of a custom backend
-                    log.debug("The claim of %r could not be renewed: %s", self.key, error)
-
-        task = asyncio.create_task(renew())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-
-def escaped(key: str) -> str:
-    """Return an idempotency key without the separator, so that scope and key cannot be taken for others."""
-    return key.replace("%", "%25").replace(":", "%3A")

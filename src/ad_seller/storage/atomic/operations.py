@@ -19,7 +19,6 @@ from ..records.markers import KEEP, Keep, Marker
 from .attempts import run_transaction
 from .committer import Committer
 from .confirm import is_confirmed
-from .idempotency import DEFAULT_CLAIM_TTL, Idempotent
 from .lease import Lease
 from .transaction import PlainTransaction, awaited, check_work
 from .updates import update_entry
@@ -237,43 +236,6 @@ class AtomicOperations(Generic[Tx]):
                 return result
 
         return await run_transaction(self, self._new_transaction, run, attempts=attempts)
-
-    async def run_once(
-        self,
-        scope: str,
-        key: str,
-        request: Any,
-        work: Callable[[Tx], Awaitable[T]],
-        ttl: TTL | None = 86_400,
-        *,
-        claim_ttl: float = DEFAULT_CLAIM_TTL,
-        legacy: Callable[[Any], Any] | None = None,
-    ) -> T:
-        """Answer a request that may come several times: ``work`` takes effect once, everyone gets its result.
-
-        The result and everything that ``work`` writes are one commit. The record lives under
-        ``idempotency:{scope}:{key}``, with ``%`` and ``:`` of the key escaped, so that no two pairs share one. If
-        ``work`` raises, nothing is recorded and the next sender runs it.
-
-        Args:
-            scope: what the key belongs to, e.g. ``quote:{buyer}``.
-            key: the sender's idempotency key.
-            request: the request as a JSON value; a repeat must be equal.
-            work: an async function of a transaction; returns a JSON value. It runs again if what it reads is
-                changed by others before its commit.
-            ttl: seconds that the result is remembered; None for ever.
-            claim_ttl: seconds after which another process may take over from one that died.
-            legacy: makes the result of a record that an older agent wrote in a form of its own, for instance
-                ``lambda old: old["deal_id"]``; without it such a record is an `InvalidValueError`.
-
-        Raises:
-            IdempotencyConflictError: the key came with another request.
-            ConflictError: others changed what ``work`` reads each time; nothing was written.
-        """
-        result: T = await Idempotent(
-            self, self._new_transaction, scope, key, request, ttl=ttl, claim_ttl=claim_ttl, legacy=legacy
-        ).run(work)
-        return result
 
     def lease(self, name: str, ttl: TTL, *, wait: float = 0.0) -> Lease:
         """Return a lease, to be entered with ``async with``: one holder among all processes.

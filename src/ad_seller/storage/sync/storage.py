@@ -17,6 +17,7 @@ from .methods.base import StorageMethods
 from .methods.entities import EntityMethods
 from .methods.indexes import IndexMethods
 from .methods.lifecycle import LifecycleMethods
+from .methods.once import OnceMethods
 from .methods.operations import AtomicMethods
 from .methods.together import JointMethods
 from .reads import NotHereError, get_here, read_here
@@ -29,6 +30,7 @@ R = TypeVar("R")
 class SyncStorage(
     StorageMethods,
     AtomicMethods[SyncTransaction],
+    OnceMethods[SyncTransaction],
     JointMethods,
     EntityMethods[StorageBackend],
     IndexMethods[StorageBackend],

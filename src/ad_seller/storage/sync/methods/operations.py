@@ -54,26 +54,3 @@ class AtomicMethods(Methods[StorageBackend], Generic[Tx]):
     def transact(self, work: Callable[[Tx], T], *, attempts: int = 300) -> T:
         """Run ``work`` with a transaction, again on a conflict, and return what it returns."""
         return self._run(self._inner.transact, self._in_thread(work), attempts=attempts)
-
-    def run_once(
-        self,
-        scope: str,
-        key: str,
-        request: Any,
-        work: Callable[[Tx], T],
-        ttl: TTL | None = 86400,
-        *,
-        claim_ttl: float = 10.0,
-        legacy: Callable[[Any], Any] | None = None,
-    ) -> T:
-        """Answer a request that may come several times: ``work`` takes effect once, everyone gets its result."""
-        return self._run(
-            self._inner.run_once,
-            scope,
-            key,
-            request,
-            self._in_thread(work),
-            ttl,
-            claim_ttl=claim_ttl,
-            legacy=legacy and in_loop(legacy),
-        )
