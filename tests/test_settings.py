@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -252,6 +253,30 @@ class TestContradictions:
         monkeypatch.setenv("WEB_CONCURRENCY", "2")
         get_storage_backend()
         assert "each has entries of its own" in caplog.text
+
+    def test_memory_in_a_worker_of_a_server(self, tmp_path: Path) -> None:
+        """As uvicorn starts its workers; in the process that starts them nothing is said."""
+        script = tmp_path / "serve.py"
+        script.write_text(
+            "import logging, multiprocessing\n"
+            "from ad_seller.storage import get_storage_backend\n"
+            "def work():\n"
+            "    logging.basicConfig(format='%(process)d %(message)s')\n"
+            "    get_storage_backend()\n"
+            "if __name__ == '__main__':\n"
+            "    work()\n"
+            "    workers = [multiprocessing.get_context('spawn').Process(target=work) for _ in range(2)]\n"
+            "    [one.start() for one in workers]\n"
+            "    [one.join() for one in workers]\n"
+        )
+        env = {**os.environ, "STORAGE_TYPE": "memory"}
+        env.pop("WEB_CONCURRENCY", None)
+        done = subprocess.run(
+            [sys.executable, script], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        said = [line.partition(" ") for line in done.stderr.splitlines() if "each such process has entries" in line]
+        assert len({process for process, _, _ in said}) == len(said) == 2, done.stderr
 
     @pytest.mark.parametrize(
         ("written", "meant"),

@@ -90,7 +90,7 @@ def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -
             text = text.replace(shown, real)
         began = time.monotonic()
         code, output = run(text, clone, env)
-        console.print(f"  {command.text}  [dim]{time.monotonic() - began:.1f} s[/dim]", highlight=False)
+        console.print(f"  {command.text}  {time.monotonic() - began:.1f} s", highlight=False, markup=False)
         if code != command.exit_code:
             console.print(f"ended with {code}, not {command.exit_code}:\n{output}", style="red", markup=False)
         yield command, code == command.exit_code
@@ -110,9 +110,9 @@ def main(pages: Sequence[str]) -> int:
     left = [command for command, _ in ended if command.reason]
     failed = [command for command, is_right in ended if not is_right]
     for command in left:
-        console.print(f"not run: {command.text} ({command.reason})", highlight=False)
+        console.print(f"not run: {command.text} ({command.reason})", highlight=False, markup=False)
     for command in failed:
-        console.print(f"failed: {command.text}", highlight=False)
+        console.print(f"failed: {command.text}", highlight=False, markup=False)
     console.print(f"{len(ended) - len(left) - len(failed)} passed, {len(failed)} failed, {len(left)} not run")
     return 1 if failed else 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -45,10 +44,8 @@ asyncio.run(main())
     ],
 )
 def test_a_script_that_forgets_to_disconnect_ends(end: str, code: int, moment: float, path: Path) -> None:
-    started = time.monotonic()
-    done = run_code(FORGETFUL.replace("{end}", end), path, moment, seconds=30)
+    done = run_code(FORGETFUL.replace("{end}", end), path, moment, seconds=60)
     assert done.returncode == code
-    assert time.monotonic() - started < 20
     noise = [
         line for line in done.stderr.splitlines() if "Exception" in line or "Warning" in line or "Fatal" in line
     ]

@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -90,9 +91,21 @@ def _check_sense(name: str, settings: Settings) -> None:
         _warn_once(
             "REDIS_URL is set, but STORAGE_TYPE is not: the store is SQLite. Set STORAGE_TYPE=redis to use it."
         )
+    if name == "memory" and _is_of_a_supervisor():
+        _warn_once(
+            "STORAGE_TYPE=memory in a process that another one started (uvicorn with --workers or --reload, "
+            "gunicorn): each such process has entries of its own, and they end with it."
+        )
     workers = os.environ.get("WEB_CONCURRENCY", "").strip()
     if name == "memory" and workers.isdecimal() and int(workers) > 1:
         _warn_once(f"STORAGE_TYPE=memory with {workers} workers (WEB_CONCURRENCY): each has entries of its own.")
+
+
+def _is_of_a_supervisor() -> bool:
+    """Tell whether this is a worker: a child of multiprocessing, as with uvicorn, or of gunicorn, which says so."""
+    process = sys.modules.get("multiprocessing.process")  # imported in each such child; too dear to import it here
+    is_child = process is not None and process.parent_process() is not None
+    return is_child or os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/")
 
 
 @functools.cache
