@@ -93,6 +93,7 @@ async def test_who_does_not_list_any_more_stops_listening(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracker, "_MANY", 500)
+    monkeypatch.setattr(tracker, "_FEW", 500)
 
     def listening() -> int:
         with plain(own_redis.url) as client:

@@ -32,7 +32,9 @@ T = TypeVar("T")
 
 _SOON: Final = 1_000  #: changed names that are looked at without waiting for a listing
 _MOST: Final = 100_000  #: changed names that are remembered; with more, a rebuild is as good
-_MANY: Final = 20_000  #: changes without a listing after which an instance stops listening, or twice its names
+_TOLD: Final = 5e-6  #: seconds that a server takes to tell one instance something (benchmarks/listeners.py)
+_FEW: Final = 1_000  #: news without a listing after which an instance stops listening at the earliest
+_MANY: Final = 20_000  #: the same at the latest, or twice its names
 _TRIES: Final = 3  #: rebuilds that a listing waits for, while somebody keeps removing the index
 _FAREWELL: Final = 0.5  #: seconds in which a server may take note that we leave
 _FORBIDDEN_FOR: Final = 60.0  #: seconds after which a server that allows no index is asked again
@@ -64,7 +66,8 @@ class IndexTracker:
         self._last_generation = b""  # the last generation that was put there, trusted or not
         self._is_rebuilt = False
         self._names = 0  # how many there were then
-        self._heard = 0  # changes since the last listing
+        self._heard = 0  # news since the last listing
+        self._enough = _MANY  # so many cost as much as to look at all keys
         self._changed: set[bytes] = set()  # names that were not looked at since
         self._reconciling: asyncio.Task[None] | None = None
         self._next_round: asyncio.Task[bytes | None] | None = None  # of `assure`, not begun yet
@@ -122,10 +125,8 @@ class IndexTracker:
                 return None
             except (NotSentError, LostError) as error:
                 self.pool.learn(error)
-                self._failure = (
-                    self._loop.time(),
-                    error.__cause__ if isinstance(error.__cause__, Exception) else error,
-                )
+                cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+                self._failure = (self._loop.time(), cause)
                 raise
 
     async def close(self) -> None:
@@ -207,6 +208,7 @@ class IndexTracker:
 
     async def _rebuild(self) -> None:
         """Look at every key; from now on the index misses none."""
+        began = self._loop.time()
         self._changed.clear()
         self._is_rebuilt = False
         self._generation = generation = b"\0" + uuid.uuid4().hex.encode()
@@ -217,6 +219,8 @@ class IndexTracker:
             self._names += len(names)
             await self._look_at(names, None, strings=True)
         self._is_rebuilt = self._generation == generation
+        spent = int((self._loop.time() - began) / _TOLD)
+        self._enough = min(max(_FEW, spent), max(_MANY, 2 * self._names))
 
     async def _reconcile(self, deadline: float | None) -> None:
         """Make the index right about the names that were changed."""
@@ -251,8 +255,8 @@ class IndexTracker:
         if push[1] is None:
             self._generation = None  # all keys were removed, perhaps to load others, of which nothing would be said
             return
-        self._heard += len(push[1])
-        if self._heard > max(_MANY, 2 * self._names) and not self._lock.locked():
+        self._heard += 1 + len(push[1]) // 10  # it is the message that costs, a name in it little
+        if self._heard > self._enough and not self._lock.locked():
             self._drop()  # to be told goes on costing more than to look again when somebody lists
             return
         self._changed.update(push[1])

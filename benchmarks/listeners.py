@@ -1,0 +1,91 @@
+"""What instances that have listed cost a Redis server for each write: `python -m benchmarks.listeners OTHER/src`.
+
+Eight instances list once and then only hear. A plain client writes, one command at a time; the server's computing
+time for each write is told for each ten thousand of them. The first line is without any instance. Runs of several
+checkouts take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import redis
+
+from ad_seller.storage.testing.servers import RedisServer
+
+INSTANCES = 8
+NAMES = 1_000
+STEP, STEPS = 10_000, 4
+ROUNDS = 3
+
+
+async def listen(url: str) -> None:
+    """List once with each instance, and hear what is told until the input ends."""
+    from ad_seller.storage.redis_backend import RedisBackend
+
+    stores = [RedisBackend(url, sweep_interval=None) for _ in range(INSTANCES)]
+    for store in stores:
+        await store.connect()
+        await store.count()
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    for store in stores:
+        await store.disconnect()
+
+
+@contextmanager
+def listening(url: str, source: str | None) -> Iterator[None]:
+    """Instances of the checkout ``source``, in a process of their own; none without it."""
+    if source is None:
+        yield
+        return
+    command = [sys.executable, __file__, "listen", url]
+    environment = {**os.environ, "PYTHONPATH": source}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield
+        finally:
+            process.communicate("\n")
+
+
+def measure(source: str | None) -> list[float]:
+    """Return microseconds of the server for a write, for each `STEP` writes."""
+    with TemporaryDirectory() as folder, RedisServer(folder) as server, redis.Redis.from_url(server.url) as client:
+        for number in range(NAMES):
+            client.set(f"ad_seller:order:{number}", "1")
+        found = []
+        with listening(server.url, source):
+            for _ in range(STEPS):
+                before = client.info("cpu")
+                for number in range(STEP):
+                    client.set(f"ad_seller:order:{number % NAMES}", "2")
+                after = client.info("cpu")
+                spent = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
+                found.append(spent / STEP * 1e6)
+        return found
+
+
+def main(sources: list[str]) -> None:
+    """Print a line for each run."""
+    for _ in range(ROUNDS):
+        for source in (None, *sources):
+            steps = "   ".join(f"{us:5.1f} us" for us in measure(source))
+            print(f"{source or 'nobody listens':40} {steps}", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["listen"]:
+        asyncio.run(listen(sys.argv[2]))
+    else:
+        main(sys.argv[1:] or [str(Path(__file__).parents[1] / "src")])
