@@ -22,6 +22,7 @@ from ..cli import (
     moving,
     repair,
     replay,
+    retention,
     takeover,
     views,
 )
@@ -54,6 +55,7 @@ for group in (
     adopt,
     doctor,
     views,
+    retention,
 ):
     app.add_typer(group.commands)
 

@@ -152,7 +152,20 @@ class Log:
                 f"Entries of the last {self._span.milliseconds / 1000:g} seconds may still be on their way to "
                 f"those who follow; trim what is older, not {shown(older_than)}"
             )
-        until = int(self._clock() * 1000) - age_ms
+        return await self.trim_up_to((int(self._clock() * 1000) - age_ms) / 1000)
+
+    async def trim_up_to(self, seconds: float) -> int:
+        """Remove all entries made up to a time, in seconds since 1970; see `trim`.
+
+        Raises:
+            InvalidArgumentError: it is later than what followers look back to.
+        """
+        until = round(seconds * 1000)
+        if until > int(self._clock() * 1000) - self._span.milliseconds:
+            raise InvalidArgumentError(
+                f"Entries of the last {self._span.milliseconds / 1000:g} seconds may still be on their way to "
+                "those who follow; trim up to an earlier time"
+            )
         last, removed = self._form.prefix + last_of(until), 0
         cursor: str | None = None
         while True:

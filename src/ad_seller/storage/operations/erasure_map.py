@@ -1,0 +1,165 @@
+"""What is done with the entries of one buyer, as data: a declared map of prefixes."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from ..atomic.idempotency import IDEMPOTENCY_PREFIX
+from ..errors import InvalidArgumentError, shown
+from ..records.globs import compile_glob, escape
+from ..records.keys import check_key
+from ..seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
+from .fields import place_of, values_at
+
+Kind = Literal["delete", "redact", "keep"]
+
+BUYER: Final = "{buyer}"  #: stands for an id of the buyer in a pattern of keys
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRule:
+    """What is done with the entries of a buyer under one prefix.
+
+    Attributes:
+        prefix: of the keys.
+        kind: "delete" the entry; "redact": put `ERASED` in place of some fields; "keep" it as it is.
+        match: places in the record; where one of them holds an id of the buyer, the entry is the buyer's. "."
+            stands for the value itself.
+        keys: patterns of keys that are the buyer's, with ``{buyer}`` for the id.
+        redact: places whose values are replaced; for "redact" alone.
+        reason: why it is kept, e.g. the law that demands it; for "keep" and "redact" also in the report.
+    """
+
+    prefix: str
+    kind: Kind
+    match: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
+    reason: str = ""
+
+    def is_of(self, key: str, value: Any, ids: frozenset[str]) -> bool:
+        """Tell whether an entry is the buyer's."""
+        for name in self.match:
+            found = [value] if name == "." else values_at(value, place_of(name, "match"))
+            if any(isinstance(one, str) and one in ids for one in found):
+                return True
+        return any(
+            compile_glob(pattern.replace(BUYER, escape(one))).matches(key) for pattern in self.keys for one in ids
+        )
+
+
+_IDENTITY: Final = tuple(
+    f"{name}.{part}"
+    for name in ("buyer_identity", "identity")
+    for part in ("seat_id", "agency_id", "advertiser_id", "buyer_id")
+)
+
+#: What is done unless told otherwise, with records as the agents of this kind store them. It is a proposal: which
+#: records the law wants kept, and for how long, is the operator's to know.
+DEFAULT_MAP: Final = (
+    ErasureRule(PREFIXES["session"], "delete", match=(*_IDENTITY, "buyer_id")),
+    ErasureRule(
+        SESSION_INDEX_PREFIX, "delete", keys=(f"{SESSION_INDEX_PREFIX}{BUYER}", f"{SESSION_INDEX_PREFIX}*:{BUYER}")
+    ),
+    ErasureRule(PREFIXES["proposal"], "delete", match=("buyer_id",)),
+    ErasureRule(PREFIXES["quote"], "delete", match=("buyer_id",)),
+    ErasureRule("quote_history:", "delete", match=("buyer_id",)),
+    ErasureRule(
+        "quote_history_index:",
+        "delete",
+        keys=(f"quote_history_index:{BUYER}:*", f"quote_history_index:*:{BUYER}:*"),
+    ),
+    ErasureRule(PREFIXES["agent"], "delete", match=("agent_id",), keys=(f"{PREFIXES['agent']}{BUYER}",)),
+    ErasureRule(AGENT_URL_INDEX_PREFIX, "delete", match=(".",)),
+    ErasureRule("api_key:", "delete", match=(*_IDENTITY, "buyer_id")),
+    ErasureRule(IDEMPOTENCY_PREFIX, "delete", keys=(f"{IDEMPOTENCY_PREFIX}*:{BUYER}:*",)),
+    ErasureRule(
+        PREFIXES["order"],
+        "redact",
+        match=("buyer_id", "metadata.buyer_id"),
+        redact=("buyer_id", "metadata", "audit_log.transitions.*.actor", "audit_log.transitions.*.reason"),
+        reason="commercial record",
+    ),
+    ErasureRule(PREFIXES["deal"], "keep", match=("buyer_id", "buyer_seat_ids.*"), reason="commercial record"),
+)
+
+
+def read_map(path: Path) -> list[ErasureRule]:
+    """Read the map of a TOML or JSON file: a list named ``rules``.
+
+    Raises:
+        InvalidArgumentError: it holds something else, or rules that contradict each other.
+        OSError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{str(path)!r} can be read neither as TOML nor as JSON: {error}") from error
+    rules = data.get("rules") if isinstance(data, dict) else None
+    if not isinstance(rules, list) or not rules:
+        raise InvalidArgumentError(f"{str(path)!r} has no list of rules: [[rules]] begins each")
+    return check_map(_rule(one) for one in rules)
+
+
+def _rule(data: object) -> ErasureRule:
+    known = {each.name for each in fields(ErasureRule)}
+    if not isinstance(data, dict) or not {"prefix", "kind"} <= data.keys() <= known:
+        raise InvalidArgumentError(
+            f"A rule has prefix, kind and some of {', '.join(sorted(known))}; got {shown(data)}"
+        )
+    lists = {name: data.get(name, []) for name in ("match", "keys", "redact")}
+    for name, value in lists.items():
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise InvalidArgumentError(
+                f"{name} of the rule for {data['prefix']!r} is a list of texts, not {shown(value)}"
+            )
+    return ErasureRule(**{**data, **{name: tuple(value) for name, value in lists.items()}})
+
+
+def check_map(rules: Iterable[ErasureRule]) -> list[ErasureRule]:
+    """Return the rules if each is complete and no two are about the same keys.
+
+    Raises:
+        InvalidArgumentError: says which, and what to do.
+    """
+    found = list(rules)
+    for rule in found:
+        problem = _problem(rule)
+        if problem is not None:
+            raise InvalidArgumentError(f"The rule for {rule.prefix!r} {problem}")
+    for one, other in combinations(found, 2):
+        if one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix):
+            raise InvalidArgumentError(
+                f"The rules for {one.prefix!r} ({one.kind}) and {other.prefix!r} ({other.kind}) contradict each "
+                "other: an entry could be meant by both. Make one of them"
+            )
+    return found
+
+
+def _problem(rule: ErasureRule) -> str | None:
+    """Return what is wrong with a rule by itself."""
+    check_key(rule.prefix)
+    if rule.kind not in get_args(Kind):
+        return f"is of kind {shown(rule.kind)}; there are {', '.join(get_args(Kind))}"
+    if not rule.match and not rule.keys:
+        return "says by no match and no keys which entries are a buyer's"
+    if any(BUYER not in pattern for pattern in rule.keys):
+        return f"has a pattern of keys without {BUYER}: it would be about all buyers"
+    if (rule.kind == "redact") != bool(rule.redact):
+        return (
+            "redacts nothing: name the places"
+            if rule.kind == "redact"
+            else f"names places to redact, but is to {rule.kind}"
+        )
+    if rule.kind == "keep" and not rule.reason.strip():
+        return "keeps entries without a reason; say which law or contract wants it"
+    for name in (*(one for one in rule.match if one != "."), *rule.redact):
+        place_of(name, f"a place of the rule for {rule.prefix!r}")
+    return None

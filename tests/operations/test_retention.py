@@ -1,0 +1,302 @@
+"""Retention: what is due goes, what is held or needed stays, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ad_seller.storage import (
+    CorruptValueError,
+    InvalidArgumentError,
+    InvalidValueError,
+    LeaseHeldError,
+    StorageBackend,
+)
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.operations import (
+    Retained,
+    RetentionRule,
+    apply_retention,
+    holds_of,
+    place_hold,
+    read_rules,
+    release_hold,
+    retain,
+)
+from ad_seller.storage.operations.fields import period_of, replaced_at, seconds_at, values_at
+from ad_seller.storage.operations.holds import HOLDS_KEY
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from tests.operations.test_repair import CUT, write_raw
+from tests.runtime.stores import store
+
+__all__ = ["store"]
+
+DAY = 86_400.0
+NOW = datetime(2026, 11, 28, tzinfo=UTC).timestamp()
+ORDERS = RetentionRule(
+    "finished orders",
+    "order:",
+    since="audit.-1.at",
+    older_than=30 * DAY,
+    where={"status": ("completed", "cancelled")},
+)
+QUOTES = RetentionRule("quotes", "quote:", since="created_at", older_than=30 * DAY)
+
+
+def at(days_ago: float) -> str:
+    return datetime.fromtimestamp(NOW - days_ago * DAY, UTC).isoformat()
+
+
+def order(days_ago: float, status: str = "completed") -> dict[str, Any]:
+    return {"status": status, "audit": [{"at": at(400)}, {"at": at(days_ago)}]}
+
+
+async def applied(
+    store: StorageBackend, rules: Iterable[RetentionRule], *, dry_run: bool = False
+) -> dict[str, Retained]:
+    run = apply_retention(store, rules, dry_run=dry_run, clock=lambda: NOW, pause=0)
+    return {done.rule: done async for done in run}
+
+
+async def test_what_is_due_goes_and_all_else_stays(store: StorageBackend) -> None:
+    async with store:
+        await store.set_many({f"order:old-{n:03}": order(31 + n) for n in range(250)})
+        stays = {
+            "order:young": order(29),
+            "order:running": order(300, "booked"),
+            "order:odd": "text",
+            "order:timeless": {"status": "completed"},
+            "order:broken-time": {"status": "completed", "audit": [{"at": "yesterday"}]},
+            "order:held": order(300),
+            "orders:x": order(300),
+            "quote:open": {"created_at": at(90)},
+            "deal:1": {"status": "proposed", "quote_id": "open"},
+            "deal:2": {"status": "Completed", "quote_id": "closed"},
+            "deal:3": 5,
+        }
+        await store.set_many({**stays, "quote:closed": {"created_at": at(90)}})
+        assert await place_hold(store, "case 12", ["order:held", "session:*"], reason="litigation") == 0
+
+        expected = {"held": 1, "no time": 2}
+        dry = (await applied(store, [ORDERS, QUOTES], dry_run=True))["finished orders"]
+        assert (dry.seen, dry.due, dry.removed, dict(dry.kept)) == (257 - 1, 251, 0, expected)
+        assert (dry.oldest, dry.holds) == (("order:held", at(300)), {"case 12"}) or dry.oldest == (
+            "order:old-249", at(31 + 249),
+        )  # fmt: skip
+        assert await store.count("order:*") == 256
+
+        done = await applied(store, [ORDERS, QUOTES])
+        orders, quotes = done["finished orders"], done["quotes"]
+        assert (orders.due, orders.removed, dict(orders.kept)) == (251, 250, expected)
+        assert (quotes.due, quotes.removed, dict(quotes.kept)) == (2, 1, {"referred": 1})
+        assert await store.get_many(stays) == stays
+        assert await store.keys("order:old*") == []
+        again = await applied(store, [ORDERS, QUOTES])
+        assert [each.removed for each in again.values()] == [0, 0]
+
+
+async def test_by_number(store: StorageBackend) -> None:
+    rule = RetentionRule("events", "event:", since="t", keep_newest=100)
+    async with store:
+        await store.set_many({f"event:{n:03}": {"t": NOW - (n % 60) * DAY} for n in range(300)})
+        await store.set("event:none", {})
+        done = (await applied(store, [rule], dry_run=True))["events"]
+        assert (done.due, done.oldest) == (200, ("event:059", at(59)))
+        assert (await applied(store, [replace(rule, minimum_age=30.5 * DAY)], dry_run=True))["events"].due == 145
+        done = (await applied(store, [rule]))["events"]
+        assert (done.removed, dict(done.kept)) == (200, {"no time": 1})
+        assert await store.count("event:*") == 101  # ties are no reason to keep fewer
+        left = [value["t"] for _, value in (await store.scan("event:0*")).items]
+        assert min(left) >= NOW - 20 * DAY
+        assert (await applied(store, [replace(rule, keep_newest=0)]))["events"].removed == 100
+
+
+async def test_logs() -> None:
+    async with MemoryBackend() as store:
+        log = store.log("audit", by=("who",))
+        old = {f"seen:{n}": {"who": "a", "at": at(100 - n)} for n in range(50)}
+        await store.set_many(old)
+        await log.take_in("seen:*", at="at")
+        new = await log.append({"who": "a"})
+        by_age = RetentionRule("audit", log="audit", by=("who",), older_than=70.5 * DAY)
+        by_number = replace(by_age, older_than=None, keep_newest=11)
+        await place_hold(store, "case", ["log:audit:*"], reason="litigation")
+        done = (await applied(store, [by_age]))["audit"]
+        assert (done.due, done.removed, dict(done.kept), done.holds) == (30, 0, {"held": 30}, {"case"})
+        await release_hold(store, "case")
+        assert (await applied(store, [by_age], dry_run=True))["audit"].removed == 0
+        done = (await applied(store, [by_age]))["audit"]
+        assert (done.due, done.removed, done.oldest is not None and done.oldest[1]) == (30, 30, at(100))
+        assert await store.count("log_by:*") == 21  # no key of a field is left behind
+        assert (await applied(store, [by_number]))["audit"].removed == 10
+        assert [page[0] for page in (await log.read(newest=True, limit=1)).items] == [new]
+        done = (await applied(store, [replace(by_age, older_than=0.0)]))["audit"]
+        assert done.removed == 0 or done.problem is None or "on their way" in done.problem
+
+
+async def test_what_changes_between_the_look_and_the_commit_is_judged_anew(tmp_path: Path) -> None:
+    """An order that is taken up again, one that is held, and one that is deleted by others, at the last moment."""
+
+    class Meddled(SQLiteBackend):
+        async def _atomic_commit(self, commit: Any) -> Any:
+            if any(write.key == "order:0" for write in commit.writes):
+                await other.set("order:1", order(0))
+                await other.delete("order:2")
+                await place_hold(other, "case", ["order:3"], reason="litigation")
+            return await super()._atomic_commit(commit)
+
+    url = f"sqlite:///{tmp_path}/store.db"
+    async with Meddled(url) as store, SQLiteBackend(url) as other:
+        await other.set_many({f"order:{n}": order(90) for n in range(5)})
+        done = (await applied(store, [ORDERS]))["finished orders"]
+        assert await other.keys("order:*") == ["order:1", "order:3"]
+        assert (done.due, done.removed, dict(done.kept)) == (5, 2, {"changed": 2, "held": 1})
+
+
+async def test_a_hold_on_what_is_expiring(store: StorageBackend) -> None:
+    async with store:
+        await store.set_many({"session:a": {}, "session:b": {}}, ttl=500)
+        assert await place_hold(store, "case", "session:a", reason="litigation") == 1
+        assert await store.ttl("session:a") is None
+        assert await store.ttl("session:b") is not None
+        await store.set("session:a", {}, ttl=500)  # an agent that knows nothing of the hold
+        await applied(store, [QUOTES])
+        assert await store.ttl("session:a") is None
+        [hold] = (await holds_of(store)).all
+        assert (hold.name, hold.patterns, hold.reason) == ("case", ("session:a",), "litigation")
+        assert await release_hold(store, "case")
+        assert not await release_hold(store, "case")
+        for bad in ([], "", [""], [5]):
+            with pytest.raises(InvalidArgumentError):
+                await place_hold(store, "x", bad, reason="y")  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError, match="reason"):
+            await place_hold(store, "x", ["a"], reason=" ")
+        await store.set("quote:old", {"created_at": at(90)})
+        await store.set(HOLDS_KEY, ["damaged"])
+        for call in (applied(store, [QUOTES]), place_hold(store, "x", ["a"], reason="y")):
+            with pytest.raises(InvalidValueError, match="nothing is removed"):
+                await call
+        assert await store.exists("quote:old")
+
+
+async def test_what_cannot_be_read() -> None:
+    async with MemoryBackend() as store:
+        await store.set_many({"order:1": order(90), "deal:1": {}})
+        await write_raw(store, {"order:2": CUT})
+        assert dict((await applied(store, [ORDERS]))["finished orders"].kept) == {"unreadable": 1}
+        await write_raw(store, {"deal:1": CUT})  # nobody knows what it refers to
+        await store.set("order:3", order(90))
+        with pytest.raises(CorruptValueError, match="deal:1"):
+            await applied(store, [ORDERS])
+        assert await store.exists("order:3")
+
+
+async def until(ask: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Wait until the answer is the wanted one."""
+    async with asyncio.timeout(20):
+        while await ask() != wanted:  # noqa: ASYNC110 - it waits for what others do
+            await asyncio.sleep(0.01)
+
+
+async def test_one_process_does_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ad_seller.storage")
+    async with MemoryBackend() as store:
+        await store.set("order:1", order(90))
+        async with store.lease("retention", 30):
+            with pytest.raises(LeaseHeldError):
+                await applied(store, [ORDERS])
+            assert (await applied(store, [ORDERS], dry_run=True))["finished orders"].due == 1
+            task = asyncio.create_task(retain(store, [ORDERS], every=0.01, clock=lambda: NOW))
+            await asyncio.sleep(0.05)
+            assert await store.exists("order:1")
+        await until(lambda: store.exists("order:1"), False)
+        await store.set("deal:1", {})
+        await write_raw(store, {"deal:1": CUT})
+        await until(lambda: asyncio.sleep(0, "will be tried again" in caplog.text), True)
+        assert "rule 'finished orders': 1 of 1 due entries removed" in caplog.text
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+# --- rules ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ([RetentionRule("a")], "needs a prefix"),
+        ([RetentionRule("a", "x:", log="y", older_than=1)], "one of the two"),
+        ([RetentionRule("a", "x:", since="t")], "older_than or keep_newest"),
+        ([RetentionRule("a", "x:", since="t", older_than=1, keep_newest=1)], "older_than or keep_newest"),
+        ([RetentionRule("a", "x:", older_than=1)], "since of the rule 'a'"),
+        ([RetentionRule("a", "x:", since="t", older_than=5, minimum_age=9)], "contradicts itself"),
+        ([RetentionRule("a", "x:", since="t", keep_newest=-1)], "no whole number"),
+        ([RetentionRule("a", log="x", since="t", older_than=5)], "takes no since"),
+        ([RetentionRule("a", "x:", by=("f",), since="t", older_than=5)], "for logs"),
+        ([ORDERS, ORDERS], "Two rules are called"),
+        ([ORDERS, replace(ORDERS, name="b", prefix="order:ORD-")], "contradict each other"),
+        ([ORDERS, replace(ORDERS, name="b", where={})], "contradict each other"),
+        ([ORDERS, replace(ORDERS, name="b", where={"status": ("draft", "completed")})], "contradict each other"),
+    ],
+)
+async def test_rules_that_are_refused(rules: list[RetentionRule], words: str) -> None:
+    async with MemoryBackend() as store:
+        await store.set("order:1", order(90))
+        with pytest.raises(InvalidArgumentError, match=words):
+            await applied(store, rules)
+        with pytest.raises(InvalidArgumentError, match=words):
+            await retain(store, rules)
+        assert await store.exists("order:1")
+        both = [ORDERS, replace(ORDERS, name="b", where={"status": ("draft",)})]
+        assert len(await applied(store, both)) == 2
+
+
+def test_rules_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(
+        '[[rules]]\nname = "a"\nprefix = "order:"\nsince = "t"\nolder_than = "400d"\nminimum_age = 5\n'
+        'where = { status = ["completed"], kind = "x" }\n[[rules]]\nname = "b"\nlog = "event"\nkeep_newest = 9\n'
+    )
+    rules = read_rules(file)
+    assert rules == [
+        RetentionRule(
+            "a", "order:", since="t", older_than=400 * DAY, minimum_age=5.0,
+            where={"status": ("completed",), "kind": ("x",)},
+        ),
+        RetentionRule("b", log="event", keep_newest=9),
+    ]  # fmt: skip
+    other = tmp_path / "rules.json"
+    other.write_text(json.dumps({"rules": [{"name": "b", "log": "event", "keep_newest": 9}]}))
+    assert read_rules(other) == rules[1:]
+    for text in ("", "rules = 5", "[[rules]]\nname = 5", "[[rules]]\nname = 'a'\nolder = 5", "x = ", "rules = []"):
+        file.write_text(text)
+        with pytest.raises(InvalidArgumentError):
+            read_rules(file)
+    for period in ("5", "5 years", "-5d", -1, True, None, float("inf")):
+        with pytest.raises(InvalidArgumentError):
+            period_of(period, "x")
+    assert (period_of("1.5 h", "x"), period_of(7, "x"), period_of("2w", "x")) == (5400.0, 7.0, 14 * DAY)
+
+
+def test_places_in_records() -> None:
+    record = {"a": [{"b": 1}, {"b": 2}], "t": "2026-11-28T01:00:00+01:00", "n": "2026-11-28"}
+    assert values_at(record, ("a", "*", "b")) == [1, 2]
+    assert values_at(record, ("a", "-1", "b")) == [2]
+    assert values_at(record, ("a", "b")) == values_at(record, ("t", "x")) == values_at({"a": []}, ("a", "-1")) == []
+    assert seconds_at(record, ("t",)) == seconds_at(record, ("n",)) == NOW
+    odd: tuple[Any, ...] = (None, True, [], "x", {})
+    assert [seconds_at({"t": one}, ("t",)) for one in odd] == [None] * 5
+    assert seconds_at({"t": 5}, ("t",)) == 5.0
+    changed = replaced_at(record, ("a", "*", "b"), lambda value: -value)
+    assert (changed["a"], record["a"]) == ([{"b": -1}, {"b": -2}], [{"b": 1}, {"b": 2}])
+    assert replaced_at(record, ("a", "-1", "b"), str)["a"] == [{"b": 1}, {"b": "2"}]
+    assert replaced_at(record, ("nothing", "here"), str) == record
