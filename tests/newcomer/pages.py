@@ -12,7 +12,7 @@ _PART = re.compile(
     r"|^<!-- file: (?P<file>examples/\S+\.py) -->$",
     re.MULTILINE | re.DOTALL,
 )
-_EXIT = re.compile(r"\s+# exit (\d+).*$")
+_EXIT = re.compile(r"\s+# exit (\d+(?: or \d+)*).*$")
 
 
 class Command(NamedTuple):
@@ -20,12 +20,12 @@ class Command(NamedTuple):
 
     Attributes:
         text: what is typed.
-        exit_code: what it ends with; the page says so where it is not 0.
+        exit_codes: what it may end with; the page says so where it is not 0.
         reason: why it is not run, or "".
     """
 
     text: str
-    exit_code: int
+    exit_codes: frozenset[int]
     reason: str
 
 
@@ -33,8 +33,9 @@ def commands(page: Path) -> Iterator[Command]:
     """Yield the commands of a page in their order; a sample that is shown is a command that runs it."""
     for found in _PART.finditer(page.read_text()):
         if found["file"]:
-            yield Command(f"python {found['file']}", 0, "")
+            yield Command(f"python {found['file']}", frozenset({0}), "")
             continue
         for line in found["commands"].strip().splitlines():
-            code = _EXIT.search(line)
-            yield Command(_EXIT.sub("", line), int(code[1]) if code else 0, found["reason"] or "")
+            said = _EXIT.search(line)
+            codes = frozenset(map(int, said[1].split(" or "))) if said else frozenset({0})
+            yield Command(_EXIT.sub("", line), codes, found["reason"] or "")
