@@ -27,8 +27,10 @@ from tests.docs_samples import ROOT
 from tests.newcomer.pages import Command, commands
 from tests.postgres.support import run_sql
 
+README = "README.md"
+INSTALL = "pip install '.[all]'"  #: as the README says it
 #: Those that a newcomer reads first; the others come in the order of the menu.
-FIRST = ("README.md", "docs/getting-started.md", "docs/cli.md")
+FIRST = (README, "docs/getting-started.md", "docs/cli.md")
 
 #: Environments that would tell the commands another store than the pages do.
 _OURS = ("STORAGE_", "DATABASE_", "REDIS_", "POSTGRES_", "AD_SELLER_", "PYTHONPATH", "VIRTUAL_ENV", "PG")
@@ -111,6 +113,8 @@ def main(pages: Sequence[str]) -> int:
         subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         env = environment(venv)
+        if pages and README not in pages:
+            run(INSTALL, clone, env)
         ended: list[tuple[Command, bool]] = []
         for page in pages or pages_of(clone):
             console.rule(page)

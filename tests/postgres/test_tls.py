@@ -108,6 +108,10 @@ async def test_a_file_of_the_environment_that_is_missing(
     await refused(address(server, {"sslmode": "verify-ca"}), r"sslrootcert='.*missing\.pem' cannot be read")
 
 
+async def test_a_server_that_offers_none(postgres_url: str) -> None:
+    await refused(f"{postgres_url}?sslmode=require", "rejected SSL.*offers no TLS.*sslmode=prefer")
+
+
 async def test_a_server_that_refuses_those_without_tls(server: PostgresServer) -> None:
     await refused(address(server, {"sslmode": "disable"}), "pg_hba.conf.*sslmode=require")
 

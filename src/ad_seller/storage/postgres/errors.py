@@ -35,6 +35,7 @@ _LOGIN = (
     "Check user and password, and that pg_hba.conf on the server lets this user in. If it wants TLS: "
     "sslmode=require in the URL; if a certificate of the client: sslcert=… and sslkey=…."
 )
+_NO_TLS = "The server offers no TLS: turn ssl on there, or write sslmode=prefer, which goes without where it must."
 _CERTIFICATE = (
     "The certificate must name the host of the URL (sslmode=verify-ca does without that), and be signed by an "
     "authority in the file of sslrootcert=…."
@@ -124,6 +125,8 @@ def explain(what: str, key: str | None, error: BaseException, *, address: str, t
     reason = redact(str(error)).partition("\n")[0] or type(error).__name__  # asyncpg's own advice follows
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in reason:
         return ConfigurationError(f"{what}: {address}: {reason}. {_STARTUP}", key=key)
+    if isinstance(error, ConnectionError) and "rejected SSL" in reason:
+        return StorageConnectionError(f"{what}: {address}: {reason}. {_NO_TLS}", key=key)
     if isinstance(error, OSError) and (file := _wrong_file(address, error)) is not None:
         return StorageConnectionError(f"{what}: {address}: {file}", key=key)
     for kind, ours, advice in _MEANING:
