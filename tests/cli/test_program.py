@@ -98,7 +98,7 @@ class TestCompletion:
         assert self.complete("get", "or") == ["order:"]
 
     def test_commands_and_options(self) -> None:
-        assert self.complete("re") == ["repair", "replay"]
+        assert self.complete("re") == ["restore", "repair", "replay"]
         assert "--filter" in self.complete("list", "orders", "--")
 
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -32,5 +32,17 @@ def copy(source: str, target: str, checkpoint: str) -> None:
     asyncio.run(work())
 
 
+def hold(path: str) -> None:
+    """Have a store open until nobody reads any more."""
+
+    async def work() -> None:
+        async with SQLiteBackend(path) as storage:
+            await storage.get("deal:1")
+            print("open", flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+
+    asyncio.run(work())
+
+
 if __name__ == "__main__":
-    do_job({"copy": copy}, sys.argv[1:])
+    do_job({"copy": copy, "hold": hold}, sys.argv[1:])

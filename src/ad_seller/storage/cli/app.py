@@ -12,6 +12,7 @@ import typer
 from ..cli import (
     PROGRAM,
     adopt,
+    backups,
     conform,
     demo,
     doctor,
@@ -46,6 +47,7 @@ for group in (
     listing,
     exports,
     moving,
+    backups,
     follow,
     repair,
     takeover,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
-
-Advance = Callable[[int], None]
 
 
 def is_watched() -> bool:
@@ -18,21 +16,44 @@ def is_watched() -> bool:
     return sys.stderr.isatty()
 
 
+class Advance:
+    """Tells a bar how much is done; without a bar it tells nobody.
+
+    Args:
+        bar: the bar.
+        task: what is shown on it.
+    """
+
+    def __init__(self, bar: Progress | None = None, task: TaskID | None = None) -> None:
+        """Keep both."""
+        self._bar = bar
+        self._task = task
+
+    def __call__(self, done: int) -> None:
+        """Show that so much is done."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done)
+
+    def of(self, done: int, total: int) -> None:
+        """Show that so much of so much is done."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+
 @contextmanager
 def progress_bar(what: str, total: int | None) -> Iterator[Advance]:
-    """Yield a function that is told how many entries are done; it shows that on a terminal only.
+    """Yield what is told how many entries are done; that is shown on a terminal only.
 
     Args:
         what: what is done.
         total: how many there are; None if that is not known.
     """
     if not is_watched():
-        yield lambda done: None
+        yield Advance()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), _Counted(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield Advance(bar, bar.add_task(what, total=total))
 
 
 class _Counted(ProgressColumn):

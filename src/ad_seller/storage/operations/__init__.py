@@ -3,6 +3,7 @@
 Public are the names in `__all__`; the command line has a command for each.
 """
 
+from .backup import BackedUp, PageProgress, Restored, backup, restore
 from .comparing import Difference, Kind
 from .copying import Copied, copy_entries
 from .doctor import RULES, Finding, Fix, Place, Rule, Texts, examine, examine_settings, fixes, scan_texts
@@ -22,6 +23,7 @@ from .walking import estimate
 __all__ = [
     "DEFAULT_MAP",
     "RULES",
+    "BackedUp",
     "BadLine",
     "Column",
     "Copied",
@@ -36,8 +38,10 @@ __all__ = [
     "Imported",
     "Kind",
     "OnBadLine",
+    "PageProgress",
     "Place",
     "Repaired",
+    "Restored",
     "Retained",
     "RetentionRule",
     "Rule",
@@ -45,6 +49,7 @@ __all__ = [
     "Verified",
     "View",
     "apply_retention",
+    "backup",
     "copy_entries",
     "create_views",
     "drop_views",
@@ -61,6 +66,7 @@ __all__ = [
     "read_rules",
     "release_hold",
     "repair",
+    "restore",
     "retain",
     "scan_texts",
     "verify",

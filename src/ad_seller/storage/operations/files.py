@@ -9,32 +9,50 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import StoreUnavailableError
+from ..errors import StorageError, StoreUnavailableError
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a new file beside ``path``, which takes its place once all of it is on the disk; for its owner's eyes.
+    """Yield a new file that takes the place of ``path`` at the end; see `whole_path`."""
+    with whole_path(path) as part, part.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Yield the name of an empty file beside ``path``, which takes its place at the end; for its owner's eyes.
+
+    It does so once all of it is on the disk, unless the block raises.
 
     Raises:
         StoreUnavailableError: it cannot be written; what was there before is there.
     """
-    name = ""
+    part: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # 0600
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)  # noqa: PTH105 - `name` is a str
-        name = ""
+        os.close(descriptor)
+        part = Path(name)
+        yield part
+        _sync(part)
+        part.replace(path)
+        part = None
         sync_folder(path.parent)
     except OSError as error:
+        if isinstance(error, StorageError):
+            raise
         raise unwritable(path, error) from error
     finally:
-        if name:
-            with suppress(OSError):
-                os.unlink(name)  # noqa: PTH108
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

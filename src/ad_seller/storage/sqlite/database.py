@@ -20,7 +20,7 @@ from ..concurrency.tasks import run_to_end
 from ..driver.failures import LostError, NotStartedError
 from ..errors import StoreUnavailableError
 from ..records.expiry import SteadyClock
-from . import guard, statements
+from . import backup, guard, statements
 from .clock import learn, tell
 from .fields import FieldIndexes
 from .files import check_path
@@ -111,6 +111,19 @@ class Database:
             LostError: it went while it was written to.
         """
         return await self.writer.run(partial(self._written, function))
+
+    def save(self, to: Path, told: backup.Told) -> None:
+        """Copy what is committed at this moment into an empty file, in the calling thread; see `backup.save`."""
+        try:
+            db = self._open_reader(self._patience)
+        except LogGoneError:
+            if self._file is not None:
+                self._file.renew()
+            db = self._open_reader(self._patience)
+        try:
+            backup.save(db, to, told)
+        finally:
+            db.close()
 
     def local(self) -> LocalReader | None:
         """Return a further connection for reads, used by whichever thread; None for a database in memory."""

@@ -271,6 +271,10 @@ class OpenFiles:
             "damaging it. Connect only after forking, or start processes with 'spawn'."
         )
 
+    def has(self, path: Path) -> bool:
+        """Tell whether the file is open in this process."""
+        return file_at(str(path)) in self._files
+
     def leave(self, file: OpenFile) -> None:
         """Note that one user has closed the file."""
         with self._lock:
