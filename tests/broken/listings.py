@@ -218,6 +218,66 @@ class IndexHoldsAnIdTwice(SevenBackend):
         await self.update(f"session_index:buyer:{pricing_key}", lambda ids: [*(ids or []), session_id])
 
 
+# --- searches ------------------------------------------------------------------------------------------
+
+
+@found_by("reverse_pages_begin_with_the_greatest_key")
+class ScansForwardsOnly(SevenBackend):
+    async def scan(self, pattern: str = "*", *, reverse: bool = False, **options: Any) -> Page:
+        return await super().scan(pattern, **options)
+
+
+@found_by("pages_of_find_hold_each_record_once_in_order")
+class FindsForwardsOnly(SevenBackend):
+    async def find(self, pattern: str, where: Any, *, reverse: bool = False, **options: Any) -> Page:
+        return await super().find(pattern, where, **options)
+
+
+@found_by("pages_of_find_hold_each_record_once_in_order")
+class LimitsWhatItLooksAt(SevenBackend):
+    """Looks at so many records, and returns those of them that match."""
+
+    async def find(self, pattern: str, where: Any, *, limit: Any = None, **options: Any) -> Page:
+        page = await super().find(pattern, {}, limit=limit, **options)
+        return Page([item for item in page.items if item[1].get("s") == where.get("s")], page.cursor)
+
+
+@found_by("find_compares_as_python_does")
+class FindsByText(SevenBackend):
+    async def find(self, pattern: str, where: Any, **options: Any) -> Page:
+        page = await super().find(pattern, {}, **options)
+        records = [item for item in page.items if isinstance(item[1], dict)]
+        return Page([one for one in records if all(str(one[1].get(f)) == str(v) for f, v in where.items())], None)
+
+
+@found_by("find_by_kind_prefix_and_pattern")
+class FindsOtherKinds(SevenBackend):
+    async def find(self, pattern: str, where: Any, **options: Any) -> Page:
+        return await super().find(f"{pattern}*", where, **options)
+
+
+@found_by("cursor_of_another_search_is_refused")
+class TakesCursorsOfOtherSearches(SevenBackend):
+    async def find(self, pattern: str, where: Any, *, cursor: Any = None, **options: Any) -> Page:
+        try:
+            return await super().find(pattern, where, cursor=cursor, **options)
+        except ValueError:
+            return await super().find(pattern, where, **options)
+
+
+@found_by("what_cannot_be_found_is_refused")
+class FindsAllWhereNothingIsAsked(SevenBackend):
+    async def find(self, pattern: str, where: Any, **options: Any) -> Page:
+        return await super().find(pattern, {k: v for k, v in dict(where or {}).items() if v is not None}, **options)
+
+
+@found_by("listing_has_a_first_and_a_last")
+class ListsTheFirstForTheLast(SevenBackend):
+    async def list_deals(self, *, limit: Any = None, reverse: bool = False, **options: Any) -> Any:
+        found = await super().list_deals(limit=limit, **options)
+        return found[::-1] if reverse else found
+
+
 # --- listings that are cut off ---------------------------------------------------------------------------
 
 

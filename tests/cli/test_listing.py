@@ -52,6 +52,16 @@ def test_keys_with_newlines_can_be_told_apart(invoke: Invoke, url: str) -> None:
     assert json.loads(invoke("keys", "--json").stdout) == ["a\nb", "c"]
 
 
+def test_the_newest_first_page_by_page(invoke: Invoke, url: str) -> None:
+    fill(url, ORDERS)
+    page = records(invoke, "orders", "--newest", "--limit", "6")
+    assert page["keys"] == list(ORDERS)[:-7:-1]
+    rest = records(invoke, "orders", "--newest", "--cursor", page["cursor"])
+    assert rest["keys"] == list(ORDERS)[-7::-1]
+    drafts = records(invoke, "orders", "--newest", "--filter", "status=draft", "--limit", "2")
+    assert drafts["keys"] == ["order:024", "order:021"]
+
+
 def test_count(invoke: Invoke, url: str) -> None:
     fill(url, ORDERS)
     assert invoke("count").stdout == "25\n"

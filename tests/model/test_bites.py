@@ -12,7 +12,6 @@ from ad_seller.storage.driver.engine import MISSING
 from ad_seller.storage.driver.query import KeyQuery
 from ad_seller.storage.memory.engine import MemoryEngine
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.records.filters import Condition
 from ad_seller.storage.records.markers import KEEP
 from ad_seller.storage.records.pages import OnCorrupt
 from tests.clock import SetClock
@@ -85,11 +84,11 @@ class ExpiredExists(MemoryWith):
 
 
 class DropsOddRecords(MemoryBackend):
-    async def _entity_scan(
-        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
-    ) -> list[tuple[str, Any]]:
-        items = await super()._entity_scan(prefix, where, on_corrupt)
-        return [item for item in items if isinstance(item[1], dict)]
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        items, last = await super()._entry_search(query, on_corrupt)
+        return [item for item in items if isinstance(item[1], dict)], last
 
 
 #: How a rule says that an answer is wrong, or that an error did not come.

@@ -15,16 +15,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from .atomic import fallback as process
+from .atomic import searching
 from .atomic.once import OnceOperations
 from .atomic.operations import touch
 from .atomic.transfer import BulkTransfer
 from .capabilities import Capabilities
 from .driver.commit import Commit, Outcome
-from .errors import CorruptValueError, InvalidArgumentError, shown
+from .driver.query import KeyQuery
+from .driver.search import Search
+from .errors import CorruptValueError, InvalidArgumentError
 from .records.codec import encode
 from .records.expiry import TTL, check_ttl
-from .records.keys import check_key, decode_cursor, encode_cursor
-from .records.pages import OnCorrupt, Page, report_corrupt
+from .records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
+from .records.pages import OnCorrupt, Page, check_limit, report_corrupt
 from .seller.entities import EntityHelpers
 from .seller.indexes import IndexHelpers
 from .seller.kinds import LASTING
@@ -219,6 +222,40 @@ class StorageBackend(
             if cursor is None:
                 return
 
+    async def find(
+        self,
+        pattern: str,
+        where: Mapping[str, Any],
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        cursor: str | None = None,
+        on_corrupt: OnCorrupt = None,
+    ) -> Page:
+        """Return a page of the records with certain fields, in the order of their keys.
+
+        ``await storage.find("event", {"session_id": "s1"}, reverse=True, limit=50)``. Values are compared as Python
+        does (1 equals 1.0 and True); a record without the field, with null there, or that is no dict never matches.
+        It costs what it finds where the field has an index (see `Index`), else all records under the keys are read.
+
+        Args:
+            pattern: a kind (``event``), what the keys begin with (``event:2026``), or a glob (``event:*-eu``).
+            where: the value of each field that is asked for, all of which must be so; dots lead into dicts.
+            reverse: begin with the greatest key and go back. With ids of `new_id` the newest come first.
+            limit: at most so many; None for all.
+            cursor: where the page before ended; None for the start.
+            on_corrupt: called with the error of each entry that cannot be decoded, which is then left out.
+
+        Raises:
+            InvalidArgumentError: a field is no name, or its value None or no JSON.
+            InvalidCursorError: the cursor is of another search.
+            CorruptValueError: a value is not JSON, and ``on_corrupt`` is None.
+        """
+        search = Search.of(pattern, where, reverse=bool(reverse))
+        check_limit(limit)
+        items, last = await self._entry_search(search.query(cursor, limit), on_corrupt)
+        return Page(items, None if last is None else search.cursor(last))
+
     async def count(self, pattern: str = "*") -> int:
         """Return how many keys match the glob ``pattern``."""
         return len(await self.keys(pattern))
@@ -244,6 +281,12 @@ class StorageBackend(
     async def persist(self, key: str) -> bool:
         """Let the entry never expire; return False if there is none."""
         return await touch(self, check_key(key), None)
+
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        """Return what ``query`` asks for, and the key after which there is more; None if there is not."""
+        return await searching.search(self, query, on_corrupt)
 
     # --- the primitive under the atomic tools ----------------------------------------------------------
 
@@ -277,23 +320,3 @@ class StorageBackend(
     ) -> None:
         """Disconnect."""
         await self.disconnect()
-
-
-def check_keys(keys: Iterable[str]) -> list[str]:
-    """Return the keys, each once, in their order; a lone str is refused, because it iterates by character."""
-    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
-        raise InvalidArgumentError(f"Expected several keys, got one {type(keys).__name__}: {shown(keys)}")
-    return list(dict.fromkeys(check_key(key) for key in keys))
-
-
-def copied(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of ``mapping``, so that its owner may change it while we await."""
-    if not isinstance(mapping, Mapping):
-        raise InvalidArgumentError(f"Expected a mapping of keys to values, not {shown(mapping)}")
-    return dict(mapping)
-
-
-def check_limit(limit: object) -> None:
-    """Raise `InvalidArgumentError` unless ``limit`` is None or a positive int."""
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise InvalidArgumentError(f"A limit is a positive int or None, not {shown(limit)}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..driver.commit import Commit, Outcome
-from ..records.filters import Condition
+from ..driver.query import KeyQuery
 from ..records.pages import OnCorrupt
 
 
@@ -44,10 +44,10 @@ class Committer(Protocol):
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
 
-    async def _entity_scan(
-        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
-    ) -> list[tuple[str, Any]]:
-        """Return the entries under ``prefix``, at least those that match."""
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        """See `StorageBackend`."""
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the stored texts, as `_atomic_commit` compares them; None for a missing entry."""

@@ -24,7 +24,7 @@ from .transaction import PlainTransaction, awaited, check_work
 from .updates import update_entry
 
 if TYPE_CHECKING:
-    from ..records.filters import Condition
+    from ..driver.query import KeyQuery
     from ..records.pages import OnCorrupt
 
 Change = Callable[[Any], Any]
@@ -37,9 +37,9 @@ class AtomicOperations(Generic[Tx]):
 
     if TYPE_CHECKING:
 
-        async def _entity_scan(
-            self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
-        ) -> list[tuple[str, Any]]: ...
+        async def _entry_search(
+            self, query: KeyQuery, on_corrupt: OnCorrupt
+        ) -> tuple[list[tuple[str, Any]], str | None]: ...
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         raise NotImplementedError

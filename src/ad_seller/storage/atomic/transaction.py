@@ -6,10 +6,12 @@ import asyncio
 import inspect
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
+from ..driver.query import KeyQuery
 from ..errors import (
     ConflictError,
     CorruptValueError,
@@ -23,7 +25,7 @@ from ..errors import (
 )
 from ..records.codec import decode
 from ..records.expiry import TTL, check_ttl
-from ..records.filters import Condition, matches
+from ..records.filters import matches
 from ..records.globs import compile_glob, escape
 from ..records.keys import check_key
 from ..records.markers import KEEP, LEAVE, Keep, Marker
@@ -157,21 +159,29 @@ class PlainTransaction:
         stored = await self._store.keys(pattern)
         return Page(await self._view({*stored, *filter(glob.matches, self._writes)}, on_corrupt), None)
 
-    async def _entity_scan(
-        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
-    ) -> list[tuple[str, Any]]:
-        """Return the entries that match, and those that are known already; only these are watched."""
-        if not where:
-            return (await self.scan(f"{escape(prefix)}*", on_corrupt=on_corrupt)).items
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        """Return the entries that match, as the transaction sees them; only these and known ones are watched."""
+        if not query.where and query.limit is None:
+            items = (await self.scan(f"{escape(query.glob.prefix)}*", on_corrupt=on_corrupt)).items
+            return (items[::-1] if query.reverse else items), None
         self._check_open()
 
         def report(error: CorruptValueError) -> None:
             if error.key not in self._writes:
                 report_corrupt(error, on_corrupt)
 
-        stored = await self._store._entity_scan(prefix, where, report)
-        keys = {key for key, record in stored if matches(record, where)}
-        return await self._view(keys.union(key for key in self._known_keys if key.startswith(prefix)), on_corrupt)
+        known = list(filter(query.has, self._known_keys))
+        most = None if query.limit is None else query.limit + len(known)  # those here may have changed meanwhile
+        stored, _ = await self._store._entry_search(replace(query, limit=most), report)
+        items = await self._view({*known, *(key for key, _ in stored)}, on_corrupt)
+        found = [item for item in items if matches(item[1], query.where)]
+        if query.reverse:
+            found.reverse()
+        more = query.limit is not None and len(found) > query.limit
+        found = found[: query.limit]
+        return found, found[-1][0] if more else None
 
     async def _view(self, keys: set[str], on_corrupt: OnCorrupt) -> list[tuple[str, Any]]:
         """Return the entries under ``keys`` as the transaction sees them, in the order of their keys."""

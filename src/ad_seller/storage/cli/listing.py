@@ -59,6 +59,10 @@ async def list_(
         typer.Argument(metavar="ENTITY|PATTERN", help="E.g. orders, or 'order:*'.", autocompletion=complete_entity),
     ],
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N entries.")] = None,
+    newest: Annotated[
+        bool,
+        typer.Option("--newest", help="Begin with the greatest key: the newest, where ids sort by time (new_id)."),
+    ] = False,
     cursor: Annotated[str | None, typer.Option(metavar="C", help="Go on where the page before ended.")] = None,
     filters: Annotated[
         list[str] | None,
@@ -70,7 +74,8 @@ async def list_(
     ] = None,
 ) -> int:
     """Print entries with their keys, in the order of the keys."""
-    listing = Listing(store, _pattern(what), [parse_filter(text) for text in filters or []], limit, cursor)
+    conditions = [parse_filter(text) for text in filters or []]
+    listing = Listing(store, _pattern(what), conditions, limit, cursor, newest)
     async with store:
         if out.as_json:
             await out.array(listing.records(), '{"items":[', lambda: f'],"cursor":{compact(listing.cursor)}}}')
@@ -131,6 +136,7 @@ class Listing:
         filters: what their values match.
         room: how many more are wanted; None for all.
         cursor: where the next page begins; None after the last one.
+        newest: whether the greatest key comes first.
         corrupt: the errors of entries that cannot be decoded and were left out.
         found: how many entries came.
     """
@@ -140,6 +146,7 @@ class Listing:
     filters: list[Filter] = field(default_factory=list)
     room: int | None = None
     cursor: str | None = None
+    newest: bool = False
     corrupt: list[CorruptValueError] = field(default_factory=list)
     found: int = 0
 
@@ -166,7 +173,9 @@ class Listing:
         size = PAGE if self.room is None or self.filters else min(PAGE, self.room)
         while True:
             corrupt: list[CorruptValueError] = []
-            page = await self.store.scan(self.pattern, limit=size, cursor=self.cursor, on_corrupt=corrupt.append)
+            page = await self.store.scan(
+                self.pattern, limit=size, cursor=self.cursor, reverse=self.newest, on_corrupt=corrupt.append
+            )
             fitting = [end for end, (_, value) in enumerate(page.items, start=1) if self._wants(value)]
             if self.room is None or len(fitting) <= self.room:
                 self.corrupt += corrupt

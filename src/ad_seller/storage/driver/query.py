@@ -59,6 +59,11 @@ class KeyQuery:
             return False
         return self.glob.matches(key)
 
+    @property
+    def counts_records(self) -> bool:
+        """Whether an engine has to look into the texts: the limit is one of records that fulfil ``where``."""
+        return bool(self.where) and self.limit is not None
+
     def takes(self, key: str, text: bytes) -> bool:
         """Tell whether an entry counts for the limit: its key belongs to the span, and it fulfils ``where``."""
         return self.has(key) and (not self.where or fulfils(key, text, self.where))

@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from ..base import StorageBackend, check_keys, check_limit, copied
+from ..base import StorageBackend
 from ..capabilities import Capabilities
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
+from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import ConfigurationError, CrossStoreError, StorageError, shown
 from ..records.expiry import TTL, check_ttl
-from ..records.filters import Condition
 from ..records.globs import compile_glob, escape
-from ..records.keys import check_key
-from ..records.pages import OnCorrupt, Page
+from ..records.keys import check_key, check_keys, copied
+from ..records.pages import OnCorrupt, Page, check_limit
+from .finding import merged, owned
 from .merge import SideWalk, decode_merged, merge, merged_pages
 
 T = TypeVar("T")
@@ -226,13 +227,15 @@ class HybridBackend(StorageBackend):
         await _all([walk.read() for walk in walks])
         return merge(walks, limit, on_corrupt, reverse=bool(reverse))
 
-    async def _entity_scan(
-        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
-    ) -> list[tuple[str, Any]]:
-        sides = self._sides_of(f"{escape(prefix)}*")
-        if len(sides) > 1:  # a route of a part of these records: both sides are read, and no index helps
-            return await super()._entity_scan(prefix, where, on_corrupt)
-        return await sides[0]._entity_scan(prefix, where, on_corrupt)
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        sides = self._sides_of(f"{escape(query.glob.prefix)}*")
+        if len(sides) == 1:
+            return await sides[0]._entry_search(query, on_corrupt)
+        return merged(
+            await _all([owned(side, partial(self._is_on, side), query) for side in sides]), query, on_corrupt
+        )
 
     def _sides_of(self, pattern: str) -> list[StorageBackend]:
         """Return the sides on which keys that match can live."""

@@ -70,7 +70,8 @@ class MemoryEngine(Engine):
             for first in range(0, len(view.keys), _STEP):
                 keys = view.keys[first : first + _STEP]
                 keys = keys if query.exact else [key for key in keys if query.glob.matches(key)]
-                found += self._entries.look_at(view, keys, now)
+                entries = self._entries.look_at(view, keys, now)
+                found += [one for one in entries if query.takes(*one)] if query.counts_records else entries
                 if query.limit is not None and len(found) >= query.limit:
                     break
                 await pace.checkpoint()

@@ -135,11 +135,10 @@ async def _all(
 async def _taken(page: Sequence[Any], query: KeyQuery) -> list[tuple[str, bytes]]:
     """Return the entries of a page that count, without holding up other tasks."""
     pace = TimeSlice()
-    checks = bool(query.where) and query.limit is not None
     found: list[tuple[str, bytes]] = []
     for key, text in page:
         entry = key, text.encode()
-        if query.takes(*entry) if checks else query.exact or query.has(key):
+        if query.takes(*entry) if query.counts_records else query.exact or query.has(key):
             found.append(entry)
         if pace.is_due:
             await pace.checkpoint()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from ..errors import InvalidCursorError, InvalidKeyError, shown
+from ..errors import InvalidArgumentError, InvalidCursorError, InvalidKeyError, shown
 
 MAX_KEY_BYTES = 2048
 
@@ -47,6 +49,20 @@ def _utf8_length(key: str) -> int:
         return len(key.encode())
     except UnicodeEncodeError:
         raise InvalidKeyError(f"A key must not contain lone surrogates: {shown(key)}") from None
+
+
+def check_keys(keys: Iterable[str]) -> list[str]:
+    """Return the keys, each once, in their order; a lone str is refused, because it iterates by character."""
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+        raise InvalidArgumentError(f"Expected several keys, got one {type(keys).__name__}: {shown(keys)}")
+    return list(dict.fromkeys(check_key(key) for key in keys))
+
+
+def copied(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of ``mapping``, so that its owner may change it while we await."""
+    if not isinstance(mapping, Mapping):
+        raise InvalidArgumentError(f"Expected a mapping of keys to values, not {shown(mapping)}")
+    return dict(mapping)
 
 
 def encode_cursor(key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..errors import CorruptValueError
+from ..errors import CorruptValueError, InvalidArgumentError, shown
 
 #: What is done with an entry that cannot be decoded: None raises, a function is called with the error and the
 #: entry is left out.
@@ -22,6 +22,12 @@ class Page(NamedTuple):
 
     items: list[tuple[str, Any]]
     cursor: str | None
+
+
+def check_limit(limit: object) -> None:
+    """Raise `InvalidArgumentError` unless ``limit`` is None or a positive int."""
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InvalidArgumentError(f"A limit is a positive int or None, not {shown(limit)}")
 
 
 def report_corrupt(error: CorruptValueError, on_corrupt: OnCorrupt) -> None:

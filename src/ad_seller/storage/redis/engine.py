@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -12,21 +13,22 @@ from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
 from ..driver.failures import EngineError, LostError, NotStartedError
-from ..driver.query import KeyQuery
-from ..driver.transfer import StoredEntry
+from ..driver.query import NO_INDEX, KeyQuery
 from ..errors import InvalidArgumentError, StorageError
 from .batches import split_into_calls, spread
 from .cluster import ClusterRouter
 from .commands import RoutedCommand
 from .errors import explain, is_out_of_memory
 from .facts import facts, parse_info
-from .listings import Listings
+from .listings import Listings, taken
 from .router import RedisRouter
 from .scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whole_batch
 from .sentinel import SentinelRouter
 from .settings import RedisSettings
 from .slots import lane_of
 from .transfer import Transfers
+
+log = logging.getLogger("ad_seller.storage")
 
 _MGET_KEYS = 1_000  #: keys of one MGET
 _MGET_BYTES = 8_000_000  #: bytes that one MGET of a listing is likely to bring; a guess from what came so far
@@ -199,46 +201,37 @@ class RedisEngine(Engine):
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """Return the names with their texts; by the index as of one moment, as far as `index.MOMENT` goes."""
+        if query.where:
+            log.debug("Find %s by %s", query.described, NO_INDEX)
         if query.exact and (entries := await self._listings.entries(query)) is not None:
             return entries
         found: list[tuple[str, bytes]] = []
         while True:
-            missing = None if query.limit is None else query.limit - len(found)
+            missing = None if query.limit is None or query.counts_records else query.limit - len(found)
             keys = await self._listings.keys(replace(query, limit=missing), living=False)
-            found += await self._texts(keys)
-            if missing is None or len(keys) < missing or len(found) >= (query.limit or 0):
+            async for entries in self._texts(keys):
+                found += await taken(entries, query)
+                if query.limit is not None and len(found) >= query.limit:
+                    return found[: query.limit]
+            if missing is None or len(keys) < missing:
                 return found
             query = replace(query, after=keys[-1])  # some were gone
 
-    async def _texts(self, keys: list[str]) -> list[tuple[str, bytes]]:
-        """Return the keys that have a text, with it; not too many bytes at once."""
-        found: list[tuple[str, bytes]] = []
+    async def _texts(self, keys: list[str]) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """Yield the keys that have a text, with it, in parts; not too many bytes at once."""
         size, position, many = 0, 0, _FIRST_KEYS
         while position < len(keys):
             chunk = keys[position : position + many]
             position += len(chunk)
+            found: list[tuple[str, bytes]] = []
             for key, text in zip(chunk, await self.read(chunk), strict=True):
                 if isinstance(text, Exception):
                     raise text
                 if text is not None:
                     found.append((key, text))
                     size += len(text)
+            yield found
             many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
-        return found
-
-    async def estimate(self, query: KeyQuery) -> int | None:
-        """See `Engine.estimate`."""
-        return await self.count(query)
-
-    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
-        """See `Engine.page`."""
-        return await self._transfers.page(prefix, after)
-
-    async def store(
-        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
-    ) -> Sequence[bool]:
-        """See `Engine.store`."""
-        return await self._transfers.store(entries, expected)
 
     async def sweep(self, rows: int) -> int:
         """Take names of expired entries out of the index."""

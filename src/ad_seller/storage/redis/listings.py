@@ -6,8 +6,9 @@ import asyncio
 import heapq
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..concurrency.timeslice import TimeSlice
@@ -44,6 +45,19 @@ _LOOK_EVERY = 10.0  #: seconds between two looks for silent listeners
 
 class _NoIndexError(Exception):
     """There is no index that can be trusted."""
+
+
+async def taken(entries: Iterable[tuple[str, bytes]], span: KeyQuery) -> list[tuple[str, bytes]]:
+    """Return the entries that count for the limit of ``span``, without holding up other tasks."""
+    if not span.counts_records:
+        return list(entries)
+    pace = TimeSlice()
+    found: list[tuple[str, bytes]] = []
+    for entry in entries:
+        found += [entry] if span.takes(*entry) else []
+        if pace.is_due:
+            await pace.checkpoint()
+    return found
 
 
 class Listings:
@@ -107,9 +121,13 @@ class Listings:
 
         async def collect(pool: NodePool, deadline: float) -> list[tuple[str, bytes]]:
             found: list[tuple[str, bytes]] = []
-            async for names, texts in self._entry_parts(pool, span, deadline):
-                found += zip(keys_of(names, self._prefix), texts, strict=True)
-            return found
+            asked = replace(span, limit=None) if span.counts_records else span
+            async for names, texts in self._entry_parts(pool, asked, deadline):
+                entries = zip(keys_of(names, self._prefix), texts, strict=True)
+                found += await taken(entries, span)
+                if span.counts_records and len(found) >= (span.limit or 0):
+                    break
+            return found[: span.limit]
 
         return await self._from_index(collect)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..atomic.beside import warn_if_inside
 from ..atomic.confirm import changed_since, is_confirmed
-from ..base import check_keys, check_limit, copied
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
 from ..driver.engine import MISSING, NO_EXPIRY, WOULD_BLOCK
@@ -21,10 +21,10 @@ from ..driver.transfer import StoredEntry
 from ..errors import MissingKeyError, StorageError
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
-from ..records.filters import Condition
+from ..records.filters import matches
 from ..records.globs import compile_glob, prefix_glob
-from ..records.keys import check_key, decode_cursor, encode_cursor
-from ..records.pages import OnCorrupt, Page
+from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
+from ..records.pages import OnCorrupt, Page, check_limit
 from .connected import ConnectedBackend
 from .listing import decode_all
 from .session import Session
@@ -135,20 +135,21 @@ class DriverBackend(ConnectedBackend):
         glob = compile_glob(pattern)
         check_limit(limit)
         after = None if cursor is None else decode_cursor(cursor)
-        async with self._listing(pattern) as engine:
-            most = None if limit is None else limit + 1
-            rows = await engine.entries(KeyQuery(glob, after, most, reverse=bool(reverse)))
+        items, last = await self._entry_search(KeyQuery(glob, after, limit, reverse=bool(reverse)), on_corrupt)
+        return Page(items, None if last is None else encode_cursor(last))
+
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        limit = query.limit
+        async with self._listing(f"{query.glob.prefix}*") as engine:
+            rows = await engine.entries(query if limit is None else replace(query, limit=limit + 1))
         more = limit is not None and len(rows) > limit
         rows = rows[:limit]
         items = await decode_all(rows, on_corrupt)
-        return Page(items, encode_cursor(rows[-1][0]) if more else None)
-
-    async def _entity_scan(
-        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
-    ) -> list[tuple[str, Any]]:
-        async with self._listing(prefix) as engine:
-            rows = await engine.entries(KeyQuery(prefix_glob(prefix), where=where))
-        return await decode_all(rows, on_corrupt)
+        if query.where:
+            items = [item for item in items if matches(item[1], query.where)]
+        return items, rows[-1][0] if more else None
 
     async def ttl(self, key: str) -> float | None:
         left = await self._left(check_key(key))

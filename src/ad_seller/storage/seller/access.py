@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..atomic.fallback import changed
+from ..driver.query import KeyQuery
 from ..errors import InvalidKeyError, InvalidValueError, MissingKeyError, shown
 from ..records.expiry import TTL
-from ..records.filters import Condition, matches
+from ..records.filters import Condition
+from ..records.globs import prefix_glob
 from ..records.markers import Keep, Marker
-from ..records.pages import OnCorrupt
+from ..records.pages import OnCorrupt, check_limit
 from .host import Host
 from .kinds import PREFIXES
 
@@ -83,11 +85,18 @@ async def update_record(
 
 
 async def list_records(
-    host: Host, entity: str, on_corrupt: OnCorrupt, where: tuple[Condition, ...] = ()
+    host: Host,
+    entity: str,
+    limit: int | None,
+    reverse: bool,
+    on_corrupt: OnCorrupt,
+    where: tuple[Condition, ...] = (),
 ) -> list[Any]:
-    """Return the records of a kind that match, in the order of their keys."""
-    items = await host._entity_scan(PREFIXES[entity], where, on_corrupt)
-    return [record for _, record in items if matches(record, where)]
+    """Return the records of a kind that match, in the order of their keys; at most ``limit`` of them."""
+    check_limit(limit)
+    query = KeyQuery(prefix_glob(PREFIXES[entity]), None, limit, where, bool(reverse))
+    items, _ = await host._entry_search(query, on_corrupt)
+    return [record for _, record in items]
 
 
 def _checked(entity: str, data: object, key: str) -> Record:

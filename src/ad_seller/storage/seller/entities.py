@@ -5,8 +5,9 @@ the record or None, ``set_x`` stores it, ``delete_x`` tells whether there was on
 without losing what others write (see `update`), and ``list_xs`` returns all of them in the order of their keys.
 A record is a dict: anything else is refused before any I/O. ``update_x`` of a record that is not there raises
 `MissingKeyError`, unless ``start`` says what the change begins with.
-``on_corrupt`` is called with the error of each record that cannot be decoded, which is then left out; without
-it, the error is raised.
+``limit`` gives the first so many records, and ``reverse`` begins with the greatest key: with ids of `new_id` the
+newest. ``on_corrupt`` is called with the error of each record that cannot be decoded, which is then left out;
+without it, the error is raised.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ class EntityHelpers(Host):
         """Replace the product catalogue entry by ``change(current)``; see `update`."""
         return await update_record(self, "product", product_id, change, start, ttl)
 
-    async def list_products(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_products(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all product catalogue entries."""
-        return await list_records(self, "product", on_corrupt)
+        return await list_records(self, "product", limit, reverse, on_corrupt)
 
     # --- proposals ---------------------------------------------------------------------------------
 
@@ -72,9 +75,11 @@ class EntityHelpers(Host):
         """Replace the buyer proposal by ``change(current)``; see `update`."""
         return await update_record(self, "proposal", proposal_id, change, start, ttl)
 
-    async def list_proposals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_proposals(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all buyer proposals."""
-        return await list_records(self, "proposal", on_corrupt)
+        return await list_records(self, "proposal", limit, reverse, on_corrupt)
 
     # --- deals -------------------------------------------------------------------------------------
 
@@ -96,9 +101,11 @@ class EntityHelpers(Host):
         """Replace the executed deal by ``change(current)``; see `update`."""
         return await update_record(self, "deal", deal_id, change, start, ttl)
 
-    async def list_deals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_deals(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all executed deals."""
-        return await list_records(self, "deal", on_corrupt)
+        return await list_records(self, "deal", limit, reverse, on_corrupt)
 
     # --- sessions ----------------------------------------------------------------------------------
 
@@ -120,9 +127,11 @@ class EntityHelpers(Host):
         """Replace the buyer conversation session by ``change(current)``; see `update`."""
         return await update_record(self, "session", session_id, change, start, ttl)
 
-    async def list_sessions(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_sessions(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all buyer conversation sessions."""
-        return await list_records(self, "session", on_corrupt)
+        return await list_records(self, "session", limit, reverse, on_corrupt)
 
     # --- quotes ------------------------------------------------------------------------------------
 
@@ -145,10 +154,15 @@ class EntityHelpers(Host):
         return await update_record(self, "quote", quote_id, change, start, ttl)
 
     async def list_quotes(
-        self, filters: QuoteFilters | None = None, *, on_corrupt: OnCorrupt = None
+        self,
+        filters: QuoteFilters | None = None,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt = None,
     ) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
-        return await list_records(self, "quote", on_corrupt, conditions("quote", filters))
+        return await list_records(self, "quote", limit, reverse, on_corrupt, conditions("quote", filters))
 
     # --- orders ------------------------------------------------------------------------------------
 
@@ -171,10 +185,15 @@ class EntityHelpers(Host):
         return await update_record(self, "order", order_id, change, start, ttl)
 
     async def list_orders(
-        self, filters: OrderFilters | None = None, *, on_corrupt: OnCorrupt = None
+        self,
+        filters: OrderFilters | None = None,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt = None,
     ) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
-        return await list_records(self, "order", on_corrupt, conditions("order", filters))
+        return await list_records(self, "order", limit, reverse, on_corrupt, conditions("order", filters))
 
     # --- change requests ---------------------------------------------------------------------------
 
@@ -197,10 +216,17 @@ class EntityHelpers(Host):
         return await update_record(self, "change_request", cr_id, change, start, ttl)
 
     async def list_change_requests(
-        self, filters: ChangeRequestFilters | None = None, *, on_corrupt: OnCorrupt = None
+        self,
+        filters: ChangeRequestFilters | None = None,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt = None,
     ) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
-        return await list_records(self, "change_request", on_corrupt, conditions("change_request", filters))
+        return await list_records(
+            self, "change_request", limit, reverse, on_corrupt, conditions("change_request", filters)
+        )
 
     # --- negotiations ------------------------------------------------------------------------------
 
@@ -222,9 +248,11 @@ class EntityHelpers(Host):
         """Replace the negotiation history of a proposal by ``change(current)``; see `update`."""
         return await update_record(self, "negotiation", proposal_id, change, start, ttl)
 
-    async def list_negotiations(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_negotiations(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all negotiation histories."""
-        return await list_records(self, "negotiation", on_corrupt)
+        return await list_records(self, "negotiation", limit, reverse, on_corrupt)
 
     # --- agents ------------------------------------------------------------------------------------
 
@@ -246,9 +274,11 @@ class EntityHelpers(Host):
         """Replace the registered buyer agent by ``change(current)``; see `update`."""
         return await update_record(self, "agent", agent_id, change, start, ttl)
 
-    async def list_agents(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_agents(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all registered buyer agents."""
-        return await list_records(self, "agent", on_corrupt)
+        return await list_records(self, "agent", limit, reverse, on_corrupt)
 
     # --- packages ----------------------------------------------------------------------------------
 
@@ -270,9 +300,11 @@ class EntityHelpers(Host):
         """Replace the media kit package by ``change(current)``; see `update`."""
         return await update_record(self, "package", package_id, change, start, ttl)
 
-    async def list_packages(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_packages(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all media kit packages."""
-        return await list_records(self, "package", on_corrupt)
+        return await list_records(self, "package", limit, reverse, on_corrupt)
 
     # --- media kits --------------------------------------------------------------------------------
 
@@ -294,6 +326,8 @@ class EntityHelpers(Host):
         """Replace the media kit metadata of a seller organisation by ``change(current)``; see `update`."""
         return await update_record(self, "media_kit", seller_org_id, change, start, ttl)
 
-    async def list_media_kits(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    async def list_media_kits(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all media kits."""
-        return await list_records(self, "media_kit", on_corrupt)
+        return await list_records(self, "media_kit", limit, reverse, on_corrupt)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from ..driver.query import KeyQuery
 from ..records.expiry import TTL
-from ..records.filters import Condition
 from ..records.markers import KEEP, Keep
 from ..records.pages import OnCorrupt, Page
 
@@ -56,8 +56,8 @@ class Host:
         there = await asyncio.gather(*(self.exists(key) for key in keys))
         return frozenset(key for key, exists in zip(keys, there, strict=True) if not exists)
 
-    async def _entity_scan(
-        self, prefix: str, where: tuple[Condition, ...], on_corrupt: OnCorrupt
-    ) -> list[tuple[str, Any]]:
-        """Return the entries under ``prefix``, at least those that match; a backend with an index returns few."""
-        return (await self.scan(f"{prefix}*", on_corrupt=on_corrupt)).items
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        """Return what ``query`` asks for, and the key after which there is more; None if there is not."""
+        raise NotImplementedError

@@ -69,6 +69,22 @@ class StorageMethods(Methods[StorageBackend]):
                 self._inner.scan, pattern, limit=limit, cursor=cursor, reverse=reverse, on_corrupt=report
             )
 
+    def find(
+        self,
+        pattern: str,
+        where: Mapping[str, Any],
+        *,
+        reverse: bool = False,
+        limit: int | None = None,
+        cursor: str | None = None,
+        on_corrupt: OnCorrupt = None,
+    ) -> Page:
+        """Return a page of the records with certain fields, in the order of their keys."""
+        with reported(on_corrupt) as report:
+            return self._run(
+                self._inner.find, pattern, where, reverse=reverse, limit=limit, cursor=cursor, on_corrupt=report
+            )
+
     def count(self, pattern: str = "*") -> int:
         """Return how many keys match the glob ``pattern``."""
         return self._run(self._inner.count, pattern)

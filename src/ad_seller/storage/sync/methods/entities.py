@@ -40,10 +40,12 @@ class EntityMethods(Methods[Inner]):
         """Replace the product catalogue entry by ``change(current)``; see `update`."""
         return self._run(self._inner.update_product, product_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_products(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_products(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all product catalogue entries."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_products, on_corrupt=report)
+            return self._run(self._inner.list_products, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_proposal(self, proposal_id: str) -> Record | None:
         """Return the buyer proposal, or None."""
@@ -63,10 +65,12 @@ class EntityMethods(Methods[Inner]):
         """Replace the buyer proposal by ``change(current)``; see `update`."""
         return self._run(self._inner.update_proposal, proposal_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_proposals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_proposals(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all buyer proposals."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_proposals, on_corrupt=report)
+            return self._run(self._inner.list_proposals, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_deal(self, deal_id: str) -> Record | None:
         """Return the executed deal, or None."""
@@ -86,10 +90,12 @@ class EntityMethods(Methods[Inner]):
         """Replace the executed deal by ``change(current)``; see `update`."""
         return self._run(self._inner.update_deal, deal_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_deals(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_deals(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all executed deals."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_deals, on_corrupt=report)
+            return self._run(self._inner.list_deals, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_session(self, session_id: str) -> Record | None:
         """Return the buyer conversation session, or None."""
@@ -109,10 +115,12 @@ class EntityMethods(Methods[Inner]):
         """Replace the buyer conversation session by ``change(current)``; see `update`."""
         return self._run(self._inner.update_session, session_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_sessions(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_sessions(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all buyer conversation sessions."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_sessions, on_corrupt=report)
+            return self._run(self._inner.list_sessions, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_quote(self, quote_id: str) -> Record | None:
         """Return the price quote, or None."""
@@ -132,10 +140,17 @@ class EntityMethods(Methods[Inner]):
         """Replace the price quote by ``change(current)``; see `update`."""
         return self._run(self._inner.update_quote, quote_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_quotes(self, filters: QuoteFilters | None = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_quotes(
+        self,
+        filters: QuoteFilters | None = None,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt = None,
+    ) -> list[Record]:
         """Return the price quotes that match ``filters`` on ``status``, ``buyer_id`` and ``product_id``."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_quotes, filters, on_corrupt=report)
+            return self._run(self._inner.list_quotes, filters, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_order(self, order_id: str) -> Record | None:
         """Return the order, or None."""
@@ -155,10 +170,17 @@ class EntityMethods(Methods[Inner]):
         """Replace the order by ``change(current)``; see `update`."""
         return self._run(self._inner.update_order, order_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_orders(self, filters: OrderFilters | None = None, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_orders(
+        self,
+        filters: OrderFilters | None = None,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt = None,
+    ) -> list[Record]:
         """Return the orders that match ``filters`` on ``status``."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_orders, filters, on_corrupt=report)
+            return self._run(self._inner.list_orders, filters, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_change_request(self, cr_id: str) -> Record | None:
         """Return the post-deal change request, or None."""
@@ -179,11 +201,18 @@ class EntityMethods(Methods[Inner]):
         return self._run(self._inner.update_change_request, cr_id, in_loop(change), start=start, ttl=ttl)
 
     def list_change_requests(
-        self, filters: ChangeRequestFilters | None = None, *, on_corrupt: OnCorrupt = None
+        self,
+        filters: ChangeRequestFilters | None = None,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt = None,
     ) -> list[Record]:
         """Return the post-deal change requests that match ``filters`` on ``order_id`` and ``status``."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_change_requests, filters, on_corrupt=report)
+            return self._run(
+                self._inner.list_change_requests, filters, limit=limit, reverse=reverse, on_corrupt=report
+            )
 
     def get_negotiation(self, proposal_id: str) -> Record | None:
         """Return the negotiation history of a proposal, or None."""
@@ -203,10 +232,12 @@ class EntityMethods(Methods[Inner]):
         """Replace the negotiation history of a proposal by ``change(current)``; see `update`."""
         return self._run(self._inner.update_negotiation, proposal_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_negotiations(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_negotiations(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all negotiation histories."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_negotiations, on_corrupt=report)
+            return self._run(self._inner.list_negotiations, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_agent(self, agent_id: str) -> Record | None:
         """Return the registered buyer agent, or None."""
@@ -226,10 +257,12 @@ class EntityMethods(Methods[Inner]):
         """Replace the registered buyer agent by ``change(current)``; see `update`."""
         return self._run(self._inner.update_agent, agent_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_agents(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_agents(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all registered buyer agents."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_agents, on_corrupt=report)
+            return self._run(self._inner.list_agents, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_package(self, package_id: str) -> Record | None:
         """Return the media kit package, or None."""
@@ -249,10 +282,12 @@ class EntityMethods(Methods[Inner]):
         """Replace the media kit package by ``change(current)``; see `update`."""
         return self._run(self._inner.update_package, package_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_packages(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_packages(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all media kit packages."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_packages, on_corrupt=report)
+            return self._run(self._inner.list_packages, limit=limit, reverse=reverse, on_corrupt=report)
 
     def get_media_kit(self, seller_org_id: str) -> Record | None:
         """Return the media kit metadata of a seller organisation, or None."""
@@ -272,7 +307,9 @@ class EntityMethods(Methods[Inner]):
         """Replace the media kit metadata of a seller organisation by ``change(current)``; see `update`."""
         return self._run(self._inner.update_media_kit, seller_org_id, in_loop(change), start=start, ttl=ttl)
 
-    def list_media_kits(self, *, on_corrupt: OnCorrupt = None) -> list[Record]:
+    def list_media_kits(
+        self, *, limit: int | None = None, reverse: bool = False, on_corrupt: OnCorrupt = None
+    ) -> list[Record]:
         """Return all media kits."""
         with reported(on_corrupt) as report:
-            return self._run(self._inner.list_media_kits, on_corrupt=report)
+            return self._run(self._inner.list_media_kits, limit=limit, reverse=reverse, on_corrupt=report)

@@ -28,6 +28,7 @@ _SECTIONS = (
     "keys",
     "patterns",
     "rows",
+    "searches",
     "transactions",
     "values",
 )
@@ -46,6 +47,7 @@ from .harness import StoreRaw  # noqa: E402
 from .jobs import NewBackend  # noqa: E402
 from .keys import KeyConformance  # noqa: E402
 from .patterns import PatternConformance  # noqa: E402
+from .searches import SearchConformance  # noqa: E402
 from .transactions import RequestConformance, TransactionConformance  # noqa: E402
 from .values import ValueConformance  # noqa: E402
 
@@ -59,6 +61,7 @@ class StorageConformance(
     PatternConformance,
     BatchConformance,
     EntityConformance,
+    SearchConformance,
     AtomicConformance,
     TransactionConformance,
     RequestConformance,

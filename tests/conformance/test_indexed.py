@@ -1,0 +1,48 @@
+"""Searches find the same where the fields have an index."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ad_seller.storage import DEFAULT_INDEXES, Index
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from ad_seller.storage.testing.conformance import NewBackend
+from ad_seller.storage.testing.conformance.searches import SearchConformance
+
+#: What the searches of the kit ask for.
+INDEXES = (*DEFAULT_INDEXES, *(Index("event", field) for field in ("field", "field.field", "s", "n", "t")))
+
+
+class TestSQLiteWithIndexes(SearchConformance):
+    @pytest.fixture
+    def new_backend(self, tmp_path: Path) -> NewBackend:
+        return partial(SQLiteBackend, f"sqlite:///{tmp_path}/store.db", indexes=INDEXES)
+
+
+class TestSQLiteWhateverTheWay(SearchConformance):
+    """Many records by an index: along the keys first, and then all of them sorted."""
+
+    @pytest.fixture
+    def new_backend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewBackend:
+        monkeypatch.setattr("ad_seller.storage.sqlite.finding._FEW", 0)
+        monkeypatch.setattr("ad_seller.storage.sqlite.finding._WALKED", 10)
+        return partial(SQLiteBackend, f"sqlite:///{tmp_path}/store.db", indexes=INDEXES)
+
+
+class TestPostgresWithIndexes(SearchConformance):
+    @pytest.fixture
+    def new_backend(self, new_database: str) -> NewBackend:
+        return partial(PostgresBackend, new_database, indexes=INDEXES)
+
+
+class TestPostgresPageByPage(SearchConformance):
+    """Without an index, in pages of few records."""
+
+    @pytest.fixture
+    def new_backend(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> NewBackend:
+        monkeypatch.setattr("ad_seller.storage.postgres.listings._ENTRY_ROWS", 3)
+        return partial(PostgresBackend, postgres_url)
