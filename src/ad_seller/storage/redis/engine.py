@@ -14,6 +14,7 @@ from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
 from ..driver.failures import EngineError, LostError, NotStartedError
 from ..driver.query import NO_INDEX, KeyQuery
+from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, StorageError
 from .batches import split_into_calls, spread
 from .cluster import ClusterRouter
@@ -232,6 +233,20 @@ class RedisEngine(Engine):
                     size += len(text)
             yield found
             many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
+
+    async def estimate(self, query: KeyQuery) -> int | None:
+        """See `Engine.estimate`."""
+        return await self.count(query)
+
+    async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
+        """See `Engine.page`."""
+        return await self._transfers.page(prefix, after)
+
+    async def store(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
+    ) -> Sequence[bool]:
+        """See `Engine.store`."""
+        return await self._transfers.store(entries, expected)
 
     async def sweep(self, rows: int) -> int:
         """Take names of expired entries out of the index."""
