@@ -52,7 +52,6 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
             "postgresql://localhost/empty_database": databases["empty_database"],
             "postgresql://db/seller": databases["seller"],
             "~/seller-agent": str(agent(folder / "seller-agent")),
-            "my_package.directory:": "examples.custom_backend:",
         }
 
 
@@ -63,6 +62,14 @@ def agent(checkout: Path) -> Path:
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "The agent"]):
         subprocess.run([*git, *command], check=True)
     return checkout
+
+
+def project(clone: Path) -> Path:
+    """Make a project of the newcomer's own beside the clone, with the backend of the page."""
+    folder = clone.parent / "project"
+    (folder / "my_package").mkdir(parents=True, exist_ok=True)
+    shutil.copy(clone / "examples" / "custom_backend.py", folder / "my_package" / "directory.py")
+    return folder
 
 
 def environment(venv: Path) -> dict[str, str]:
@@ -96,7 +103,7 @@ def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -
         for shown, real in urls.items():
             text = text.replace(shown, real)
         began = time.monotonic()
-        code, output = run(text, clone, env)
+        code, output = run(text, project(clone) if "my_package" in text else clone, env)
         console.print(f"  {command.text}  {time.monotonic() - began:.1f} s", highlight=False, markup=False)
         is_right = code in command.exit_codes
         if not is_right:
