@@ -16,10 +16,13 @@ from ad_seller.storage import (
     Lease,
     Lifecycle,
     Log,
+    Message,
+    Outbox,
     StorageBackend,
     StorageError,
     Transaction,
     TransactionLog,
+    TransactionOutbox,
 )
 from tests.docs_samples import ROOT
 
@@ -31,7 +34,7 @@ GROUPS = {
     "Several entries": "get_many set_many delete_many keys scan iterate count",
     "Changes that nobody loses": "create compare_and_set get_and_delete increment update transaction transact "
     "run_once lease",
-    "Logs": "log",
+    "Logs and outboxes": "log outbox",
     "Orders and change requests": "transition_order history transition_change_request change_request_history",
     "Sessions of a buyer, agents by URL": "get_buyer_sessions get_buyer_session_ids add_session_to_buyer_index "
     "remove_session_from_buyer_index save_buyer_session delete_buyer_session register_agent unregister_agent "
@@ -68,6 +71,9 @@ def _lines() -> Iterator[str]:
     yield from _class("A lease", "lease", Lease, set())
     yield from _class("A log", "log", Log, set())
     yield from _class("A log in a transaction", "log", TransactionLog, set())
+    yield from _class("An outbox", "outbox", Outbox, set())
+    yield from _class("A message of an outbox", "message", Message, set())
+    yield from _class("An outbox in a transaction", "outbox", TransactionOutbox, set())
     yield from _lifecycle("The states of an order", ORDER_LIFECYCLE)
     yield from _lifecycle("The states of a change request", CHANGE_REQUEST_LIFECYCLE)
     yield from _audit()

@@ -19,7 +19,7 @@ import ad_seller.storage
 import ad_seller.storage.fastapi
 import ad_seller.storage.operations
 import ad_seller.storage.sync
-from ad_seller.storage import PREFIXES, Lease, Log, StorageBackend, StorageError, Transaction
+from ad_seller.storage import PREFIXES, Lease, Log, Message, Outbox, StorageBackend, StorageError, Transaction
 from ad_seller.storage.cli.app import app
 from ad_seller.storage.cli.running import Exit
 from ad_seller.storage.hybrid_backend import HybridBackend
@@ -248,6 +248,8 @@ def known_names() -> set[str]:
         Transaction,
         Lease,
         Log,
+        Message,
+        Outbox,
         ad_seller.storage,
         ad_seller.storage.factory,
         ad_seller.storage.fastapi,
@@ -258,7 +260,7 @@ def known_names() -> set[str]:
     names = {name for source in sources for name in dir(source) if not name.startswith("_")}
     for cls in {cls for backend in backends for cls in backend.__mro__}:
         names |= {cls.__name__, *inspect.signature(cls).parameters}
-    for public in (StorageBackend, Log):
+    for public in (StorageBackend, Log, Outbox):
         for _, method in inspect.getmembers(public, inspect.isfunction):
             names |= set(inspect.signature(method).parameters)
     for cls in (ad_seller.storage.operations.RetentionRule, ad_seller.storage.operations.ErasureRule):

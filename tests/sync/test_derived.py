@@ -13,7 +13,7 @@ from ad_seller.storage.sync import SyncLease, SyncStorage, SyncTransaction
 from tests.sync.generate import FOLDER, made
 
 #: What is entered, iterated over or asked in place of the asynchronous form; and what only one of the two has.
-OTHER_RESULT = {"iterate", "lease", "log", "transaction"}
+OTHER_RESULT = {"iterate", "lease", "log", "outbox", "transaction"}
 ONLY_SYNC = {SyncStorage: {"backend"}, SyncTransaction: set[str](), SyncLease: {"inner", "key", "fence"}}
 #: For tools built on transactions, in the event loop.
 ONLY_ASYNC = {"include"}

@@ -72,6 +72,9 @@ from .seller.lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecyc
 from .seller.log import Log, TransactionLog
 from .seller.log_following import LogEntry
 from .seller.log_taking import Taken
+from .seller.outbox import Outbox
+from .seller.outbox_entries import TransactionOutbox
+from .seller.outbox_work import Message
 from .seller.transaction import Transaction
 
 # The agent may have modules of its own in a folder of this name; they are imported beside ours, which come first.
@@ -124,6 +127,7 @@ __all__ = [
     "LogEntry",
     "LogGapError",
     "Marker",
+    "Message",
     "MissingDependencyError",
     "MissingKeyError",
     "MissingStoreError",
@@ -132,6 +136,7 @@ __all__ = [
     "NotEmptyError",
     "OnCorrupt",
     "OrderFilters",
+    "Outbox",
     "Page",
     "Put",
     "QuoteFilters",
@@ -146,6 +151,7 @@ __all__ = [
     "Transaction",
     "TransactionError",
     "TransactionLog",
+    "TransactionOutbox",
     "UnknownOutcomeError",
     "UnsupportedError",
     "WrongThreadError",

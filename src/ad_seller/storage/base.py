@@ -33,6 +33,7 @@ from .seller.indexes import IndexHelpers
 from .seller.kinds import LASTING
 from .seller.lifecycle import LifecycleHelpers
 from .seller.log import Logs
+from .seller.outbox import Outboxes
 from .seller.together import JointWrites
 from .seller.transaction import Transaction
 
@@ -45,6 +46,7 @@ class StorageBackend(
     IndexHelpers,
     LifecycleHelpers,
     Logs,
+    Outboxes,
     ABC,
 ):
     """An asynchronous key-value store for the state of a seller agent.

@@ -14,6 +14,7 @@ from .indexes import IndexHelpers
 from .lifecycle import LifecycleHelpers
 from .log import TransactionLog
 from .log_entries import LogForm
+from .outbox_entries import OutboxForm, TransactionOutbox
 
 
 class Transaction(PlainTransaction, EntityHelpers, IndexHelpers, LifecycleHelpers):
@@ -22,6 +23,10 @@ class Transaction(PlainTransaction, EntityHelpers, IndexHelpers, LifecycleHelper
     def log(self, name: str, by: Iterable[str] = (), *, retention: TTL | None = None) -> TransactionLog:
         """Return the log called ``name``, to append to it in this transaction; see `StorageBackend.log`."""
         return TransactionLog(self, LogForm.of(name, by), check_ttl(retention))
+
+    def outbox(self, name: str) -> TransactionOutbox:
+        """Return the outbox called ``name``, to put messages in at the end; see `StorageBackend.outbox`."""
+        return TransactionOutbox(self, OutboxForm.of(name))
 
     async def _in_transaction(self, work: Callable[[Host], Awaitable[Any]]) -> Any:
         return await work(self)

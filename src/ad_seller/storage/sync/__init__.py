@@ -7,15 +7,19 @@ with open_url("sqlite:///./ad_seller.db") as storage:
 from .factory import close_storage, get_storage, get_storage_backend, open_url
 from .lease import SyncLease
 from .log import SyncLog, SyncTransactionLog
+from .outbox import SyncMessage, SyncOutbox, SyncTransactionOutbox
 from .storage import SyncStorage
 from .transaction import SyncTransaction
 
 __all__ = [
     "SyncLease",
     "SyncLog",
+    "SyncMessage",
+    "SyncOutbox",
     "SyncStorage",
     "SyncTransaction",
     "SyncTransactionLog",
+    "SyncTransactionOutbox",
     "close_storage",
     "get_storage",
     "get_storage_backend",

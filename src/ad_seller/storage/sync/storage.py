@@ -20,6 +20,7 @@ from .methods.lifecycle import LifecycleMethods
 from .methods.once import OnceMethods
 from .methods.operations import AtomicMethods
 from .methods.together import JointMethods
+from .outbox import SyncOutbox
 from .reads import NotHereError, get_here, read_here
 from .transaction import SyncTransaction, in_thread
 
@@ -100,6 +101,10 @@ class SyncStorage(
             name, by, retention=retention, commit_seconds=commit_seconds, clock_seconds=clock_seconds
         )
         return SyncLog(inner, self._run)
+
+    def outbox(self, name: str) -> SyncOutbox:
+        """Return the outbox called ``name``; it costs nothing and stores nothing until something is put."""
+        return SyncOutbox(self._inner.outbox(name), self._run)
 
     def lease(self, name: str, ttl: TTL, *, wait: float = 0.0) -> SyncLease:
         """Return a lease, to be entered with ``with``: one holder among all processes."""

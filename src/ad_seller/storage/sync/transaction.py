@@ -20,6 +20,7 @@ from .methods.entities import EntityMethods
 from .methods.indexes import IndexMethods
 from .methods.lifecycle import LifecycleMethods
 from .methods.transaction import PlainTransactionMethods
+from .outbox import SyncTransactionOutbox
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,6 +53,10 @@ class SyncTransaction(
     def log(self, name: str, by: Iterable[str] = (), *, retention: TTL | None = None) -> SyncTransactionLog:
         """Return the log called ``name``, to append to it in this transaction."""
         return SyncTransactionLog(self._inner.log(name, by, retention=retention), self._run)
+
+    def outbox(self, name: str) -> SyncTransactionOutbox:
+        """Return the outbox called ``name``, to put messages in at the end of this transaction."""
+        return SyncTransactionOutbox(self._inner.outbox(name), self._run)
 
     def _run(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._checked().run(function, *args, **kwargs)
