@@ -16,7 +16,7 @@ import redis
 from ad_seller.storage import StorageBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.operations import Finding, examine, fixes
-from ad_seller.storage.operations.doctor.engines import judge
+from ad_seller.storage.operations.doctor.engines import judge, undeclared
 from ad_seller.storage.operations.doctor.findings import SHOWN
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
@@ -152,6 +152,22 @@ async def test_sqlite(tmp_path: Path) -> None:
     assert found["expired-not-reclaimed"] == "1 expired entries are still stored, the oldest for 2 h"
     assert os.path.realpath(path) == facts["path"]
     assert await engine_findings(SQLiteBackend(":memory:")) == {"not-durable": "The store lies in memory"}
+
+
+async def test_filters_without_an_index(tmp_path: Path) -> None:
+    many = {"order": 10_000, "quote": 10_000, "change_request": 9_999}
+    url = f"sqlite:///{tmp_path}/store.db"
+    async with SQLiteBackend(url, indexes=["quote.status", "change_request.status"]) as store:
+        assert [each.what for each in undeclared(await store.facts(), many, "here")] == [
+            "No index is declared for quote.buyer_id, quote.product.product_id, and there are 10,000 of them",
+            "No index is declared for order.status, and there are 10,000 of them",
+        ]
+    async with SQLiteBackend(url) as store:
+        assert len([*undeclared(await store.facts(), many, "here")]) == 1
+        await store.set_many({f"quote:{n}": QUOTE for n in range(10_000)}, ttl=500)
+        found = await examine(store)
+        assert [each.severity for each in found if each.rule == "filter-undeclared"] == ["note"]
+    assert [*undeclared({}, many, "here")] == []
 
 
 async def test_a_damaged_file(tmp_path: Path) -> None:

@@ -96,6 +96,13 @@ def test_recipes_and_scripts(tmp_path: Path) -> None:
     }
 
 
+def test_several_instances_with_sqlite(tmp_path: Path) -> None:
+    text = "environment:\n  STORAGE_TYPE: sqlite\ndeploy:\n  replicas: 3\n"
+    assert scanned(tmp_path, compose_yml=text) == {("sqlite-several-machines", "compose.yml", 4, "replicas: 3")}
+    assert scanned(tmp_path, compose_yml=text.replace("3", "1")) == set()
+    assert scanned(tmp_path, compose_yml=text.replace("  STORAGE", "  # STORAGE")) == set()
+
+
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("STORAGE_TYPE", "DATABASE_URL", "REDIS_URL", "WEB_CONCURRENCY", "PGPASSWORD"):

@@ -15,7 +15,7 @@ from ..driver.engine import Engine
 from ..errors import InvalidArgumentError, NotConnectedError, StorageError, shown
 from ..records.codec import DEFAULT_MAX_VALUE_BYTES
 from ..records.expiry import Clock, system_clock
-from ..records.indexes import Index, declared
+from ..records.indexes import DEFAULT_INDEXES, Index, declared
 from .session import Session
 from .sessions import Sessions
 from .sweeper import sweep_all
@@ -129,7 +129,9 @@ class ConnectedBackend(StorageBackend):
     async def facts(self) -> dict[str, Any]:
         """Return what the store says about itself: versions, settings, sizes, its clock; `doctor` judges it."""
         async with self._guarded("ask", "the server") as session:
-            return await session.engine.facts()
+            found = await session.engine.facts()
+        indexes = DEFAULT_INDEXES if self._indexes is None else self._indexes
+        return {**found, "indexes": [str(index) for index in indexes]} if found else found
 
     async def _doubts(self) -> list[str]:
         async with self._guarded("ask", "the server") as session:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 from ...base import StorageBackend
-from .data import examine_data
+from .data import examine_data, findings_of
 from .deployment import Place, Texts, scan_texts
-from .engines import judge
+from .engines import judge, undeclared
 from .environment import examine_settings
 from .findings import Finding
 from .fix import Fix, fixes
@@ -45,11 +46,15 @@ async def examine(
     Raises:
         StorageError: the store cannot be read.
     """
-    found: list[Finding] = []
-    for side in sides_of(store):
-        facts = getattr(side, "facts", None)
-        if facts is not None:
-            found += judge(await facts(), repr(side))
+    facts = {repr(side): await side.facts() for side in sides_of(store) if isinstance(side, _TellsFacts)}
+    found = [each for where, told in facts.items() for each in judge(told, where)]
     if data:
-        found += await examine_data(store, progress)
+        tally = await examine_data(store, progress)
+        found += findings_of(tally)
+        found += (each for where, told in facts.items() for each in undeclared(told, tally.kinds, where))
     return found
+
+
+@runtime_checkable
+class _TellsFacts(Protocol):
+    async def facts(self) -> dict[str, Any]: ...

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
 
 from ...base import StorageBackend
-from ...errors import CorruptValueError, MissingKeyError, UnsupportedError
+from ...errors import CorruptValueError
+from ...records.codec import decode
 from ...seller.kinds import PREFIXES
 from ..repair import DAMAGED_PREFIX
+from ..walking import pages_of
 from .findings import Finding, Tally
 from .references import EXPIRING, REFERENCES, Reference
 
@@ -18,9 +19,9 @@ _PAGE: Final = 1000  #: entries that are held at once
 _LONG: Final = 1000  #: elements of a list that is written whole at each change
 
 _KINDS: Final = tuple(PREFIXES.values())
-_BY_PREFIX: Final[dict[str, list[Reference]]] = defaultdict(list)
+_BY_KIND: Final[dict[str, list[Reference]]] = {}  #: by what stands before the first colon of their keys
 for _one in REFERENCES:
-    _BY_PREFIX[_one.prefix].append(_one)
+    _BY_KIND.setdefault(_one.prefix.partition(":")[0], []).append(_one)
 
 _SAYS: Final = {
     "value-unreadable": "Values under {subject} that cannot be read: {count:,}",
@@ -35,8 +36,8 @@ _SAYS: Final = {
 _FIXABLE: Final = ("value-unreadable", "index-dangling")
 
 
-async def examine_data(store: StorageBackend, progress: Callable[[int], None] | None = None) -> list[Finding]:
-    """Look at every entry once; memory stays that of a page, however many there are.
+async def examine_data(store: StorageBackend, progress: Callable[[int], None] | None = None) -> Tally:
+    """Look at every entry once, and return what was found; memory stays that of a page, however many there are.
 
     Args:
         store: connected; it may be in use.
@@ -45,22 +46,58 @@ async def examine_data(store: StorageBackend, progress: Callable[[int], None] | 
     Raises:
         StorageError: the store cannot be read.
     """
-    tally, seen, cursor = Tally(), 0, None
-    while True:
-        errors: list[CorruptValueError] = []
-        page = await store.scan(limit=_PAGE, cursor=cursor, on_corrupt=errors.append)
-        for error in errors:
-            tally.add("value-unreadable", kind_of(error.key or ""), error.key or "")
-        for key, value in page.items:
+    tally, seen = Tally(), 0
+    async for page in _pages(store):
+        readable = [entry for entry in page if not isinstance(entry.value, CorruptValueError)]
+        for key, _, _ in (entry for entry in page if isinstance(entry.value, CorruptValueError)):
+            tally.add("value-unreadable", kind_of(key), key)
+        for key, value, lasts in readable:
             _look(key, value, tally)
-        await _look_at_references(store, page.items, tally)
-        await _look_at_expiry(store, [key for key, _ in page.items if key.startswith(EXPIRING)], tally)
-        seen += len(page.items) + len(errors)
+            if lasts and key.startswith(EXPIRING):
+                tally.add("no-expiry", kind_of(key), key)
+        tally.kinds.update(key.partition(":")[0] for key, _, _ in page)
+        await _look_at_references(store, readable, tally)
+        seen += len(page)
         if progress is not None:
             progress(seen)
-        cursor = page.cursor
+    return tally
+
+
+class _Entry(NamedTuple):
+    """A live entry; its value, or why that cannot be read; whether it lasts for ever, as far as is known."""
+
+    key: str
+    value: Any
+    lasts: bool
+
+
+async def _pages(store: StorageBackend) -> AsyncIterator[list[_Entry]]:
+    """Yield all entries; where the backend shows texts and deadlines, at one read for each page."""
+    if store.capabilities.atomic == "store":
+        async for page in pages_of(store, ""):
+            yield [_Entry(key, _decoded(key, text), deadline is None) for key, text, deadline in page]
+        return
+    cursor: str | None = None
+    while True:
+        errors: list[CorruptValueError] = []
+        read = await store.scan(limit=_PAGE, cursor=cursor, on_corrupt=errors.append)
+        expiring = [key for key, _ in read.items if key.startswith(EXPIRING)]
+        left = await asyncio.gather(*map(store.ttl, expiring), return_exceptions=True)
+        lasting = {key for key, seconds in zip(expiring, left, strict=True) if seconds is None}
+        yield [
+            *(_Entry(error.key or "", error, False) for error in errors),
+            *(_Entry(key, value, key in lasting) for key, value in read.items),
+        ]
+        cursor = read.cursor
         if cursor is None:
-            return list(_findings(tally))
+            return
+
+
+def _decoded(key: str, text: bytes) -> Any:
+    try:
+        return decode(text, key=key)
+    except CorruptValueError as error:
+        return error
 
 
 def kind_of(key: str) -> str:
@@ -69,7 +106,8 @@ def kind_of(key: str) -> str:
     return before + colon
 
 
-def _findings(tally: Tally) -> Iterator[Finding]:
+def findings_of(tally: Tally) -> Iterator[Finding]:
+    """Return what a walk found."""
     for (rule, subject), count in sorted(tally.counts.items()):
         what = _SAYS[rule].format(count=count, subject=subject)
         examples = tuple(tally.examples[rule, subject])
@@ -81,16 +119,16 @@ def _look(key: str, value: Any, tally: Tally) -> None:
         tally.add("set-aside", DAMAGED_PREFIX, key)
     elif key.startswith(_KINDS) and not isinstance(value, dict):
         tally.add("odd-record", kind_of(key), key)
-    parts = value.values() if isinstance(value, dict) else (value,)
-    longest = max((len(part) for part in parts if isinstance(part, list)), default=0)
-    if longest >= _LONG:
-        tally.add("list-grows", kind_of(key), f"{key} ({longest:,})")
+    for part in value.values() if isinstance(value, dict) else (value,):
+        if isinstance(part, list) and len(part) >= _LONG:
+            tally.add("list-grows", kind_of(key), f"{key} ({len(part):,})")
+            return
 
 
-async def _look_at_references(store: StorageBackend, items: Iterable[tuple[str, Any]], tally: Tally) -> None:
+async def _look_at_references(store: StorageBackend, entries: Iterable[_Entry], tally: Tally) -> None:
     wanted = [
         (key, reference, target)
-        for key, value in items
+        for key, value, _ in entries
         for reference in references_of(key)
         for target in reference.targets(value)
     ]
@@ -106,7 +144,8 @@ async def _look_at_references(store: StorageBackend, items: Iterable[tuple[str, 
 
 def references_of(key: str) -> list[Reference]:
     """Return the references that an entry may have, by its key."""
-    return next((found for prefix, found in _BY_PREFIX.items() if key.startswith(prefix)), [])
+    found = _BY_KIND.get(key.partition(":")[0])
+    return [one for one in found if key.startswith(one.prefix)] if found else []
 
 
 async def missing(store: StorageBackend, keys: list[str]) -> set[str]:
@@ -119,12 +158,3 @@ async def missing(store: StorageBackend, keys: list[str]) -> set[str]:
             )
         ).keys()
     return set(wanted) - found - corrupt
-
-
-async def _look_at_expiry(store: StorageBackend, keys: list[str], tally: Tally) -> None:
-    answers = await asyncio.gather(*map(store.ttl, keys), return_exceptions=True)
-    for key, left in zip(keys, answers, strict=True):
-        if left is None:
-            tally.add("no-expiry", kind_of(key), key)
-        elif isinstance(left, BaseException) and not isinstance(left, MissingKeyError | UnsupportedError):
-            raise left

@@ -31,6 +31,8 @@ _BARE_URL = re.compile(r"((?:postgres(?:ql)?(?:\+\w+)?|rediss?)://(?:\$\{[^}\s]*
 _OPEN_REDIS = re.compile(r"\b(rediss?://(?!localhost|127\.|\[)[^\s@\"',]+)(?=[\s\"',]|$)")
 _POSTGRES_WITHOUT = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?:\$\{[^}\s]*\}|[^\s:/@\"'$])+@")
 _INSTALLS = re.compile(r"pip3? install[^\n]*\[([\w, -]+)\]")
+_INSTANCES = re.compile(r"^\s*[\"']?(?:replicas|desired_?count)[\"']?\s*[:=]\s*[\"']?(\d+)", re.IGNORECASE)
+_SQLITE = re.compile(r"STORAGE_TYPE[\"']?\s*[:=]\s*[\"']?sqlite|sqlite(?:\+aiosqlite)?:///", re.IGNORECASE)
 _DRIVERS: Final = {"redis": ["redis"], "postgres": ["asyncpg"], "hybrid": ["asyncpg", "redis"]}
 _EXTRAS: Final = {"asyncpg": "postgres", "redis": "redis"}
 _PASSWORDS = ("DATABASE_PASSWORD", "DB_PASSWORD", "REDIS_PASSWORD")
@@ -89,11 +91,15 @@ def scan_texts(paths: Iterable[Path], name: Callable[[Path], str]) -> Texts:
 
 def _scan(text: str, shown: str, is_script: bool, found: Texts) -> None:
     lacks_password = _POSTGRES_WITHOUT.search(text) is not None
+    has_sqlite = any(_SQLITE.search(line) for line in text.splitlines() if not line.lstrip().startswith("#"))
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith("#"):
             continue
         for rule, said in (*_assigned(line, is_script, lacks_password, found.types), *_urls(line)):
             found.places.append(Place(rule, shown, number, said))
+        instances = _INSTANCES.match(line)
+        if has_sqlite and instances is not None and int(instances[1]) > 1:
+            found.places.append(Place("sqlite-several-machines", shown, number, instances[0].strip()))
 
 
 def _assigned(line: str, is_script: bool, lacks_password: bool, types: set[str]) -> Iterator[tuple[str, str]]:

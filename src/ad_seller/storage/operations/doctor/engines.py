@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from ...seller.kinds import FIELDS
 from .environment import workers
 from .findings import Finding
 
@@ -14,6 +15,7 @@ _LEAST_FREE: Final = 256 * _MEBIBYTE  #: bytes of a disk
 _LARGE_LOG: Final = 256 * _MEBIBYTE
 _CLOCKS: Final = 1.0  #: seconds between two clocks that matter
 _LATE: Final = 600.0  #: seconds after which an expired entry should have been reclaimed
+_MANY: Final = 10_000  #: records that a listing should not have to look at
 _MEMORY: Final = 0.9  #: of maxmemory
 
 #: The first SQLite without the WAL-reset bug. Source: https://www.sqlite.org/wal.html
@@ -41,6 +43,24 @@ def judge(facts: Facts, where: str) -> Iterator[Finding]:
         late = _duration(facts["expired_for"])
         what = f"{facts['expired']:,} expired entries are still stored, the oldest for {late}"
         yield Finding("expired-not-reclaimed", what, where, count=facts["expired"])
+
+
+def undeclared(facts: Facts, kinds: Mapping[str, int], where: str) -> Iterator[Finding]:
+    """Return the filters of listings that look at many records, because their fields have no index.
+
+    Args:
+        facts: see `judge`.
+        kinds: how many entries there are of each kind.
+        where: the store, for readers.
+    """
+    if facts.get("engine") not in ("sqlite", "postgres"):
+        return  # no index serves listings there
+    for kind, fields in FIELDS.items():
+        names = [f"{kind}.{'.'.join(path)}" for path in fields.values()]
+        without = [name for name in names if name not in facts["indexes"]]
+        if without and kinds.get(kind, 0) >= _MANY:
+            what = f"No index is declared for {', '.join(without)}, and there are {kinds[kind]:,} of them"
+            yield Finding("filter-undeclared", what, where)
 
 
 Judged = Iterator[tuple[str, str]]

@@ -57,6 +57,7 @@ class Tally:
     """Counts by rule and subject, with the first few examples of each: all that a walk over the entries keeps."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)  # entries by what stands before the first colon
     examples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def add(self, rule: str, subject: str, example: str) -> None:

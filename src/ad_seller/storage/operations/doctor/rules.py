@@ -73,6 +73,12 @@ RULES: Final[dict[str, Rule]] = {
         "or at the first request.",
         "Install the extras that the type needs: redis, postgres; hybrid needs both.",
     ),
+    "sqlite-several-machines": Rule(
+        "error",
+        "Several instances with SQLite: each has a file of its own and knows nothing of the others' records; on a "
+        "shared network disk they damage it.",
+        "One instance, or PostgreSQL or Redis.",
+    ),
     "text-unreadable": Rule(
         "warning",
         "This file is no UTF-8, so its settings cannot be read, by this package neither.",
@@ -184,6 +190,11 @@ RULES: Final[dict[str, Rule]] = {
         "warning",
         "Filtered listings look at every record of their kind, because an index is missing or not valid.",
         "`doctor --fix` builds it beside the work; the user must own the table.",
+    ),
+    "filter-undeclared": Rule(
+        "note",
+        "A listing that is filtered by such a field looks at every record of its kind.",
+        "Nothing, if nobody filters by it; else declare it: docs/indexes.md.",
     ),
     "expired-not-reclaimed": Rule(
         "warning",
