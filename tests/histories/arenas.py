@@ -22,6 +22,8 @@ from tests.full_disk import end_of_log
 from tests.proxy import Proxy
 
 from . import beside, faults, file_faults, group_faults
+from .beside_postgres import beside_postgres
+from .beside_redis import beside_redis
 from .clocks import on_clock, set_back
 from .faults import Fault
 from .operations import Keys
@@ -126,7 +128,7 @@ def _redis_faults(server: RedisServer, proxy: Proxy) -> dict[str, Fault]:
         "disk full": faults.full_server_disk(server, partial(end_of_log, server)),
         "memory full": faults.full_memory(server),
         **faults.links(proxy),
-        **beside.beside_redis(server, proxy),
+        **beside_redis(server, proxy),
     }
 
 
@@ -138,7 +140,7 @@ def _postgres_faults(server: PostgresServer, proxy: Proxy) -> dict[str, Fault]:
         "freeze": faults.freeze(server),
         "disk full": faults.full_server_disk(server, partial(faults.end_of_wal, server)),
         **faults.links(proxy),
-        **beside.beside_postgres(server, proxy),
+        **beside_postgres(server, proxy),
     }
 
 

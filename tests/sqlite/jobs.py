@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage import StorageError, StoreUnavailableError
+from ad_seller.storage.sqlite import openfiles
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.processes import become_nobody, do_job, in_the_child
 from tests.sqlite.support import execute
@@ -196,6 +197,25 @@ def fork_while_not_connected(path: str) -> None:
     asyncio.run(run())
 
 
+def write_when_told(path: str) -> None:
+    """Have the file open and do nothing; write once for each line that comes, and print what was told."""
+    openfiles._WATCH = 600  # only calls notice what happens to the files
+
+    async def run() -> None:
+        async with SQLiteBackend(path) as store:
+            await store.set("theirs", 0)
+            print("open", flush=True)
+            for number, _ in enumerate(sys.stdin, 1):
+                try:
+                    await store.set("theirs", number)
+                except StorageError as error:
+                    print(type(error).__name__, flush=True)
+                else:
+                    print("written", flush=True)
+
+    asyncio.run(run())
+
+
 def come_and_go(path: str, name: str) -> None:
     """Connect, write, print how many entries of the test are seen and what the counter says, and disconnect."""
 
@@ -220,6 +240,7 @@ JOBS = {
         fork_while_connected,
         fork_while_not_connected,
         come_and_go,
+        write_when_told,
     )
 }
 

@@ -12,7 +12,7 @@ import pytest
 from ad_seller.storage import StoreUnavailableError, UnknownOutcomeError
 from ad_seller.storage.sqlite import guard, openfiles, statements
 from ad_seller.storage.sqlite_backend import SQLiteBackend
-from tests.processes import run_job
+from tests.processes import run_job, started_job
 from tests.storms import Holdings
 
 from .support import JOBS, execute, is_intact, older_get, plain
@@ -209,6 +209,31 @@ async def test_all_connections_of_a_process_open_anew(suffixes: tuple[str, ...],
     await asyncio.to_thread(loop.run_until_complete, loop.shutdown_asyncgens())
     loop.close()
     assert is_intact(path)
+
+
+@needs_lasting_locks
+async def test_no_new_log_is_begun_while_others_use_the_old_one(path: Path, nobody_watches: None) -> None:
+    """They share one index: what it says of one log would be looked for in the other (found by the histories)."""
+    with started_job(JOBS, "write_when_told", path) as job:
+        assert job.stdin is not None
+        assert job.stdout is not None
+        assert await asyncio.to_thread(job.stdout.readline) == "open\n"
+        async with SQLiteBackend(str(path), timeout=0.5) as store:
+            await store.set("mine", 1)
+            remove(path, "-wal")
+            await asyncio.sleep(2 * openfiles._LOOK)
+            with pytest.raises(StoreUnavailableError, match="while another process has it open"):
+                await store.get("mine")
+            assert not path.with_name(f"{path.name}-wal").exists()
+            job.stdin.write("\n")
+            job.stdin.flush()
+            assert await asyncio.to_thread(job.stdout.readline) == "StoreUnavailableError\n"
+            assert await store.get_many(["mine", "theirs"]) == {"mine": 1, "theirs": 0}
+            await store.set("mine", 2)
+            job.stdin.write("\n")
+            job.stdin.flush()
+            assert await asyncio.to_thread(job.stdout.readline) == "written\n"
+            assert await store.get_many(["mine", "theirs"]) == {"mine": 2, "theirs": 2}
 
 
 async def test_a_log_that_sqlite_removes_at_the_last_close_is_no_loss(

@@ -245,8 +245,10 @@ class Database:
         return db
 
     def _open_reader(self, patience: float) -> sqlite3.Connection:
-        db, _ = self._connected(patience)
+        db, descriptor = self._connected(patience)
         try:
+            if self._file is not None:  # it comes first if all were closed because a log was lost
+                self._file.wait_for_log(descriptor, 0.8 * patience)  # and says so before the caller gives up
             db.execute("PRAGMA query_only = ON")
             db.execute("PRAGMA schema_version").fetchone()  # opens the log
             if self._file is not None:

@@ -105,7 +105,7 @@ class OpenFile:
         """
         give_up = time.monotonic() + patience
         while self._misses_log(descriptor):
-            if time.monotonic() > give_up:
+            if time.monotonic() >= give_up:
                 raise StoreUnavailableError(
                     f"The log of {self.path!r} ({self._real}-wal) was removed while another process has it open. "
                     "Nothing was changed; that process saves it with its next call, then connect again."
@@ -129,11 +129,14 @@ class OpenFile:
     def connect(
         self, connector: Callable[[], sqlite3.Connection], *, is_writer: bool
     ) -> tuple[sqlite3.Connection, int | None]:
-        """Return a new connection, for a writer with its descriptor of the file; None if it cannot be told."""
+        """Return a new connection with its descriptor of the file; None if it cannot be told, or is not needed.
+
+        It is needed by writers, and by whoever comes first: see `wait_for_log`.
+        """
         with self._opening:
-            if not is_writer:
+            if self._files is not None and not is_writer:
                 return connector(), None
-            before = guard.descriptors().get(self.main, []) if self._files is not None else []
+            before = guard.descriptors().get(self.main, [])
             db = connector()
             new = set(guard.descriptors().get(self.main, [])).difference(before)
         return db, new.pop() if len(new) == 1 else None
