@@ -80,7 +80,8 @@ def full_disk_for_the_second(url: str) -> Iterator[None]:
     """Have the server refuse the second of two large values as it does when its disk is full."""
     run_sql(
         url,
-        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.key LIKE '%:second' AND length(new.value) > 1000 THEN "
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF new.key LIKE '%:second' AND length(new.value) > 1000 THEN "
         "RAISE 'could not extend file' USING errcode = '53100'; END IF; RETURN new; END $$",
     )
     run_sql(
