@@ -47,6 +47,24 @@ async def book(store: RedisBackend) -> None:
         await tx.set("quote:1", "new")
 
 
+async def test_an_outbox_over_slots_delivers_nothing_that_it_could_not_acknowledge(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url) as store:
+        await store.outbox("hooks").put(1)
+        messages = store.outbox("hooks").work()
+        with pytest.raises(CrossStoreError, match=r"key_prefix='\{tenant\}:'"):
+            await anext(messages)
+        assert await store.outbox("hooks").waiting() == 1
+
+
+async def test_a_log_over_slots_is_read_by_its_fields(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url) as store:
+        log = store.log("event", by=["kind"])
+        ids = [await log.append({"kind": n % 2, "n": n}) for n in range(20)]
+        page = await log.read(kind=1, newest=True, limit=3)
+        assert [value["n"] for _, value in page.items] == [19, 17, 15]
+        assert [entry_id for entry_id, _ in (await log.read()).items] == ids
+
+
 async def test_a_commit_over_slots_is_refused_and_says_what_to_do(cluster: RedisCluster) -> None:
     async with RedisBackend(cluster.url) as store:
         await store.set("deal:1", "old")

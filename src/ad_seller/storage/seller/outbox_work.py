@@ -102,13 +102,20 @@ class Claim:
         self.is_lost = False
         self._store = store
         self._key = form.lane_key(lane)
+        self._probe = f"{form.lane_prefix(lane)}-"  # stands for the messages of the lane; there is never an entry
         self._text = store._atomic_encode(uuid.uuid4().hex, self._key)
         self._lease_ms = lease_ms
 
     async def take(self) -> bool:
-        """Claim the lane; return False if another worker has it."""
-        put = Put(self._key, self._text, self._lease_ms)
-        return not isinstance(await self._store._atomic_commit(Commit((Expect(self._key, None),), (put,))), Refused)
+        """Claim the lane; return False if another worker has it.
+
+        Raises:
+            CrossStoreError: claim and messages live in different slots of a cluster, so that nothing could be
+                acknowledged; nothing is delivered then.
+        """
+        put, probe = Put(self._key, self._text, self._lease_ms), Delete(self._probe)
+        commit = Commit((Expect(self._key, None),), (put, probe))
+        return not isinstance(await self._store._atomic_commit(commit), Refused)
 
     async def commit(self, *writes: Write) -> None:
         """Apply writes and renew the claim, if it still holds.
