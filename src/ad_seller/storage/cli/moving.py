@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ad_seller.storage import StorageBackend, StorageError, operations, redact
+from ad_seller.storage import MissingStoreError, StorageBackend, StorageError, operations, redact
 
 from .exports import Keep, Prefix, Replace, chosen
 from .output import Output, compact, printable
@@ -92,12 +92,17 @@ async def verify(out: Output, source: From, target: To, prefix: Prefix = "") -> 
 async def _opened(
     stack: AsyncExitStack, source: str, target: str, *, create: bool
 ) -> tuple[StorageBackend, StorageBackend]:
-    stores = [
-        open_store(None if url == "-" else url, create=made) for url, made in ((source, False), (target, create))
-    ]
-    for store in stores:
-        await stack.enter_async_context(store)
-    return stores[0], stores[1]
+    one = open_store(None if source == "-" else source, create=False)
+    other = open_store(None if target == "-" else target, create=create)
+    try:
+        await stack.enter_async_context(one)
+    except MissingStoreError:
+        older = operations.older_form(one)
+        if older is None:
+            raise
+        one = await stack.enter_async_context(older)
+    await stack.enter_async_context(other)
+    return one, other
 
 
 def _refused(out: Output, key: str, error: StorageError) -> None:

@@ -140,6 +140,9 @@ class PostgresBackend(DriverBackend):
             return await session.engine.change_views(work)
 
     def _make_engine(self) -> Engine:
+        return self._engine_of(PostgresEngine)
+
+    def _engine_of(self, kind: type[PostgresEngine]) -> Engine:
         login = Login(
             self._dsn,
             password=self._password,
@@ -147,7 +150,7 @@ class PostgresBackend(DriverBackend):
             statement_cache=self._statement_cache,
             known=self._known,
         )
-        return PostgresEngine(
+        return kind(
             login,
             address=redact(self.database_url),
             least=self._pool_min,

@@ -1,0 +1,81 @@
+"""Stores of older agents as a source: read in place, followed while the agent writes, and left as they are."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ad_seller.storage import MissingStoreError
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.operations import copy_entries, estimate, older_form, verify
+from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from tests.cli.support import run
+
+KV_STORE = """
+    CREATE TABLE kv_store (key TEXT PRIMARY KEY, value JSONB NOT NULL, expires_at DOUBLE PRECISION);
+    INSERT INTO kv_store
+    SELECT 'deal:' || n, jsonb_build_object('n', n, 'cpm', 1.50), NULL FROM generate_series(1, 4500) n;
+    INSERT INTO kv_store SELECT 'Deal:' || n, '[]', NULL FROM generate_series(1, 20) n;
+    INSERT INTO kv_store VALUES ('', '1', NULL), ('gone', '1', 1000);"""
+
+
+async def test_the_table_of_postgresql(new_database: str, tmp_path: Path) -> None:
+    older = await asyncpg.connect(new_database)
+    with pytest.raises(MissingStoreError):
+        async with PostgresBackend(new_database, create=False):
+            raise AssertionError
+    await older.execute(KV_STORE)
+    await older.execute("INSERT INTO kv_store VALUES ('quote:1', '{\"a\": 1}', $1)", time.time() + 500)
+    await older.execute("ANALYZE kv_store")
+    backend = older_form(PostgresBackend(new_database))
+    assert backend is not None
+    assert "OlderPostgres(" in repr(backend)
+    async with backend, MemoryBackend() as target:
+        done = await copy_entries(backend, target)
+        assert (done.stored, done.verified.faults) == (4_521, 0)
+        assert await target.get("deal:7") == {"n": 7, "cpm": 1.5}
+        assert 400 < (await target.ttl("quote:1") or 0) <= 501
+        assert await estimate(backend) == 4_523
+
+        await older.execute(
+            "UPDATE kv_store SET value = '2', expires_at = $1 WHERE key = 'quote:1'", time.time() + 900
+        )
+        await older.execute("DELETE FROM kv_store WHERE key LIKE 'deal:1%'")
+        again = await copy_entries(backend, target, again=True)
+        assert (again.stored, again.verified.faults) == (1, 0)
+        assert (await target.ttl("quote:1") or 0) > 800
+        assert (await verify(backend, target, prefix="Deal:1")).compared == 11
+    tables = await older.fetch("SELECT relname FROM pg_class WHERE relname LIKE 'ad_seller%'")
+    assert tables == []
+    await older.close()
+    done_by_command = run("copy", new_database, f"{tmp_path}/b.db", "--checkpoint", f"{tmp_path}/copy.json")
+    assert done_by_command.returncode == 0, done_by_command.stderr
+
+
+async def test_a_database_without_any_table(new_database: str) -> None:
+    backend = older_form(PostgresBackend(new_database))
+    assert backend is not None
+    with pytest.raises(MissingStoreError, match="older or newer"):
+        await backend.connect()
+    assert older_form(MemoryBackend()) is None
+
+
+async def test_the_file_of_an_older_agent(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "older.db")) as db, db:
+        db.execute("CREATE TABLE kv_store (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)")
+        db.executemany(
+            "INSERT INTO kv_store VALUES (?, ?, ?)",
+            [("deal:1", '{"a": 1}', None), ("quote:1", "2", time.time() + 300), ("gone", "3", 1000.0)],
+        )
+    async with SQLiteBackend(f"{tmp_path}/older.db") as source, MemoryBackend() as target:
+        assert (await copy_entries(source, target)).verified.faults == 0
+        with closing(sqlite3.connect(tmp_path / "older.db")) as db, db:  # the agent goes on
+            db.execute("INSERT OR REPLACE INTO kv_store (key, value) VALUES ('deal:1', '{}')")
+        assert (await copy_entries(source, target, again=True)).stored == 1
+        assert await target.get_many(["deal:1", "quote:1", "gone"]) == {"deal:1": {}, "quote:1": 2}
