@@ -24,7 +24,7 @@ from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisServer
 from tests.adoption.stage import AGENT
 from tests.docs_samples import ROOT
-from tests.newcomer.pages import Command, commands
+from tests.newcomer.pages import Command, commands, files
 from tests.postgres.support import run_sql
 
 README = "README.md"
@@ -45,12 +45,15 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
         databases = {name: postgres.url(name) for name in ("scratch", "empty_database", "seller")}
         for name in databases:
             run_sql(postgres.url(), f"CREATE DATABASE {name}")
+        backups = folder / "backups"
+        backups.mkdir()
         yield {
             "redis://localhost:6379/": redis.url.removesuffix("0"),
             "redis://cache:6379/": redis.url.removesuffix("0"),
             "postgresql://localhost/scratch": databases["scratch"],
             "postgresql://localhost/empty_database": databases["empty_database"],
             "postgresql://db/seller": databases["seller"],
+            "/backups/": f"{backups}/",
             "~/seller-agent": str(agent(folder / "seller-agent")),
         }
 
@@ -122,6 +125,9 @@ def main(pages: Sequence[str]) -> int:
         env = environment(venv)
         if pages and README not in pages:
             run(INSTALL, clone, env)
+        for page in pages_of(clone):
+            for saved, text in files(clone / page).items():
+                (clone / saved).write_text(text)
         ended: list[tuple[Command, bool]] = []
         for page in pages or pages_of(clone):
             console.rule(page)

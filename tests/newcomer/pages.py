@@ -12,6 +12,7 @@ _PART = re.compile(
     r"|^<!-- file: (?P<file>examples/\S+\.py) -->$",
     re.MULTILINE | re.DOTALL,
 )
+_SAVED = re.compile(r"^<!-- save as: (\S+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EXIT = re.compile(r"\s+# exit (\d+(?: or \d+)*).*$")
 
 
@@ -39,3 +40,8 @@ def commands(page: Path) -> Iterator[Command]:
             said = _EXIT.search(line)
             codes = frozenset(map(int, said[1].split(" or "))) if said else frozenset({0})
             yield Command(_EXIT.sub("", line), codes, found["reason"] or "")
+
+
+def files(page: Path) -> dict[str, str]:
+    """Return the files that a page shows and its commands name: ``<!-- save as: rules.toml -->`` and a block."""
+    return dict(_SAVED.findall(page.read_text()))
