@@ -33,6 +33,8 @@ from ad_seller.storage.operations import (
 )
 from ad_seller.storage.operations.fields import period_of, replaced_at, seconds_at, values_at
 from ad_seller.storage.operations.holds import HOLDS_KEY
+from ad_seller.storage.records.ids import TICKS_PER_SECOND, id_at
+from ad_seller.storage.seller.outbox_entries import OutboxForm
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.operations.test_repair import CUT, write_raw
 from tests.runtime.stores import store
@@ -142,6 +144,23 @@ async def test_logs() -> None:
         assert done.removed == 0 or done.problem is None or "on their way" in done.problem
 
 
+async def test_outboxes(tmp_path: Path) -> None:
+    """Of an outbox goes what was set aside; what waits stays, however old it is."""
+    async with SQLiteBackend(f"sqlite:///{tmp_path}/store.db") as store:
+        form = OutboxForm.of("web:hooks")
+        old = [id_at(int((NOW - days * DAY) * TICKS_PER_SECOND), days) for days in (90, 40, 10)]
+        await store.set_many({form.failed_key(one): {"key": "k"} for one in old})
+        await store.set(form.failed_key("odd"), {})
+        waiting = await store.outbox("web:hooks").put({"n": 1})
+        rule = RetentionRule("hooks", outbox="web:hooks", older_than=30 * DAY)
+        done = (await applied(store, [rule]))["hooks"]
+        assert (done.removed, dict(done.kept), done.oldest is not None and done.oldest[1]) == (
+            2, {"no time": 1}, at(90),
+        )  # fmt: skip
+        assert await store.keys("outbox_failed:*") == [form.failed_key(old[2]), form.failed_key("odd")]
+        assert [key.rpartition(":")[2] for key in await store.keys("outbox:*")] == [waiting]
+
+
 async def test_what_changes_between_the_look_and_the_commit_is_judged_anew(tmp_path: Path) -> None:
     """An order that is taken up again, one that is held, and one that is deleted by others, at the last moment."""
 
@@ -234,7 +253,10 @@ async def test_one_process_does_it(caplog: pytest.LogCaptureFixture) -> None:
     ("rules", "words"),
     [
         ([RetentionRule("a")], "needs a prefix"),
-        ([RetentionRule("a", "x:", log="y", older_than=1)], "one of the two"),
+        ([RetentionRule("a", "x:", log="y", older_than=1)], "or an outbox"),
+        ([RetentionRule("a", outbox="x", since="t", older_than=5)], "takes no since"),
+        ([RetentionRule("a", outbox="x", by=("f",), older_than=5)], "for logs"),
+        ([RetentionRule("a", log="x", where={"f": (1,)}, older_than=5)], "takes no where"),
         ([RetentionRule("a", "x:", since="t")], "older_than or keep_newest"),
         ([RetentionRule("a", "x:", since="t", older_than=1, keep_newest=1)], "older_than or keep_newest"),
         ([RetentionRule("a", "x:", older_than=1)], "since of the rule 'a'"),

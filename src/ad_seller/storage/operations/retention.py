@@ -218,7 +218,7 @@ class _Run:
                 return
 
     def _seconds(self, key: str, value: Any) -> float | None:
-        if not self._rule.log:
+        if self._rule.prefix:
             return seconds_at(value, self._rule.place)
         entry_id = key.removeprefix(self._rule.keys)
         return milliseconds_of(entry_id) / 1000 if is_id(entry_id) else None

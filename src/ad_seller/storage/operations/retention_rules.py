@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import InvalidArgumentError, shown
 from ..records.keys import check_key
 from ..seller.log_entries import LogForm
+from ..seller.outbox_entries import OutboxForm
 from .fields import Place, period_of, place_of, values_at
 
 
@@ -24,9 +25,11 @@ class RetentionRule:
         name: for reports.
         prefix: of the keys.
         log: the name of a log, in place of a prefix.
+        outbox: the name of an outbox, in place of a prefix: of its messages those that were set aside; what waits
+            is never removed, and what was delivered is gone.
         by: the fields that the log is read by, as its users declare them.
         since: the field of a record that holds the time from which its age counts, e.g. of its completion. A
-            record without such a time is kept. Not needed for logs: their ids hold it.
+            record without such a time is kept. Not for logs and outboxes: their ids hold it.
         older_than: seconds; what is older is removed.
         keep_newest: in place of an age: so many are kept.
         minimum_age: seconds; what is younger is kept, however many there are.
@@ -36,6 +39,7 @@ class RetentionRule:
     name: str
     prefix: str = ""
     log: str = ""
+    outbox: str = ""
     by: tuple[str, ...] = ()
     since: str = ""
     older_than: float | None = None
@@ -46,6 +50,8 @@ class RetentionRule:
     @property
     def keys(self) -> str:
         """With what the keys begin that the rule is about."""
+        if self.outbox:
+            return OutboxForm.of(self.outbox).failed_prefix
         return LogForm.of(self.log, self.by).prefix if self.log else self.prefix
 
     def wants(self, record: Any) -> bool:
@@ -128,10 +134,8 @@ def _problem(rule: RetentionRule) -> str | None:
     """Return what is wrong with a rule by itself."""
     if not isinstance(rule.name, str) or not rule.name:
         return "has no name"
-    if bool(rule.prefix) == bool(rule.log):
-        return (
-            "needs a prefix of keys or the name of a log, one of the two; without any it would be about everything"
-        )
+    if [bool(rule.prefix), bool(rule.log), bool(rule.outbox)].count(True) != 1:
+        return "needs a prefix of keys, or the name of a log or an outbox; without any it would be about everything"
     check_key(rule.keys)
     if (rule.older_than is None) == (rule.keep_newest is None):
         return "needs older_than or keep_newest, one of the two"
@@ -143,11 +147,13 @@ def _problem(rule: RetentionRule) -> str | None:
             f"contradicts itself: it removes what is older than {rule.older_than:g} s, and keeps what is younger "
             f"than {rule.minimum_age:g} s"
         )
-    if rule.log and (rule.since or rule.where):
-        return "is about a log, whose ids hold the time: it takes no since and no where"
-    if not rule.log:
-        if rule.by:
-            return "has by=, which is for logs"
+    if rule.log and rule.where:
+        return "is about a log, which is trimmed up to a time: it takes no where"
+    if rule.since and not rule.prefix:
+        return "is about ids that hold the time: it takes no since"
+    if rule.by and not rule.log:
+        return "has by=, which is for logs"
+    if rule.prefix:
         place_of(rule.since, f"since of the rule {rule.name!r}")
     return None
 
