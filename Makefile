@@ -13,7 +13,7 @@ QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test coverage newcomer torture mutation check matrix fmt adoption bench bench-full bench-guard docs lock clean
+.PHONY: help demo quick test coverage newcomer torture effects mutation check matrix fmt adoption bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -36,6 +36,9 @@ newcomer: .venv/installed ## Follow the pages in a fresh clone and environment: 
 
 torture: .venv/installed ## Try for hours to break every backend (ARGS="--backend sqlite --rounds 20"; see docs/testing.md)
 	@$(BIN)/python -m tests.histories $(ARGS)
+
+effects: .venv/installed ## Bookings at an ad server, killed at any step, 200 rounds an engine (ARGS="--backend redis --rounds 20")
+	@$(BIN)/python -m tests.effects $(ARGS)
 
 mutation: .venv/installed ## Put small defects into modules, tell which no test finds (ARGS="redis/scripts --kind text")
 	@$(BIN)/python -m tests.mutation $(ARGS)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.atomic import claims, expiring, idempotency, lease, state
+from ad_seller.storage.atomic import claims, effects, expiring, idempotency, lease, outcomes, state
 from ad_seller.storage.concurrency import backoff as waiting
 from ad_seller.storage.concurrency import timeslice as pace
 from tests.schedules.loop import ScheduleLoop
@@ -112,9 +112,9 @@ def _all_from(loop: ScheduleLoop) -> Iterator[None]:
     """Let time, identifiers and random pauses of the library come from the loop."""
     time, identifiers = _Time(loop), _Uuid(loop.chance)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pace, lease, state, expiring, claims, idempotency):
+        for module in (pace, lease, state, expiring, claims, idempotency, effects, outcomes):
             patch.setattr(module, "time", time)
-        for module in (lease, claims):
+        for module in (lease, claims, effects):
             patch.setattr(module, "uuid", identifiers)
         patch.setattr(waiting, "random", loop.chance)
         yield

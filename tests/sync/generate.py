@@ -31,6 +31,9 @@ HANDED_OVER = {
     "change": "in_loop(change)",
     "work": "self._in_thread(work)",
     "lease": "lease.inner",
+    "call": "self._call_in_thread(call)",
+    "reconcile": "self._call_in_thread(reconcile)",
+    "then": "then and self._in_thread(then)",
     "legacy": "legacy and in_loop(legacy)",
 }
 
@@ -106,9 +109,11 @@ class Writer:
     def helpers(self) -> Iterator[str]:
         if "Tx" in self.variables:
             self.wanted("collections.abc", "Awaitable")
-            self.wanted("ad_seller.storage", "Transaction")
-            yield "    def _in_thread(self, work: Callable[[Tx], T]) -> Callable[[Transaction], Awaitable[T]]:"
+            yield "    def _in_thread(self, work: Callable[..., T]) -> Callable[..., Awaitable[T]]:"
             yield "        raise NotImplementedError"
+            if any("call" in inspect.signature(vars(self.cls)[name]).parameters for name in self.names):
+                yield "    def _call_in_thread(self, call: Callable[[str], T]) -> Callable[[str], Awaitable[T]]:"
+                yield "        raise NotImplementedError"
 
     def variable(self, name: str) -> str:
         return f'{name} = TypeVar("{name}")'
@@ -169,7 +174,7 @@ class Writer:
         """Return an annotation of the asynchronous side as it reads here, and note what it needs."""
         if parameter == "lease":
             return self.wanted("..lease", "SyncLease")
-        if parameter == "work":
+        if parameter in ("work", "call", "reconcile", "then"):
             text = re.sub(r"Awaitable\[(\w+)\]", r"\1", text)
         return re.sub(r"[A-Za-z_]\w*", lambda match: self.word(match[0]), text)
 

@@ -9,6 +9,8 @@ from pkgutil import extend_path
 
 from .atomic.idempotency import Answer, InFlight
 from .atomic.lease import Lease
+from .atomic.open_effects import OpenEffect
+from .atomic.outcomes import Applied, NotApplied, Reconciled, Unknown
 from .base import StorageBackend
 from .capabilities import Capabilities
 from .driver.commit import Commit, Delete, Expect, Put
@@ -94,6 +96,7 @@ __all__ = [
     "SESSION_INDEX_PREFIX",
     "TTL",
     "Answer",
+    "Applied",
     "Capabilities",
     "ChangeRequestFilters",
     "CheckpointError",
@@ -132,14 +135,17 @@ __all__ = [
     "MissingKeyError",
     "MissingStoreError",
     "NewTTL",
+    "NotApplied",
     "NotConnectedError",
     "NotEmptyError",
     "OnCorrupt",
+    "OpenEffect",
     "OrderFilters",
     "Outbox",
     "Page",
     "Put",
     "QuoteFilters",
+    "Reconciled",
     "Record",
     "RecordChange",
     "StorageBackend",
@@ -152,6 +158,7 @@ __all__ = [
     "TransactionError",
     "TransactionLog",
     "TransactionOutbox",
+    "Unknown",
     "UnknownOutcomeError",
     "UnsupportedError",
     "WrongThreadError",

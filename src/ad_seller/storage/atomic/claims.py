@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -71,10 +71,10 @@ class Claim:
         with suppress(StorageError):
             await self.if_held(Delete(self.key))
 
-    def give_up_later(self) -> None:
-        """Remove it without waiting for that."""
+    def later(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Do something, such as giving it up, without waiting for that."""
         tasks = state_of(self._store).tasks
-        task = asyncio.get_running_loop().create_task(self.give_up())
+        task = asyncio.get_running_loop().create_task(ending)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 

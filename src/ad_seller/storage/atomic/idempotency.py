@@ -188,7 +188,7 @@ class Idempotent(SingleRun):
             async with claim.renewed(self._max_seconds, let_go):
                 return await self._run_claimed(claim.text, fence)
         except (StorageTimeoutError, StorageConnectionError):
-            claim.give_up_later()  # a store that does not answer now would let the caller wait twice
+            claim.later(claim.give_up())  # a store that does not answer now would let the caller wait twice
             raise
         except BaseException:
             await run_to_end(claim.give_up())

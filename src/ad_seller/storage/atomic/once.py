@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import UnsupportedError
 from ..records.expiry import TTL
 from .claims import DEFAULT_CLAIM_TTL
+from .effects import Effect, EffectTerms
 from .idempotency import Answer, Idempotent, InFlight, Terms
+from .open_effects import OpenEffect, open_effects, resolve_effect
 from .operations import AtomicOperations
+from .outcomes import Applied, NotApplied, Reconciled
 from .transaction import PlainTransaction
+
+if TYPE_CHECKING:
+    from ..capabilities import Capabilities
+
+WEEK = 7 * 86_400  #: seconds
 
 Tx = TypeVar("Tx", bound=PlainTransaction)
 T = TypeVar("T")
@@ -17,6 +26,12 @@ T = TypeVar("T")
 
 class OnceOperations(AtomicOperations[Tx]):
     """What happens once, however often it is asked for; mixed into every backend."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def capabilities(self) -> Capabilities:  # noqa: D102 - in `StorageBackend`
+            ...
 
     async def run_once(
         self,
@@ -102,3 +117,74 @@ class OnceOperations(AtomicOperations[Tx]):
         terms = Terms(ttl, claim_ttl, legacy, in_flight, max_seconds, remember_expired)
         run = Idempotent(self, self._new_transaction, scope, key, request, work, terms)
         return Answer.of(*await run.answer())
+
+    async def effect(
+        self,
+        scope: str,
+        name: str,
+        call: Callable[[str], Awaitable[T]],
+        *,
+        reconcile: Callable[[str], Awaitable[Reconciled]],
+        timeout: float = 30.0,
+        then: Callable[[Tx, T], Awaitable[object]] | None = None,
+        ttl: TTL | None = WEEK,
+        claim_ttl: float = DEFAULT_CLAIM_TTL,
+    ) -> T:
+        """Make an effect in another system once, whoever dies when, and return its result.
+
+        A note "about to be made" is committed, then ``call`` runs, then its result is committed. Who finds a note
+        that nobody is at work on asks ``reconcile``. Usable on its own and in the work of `run_once`, several in
+        their order: what was made is known to the next try.
+
+        Args:
+            scope: what the effect belongs to, e.g. ``book:{buyer}:{key}``.
+            name: what it is called there, e.g. ``order``.
+            call: an async function of the effect's id that does it and returns a JSON value. Let the other system
+                keep the id, as its own idempotency key where it has one.
+            reconcile: an async function of the id that asks the other system, and returns `Applied` with the
+                result, `NotApplied` (it is made then) or `Unknown` (nobody makes it).
+            timeout: seconds that ``call`` and ``reconcile`` may take, each. After that the effect is unknown.
+            then: an async function of a transaction and the result; what it writes is in the commit of the result.
+                Only for an effect on its own: in `run_once` the work writes what depends on the result.
+            ttl: seconds that the result is remembered, None for ever; longer than the effect may be asked for. An
+                effect that is not known stays until it is decided.
+            claim_ttl: seconds after which another process may go on where one died.
+
+        Raises:
+            EffectUnknownError: nobody knows whether it was made; the next try asks again, an operator may decide.
+            InvalidValueError: JSON cannot carry the result; the next try asks ``reconcile`` for one.
+            UnsupportedError: the backend is atomic within one process only.
+        """
+        self._check_effects()
+        terms = EffectTerms(call, reconcile, then, timeout, ttl, claim_ttl)
+        result: T = (await Effect(self, self._new_transaction, scope, name, terms).answer())[0]
+        return result
+
+    async def open_effects(self) -> list[OpenEffect]:
+        """Return the effects that are being made, and those of which nobody knows, the oldest first."""
+        return await open_effects(self)
+
+    async def resolve_effect(
+        self, scope: str, name: str, outcome: Applied | NotApplied, ttl: TTL | None = WEEK
+    ) -> bool:
+        """Decide what became of an effect of which nobody knows; tell whether there is one.
+
+        Args:
+            scope: what the effect belongs to.
+            name: what it is called there.
+            outcome: `Applied` with the result that the next try gets, or `NotApplied`: the next try makes it.
+            ttl: seconds that the result is remembered; None for ever.
+
+        Raises:
+            InFlightError: somebody is at work on it.
+        """
+        self._check_effects()
+        return await resolve_effect(self, scope, name, outcome, ttl)
+
+    def _check_effects(self) -> None:
+        if self.capabilities.atomic != "store":
+            raise UnsupportedError(
+                f"{type(self).__name__} is atomic within one process only (capabilities.atomic), and an effect "
+                "is made once only if all processes that may repeat it see the same note. Use SQLite, PostgreSQL "
+                "or Redis."
+            )

@@ -285,6 +285,12 @@ def _is_answer(error: BaseException) -> bool:
     return isinstance(error, Exception) and not ours
 
 
+def is_inside(store: Committer) -> bool:
+    """Tell whether the running task is in a transaction of ``store``."""
+    task = asyncio.current_task()
+    return task is not None and id(store) in _open.get(task, ())
+
+
 def check_work(work: object) -> None:
     """Raise `InvalidArgumentError` unless ``work`` can be called."""
     if not callable(work):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from ad_seller.storage import TTL, Capabilities, OnCorrupt, StorageBackend, Transaction
+from ad_seller.storage import TTL, Capabilities, OnCorrupt, StorageBackend
 
 from .calls import run
 from .handover import EscapedError, Methods
@@ -22,7 +22,7 @@ from .methods.operations import AtomicMethods
 from .methods.together import JointMethods
 from .outbox import SyncOutbox
 from .reads import NotHereError, get_here, read_here
-from .transaction import SyncTransaction, in_thread
+from .transaction import SyncTransaction, call_in_thread, in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,8 +41,9 @@ class SyncStorage(
     """A `StorageBackend` whose methods block instead of being awaited; usable from any number of threads.
 
     All of them run in one event loop, in one thread of this process. The backend may be used by asynchronous code
-    at the same time. Functions given to `transact` and `run_once`, and ``on_corrupt``, run in the calling thread;
-    the change given to `update` and its kin runs in that event loop, where all other callers wait for it meanwhile.
+    at the same time. Functions given to `transact`, `run_once` and `effect`, and ``on_corrupt``, run in the
+    calling thread; the change given to `update` and its kin runs in that event loop, where all other callers wait
+    for it meanwhile.
 
     Every method may raise what the asynchronous one raises, and `WrongThreadError` where it would wait for itself.
 
@@ -138,5 +139,8 @@ class SyncStorage(
             return self._run(function, *args, **kwargs)
         return found
 
-    def _in_thread(self, work: Callable[[SyncTransaction], R]) -> Callable[[Transaction], Awaitable[R]]:
+    def _in_thread(self, work: Callable[..., R]) -> Callable[..., Awaitable[R]]:
         return in_thread(work, self._inner, loop_thread())
+
+    def _call_in_thread(self, call: Callable[[str], R]) -> Callable[[str], Awaitable[R]]:
+        return call_in_thread(call, loop_thread())

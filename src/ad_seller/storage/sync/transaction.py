@@ -104,33 +104,56 @@ class SyncTransaction(
             dialogue.finish(Finished())
 
 
-def in_thread(
-    work: Callable[[SyncTransaction], R], store: StorageBackend, thread: LoopThread
-) -> Callable[[Transaction], Awaitable[R]]:
-    """Return an async function that has ``work`` run in the thread that waits for this call.
+def in_thread(work: Callable[..., R], store: StorageBackend, thread: LoopThread) -> Callable[..., Awaitable[R]]:
+    """Return an async function of a transaction that has ``work`` run in the thread that waits for this call.
 
     Raises:
         InvalidArgumentError: ``work`` is no plain function.
     """
     check_plain(work)
 
-    async def asked(inner: Transaction) -> Any:
+    async def asked(inner: Transaction, *arguments: Any) -> Any:
         dialogue = Dialogue(thread, lasting=False)
-        context = copy_context()
-        serving().ask(lambda: context.run(_work, work, SyncTransaction(inner, store), dialogue))
-        return await dialogue.serve()
+        transaction = SyncTransaction(inner, store)
+
+        def run() -> Any:
+            transaction._begin(dialogue)
+            try:
+                return plain_result(work(transaction, *arguments))
+            finally:
+                transaction._end()
+
+        return await _in_calling_thread(run, dialogue)
 
     return asked
 
 
-def _work(work: Callable[[SyncTransaction], Any], transaction: SyncTransaction, dialogue: Dialogue) -> None:
-    """Run the work and tell the event loop how it ended; what is no Exception cancels the call, see `Call.wait`."""
+def call_in_thread(call: Callable[[str], R], thread: LoopThread) -> Callable[[str], Awaitable[R]]:
+    """Return an async function that has ``call`` run in the thread that waits for this call.
+
+    A plain function cannot be cut off: where that is tried, its thread goes on when it has returned.
+
+    Raises:
+        InvalidArgumentError: ``call`` is no plain function.
+    """
+    check_plain(call)
+
+    async def asked(argument: str) -> Any:
+        return await _in_calling_thread(lambda: plain_result(call(argument)), Dialogue(thread, lasting=False))
+
+    return asked
+
+
+async def _in_calling_thread(run: Callable[[], Any], dialogue: Dialogue) -> Any:
+    context = copy_context()
+    serving().ask(lambda: context.run(_run, run, dialogue))
+    return await dialogue.serve()
+
+
+def _run(run: Callable[[], Any], dialogue: Dialogue) -> None:
+    """Run it and tell the event loop how it ended; what is no Exception cancels the call, see `Call.wait`."""
     try:
-        transaction._begin(dialogue)
-        try:
-            result = plain_result(work(transaction))
-        finally:
-            transaction._end()
+        result = run()
     except Exception as error:
         dialogue.finish(Finished(error=error))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from ad_seller.storage import TTL, Answer, InFlight, StorageBackend, Transaction
+from ad_seller.storage import TTL, Answer, Applied, InFlight, NotApplied, OpenEffect, Reconciled, StorageBackend
 
 from ..handover import Methods, in_loop
 
@@ -16,7 +16,10 @@ Tx = TypeVar("Tx")
 class OnceMethods(Methods[StorageBackend], Generic[Tx]):
     """The methods of `OnceOperations` without await."""
 
-    def _in_thread(self, work: Callable[[Tx], T]) -> Callable[[Transaction], Awaitable[T]]:
+    def _in_thread(self, work: Callable[..., T]) -> Callable[..., Awaitable[T]]:
+        raise NotImplementedError
+
+    def _call_in_thread(self, call: Callable[[str], T]) -> Callable[[str], Awaitable[T]]:
         raise NotImplementedError
 
     def run_once(
@@ -76,3 +79,38 @@ class OnceMethods(Methods[StorageBackend], Generic[Tx]):
             max_seconds=max_seconds,
             remember_expired=remember_expired,
         )
+
+    def effect(
+        self,
+        scope: str,
+        name: str,
+        call: Callable[[str], T],
+        *,
+        reconcile: Callable[[str], Reconciled],
+        timeout: float = 30.0,
+        then: Callable[[Tx, T], object] | None = None,
+        ttl: TTL | None = 604800,
+        claim_ttl: float = 10.0,
+    ) -> T:
+        """Make an effect in another system once, whoever dies when, and return its result."""
+        return self._run(
+            self._inner.effect,
+            scope,
+            name,
+            self._call_in_thread(call),
+            reconcile=self._call_in_thread(reconcile),
+            timeout=timeout,
+            then=then and self._in_thread(then),
+            ttl=ttl,
+            claim_ttl=claim_ttl,
+        )
+
+    def open_effects(self) -> list[OpenEffect]:
+        """Return the effects that are being made, and those of which nobody knows, the oldest first."""
+        return self._run(self._inner.open_effects)
+
+    def resolve_effect(
+        self, scope: str, name: str, outcome: Applied | NotApplied, ttl: TTL | None = 604800
+    ) -> bool:
+        """Decide what became of an effect of which nobody knows; tell whether there is one."""
+        return self._run(self._inner.resolve_effect, scope, name, outcome, ttl)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar, overload
 
-from ad_seller.storage import KEEP, TTL, Keep, Marker, StorageBackend, Transaction
+from ad_seller.storage import KEEP, TTL, Keep, Marker, StorageBackend
 
 from ..handover import Methods, in_loop
 
@@ -16,7 +16,7 @@ Tx = TypeVar("Tx")
 class AtomicMethods(Methods[StorageBackend], Generic[Tx]):
     """The methods of `AtomicOperations` without await."""
 
-    def _in_thread(self, work: Callable[[Tx], T]) -> Callable[[Transaction], Awaitable[T]]:
+    def _in_thread(self, work: Callable[..., T]) -> Callable[..., Awaitable[T]]:
         raise NotImplementedError
 
     def create(self, key: str, value: Any, ttl: TTL | None = None) -> bool:

@@ -1,0 +1,223 @@
+"""Effects of two processes under schedules: made once, whoever fails, hangs, is cancelled or dies when."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ad_seller.storage import Applied, NotApplied, Reconciled, StorageError, Transaction, Unknown
+from ad_seller.storage.atomic.claims import Claim
+from ad_seller.storage.atomic.effects import Effect
+from tests.atomic.support import MOMENTS, Moment, cancelled_at
+from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine
+from tests.schedules.test_atomic import processes
+from tests.schedules.test_cancellation import at_each_await
+from tests.schedules.world import World, explore
+
+
+class Ads:
+    """Another system, on the way to which a call and its answer take time and are lost.
+
+    Args:
+        world: where chance comes from.
+        faults: the share of calls that fail, before or after the order was made.
+
+    Attributes:
+        made: the id of every order.
+    """
+
+    def __init__(self, world: World, faults: float = 0.0) -> None:
+        self.world = world
+        self.faults = faults
+        self.made: list[str] = []
+
+    async def call(self, effect_id: str) -> int:
+        fate = self.world.chance.random()
+        await self.world.pause()
+        if fate < self.faults / 2:
+            raise ConnectionRefusedError
+        self.made.append(effect_id)
+        number = len(self.made)
+        await self.world.pause()
+        if fate > 1 - self.faults / 2:
+            raise ConnectionResetError
+        return number
+
+    async def reconcile(self, effect_id: str) -> Reconciled:
+        await self.world.pause()
+        if self.world.chance.random() < self.faults / 3:
+            return Unknown("it is being repaired")
+        return Applied(self.made.index(effect_id) + 1) if effect_id in self.made else NotApplied()
+
+    async def order(self, store: SimulatedBackend, **terms: Any) -> Any:
+        return await store.effect("scope", "order", self.call, reconcile=self.reconcile, **terms)
+
+
+async def save(tx: Transaction, result: Any) -> None:
+    await tx.update("deals", lambda deals: [*(deals or []), result])
+
+
+async def persist(ads: Ads, store: SimulatedBackend) -> Any:
+    """Ask until there is an answer, as a buyer does."""
+    for _ in range(200):
+        try:
+            return await ads.order(store, then=save)
+        except (StorageError, ConnectionError):
+            await asyncio.sleep(ads.world.chance.random())
+    raise AssertionError("there was never an answer")
+
+
+@pytest.mark.parametrize(("lost", "faults"), [(0.0, 0.0), (0.4, 0.0), (0.3, 0.1)])
+def test_one_order_and_one_deal(lost: float, faults: float) -> None:
+    async def scenario(world: World) -> None:
+        disk = Disk(world, faults=faults)
+        ads = Ads(world, lost)
+        async with processes(disk) as stores:
+            tasks = [asyncio.ensure_future(persist(ads, world.chance.choice(stores))) for _ in range(3)]
+            world.cancel_some(tasks, 0.3)
+            await world.gather(*tasks)
+            ads.faults = disk.faults = 0.0
+            last = await persist(ads, stores[0])
+            assert all(task.cancelled() or task.result() == last == 1 for task in tasks)
+            assert await stores[0].open_effects() == []
+        assert len(ads.made) == 1
+        assert await disk.value("deals") == [1]
+
+    explore(scenario, 250)
+
+
+def test_a_process_that_dies_is_followed_by_another() -> None:
+    """Dead is who gets no call to the store through any more, and whose task ends, at any moment."""
+
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        ads = Ads(world)
+        async with processes(disk, timeout=1) as [dying, other]:
+            first = asyncio.ensure_future(ads.order(dying, then=save))
+            await asyncio.sleep(world.chance.choice((0, 0.0001, 0.001, 0.003, 0.01, 0.03)))
+            dying.frozen = True
+            first.cancel()
+            async with asyncio.timeout(60):
+                assert await ads.order(other, then=save) == 1
+            await asyncio.wait([first])
+            dying.frozen = False
+        assert len(ads.made) == 1
+        assert await disk.value("deals") == [1]
+
+    explore(scenario, 300)
+
+
+def test_several_effects_of_a_request() -> None:
+    """Each is made once and in its order, whichever of the two processes gets how far."""
+
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        systems = [Ads(world, 0.3), Ads(world, 0.3)]
+
+        async def work_in(store: SimulatedBackend, tx: Transaction) -> Any:
+            orders = []
+            for number, ads in enumerate(systems):
+                assert all(system.made for system in systems[:number]), "in their order"
+                made = await store.effect("k", f"order-{number}", ads.call, reconcile=ads.reconcile)
+                orders.append(made)
+            await tx.update("deals", lambda deals: [*(deals or []), orders])
+            return orders
+
+        async def send(store: SimulatedBackend) -> Any:
+            for _ in range(200):
+                try:
+                    return await store.run_once("scope", "key", 1, lambda tx: work_in(store, tx))
+                except (StorageError, ConnectionError):
+                    await asyncio.sleep(world.chance.random())
+            raise AssertionError("there was never an answer")
+
+        async with processes(disk) as stores:
+            tasks = [asyncio.ensure_future(send(world.chance.choice(stores))) for _ in range(3)]
+            world.cancel_some(tasks, 0.3)
+            await world.gather(*tasks)
+            assert await send(stores[0]) == [1, 1]
+        assert [len(ads.made) for ads in systems] == [1, 1]
+        assert await disk.value("deals") == [[1, 1]]
+
+    explore(scenario, 200)
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
+def test_cancelled_at_each_await(moment: Moment) -> None:
+    async def once(world: World, step: int) -> bool:
+        disk = Disk(world)
+        ads = Ads(world)
+        async with disk.backend(sweep_interval=None) as store:
+            reached = await cancelled_at(ads.order(store, then=save), step, moment)
+            assert not await store.keys("effect_claim:*"), "who is cancelled keeps nobody waiting"
+            assert await ads.order(store, then=save) == 1
+            assert await store.open_effects() == []
+        assert (len(ads.made), await disk.value("deals")) == (1, [1])
+        assert store.nothing_held()
+        return reached
+
+    at_each_await(once, 25)
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
+def test_cancelled_at_each_await_of_going_on(moment: Moment) -> None:
+    """The second try, which asks first."""
+
+    async def once(world: World, step: int) -> bool:
+        disk = Disk(world)
+        ads = Ads(world)
+        async with disk.backend(sweep_interval=None) as store:
+            ads.faults = 2.0  # each call fails
+            with pytest.raises(ConnectionError):
+                await ads.order(store)
+            ads.faults = 0.0
+            reached = await cancelled_at(ads.order(store, then=save), step, moment)
+            assert await ads.order(store, then=save) == 1
+        assert (len(ads.made), await disk.value("deals")) == (1, [1])
+        assert store.nothing_held()
+        return reached
+
+    at_each_await(once, 25)
+
+
+class TestTheChecksFindDefects:
+    def test_nobody_asks_the_other_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def believes(self: Effect) -> Reconciled:
+            return NotApplied()
+
+        monkeypatch.setattr(Effect, "_asked", believes)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_one_order_and_one_deal(0.4, 0.0)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_a_process_that_dies_is_followed_by_another()
+
+    def test_nothing_is_noted_of_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def forgets(self: Effect, claim: Claim, error: BaseException) -> None:
+            await self._restore(claim)
+
+        monkeypatch.setattr(Effect, "_leave", forgets)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_one_order_and_one_deal(0.4, 0.0)
+
+    def test_commit_without_its_expectations(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        apply = SimulatedEngine.apply
+
+        async def blind(self: SimulatedEngine, commits: Any) -> Any:
+            return await apply(self, [commit._replace(expectations=()) for commit in commits])
+
+        monkeypatch.setattr(SimulatedEngine, "apply", blind)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_one_order_and_one_deal(0.0, 0.0)
+
+    def test_unknown_is_taken_for_not_applied(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = Effect._asked
+
+        async def hopes(self: Effect) -> Reconciled:
+            found = await asked(self)
+            return NotApplied() if isinstance(found, Unknown) else found
+
+        monkeypatch.setattr(Effect, "_asked", hopes)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_one_order_and_one_deal(0.4, 0.0)
