@@ -71,12 +71,13 @@ from .seller.kinds import (
     QuoteFilters,
 )
 from .seller.lifecycle import CHANGE_REQUEST_LIFECYCLE, ORDER_LIFECYCLE, Lifecycle
-from .seller.log import Log, TransactionLog
+from .seller.log import Log
+from .seller.log_entries import TransactionLog
 from .seller.log_following import LogEntry
 from .seller.log_taking import Taken
 from .seller.outbox import Outbox
 from .seller.outbox_entries import TransactionOutbox
-from .seller.outbox_work import Message
+from .seller.outbox_message import Message
 from .seller.transaction import Transaction
 
 # The agent may have modules of its own in a folder of this name; they are imported beside ours, which come first.

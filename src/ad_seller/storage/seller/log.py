@@ -8,86 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from ..driver.commit import Commit, Outcome, Put
+from ..driver.commit import Commit, Put
 from ..errors import CorruptValueError, CrossStoreError, InvalidArgumentError, InvalidKeyError, shown
 from ..records.expiry import TTL, check_ttl
 from ..records.globs import escape
 from ..records.ids import new_id
 from ..records.keys import check_key
 from ..records.pages import OnCorrupt, Page
-from .host import Host
 from .log_entries import FIELD_MARK, LogForm, fits, last_of, packed
 from .log_following import Follower, LogEntry, Span
 from .log_taking import Taken, take_in
+from .stored import Stored
 
 _AT_ONCE = 500  #: entries that one step reads or removes
-
-
-class LogStore(Protocol):
-    """What a log needs of a backend."""
-
-    async def get(self, key: str) -> Any | None:
-        """See `StorageBackend.get`."""
-
-    async def set(self, key: str, value: Any, ttl: Any = None) -> None:
-        """See `StorageBackend.set`."""
-
-    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
-        """See `StorageBackend.get_many`."""
-
-    async def delete_many(self, keys: Iterable[str]) -> int:
-        """See `StorageBackend.delete_many`."""
-
-    async def scan(
-        self,
-        pattern: str = "*",
-        *,
-        limit: int | None = None,
-        cursor: str | None = None,
-        reverse: bool = False,
-        on_corrupt: OnCorrupt = None,
-    ) -> Page:
-        """See `StorageBackend.scan`."""
-
-    async def _atomic_commit(self, commit: Commit) -> Outcome:
-        """See `StorageBackend`."""
-
-    def _atomic_encode(self, value: Any, key: str) -> bytes:
-        """See `StorageBackend`."""
-
-
-class TransactionLog:
-    """A log as a transaction has it: what is appended is stored with everything else, or not at all.
-
-    Args:
-        host: the transaction.
-        form: the log's name and fields.
-        retention_ms: milliseconds after which an entry is removed; None for never.
-    """
-
-    def __init__(self, host: Host, form: LogForm, retention_ms: int | None) -> None:
-        """Keep them."""
-        self._host = host
-        self._form = form
-        self._retention_ms = retention_ms
-
-    async def append(self, value: Any) -> str:
-        """Store ``value`` as the log's newest entry at the end of the transaction and return its id.
-
-        A transaction that takes longer than the log's ``commit_seconds`` may be missed by those who follow.
-
-        Raises:
-            InvalidValueError: a field that the log is read by is missing, or holds a dict or a list.
-        """
-        entry_id = new_id()
-        ttl = None if self._retention_ms is None else self._retention_ms / 1000
-        key, *marks = self._form.keys_of(entry_id, value)
-        await self._host.set(key, value, ttl)
-        for mark in marks:
-            await self._host.set(mark, FIELD_MARK, ttl)
-        return entry_id
 
 
 class Log:
@@ -95,7 +30,7 @@ class Log:
 
     def __init__(
         self,
-        store: LogStore,
+        store: Stored,
         form: LogForm,
         retention_ms: int | None,
         span: Span,
@@ -325,7 +260,7 @@ class Logs:
     """The logs of a backend; mixed into it."""
 
     def log(
-        self: LogStore,
+        self: Stored,
         name: str,
         by: Iterable[str] = (),
         *,

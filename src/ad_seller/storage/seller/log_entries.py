@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidArgumentError, InvalidCursorError, InvalidValueError, shown
 from ..records.filters import Condition, matches
+from ..records.ids import new_id
 from ..records.keys import check_key
+from .host import Host
 
 LOG_PREFIX = "log:"
 LOG_FIELD_PREFIX = "log_by:"
@@ -215,3 +217,35 @@ def last_of(milliseconds: int) -> str:
     """Return a text that sorts after every id made up to this millisecond, and before all later ones."""
     digits = f"{max(0, milliseconds):012x}"
     return f"{digits[:8]}-{digits[8:]}-{_AFTER_ALL_DIGITS}"
+
+
+class TransactionLog:
+    """A log as a transaction has it: what is appended is stored with everything else, or not at all.
+
+    Args:
+        host: the transaction.
+        form: the log's name and fields.
+        retention_ms: milliseconds after which an entry is removed; None for never.
+    """
+
+    def __init__(self, host: Host, form: LogForm, retention_ms: int | None) -> None:
+        """Keep them."""
+        self._host = host
+        self._form = form
+        self._retention_ms = retention_ms
+
+    async def append(self, value: Any) -> str:
+        """Store ``value`` as the log's newest entry at the end of the transaction and return its id.
+
+        A transaction that takes longer than the log's ``commit_seconds`` may be missed by those who follow.
+
+        Raises:
+            InvalidValueError: a field that the log is read by is missing, or holds a dict or a list.
+        """
+        entry_id = new_id()
+        ttl = None if self._retention_ms is None else self._retention_ms / 1000
+        key, *marks = self._form.keys_of(entry_id, value)
+        await self._host.set(key, value, ttl)
+        for mark in marks:
+            await self._host.set(mark, FIELD_MARK, ttl)
+        return entry_id

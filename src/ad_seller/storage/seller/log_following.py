@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..errors import InvalidCursorError, LogGapError, shown
 from ..records.expiry import check_ttl
 from ..records.globs import escape
 from ..records.keys import encode_cursor
-from ..records.pages import OnCorrupt, Page
+from ..records.pages import Page
 from .log_entries import LogForm, is_id, last_of, milliseconds_of, packed, unpacked
+from .stored import Stored
 
 _PAGE = 500
 _SHORTEST_PAUSE = 0.02  #: seconds between two looks while entries come
@@ -60,30 +61,12 @@ class Span(NamedTuple):
         return self.commit_ms + self.clock_ms
 
 
-class FollowedStore(Protocol):
-    """What following needs of a backend."""
-
-    async def get(self, key: str) -> Any | None:
-        """See `StorageBackend.get`."""
-
-    async def scan(
-        self,
-        pattern: str = "*",
-        *,
-        limit: int | None = None,
-        cursor: str | None = None,
-        reverse: bool = False,
-        on_corrupt: OnCorrupt = None,
-    ) -> Page:
-        """See `StorageBackend.scan`."""
-
-
 class Follower:
     """One reader of a log, see `Log.follow`."""
 
     def __init__(
         self,
-        store: FollowedStore,
+        store: Stored,
         form: LogForm,
         retention_ms: int | None,
         span: Span,

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import InvalidArgumentError, InvalidValueError, shown
 from ..records.ids import TICKS_PER_SECOND, id_at
-from ..records.pages import OnCorrupt, Page
+from ..records.pages import OnCorrupt
 from .log_entries import LogForm, held
+from .stored import Stored
 
 _AT_ONCE = 200
-
-
-class TakenStore(Protocol):
-    """What taking in needs of a backend."""
-
-    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
-        """See `StorageBackend.get_many`."""
-
-    async def scan(
-        self,
-        pattern: str = "*",
-        *,
-        limit: int | None = None,
-        cursor: str | None = None,
-        reverse: bool = False,
-        on_corrupt: OnCorrupt = None,
-    ) -> Page:
-        """See `StorageBackend.scan`."""
 
 
 @dataclass
@@ -53,7 +36,7 @@ Source = tuple[str, Any]  #: where an entry comes from, which makes its id, and 
 
 
 async def take_in(
-    store: TakenStore,
+    store: Stored,
     form: LogForm,
     put: Callable[[str, Any], Awaitable[None]],
     pattern: str,
@@ -93,7 +76,7 @@ async def _put(
 
 
 async def _sources(
-    store: TakenStore, pattern: str, records: str | None, taken: Taken, on_corrupt: OnCorrupt
+    store: Stored, pattern: str, records: str | None, taken: Taken, on_corrupt: OnCorrupt
 ) -> AsyncIterator[list[Source]]:
     """Yield the entries with the places that they come from, some at a time."""
     cursor: str | None = None
@@ -111,7 +94,7 @@ async def _sources(
 
 
 async def _named(
-    store: TakenStore, named: list[Source], records: str, taken: Taken, on_corrupt: OnCorrupt
+    store: Stored, named: list[Source], records: str, taken: Taken, on_corrupt: OnCorrupt
 ) -> list[Source]:
     """Return the records whose ids the lists hold; one that stands in several lists is one entry."""
     keys: list[str] = []

@@ -6,9 +6,9 @@ At least once, always with the same id, never by two workers at a time, those of
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 from ..driver.commit import Commit, Put
 from ..errors import InvalidArgumentError, UnsupportedError
@@ -16,31 +16,16 @@ from ..records.expiry import check_ttl
 from ..records.globs import escape
 from ..records.pages import OnCorrupt, Page
 from .outbox_entries import OutboxForm, Waiting
-from .outbox_work import Message, Patience, WorkedStore, Worker
+from .outbox_message import Message
+from .outbox_work import Patience, Worker
+from .stored import Stored
 from .transaction import Transaction
-
-
-class OutboxStore(WorkedStore, Protocol):
-    """What an outbox needs of a backend."""
-
-    @property
-    def capabilities(self) -> Any:
-        """See `StorageBackend.capabilities`."""
-
-    async def count(self, pattern: str = "*") -> int:
-        """See `StorageBackend.count`."""
-
-    async def delete(self, key: str) -> bool:
-        """See `StorageBackend.delete`."""
-
-    async def transact(self, work: Callable[[Transaction], Awaitable[Any]]) -> Any:
-        """See `StorageBackend.transact`."""
 
 
 class Outbox:
     """An outbox of a backend, see `StorageBackend.outbox`; it holds nothing and may be made anew at each use."""
 
-    def __init__(self, store: OutboxStore, form: OutboxForm, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Stored, form: OutboxForm, clock: Callable[[], float] = time.time) -> None:
         """Keep what `StorageBackend.outbox` has checked; ``clock`` returns seconds since 1970."""
         self._store = store
         self._form = form
@@ -140,7 +125,7 @@ class Outbox:
 class Outboxes:
     """The outboxes of a backend; mixed into it."""
 
-    def outbox(self: OutboxStore, name: str) -> Outbox:
+    def outbox(self: Stored, name: str) -> Outbox:
         """Return the outbox called ``name``; it costs nothing and stores nothing until something is put.
 
         Args:

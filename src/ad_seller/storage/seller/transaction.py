@@ -12,8 +12,7 @@ from .entities import EntityHelpers
 from .host import Host
 from .indexes import IndexHelpers
 from .lifecycle import LifecycleHelpers
-from .log import TransactionLog
-from .log_entries import LogForm
+from .log_entries import LogForm, TransactionLog
 from .outbox_entries import OutboxForm, TransactionOutbox
 
 

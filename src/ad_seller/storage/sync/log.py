@@ -67,6 +67,10 @@ class SyncLog:
         """Remove all entries made more than ``older_than`` seconds ago, the oldest first; return how many."""
         return int(self._do(self._inner.trim, older_than))
 
+    def trim_up_to(self, seconds: float) -> int:
+        """Remove all entries made up to a time, in seconds since 1970; return how many."""
+        return int(self._do(self._inner.trim_up_to, seconds))
+
     def take_in(self, pattern: str, *, at: str, records: str | None = None, on_corrupt: OnCorrupt = None) -> Taken:
         """Copy what an agent kept under keys and in lists of its own into this log, in the order of its time."""
         with reported(on_corrupt) as report:
