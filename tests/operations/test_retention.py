@@ -33,6 +33,7 @@ from ad_seller.storage.operations import (
 )
 from ad_seller.storage.operations.fields import period_of, replaced_at, seconds_at, values_at
 from ad_seller.storage.operations.holds import HOLDS_KEY
+from ad_seller.storage.operations.retention import LEASE_NAME
 from ad_seller.storage.records.ids import TICKS_PER_SECOND, id_at
 from ad_seller.storage.seller.outbox_entries import OutboxForm
 from ad_seller.storage.sqlite_backend import SQLiteBackend
@@ -229,7 +230,7 @@ async def test_one_process_does_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "ad_seller.storage")
     async with MemoryBackend() as store:
         await store.set("order:1", order(90))
-        async with store.lease("retention", 30):
+        async with store.lease(LEASE_NAME, 30):
             with pytest.raises(LeaseHeldError):
                 await applied(store, [ORDERS])
             assert (await applied(store, [ORDERS], dry_run=True))["finished orders"].due == 1

@@ -30,7 +30,7 @@ from .retention_rules import RetentionRule, check_rules
 
 log = logging.getLogger("ad_seller.storage")
 
-LEASE_NAME: Final = "retention"
+LEASE_NAME: Final = "{retention}"  #: in braces: both entries of a lease must lie in one slot of a cluster
 PAUSE: Final = 0.02  #: seconds between two commits, in which others write
 
 _PAGE: Final = 500

@@ -1,0 +1,34 @@
+"""Looking after a store on a cluster, where no commit spans an entry and the holds over it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ad_seller.storage.operations import erase, examine, fixes, place_hold
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.redis_groups import RedisCluster
+from tests.operations.test_retention import ORDERS, QUOTES, applied, at, order
+
+pytestmark = pytest.mark.xdist_group("cluster-failures")
+
+
+async def test_each_entry_is_a_commit_of_its_own(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url) as store:
+        await store.set_many({f"order:{n}": order(90) for n in range(20)})
+        await store.set_many({"quote:1": {"created_at": at(90)}, "deal:1": {"quote_id": "1"}})
+        await store.set_many({f"session:{n}": {"buyer_id": "b"} for n in range(20)}, ttl=500)
+        await place_hold(store, "case", ["order:7", "session:7"], reason="litigation")
+        done = await applied(store, [ORDERS, QUOTES])
+        orders, quotes = done["finished orders"], done["quotes"]
+        assert (orders.removed, dict(orders.kept), dict(quotes.kept)) == (19, {"held": 1}, {"referred": 1})
+        assert await store.keys("order:*") == ["order:7"]
+        erased = await erase(store, "b", dry_run=False, pause=0)
+        assert erased.counts["session:"] == {"deleted": 19, "held": 1}
+        assert await store.keys("session:*") == ["session:7"]
+
+        await store.set_many({"agent_url_index:u": "gone", "session_index:buyer:x": ["7", "gone"]})
+        found = await examine(store)
+        assert {each.rule for each in found if not each.where} == {"index-dangling", "no-expiry"}
+        left = [await step.apply() async for step in fixes(store, found, grace=0)]
+        assert all(each.startswith(("left: ", "deleted", "1 taken out")) for each in left)
+        await store.delete_many(await store.keys())
