@@ -80,7 +80,7 @@ def _(patch: Patch) -> None:
 @defect("torn-reads")
 def _(patch: Patch) -> None:
     """A read of many keys is made of several (row 10)."""
-    patch.setattr(engine, "_MGET_KEYS", 100)
+    patch.setattr(engine, "_MGET_KEYS", 1)
 
 
 @defect("refused-together-redis")

@@ -18,6 +18,7 @@ from typing import Any
 from ad_seller.storage import StorageBackend, StorageError, UnknownOutcomeError
 from tests.proxy import Proxy
 
+from .client import connected
 from .clients import Clients
 from .faults import Fault
 
@@ -153,22 +154,29 @@ def dropped(proxy: Proxy, open_store: OpenStore) -> Fault:
     """
 
     def run(clients: Clients, chance: random.Random) -> None:
-        asyncio.run(_drop(proxy, partial(open_store, timeout=0.5)))
+        asyncio.run(_drop(proxy, partial(open_store, timeout=2.0)))
 
     return run
 
 
 async def _drop(proxy: Proxy, open_store: OpenStore) -> None:
-    async with open_store() as store:
+    store = open_store()
+    await connected(store)
+    try:
         proxy.delay = 0.05
         reads = []
         for _ in range(4):  # one connection each, as far as there are so many
             reads.append(asyncio.create_task(store.get("beside")))
             await asyncio.sleep(0.01)
-        await asyncio.gather(*reads)
+        await asyncio.gather(*reads, return_exceptions=True)
         proxy.behave()
         proxy.era += 1
-        failures = [error for _ in range(6) if (error := await _failure(store)) is not None]
+        failures: list[StorageError] = []
+        for _ in range(6):
+            if len(failures) < 2 and (error := await _failure(store)) is not None:
+                failures.append(error)
+    finally:
+        await store.disconnect()
     assert len(failures) <= 1, f"one call after the other failed: {failures}"
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from ad_seller.storage import StorageError
+
 from .arenas import Arena
 from .checker import ROLLBACK, UndecidedError, check
 from .client import WRONG, Client, connected, read_all
@@ -169,7 +171,7 @@ def _inflict(arena: Arena, planned: Plan, clients: Clients, started: float) -> t
         if clients.living:
             try:
                 arena.faults[name](clients, random.Random(f"{planned.seed}/{number}"))
-            except AssertionError as error:
+            except (AssertionError, StorageError) as error:
                 harm.append(f"{name}: {error}")
     return fail_overs, harm
 
