@@ -32,7 +32,7 @@ def batcher_of(engine: SlowForSome, timeout: float = 5.0) -> Batcher[int, int]:
 async def test_each_caller_has_its_answer_when_it_is_there() -> None:
     engine = SlowForSome()
     batcher = batcher_of(engine)
-    waiting = asyncio.create_task(batcher.submit([1, 100, 2, 101]))
+    waiting = asyncio.ensure_future(batcher.submit([1, 100, 2, 101]))
     assert await batcher.submit([3]) == [6]
     assert await batcher.submit([4]) == [8]
     engine.later[101].set_result(202)
@@ -48,8 +48,8 @@ async def test_each_caller_has_its_answer_when_it_is_there() -> None:
 
 async def test_the_engine_hears_that_nobody_waits_any_more() -> None:
     engine = SlowForSome()
-    cancelled = asyncio.create_task(batcher_of(engine).submit([100]))
-    late = asyncio.create_task(batcher_of(engine, timeout=0.05).submit([101]))
+    cancelled = asyncio.ensure_future(batcher_of(engine).submit([100]))
+    late = asyncio.ensure_future(batcher_of(engine, timeout=0.05).submit([101]))
     await asyncio.sleep(0.01)
     cancelled.cancel()
     with pytest.raises(TimeoutError):
@@ -61,7 +61,7 @@ async def test_the_engine_hears_that_nobody_waits_any_more() -> None:
 
 async def test_an_engine_that_ends_ends_the_call() -> None:
     engine = SlowForSome()
-    call = asyncio.create_task(batcher_of(engine).submit([100]))
+    call = asyncio.ensure_future(batcher_of(engine).submit([100]))
     await asyncio.sleep(0.01)
     engine.later[100].cancel()
     await asyncio.wait([call], timeout=1)

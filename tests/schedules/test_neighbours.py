@@ -212,7 +212,7 @@ def test_each_caller_hears_of_its_own_part() -> None:
 class QueuesEmptyBatcher(Batcher[int, int]):
     """A defect: a request without items is queued like others."""
 
-    def put(self, items: Sequence[int]) -> asyncio.Future[list[int]]:
+    def submit(self, items: Sequence[int]) -> asyncio.Future[list[int]]:
         request: Request[int, int] = Request(items, self._loop.create_future(), self._loop.time() + TIMEOUT)
         self._queue.append(request)
         self._remember(request)

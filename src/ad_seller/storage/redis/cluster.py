@@ -54,7 +54,7 @@ class ClusterRouter(GroupRouter):
         """Send commands; reads of several keys whose slot is on its way are sent key by key."""
         deadline = deadline or self._deadline()
         answers = await super().send(tasks, writes=writes, deadline=deadline, brief=brief)
-        for i, (key, command) in enumerate(tasks):
+        for i, (key, command, _) in enumerate(tasks):
             if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
                 one_by_one = [RoutedCommand(key, ("MGET", one)) for one in command[1:]]
                 singles = await super().send(one_by_one, writes=False, deadline=deadline)

@@ -32,16 +32,28 @@ _CLASSES = {
 
 
 class RoutedCommand(NamedTuple):
-    """A command and the key that decides where it goes; without one, any server will do."""
+    """A command and the key that decides where it goes; without one, any server will do.
+
+    Attributes:
+        key: see above.
+        command: what is sent.
+        script: what it names by its hash, if it does: the server may not know it.
+    """
 
     key: str | None
     command: Command
+    script: Script | None = None
+
+    def with_text(self) -> RoutedCommand:
+        """Return the same with the text of its script."""
+        assert self.script is not None  # noqa: S101
+        return RoutedCommand(self.key, ("EVAL", self.script.text, *self.command[2:]))
 
 
-def routed_script(command: str, script: str, call: Call) -> RoutedCommand:
-    """Return the task that runs a script."""
+def routed_script(script: Script, call: Call) -> RoutedCommand:
+    """Return the task that runs a script, by its hash."""
     keys, arguments = call
-    return RoutedCommand(keys[0] if keys else None, (command, script, len(keys), *keys, *arguments))
+    return RoutedCommand(keys[0] if keys else None, ("EVALSHA", script.sha, len(keys), *keys, *arguments), script)
 
 
 def error_code(answer: Any) -> str | None:

@@ -16,15 +16,26 @@ from contextlib import suppress
 from typing import Any, Final
 
 import hiredis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    InvalidResponse,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as ConnectionLostError
-from redis.exceptions import InvalidResponse, RedisError
 
+from ..driver.failures import LostError, NotSentError
 from .redispy import Connected
 
 Argument = str | bytes | int
 Command = Sequence[Argument]
 
 _pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # theirs are wrong
+
+#: Answers of a server that executed nothing, which redis-py takes for broken connections.
+_REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
 
 _LOOK: Final = 0.5  #: seconds in which a connection that may be dead has to answer
 
@@ -70,8 +81,8 @@ class RedisConnection(asyncio.Protocol):
     def send(self, commands: Sequence[Command], deadline: float) -> asyncio.Future[list[Any]]:
         """Send commands and return the future of their answers; what the server refused is an exception among them.
 
-        If the connection breaks, or the deadline passes, the future gets an exception, and all is closed.
-        Cancelling the future is harmless: the answers are received and dropped.
+        If the connection breaks, or the deadline passes, all is closed. Cancelling the future is harmless: the
+        answers are received and dropped.
 
         Args:
             commands: one or more.
@@ -79,7 +90,11 @@ class RedisConnection(asyncio.Protocol):
 
         Raises:
             UnicodeEncodeError: an argument has no UTF-8; nothing was sent.
+            NotSentError: none was executed; also as what the future raises.
+            LostError: some may have been; only the future raises it.
         """
+        if self.is_closing:
+            raise NotSentError("the connection was closed")
         data = b"".join([_pack(tuple(command)) for command in commands])
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._exchanges.append(_Exchange(len(commands), future, deadline))
@@ -93,6 +108,11 @@ class RedisConnection(asyncio.Protocol):
         """Whether the connection was closed, as far as is known."""
         return self._transport.is_closing()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether an idle connection can be used without a closer look."""
+        return not (self.is_doubtful or self._transport.is_closing() or self._readable.poll(0))
+
     async def is_reusable(self) -> bool:
         """Tell whether an idle connection can be used; what was sent meanwhile, such as a goodbye, is read."""
         if self._readable.poll(0):
@@ -100,7 +120,7 @@ class RedisConnection(asyncio.Protocol):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         if self.is_doubtful and not self.is_closing:
-            with suppress(RedisError, OSError):  # it has closed itself then
+            with suppress(LostError):  # it has closed itself then
                 await self.send([("PING",)], self._loop.time() + _LOOK)
         return not self.is_closing
 
@@ -158,7 +178,7 @@ class RedisConnection(asyncio.Protocol):
         if len(exchange.answers) == exchange.count:
             self._exchanges.popleft()
             if not exchange.future.done():
-                exchange.future.set_result(exchange.answers)
+                _settle(exchange.future, exchange.answers)
 
     def _check_time(self) -> None:
         """Give up when the oldest exchange is late. One timer serves all, and runs on when there is no exchange."""
@@ -178,10 +198,52 @@ class RedisConnection(asyncio.Protocol):
         exchanges, self._exchanges = self._exchanges, deque()
         for exchange in exchanges:
             if not exchange.future.done():
-                exchange.future.set_exception(error)
+                exchange.future.set_exception(_lost(error))
 
 
 def _shut_down(descriptor: int) -> None:
     """End a connection without closing the descriptor, which belongs to the event loop."""
     with socket.socket(fileno=os.dup(descriptor)) as own:
         own.shutdown(socket.SHUT_RDWR)
+
+
+def _settle(future: asyncio.Future[list[Any]], answers: list[Any]) -> None:
+    """Hand the answers out; what redis-py takes for a broken connection is looked at."""
+    if not any(isinstance(answer, RedisError) and not isinstance(answer, ResponseError) for answer in answers):
+        future.set_result(answers)
+        return
+    try:
+        future.set_result(_judged(answers))
+    except (NotSentError, LostError) as error:
+        future.set_exception(error)
+
+
+def _lost(error: Exception) -> LostError:
+    lost = LostError(reason_in(error))
+    lost.__cause__ = error
+    return lost
+
+
+def _judged(answers: list[Any]) -> list[Any]:
+    """Return the answers, with `NotSentError` for each command that the server did not look at.
+
+    Each is judged by itself: loading may end in the middle of a pipeline, and what comes after is executed.
+    """
+    judged = [_not_executed(one) if isinstance(one, _REFUSALS) else one for one in answers]
+    for answer in judged:
+        if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
+            raise _lost(answer)
+    if all(isinstance(answer, NotSentError) for answer in judged):
+        raise judged[0]
+    return judged
+
+
+def _not_executed(refusal: RedisError) -> NotSentError:
+    error = NotSentError(str(refusal))
+    error.__cause__ = refusal
+    return error
+
+
+def reason_in(error: BaseException) -> str:
+    """Return what an error says, or what it is."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -116,18 +116,25 @@ class RedisEngine(Engine):
 
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """Apply the commits with as few scripts as can be."""
-        outcomes = await self._apply_all(commits)
+        if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
+            [answer] = await self.router.run(PUTS, [call], writes=True, brief=True)
+            if answer == [1]:  # most often
+                return unpacked(answer, commits)
+            outcomes = await self._told_alike(answer, commits)
+        else:
+            outcomes = await self._apply_in_stages(commits)
         if any(map(is_out_of_memory, outcomes)):
             await self._listings.end_silent_listeners(_SHORT_OF_MEMORY)
         return outcomes
 
-    async def _apply_all(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
-            [answer] = await self.router.run(PUTS, [call], writes=True, brief=True)
-            self._check_started([answer])
-            if isinstance(answer, NoPermissionError) and len(commits) > 1:
-                return [await self._apply_alone(commit) for commit in commits]
-            return unpacked(self.router.map_error(answer), commits)
+    async def _told_alike(self, answer: Any, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+        """Return the outcomes of puts that were one call, from the one answer that is not good."""
+        self._check_started([answer])
+        if isinstance(answer, NoPermissionError) and len(commits) > 1:
+            return [await self._apply_alone(commit) for commit in commits]
+        return unpacked(self.router.map_error(answer), commits)
+
+    async def _apply_in_stages(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
         for stage in split_into_calls(commits, outcomes, self._prefix, self._split):
             try:
@@ -192,13 +199,13 @@ class RedisEngine(Engine):
 
     # --- listings --------------------------------------------------------------------------------------
 
-    async def keys(self, query: KeyQuery) -> list[str]:
+    def keys(self, query: KeyQuery) -> Coroutine[Any, Any, list[str]]:
         """Return the names, from the index where there is one."""
-        return await self._listings.keys(query)
+        return self._listings.keys(query)
 
-    async def count(self, query: KeyQuery) -> int:
+    def count(self, query: KeyQuery) -> Coroutine[Any, Any, int]:
         """Return how many there are; the server counts where it can."""
-        return await self._listings.count(query)
+        return self._listings.count(query)
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """Return the names with their texts; by the index as of one moment, as far as `index.MOMENT` goes."""

@@ -52,7 +52,7 @@ class GroupRouter(RedisRouter):
         """
         loop = asyncio.get_running_loop()
         if since is None:
-            since = max(self._invalidated_at, loop.time() - self._fresh_for)
+            since = self._since()
         while self._known_at <= since:
             if self._looking_up is None:
                 self._began_at = loop.time()
@@ -68,6 +68,13 @@ class GroupRouter(RedisRouter):
             error = looking_up.exception()
             if error is not None and (began > since or loop.time() >= deadline):
                 raise NotSentError(str(error) or "no answer in time") from (error.__cause__ or error)
+
+    def _since(self) -> float:
+        """Return the moment before which a look-up does not count any more."""
+        return max(self._invalidated_at, asyncio.get_running_loop().time() - self._fresh_for)
+
+    def _is_stale(self) -> bool:
+        return self._known_at <= self._since()
 
     async def _look_up_once(self) -> None:
         began = self._began_at

@@ -18,7 +18,7 @@ from ..driver.query import KeyQuery
 from ..records.globs import Glob, escape, successor
 from ..records.keys import MAX_KEY_BYTES, check_key
 from .connection import RedisConnection
-from .pool import NodePool, exchange
+from .pool import NodePool
 from .scripts import Argument, Script
 
 #: Names of a listing that are looked at in one moment, by one script (contract, section 5).
@@ -263,12 +263,12 @@ async def run_on(
         NotSentError: none was executed.
         LostError: some may have been.
     """
-    answers = await exchange(
-        connection, [("EVALSHA", script.sha, 1, index, *arguments) for script, arguments in calls], deadline
+    answers = await connection.send(
+        [("EVALSHA", script.sha, 1, index, *arguments) for script, arguments in calls], deadline
     )
     if any(isinstance(answer, NoScriptError) for answer in answers):
-        answers = await exchange(
-            connection, [("EVAL", script.text, 1, index, *arguments) for script, arguments in calls], deadline
+        answers = await connection.send(
+            [("EVAL", script.text, 1, index, *arguments) for script, arguments in calls], deadline
         )
     for answer in answers:
         if isinstance(answer, Exception):

@@ -8,7 +8,7 @@ every instance looks now and then for listeners that have fallen behind, and end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from ..driver.failures import LostError, NotSentError
 from .connection import Command, RedisConnection
 from .index import run_on
-from .pool import NodePool, exchange
+from .pool import NodePool
 from .scripts import Argument, Script
 
 NAME: Final = "ad_seller-listener"  #: what CLIENT LIST shows
@@ -60,11 +60,11 @@ class Listener:
             raise
         try:
             # Who may not set a name or subscribe listens all the same.
-            await exchange(
-                connection, [("CLIENT", "SETNAME", NAME), ("SUBSCRIBE", f"{self._prefix}\0listeners")], deadline
+            await connection.send(
+                [("CLIENT", "SETNAME", NAME), ("SUBSCRIBE", f"{self._prefix}\0listeners")], deadline
             )
             prefix = ("PREFIX", self._prefix) if self._prefix else ()
-            _good(await exchange(connection, [("CLIENT", "TRACKING", "ON", "BCAST", *prefix)], deadline))
+            _good(await connection.send([("CLIENT", "TRACKING", "ON", "BCAST", *prefix)], deadline))
         except BaseException:
             self._pool.release(connection)
             raise
@@ -72,11 +72,13 @@ class Listener:
 
     async def ask(self, command: Command, deadline: float) -> Any:
         """Send a command and return its answer; before it comes what had happened when the server took it."""
-        return _good(await exchange(self._open_connection(), [command], deadline))
+        return _good(await self._open_connection().send([command], deadline))
 
-    async def run(self, calls: Sequence[tuple[Script, Sequence[Argument]]], deadline: float) -> list[Any]:
+    def run(
+        self, calls: Sequence[tuple[Script, Sequence[Argument]]], deadline: float
+    ) -> Coroutine[Any, Any, list[Any]]:
         """Run scripts on the index, as `run_on` does."""
-        return await run_on(self._open_connection(), calls, self._index, deadline)
+        return run_on(self._open_connection(), calls, self._index, deadline)
 
     def _open_connection(self) -> RedisConnection:
         if self._connection is None:

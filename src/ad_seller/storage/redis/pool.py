@@ -12,22 +12,13 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError
 
 from ..concurrency.forks import keep_for_parent
 from ..driver.failures import LostError, NotSentError
 from ..passwords import Password, PasswordFunctionError, asked
 from . import redispy
-from .connection import Command, RedisConnection
-
-#: Answers of a server that executed nothing, which redis-py takes for broken connections.
-_REFUSALS = (AuthenticationError, AuthorizationError, BusyLoadingError)
+from .connection import Command, RedisConnection, reason_in
 
 #: How much of a call's time the function for the password may take: logging in takes some, too.
 _ASKING = 0.8
@@ -71,9 +62,13 @@ class NodePool:
             NotSentError: none was executed.
             LostError: some may have been.
         """
-        connection = await self._take(deadline)
+        if self._free.locked() or not (self._idle and self._idle[-1].is_quiet):
+            connection = await self._take(deadline)
+        else:  # most often; nothing of this waits
+            await self._free.acquire()
+            connection = self._idle.pop()
         try:
-            return await exchange(connection, commands, deadline)
+            return await connection.send(commands, deadline)
         except BaseException as error:
             self.learn(error)
             # Also when cancelled: an answer that is still under way must not reach the next caller.
@@ -148,7 +143,7 @@ class NodePool:
             async with asyncio.timeout_at(deadline):
                 await self._free.acquire()
         except TimeoutError as error:
-            raise NotSentError(_reason(error)) from error
+            raise NotSentError(reason_in(error)) from error
 
     def _give_back(self, connection: RedisConnection) -> None:
         if connection in self._open:
@@ -171,7 +166,7 @@ class NodePool:
                     self._url, timeout=self._timeout, protocol=protocol, password=password
                 )
         except (RedisError, OSError, PasswordFunctionError) as error:
-            raise NotSentError(_reason(error)) from error
+            raise NotSentError(reason_in(error)) from error
         connection = RedisConnection(connected, on_push)
         self._open.add(connection)
         return connection
@@ -202,45 +197,3 @@ class NodePool:
             connection.abandon()
         self._open.clear()
         self._idle.clear()
-
-
-async def exchange(connection: RedisConnection, commands: Sequence[Command], deadline: float) -> list[Any]:
-    """Send commands and return their answers, as `NodePool.pipeline` does.
-
-    Raises:
-        NotSentError: none was executed.
-        LostError: some may have been.
-    """
-    if connection.is_closing:
-        raise NotSentError("the connection was closed")
-    try:
-        answers = await connection.send(commands, deadline)
-    except (RedisError, OSError) as error:
-        raise LostError(_reason(error)) from error
-    if any(isinstance(answer, RedisError) and not isinstance(answer, ResponseError) for answer in answers):
-        return _judged(answers)
-    return answers
-
-
-def _judged(answers: list[Any]) -> list[Any]:
-    """Return the answers, with `NotSentError` for each command that the server did not look at.
-
-    Each is judged by itself: loading may end in the middle of a pipeline, and what comes after is executed.
-    """
-    judged = [_not_executed(one) if isinstance(one, _REFUSALS) else one for one in answers]
-    for answer in judged:
-        if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
-            raise LostError(_reason(answer)) from answer
-    if all(isinstance(answer, NotSentError) for answer in judged):
-        raise judged[0]
-    return judged
-
-
-def _not_executed(refusal: RedisError) -> NotSentError:
-    error = NotSentError(str(refusal))
-    error.__cause__ = refusal
-    return error
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -85,7 +85,7 @@ class RedisRouter:
             raise answer
         return answer
 
-    async def run(
+    def run(
         self,
         script: Script,
         calls: Sequence[Call],
@@ -93,24 +93,15 @@ class RedisRouter:
         writes: bool,
         deadline: float | None = None,
         brief: bool = False,
-    ) -> list[Any]:
+    ) -> Coroutine[Any, Any, list[Any]]:
         """Run a script with each (keys, arguments), by its hash, and with its text where it is not known yet.
 
         With the text at once if replicas are waited for: to learn that a hash is unknown would take as long.
         """
-        deadline = deadline or self._deadline()
-        unknown = list(range(len(calls)))
-        answers: list[Any] = [None] * len(calls)
-        if not (writes and self._wait_replicas):
-            tasks = [routed_script("EVALSHA", script.sha, call) for call in calls]
-            answers = await self.send(tasks, writes=writes, deadline=deadline, brief=brief)
-            unknown = [i for i in unknown if isinstance(answers[i], NoScriptError)]
-        if unknown:
-            tasks = [routed_script("EVAL", script.text, calls[i]) for i in unknown]
-            found = await self.send(tasks, writes=writes, deadline=deadline, brief=brief)
-            for i, answer in zip(unknown, found, strict=True):
-                answers[i] = answer
-        return answers
+        tasks = [routed_script(script, call) for call in calls]
+        if writes and self._wait_replicas:
+            tasks = [task.with_text() for task in tasks]
+        return self.send(tasks, writes=writes, deadline=deadline, brief=brief)
 
     async def send(
         self,
@@ -138,17 +129,27 @@ class RedisRouter:
         while True:
             tries += 1
             try:
-                await self._refresh(give_up if len(waiting) == len(tasks) else deadline)
+                if self._is_stale():
+                    await self._refresh(give_up if len(waiting) == len(tasks) else deadline)
             except NotSentError as error:
                 for i in waiting:
                     answers[i] = error
             else:
-                await self._send_once(tasks, waiting, answers, deadline, writes)
+                loads = self._loads(tasks, waiting, answers)
+                works = [
+                    self._send_to(pool, tasks, load, answers, deadline, writes) for pool, load in loads.items()
+                ]
+                if len(works) == 1:
+                    await works[0]  # most often; a task of its own would cost two more turns of the event loop
+                else:
+                    await asyncio.gather(*works)
             self._observe([answers[i] for i in waiting])
-            waiting = [i for i in waiting if self._should_retry(answers[i], tries, writes)]
+            if unknown := [i for i in waiting if isinstance(answers[i], NoScriptError) and tasks[i].script]:
+                tasks = [task.with_text() if i in unknown else task for i, task in enumerate(tasks)]
+            waiting = [i for i in waiting if i in unknown or self._should_retry(answers[i], tries, writes)]
             if not waiting or (len(waiting) == len(tasks) and asyncio.get_running_loop().time() > give_up):
                 return answers
-            if not await self._pause(deadline, tries, [answers[i] for i in waiting]):
+            if waiting != unknown and not await self._pause(deadline, tries, [answers[i] for i in waiting]):
                 return answers
 
     async def with_all(self, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
@@ -184,26 +185,17 @@ class RedisRouter:
             return [await work(pools[0])]  # without a task of its own
         return await all_of(work(pool) for pool in pools)
 
-    async def _send_once(
-        self,
-        tasks: Sequence[RoutedCommand],
-        positions: list[int],
-        answers: list[Any],
-        deadline: float,
-        writes: bool,
-    ) -> None:
-        """Send the commands at ``positions``, those for one server together, and note their answers."""
+    def _loads(
+        self, tasks: Sequence[RoutedCommand], positions: list[int], answers: list[Any]
+    ) -> dict[NodePool, list[int]]:
+        """Return the ``positions`` of commands by server; note as the answer of one that it has none."""
         loads: dict[NodePool, list[int]] = {}
         for i in positions:
             try:
                 loads.setdefault(self._locate(tasks[i], answers[i]), []).append(i)
             except NotSentError as error:
                 answers[i] = error
-        works = [self._send_to(pool, tasks, load, answers, deadline, writes) for pool, load in loads.items()]
-        if len(works) == 1:
-            await works[0]  # most often; a task of its own would cost two more turns of the event loop
-        else:
-            await asyncio.gather(*works)
+        return loads
 
     async def _send_to(
         self,
@@ -268,6 +260,10 @@ class RedisRouter:
     def _locate(self, task: RoutedCommand, answer: Any) -> NodePool:
         """Return the pool for a command, given what the try before answered."""
         return self._pool_at(self._url.text)
+
+    def _is_stale(self) -> bool:
+        """Tell whether it is to be found out anew which servers there are."""
+        return False
 
     async def _refresh(self, deadline: float) -> None:
         """Find out which servers there are, unless that is known."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -76,7 +76,7 @@ class IndexTracker:
         self._was_refused = False
         self._failure: tuple[float, Exception] = (-math.inf, NotSentError())
 
-    async def ask(self, part: Part, deadline: float, *, first: bool) -> list[Any] | None:
+    def ask(self, part: Part, deadline: float, *, first: bool) -> Coroutine[Any, Any, list[Any] | None]:
         """Return what `LIST` answers, or None where there can be no index that is trustworthy.
 
         Args:
@@ -88,7 +88,7 @@ class IndexTracker:
             NotSentError: the server cannot be reached.
             LostError: the connection was lost.
         """
-        return await self._trusted(lambda until: self._list(part, until, first), deadline)
+        return self._trusted(lambda until: self._list(part, until, first), deadline)
 
     async def assure(self, deadline: float) -> bytes | None:
         """Make the index right about all that had ended before, and return its generation; None as `ask` does.

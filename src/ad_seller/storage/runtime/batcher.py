@@ -84,12 +84,12 @@ class Batcher(Generic[T, R]):
         """Whether the engine is at work on a bulk call."""
         return self._running > 0
 
-    async def submit(self, items: Sequence[T]) -> list[R]:
-        """Have ``items`` handled in one bulk call, together with those of other callers; return their results."""
-        return await self.put(items)
+    def submit(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
+        """Have ``items`` handled in one bulk call, together with those of other callers.
 
-    def put(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
-        """Queue ``items`` now; return the future of their results, to be cancelled by who no longer wants them."""
+        Returns:
+            The future of their results, to be cancelled by who no longer wants them.
+        """
         if not items:
             nothing: asyncio.Future[list[R]] = self._loop.create_future()
             nothing.set_result([])

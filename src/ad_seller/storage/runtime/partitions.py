@@ -42,7 +42,7 @@ class PartitionedBatcher(Generic[T, R]):
         if len(places) == 1:
             [partition] = places
             return await self._batchers[partition].submit(items)
-        works = [self._batchers[partition].put([items[i] for i in part]) for partition, part in places.items()]
+        works = [self._batchers[partition].submit([items[i] for i in part]) for partition, part in places.items()]
         results: dict[int, R] = {}
         for part, found in zip(places.values(), await asyncio.gather(*works, return_exceptions=True), strict=True):
             if isinstance(found, BaseException):
