@@ -29,6 +29,7 @@ from tests.postgres.support import run_sql
 
 README = "README.md"
 INSTALL = "pip install '.[all]'"  #: as the README says it
+A_STORE = "ad-seller-storage set order:ORD-1 '{}'"  #: what a reader of a later page has
 #: Those that a newcomer reads first; the others come in the order of the menu.
 FIRST = (README, "docs/getting-started.md", "docs/cli.md")
 
@@ -124,7 +125,7 @@ def main(pages: Sequence[str]) -> int:
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         env = environment(venv)
         if pages and README not in pages:
-            run(INSTALL, clone, env)
+            run(f"{INSTALL} && {A_STORE}", clone, env)
         for page in pages_of(clone):
             for saved, text in files(clone / page).items():
                 (clone / saved).write_text(text)
