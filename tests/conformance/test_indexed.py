@@ -28,8 +28,8 @@ class TestSQLiteWhateverTheWay(SearchConformance):
 
     @pytest.fixture
     def new_backend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewBackend:
-        monkeypatch.setattr("ad_seller.storage.sqlite.finding._FEW", 0)
-        monkeypatch.setattr("ad_seller.storage.sqlite.finding._WALKED", 10)
+        for name, number in {"_FEW": 0, "_LEAST_FEW": 0, "_WALKED": 2, "_LEAST_WALKED": 2, "_SPARE": 1}.items():
+            monkeypatch.setattr(f"ad_seller.storage.sqlite.finding.{name}", number)
         return partial(SQLiteBackend, f"sqlite:///{tmp_path}/store.db", indexes=INDEXES)
 
 

@@ -58,6 +58,19 @@ async def test_what_is_declared_is_made_of_what_is_there_and_replaces_the_rest(p
         assert names(path) == set()
 
 
+async def test_thirty_of_them(path: Path) -> None:
+    many = [Index("event", f"f{n}") for n in range(30)]
+    values = ["open", {"a": 1}, ["open"], "x" * 20_000, 7, None, True]
+    async with SQLiteBackend(str(path), indexes=many) as storage:
+        records = {f"event:{n}": {f"f{f}": values[(n + f) % 7] for f in range(30)} for n in range(20)}
+        await storage.set_many(records)
+        for field in (0, 29):
+            for value in values:
+                if value is not None:
+                    found = dict((await storage.find("event", {f"f{field}": value})).items)
+                    assert found == {key: one for key, one in records.items() if one[f"f{field}"] == value}
+
+
 async def test_who_declares_none_or_makes_nothing_leaves_those_of_others(path: Path) -> None:
     async with SQLiteBackend(str(path), indexes=EVENTS) as declaring:
         declared = names(path)

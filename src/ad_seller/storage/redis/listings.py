@@ -40,6 +40,11 @@ T = TypeVar("T")
 #: Listings that walk over the keys at the same time; the other connections stay free for reads and writes.
 _WALKS = 2
 
+#: Entries that a search looks at, for each record that it wants, before it reads as much as belongs to one moment.
+_FEW = 20
+_LEAST_FEW = 1_000
+_FEW_BYTES = 2_000_000
+
 _LOOK_EVERY = 10.0  #: seconds between two looks for silent listeners
 
 
@@ -121,7 +126,11 @@ class Listings:
 
         async def collect(pool: NodePool, deadline: float) -> list[tuple[str, bytes]]:
             found: list[tuple[str, bytes]] = []
-            asked = replace(span, limit=None) if span.counts_records else span
+            asked = span
+            if span.counts_records:
+                asked = replace(span, limit=None)
+                if (page := await self._soon_found(pool, span, deadline)) is not None:
+                    return page
             async for names, texts in self._entry_parts(pool, asked, deadline):
                 entries = zip(keys_of(names, self._prefix), texts, strict=True)
                 found += await taken(entries, span)
@@ -130,6 +139,15 @@ class Listings:
             return found[: span.limit]
 
         return await self._from_index(collect)
+
+    async def _soon_found(self, pool: NodePool, span: KeyQuery, deadline: float) -> list[tuple[str, bytes]] | None:
+        """Return the records that a search is for, if the first entries are enough: what many have is soon met."""
+        few = max(_FEW * (span.limit or 0), _LEAST_FEW)
+        part = first_part(self._prefix, replace(span, limit=few, where=()), "names")
+        generation = await (await self._tracker_of(pool)).assure(deadline)
+        last, names, texts = await self._entry_part(generation, part, _FEW_BYTES, deadline)
+        found = await taken(zip(keys_of(names, self._prefix), texts, strict=True), span)
+        return found[: span.limit] if not last or len(found) >= (span.limit or 0) else None
 
     async def _entry_parts(
         self, pool: NodePool, span: KeyQuery, deadline: float

@@ -8,16 +8,21 @@ from typing import Any
 from ..concurrency.timeslice import TimeSlice
 from ..errors import CorruptValueError
 from ..records.codec import decode
+from ..records.filters import Condition, matches
 from ..records.pages import OnCorrupt, report_corrupt
 
 
-async def decode_all(rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt) -> list[tuple[str, Any]]:
-    """Return the rows with decoded values; see `OnCorrupt` for those that cannot be."""
+async def decode_all(
+    rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt, where: tuple[Condition, ...] = ()
+) -> list[tuple[str, Any]]:
+    """Return the rows that fulfil ``where`` with decoded values; see `OnCorrupt` for those that cannot be."""
     pace = TimeSlice()
     items: list[tuple[str, Any]] = []
     for key, text in rows:
         try:
-            items.append((key, decode(text, key=key)))
+            value = decode(text, key=key)
+            if not where or matches(value, where):  # what does not match is not kept: a listing may be large
+                items.append((key, value))
         except CorruptValueError as error:
             report_corrupt(error, on_corrupt)
         if pace.is_due:

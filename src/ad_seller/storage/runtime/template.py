@@ -21,7 +21,6 @@ from ..driver.transfer import StoredEntry
 from ..errors import MissingKeyError, StorageError
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
-from ..records.filters import matches
 from ..records.globs import compile_glob, prefix_glob
 from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
 from ..records.pages import OnCorrupt, Page, check_limit
@@ -146,9 +145,7 @@ class DriverBackend(ConnectedBackend):
             rows = await engine.entries(query if limit is None else replace(query, limit=limit + 1))
         more = limit is not None and len(rows) > limit
         rows = rows[:limit]
-        items = await decode_all(rows, on_corrupt)
-        if query.where:
-            items = [item for item in items if matches(item[1], query.where)]
+        items = await decode_all(rows, on_corrupt, query.where)
         return items, rows[-1][0] if more else None
 
     async def ttl(self, key: str) -> float | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from ..driver.query import KeyQuery
 from . import statements as sql
 from .fields import Narrowing
 
-#: So many records that an index has found are put into order faster than a page of them is looked for by the keys.
-_FEW: Final = 2_000
+#: Records that an index has found, for each one that is wanted, up to which they are sorted at once.
+_FEW: Final = 4
+_LEAST_FEW: Final = 200
 
-#: Entries that are looked at in the order of their keys before all that an index has found are sorted.
-_WALKED: Final = 10_000
+#: Entries that are looked at in the order of their keys, for each one that is wanted, before all that an index has
+#: found are sorted: a value that many records have is soon met.
+_WALKED: Final = 20
+_LEAST_WALKED: Final = 1_000
+
+_SPARE: Final = 32  #: more than are wanted, because some that an index has found do not match
 
 
 def find(db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowing) -> list[tuple[str, bytes]]:
@@ -23,16 +29,34 @@ def find(db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowin
     A page of few is read by the index; the first page of many by the keys, as long as enough of them come soon.
     """
     if span.limit is None:
-        rows = _candidates(db, span, now, narrowing) if narrowing.name else _in_order(db, span, now)
+        rows = _own(_candidates(db, span, now, narrowing)) if narrowing.name else _in_order(db, span, now)
         return [(key, text) for key, text in rows if span.has(key)]
     with sql.one_moment(db):
         if not narrowing.name:
             return _taken(_in_order(db, span, now), span)
-        if not _are_few(db, narrowing):
-            found, is_all = _walked(db, span, now)
+        if not _are_few(db, narrowing, max(_FEW * span.limit, _LEAST_FEW)):
+            found, is_all = _walked(db, span, now, max(_WALKED * span.limit, _LEAST_WALKED))
             if is_all:
                 return found
-        return _taken(_candidates(db, span, now, narrowing), span)
+        return _sorted(db, span, now, narrowing)
+
+
+def _sorted(db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowing) -> list[tuple[str, bytes]]:
+    """Sort what the index has found; SQLite keeps no more of them than it is asked for."""
+    found: list[tuple[str, bytes]] = []
+    wanted = span.limit or 0
+    while True:
+        many = wanted - len(found) + _SPARE
+        rows = _candidates(db, span, now, narrowing, many).fetchall()
+        own = list(_own(rows))
+        if len(own) < len(rows):  # names of foreign writers took places of ours
+            return found + _taken(
+                _own(_candidates(db, span, now, narrowing)), replace(span, limit=wanted - len(found))
+            )
+        found += _taken(iter(own), replace(span, limit=wanted - len(found)))
+        if len(rows) < many or len(found) == wanted:
+            return found
+        span = replace(span, after=own[-1][0])
 
 
 def _taken(rows: Iterator[tuple[str, Any]], span: KeyQuery) -> list[tuple[str, bytes]]:
@@ -45,38 +69,40 @@ def _taken(rows: Iterator[tuple[str, Any]], span: KeyQuery) -> list[tuple[str, b
     return found
 
 
-def _walked(db: sqlite3.Connection, span: KeyQuery, now: float) -> tuple[list[tuple[str, bytes]], bool]:
+def _walked(db: sqlite3.Connection, span: KeyQuery, now: float, most: int) -> tuple[list[tuple[str, bytes]], bool]:
     """Return what some steps along the keys find, and whether that is all that is wanted."""
-    found: list[tuple[str, bytes]] = []
     steps = 0
-    for key, text in _in_order(db, span, now, _WALKED):
-        steps += 1
-        if span.takes(key, text):
-            found.append((key, text))
-            if len(found) == span.limit:
-                return found, True
-    return found, steps < _WALKED
 
+    def counted(rows: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+        nonlocal steps
+        for row in rows:
+            steps += 1
+            yield row
 
-def _are_few(db: sqlite3.Connection, narrowing: Narrowing) -> bool:
-    statement = f"SELECT count(*) FROM ({narrowing.candidates} LIMIT {_FEW + 1})"  # noqa: S608 - our own parts
-    [count] = db.execute(statement, narrowing.parameters).fetchone()
-    return int(count) <= _FEW
-
-
-def _in_order(db: sqlite3.Connection, span: KeyQuery, now: float, limit: int = -1) -> Iterator[tuple[str, Any]]:
     statement, parameters = sql.select("key, value", span, now)
-    yield from _own(db.execute(statement, {**parameters, "limit": limit}))
+    found = _taken(_own(counted(db.execute(statement, {**parameters, "limit": most}))), span)
+    return found, len(found) == span.limit or steps < most
+
+
+def _are_few(db: sqlite3.Connection, narrowing: Narrowing, most: int) -> bool:
+    statement = f"SELECT count(*) FROM ({narrowing.candidates} LIMIT {most + 1})"  # noqa: S608 - our own parts
+    [count] = db.execute(statement, narrowing.parameters).fetchone()
+    return int(count) <= most
+
+
+def _in_order(db: sqlite3.Connection, span: KeyQuery, now: float) -> Iterator[tuple[str, Any]]:
+    statement, parameters = sql.select("key, value", span, now)
+    yield from _own(db.execute(statement, {**parameters, "limit": -1}))
 
 
 def _candidates(
-    db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowing
-) -> Iterator[tuple[str, Any]]:
+    db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowing, limit: int = -1
+) -> sqlite3.Cursor:
     statement, parameters = sql.select("key, value", span, now, among=narrowing.candidates)
-    yield from _own(db.execute(statement, {**parameters, **narrowing.parameters, "limit": -1}))
+    return db.execute(statement, {**parameters, **narrowing.parameters, "limit": limit})
 
 
-def _own(rows: sqlite3.Cursor) -> Iterator[tuple[str, Any]]:
+def _own(rows: Iterable[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
     for raw, text in rows:
         key = sql.own_key(raw)
         if key is not None:
