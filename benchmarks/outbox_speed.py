@@ -1,7 +1,7 @@
 """An outbox on SQLite: ``python benchmarks/outbox_speed.py [--messages N] [--backlog N]``.
 
-64 producers put while 4 workers of the same process deliver; and what a put costs with and without a backlog, in one
-interleaved run.
+64 producers put while 4 workers of the same process deliver; and what a put costs with and without a backlog, in
+one interleaved run.
 """
 
 from __future__ import annotations

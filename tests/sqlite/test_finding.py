@@ -34,11 +34,11 @@ async def test_names_of_foreign_writers_take_no_place_in_a_page(
     async with SQLiteBackend(str(path), indexes=["event.s"]) as storage:
         await storage.set_many({f"event:{n:03}": {"s": 1} for n in range(60)})
         for n in range(0, 60, 2):
-            name = f"event:{n:03}".encode() + b"\xff"
+            name: bytes = f"event:{n:03}".encode() + b"\xff"
             execute(path, "INSERT INTO kv_store (key, value) VALUES (CAST(? AS TEXT), '{\"s\": 1}')", name)
         for few, walked in ((1_000, 1_000), (0, 1_000), (0, 3)):
-            for name, number in {"_FEW": 0, "_LEAST_FEW": few, "_WALKED": 0, "_LEAST_WALKED": walked}.items():
-                monkeypatch.setattr(f"ad_seller.storage.sqlite.finding.{name}", number)
+            for setting, number in {"_FEW": 0, "_LEAST_FEW": few, "_WALKED": 0, "_LEAST_WALKED": walked}.items():
+                monkeypatch.setattr(f"ad_seller.storage.sqlite.finding.{setting}", number)
             page = await storage.find("event", {"s": 1}, limit=50)
             assert [key for key, _ in page.items] == [f"event:{n:03}" for n in range(50)]
             rest = await storage.find("event", {"s": 1}, limit=50, cursor=page.cursor)
