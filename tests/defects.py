@@ -47,7 +47,7 @@ def _(patch: Patch) -> None:
 @defect("split-batch-redis")
 def _(patch: Patch) -> None:
     """Likewise on Redis (row 2)."""
-    whole = engine.RedisEngine._apply_all
+    whole = engine.RedisEngine.apply
 
     async def apply(self: engine.RedisEngine, commits: list[Commit]) -> Sequence[Any]:
         outcomes = await whole(self, commits)
@@ -56,7 +56,7 @@ def _(patch: Patch) -> None:
                 raise outcome
         return outcomes
 
-    patch.setattr(engine.RedisEngine, "_apply_all", apply)
+    patch.setattr(engine.RedisEngine, "apply", apply)
 
 
 @defect("silent-listeners")
