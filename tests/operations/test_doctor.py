@@ -261,6 +261,7 @@ async def test_postgres(own_postgres: PostgresServer, monkeypatch: pytest.Monkey
         changed: dict[str, dict[str, Any]] = {
             "replica": {"is_replica": True},
             "no-tls": {"is_local": False},
+            "no-replica": {"synchronous_standby_names": "ANY 1 (*)"},
             "no-autovacuum": {"autovacuum": "off"},
         }
         for rule, changes in changed.items():

@@ -104,6 +104,11 @@ def _postgres(facts: Facts) -> Judged:
         yield "not-synchronous", f"{', '.join(off)} off"
     if facts["is_replica"]:
         yield "replica", "The server is in recovery"
+    if facts.get("synchronous_standby_names") and not facts["replicas"]:
+        yield (
+            "no-replica",
+            f"synchronous_standby_names is {facts['synchronous_standby_names']!r}, and none is there",
+        )
     if not facts["tls"] and not facts["is_local"]:
         yield "no-tls", "The connection is not encrypted"
     if facts["superuser"]:

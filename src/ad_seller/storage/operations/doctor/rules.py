@@ -159,9 +159,9 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "replica": Rule("error", "This server is a replica: it refuses writes.", "Name the primary in the URL."),
     "no-replica": Rule(
-        "note",
+        "error",
         "Whoever counts on confirmed replicas waits in vain: writes fail.",
-        "Attach replicas, or set REDIS_WAIT_REPLICAS=0.",
+        "Attach replicas, or set REDIS_WAIT_REPLICAS=0 (PostgreSQL: synchronous_standby_names empty).",
     ),
     "clock-differs": Rule(
         "warning",
