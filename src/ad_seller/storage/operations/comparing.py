@@ -107,6 +107,8 @@ def _split(page: list[StoredEntry], last: str) -> tuple[list[StoredEntry], list[
 
 
 def _differences(mine: list[StoredEntry], other: list[StoredEntry], slack: int) -> list[Difference]:
+    if mine == other:
+        return []
     over = time.time() * 1000 + _GRACE
     there = {entry.key: entry for entry in other}
     found: list[Difference] = []
@@ -115,6 +117,8 @@ def _differences(mine: list[StoredEntry], other: list[StoredEntry], slack: int) 
         if twin is None:
             if _counts(entry, over):
                 found.append(Difference(entry.key, "missing", entry, None))
+        elif twin == entry:  # mostly
+            continue
         elif twin.text != entry.text and not _same_value(entry.text, twin.text):
             found.append(Difference(entry.key, "value", entry, twin))
         elif twin.deadline != entry.deadline and not _same_deadline(entry.deadline, twin.deadline, slack):

@@ -23,7 +23,8 @@ local function deadline_of(key)
     if type(deadline) ~= 'table' then return deadline end
     tells = false
   end
-  local before, after, left
+  local before, after, left = 0, 0, redis.call('PTTL', key)
+  if left < 0 then return left end
   for try = 1, 10 do
     before, left, after = now(), redis.call('PTTL', key), now()
     if left < 0 then return left end
