@@ -41,7 +41,7 @@ console = Console()
 
 @contextmanager
 def servers(folder: Path) -> Iterator[dict[str, str]]:
-    """Yield what the URLs of the pages stand for while the servers run."""
+    """Yield what the names of a page stand for, while new servers run: each page has a reader of its own."""
     with RedisServer(folder / "redis") as redis, PostgresServer() as postgres:
         databases = {name: postgres.url(name) for name in ("scratch", "empty_database", "seller")}
         for name in databases:
@@ -57,6 +57,16 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
             "/backups/": f"{backups}/",
             "~/seller-agent": str(agent(folder / "seller-agent")),
         }
+
+
+def begin(page: str, clone: Path, env: dict[str, str]) -> None:
+    """Leave in the clone what the reader of a page has: files that pages show and, after the README, a store."""
+    subprocess.run(["git", "-C", str(clone), "clean", "-fdxq", "-e", ".venv"], check=True)
+    for each in pages_of(clone):
+        for saved, text in files(clone / each).items():
+            (clone / saved).write_text(text)
+    if page != README:
+        run(A_STORE, clone, env)
 
 
 def agent(checkout: Path) -> Path:
@@ -119,20 +129,19 @@ def follow(page: Path, clone: Path, env: dict[str, str], urls: dict[str, str]) -
 
 def main(pages: Sequence[str]) -> int:
     """Follow the pages in a fresh clone; return the exit code."""
-    with TemporaryDirectory(prefix="newcomer-") as name, servers(Path(name)) as urls:
+    with TemporaryDirectory(prefix="newcomer-") as name:
         clone, venv = Path(name) / "clone", Path(name) / "venv"
         subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         env = environment(venv)
         if pages and README not in pages:
-            run(f"{INSTALL} && {A_STORE}", clone, env)
-        for page in pages_of(clone):
-            for saved, text in files(clone / page).items():
-                (clone / saved).write_text(text)
+            run(INSTALL, clone, env)
         ended: list[tuple[Command, bool]] = []
         for page in pages or pages_of(clone):
             console.rule(page)
-            ended += follow(clone / page, clone, env, urls)
+            begin(page, clone, env)
+            with TemporaryDirectory(prefix="newcomer-") as place, servers(Path(place)) as urls:
+                ended += follow(clone / page, clone, env, urls)
     left = [command for command, _ in ended if command.reason]
     failed = [command for command, is_right in ended if not is_right]
     for command in left:
