@@ -45,6 +45,20 @@ async def test_batches_while_a_tenant_moves(cluster: RedisCluster) -> None:
         assert await store.count("old:*") == 0
 
 
+@pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])
+async def test_a_key_that_is_deleted_and_written_in_one_turn(cluster: RedisCluster, prefix: str) -> None:
+    """It lacks in a slot on its way, so the server asks for it elsewhere, within a script, too."""
+    async with RedisBackend(cluster.url, prefix) as store:
+        await store.set_many({"{p}:a": 1, "{p}:b": 1})
+        with cluster.moving(f"{prefix}{{p}}:a"):
+            first = await asyncio.gather(store.delete("{p}:a"), store.create("{p}:a", 2))
+            assert all(first)
+            second = await asyncio.gather(store.delete("{p}:a"), store.create("{p}:a", 3), store.delete("{p}:a"))
+            assert all(second)
+            await asyncio.gather(store.delete("{p}:b"), store.set("{p}:b", 5))
+        assert await store.get_many(["{p}:a", "{p}:b"]) == {"{p}:b": 5}
+
+
 async def test_a_commit_over_keys_on_both_sides_waits_for_the_end_of_the_move(cluster: RedisCluster) -> None:
     async with RedisBackend(cluster.url, "{tenant}:") as store:
         await store.set("old", 1)

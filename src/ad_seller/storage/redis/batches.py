@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from ..driver.commit import Commit, Outcome, Put
+from ..driver.commit import Commit, Delete, Outcome, Put
 from ..errors import CrossStoreError, InvalidArgumentError, StorageError
 from .scripts import SCRIPT_BYTES, SCRIPT_PARTS
 
@@ -20,7 +20,12 @@ Split = Callable[[Sequence[str]], list[list[int]]]
 
 
 def split_into_calls(
-    commits: list[Commit], outcomes: list[Outcome | Exception | None], prefix: str, split: Split
+    commits: list[Commit],
+    outcomes: list[Outcome | Exception | None],
+    prefix: str,
+    split: Split,
+    *,
+    slots_move: bool,
 ) -> list[list[list[int]]]:
     """Return stages of script calls, each as positions of commits; note the outcome of what cannot be sent.
 
@@ -31,6 +36,8 @@ def split_into_calls(
         outcomes: gets the errors of those that Redis cannot take whole.
         prefix: what stands before each key in Redis.
         split: see `Split`.
+        slots_move: whether a slot may be on its way to another server. There, a key that is not found is looked
+            for at the other one, so what an earlier commit deletes must not be asked for in the same script.
     """
     positions: list[int] = []
     for i, commit in enumerate(commits):
@@ -41,7 +48,7 @@ def split_into_calls(
             positions.append(i)
     firsts = [f"{prefix}{commits[i].first_key}" for i in positions]
     slot_groups = [[positions[place] for place in group] for group in split(firsts)]
-    chunks = [list(_chunks(commits, group)) for group in slot_groups]
+    chunks = [list(_chunks(commits, group, slots_move)) for group in slot_groups]
     return [[chunk for chunk in stage if chunk] for stage in zip_longest(*chunks)]
 
 
@@ -76,18 +83,23 @@ def spread(size: int, groups: list[list[int]], answers: list[Any]) -> list[Any]:
     return found
 
 
-def _chunks(commits: list[Commit], positions: list[int]) -> Iterator[list[int]]:
+def _chunks(commits: list[Commit], positions: list[int], slots_move: bool) -> Iterator[list[int]]:
     """Split into parts that do not keep the server from other work for long; a commit stays whole."""
     chunk: list[int] = []
     parts = size = 0
+    gone: set[str] = set()
     for i in positions:
         more = len(commits[i].expectations) + len(commits[i].writes)
         text = sum(len(write.text) for write in commits[i].writes if isinstance(write, Put))
-        if chunk and (parts + more > SCRIPT_PARTS or size + text > SCRIPT_BYTES):
+        if chunk and (
+            parts + more > SCRIPT_PARTS or size + text > SCRIPT_BYTES or not gone.isdisjoint(commits[i].keys)
+        ):
             yield chunk
-            chunk, parts, size = [], 0, 0
+            chunk, parts, size, gone = [], 0, 0, set()
         chunk.append(i)
         parts += more
         size += text
+        if slots_move:
+            gone.update(write.key for write in commits[i].writes if isinstance(write, Delete))
     if chunk:
         yield chunk

@@ -136,7 +136,9 @@ class RedisEngine(Engine):
 
     async def _apply_in_stages(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
-        for stage in split_into_calls(commits, outcomes, self._prefix, self._split):
+        for stage in split_into_calls(
+            commits, outcomes, self._prefix, self._split, slots_move=self._settings.url.kind == "cluster"
+        ):
             try:
                 await self._apply_stage(stage, commits, outcomes)
             except NotStartedError:

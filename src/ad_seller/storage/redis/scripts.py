@@ -63,7 +63,8 @@ for commit = 1, tonumber(ARGV[1]) do
     local held = redis.pcall('GET', KEYS[k + position])
     local wanted = false
     if ARGV[a + 1] == '1' then wanted = ARGV[a + 2] end
-    if type(held) == 'table' then refused = '!' .. position
+    if type(held) == 'table' then
+      refused = string.find(held['err'], 'WRONGTYPE', 1, true) and '!' .. position or '?' .. held['err']
     elseif held ~= wanted and not refused then refused = '-' .. position end
     a = a + 2
   end
