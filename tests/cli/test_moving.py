@@ -8,12 +8,22 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.cli.support import COMMAND, assert_explained, fill, run
+import pytest
+from typer.testing import CliRunner
+
+from ad_seller.storage.cli.app import app
+from tests.cli.support import COMMAND, assert_explained, fill
 from tests.cli.test_terminal import at_terminal, plain
 from tests.operations.jobs import MANY
 
 
-def test_copy_and_verify(url: str, directory: Path) -> None:
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command inside the test."""
+    done = CliRunner().invoke(app, arguments)
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def test_copy_and_verify(url: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(url, {f"deal:{n}": {"n": n} for n in range(30)} | {"quote:1": 1})
     done = run("copy", url, "b.db")
     assert (done.returncode, done.stdout) == (0, "")
@@ -36,7 +46,8 @@ def test_copy_and_verify(url: str, directory: Path) -> None:
     facts = json.loads(run("verify", url, "b.db", "--json").stdout)
     assert facts["differences"]["value"] == {"count": 1, "keys": ["deal:1"]}
     assert run("copy", url, "b.db", "--again", "--json").stdout.startswith('{"stored":2,"deleted":1,')
-    assert run("verify", "-", "b.db", env={"DATABASE_URL": url}).returncode == 0
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert run("verify", "-", "b.db").returncode == 0
 
 
 def test_all_of_many_differences_are_counted(url: str, directory: Path) -> None:
