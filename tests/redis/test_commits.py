@@ -9,9 +9,11 @@ import pytest
 
 from ad_seller.storage import CorruptValueError, MissingKeyError, UnknownOutcomeError
 from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put
+from ad_seller.storage.redis import router
 from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.servers import RedisServer
 from tests.clock import SetClock
 from tests.engines import engine_of
 from tests.random_commits import check_batches
@@ -116,3 +118,15 @@ async def test_what_was_applied_is_told_although_a_later_script_fails_in_an_unfo
         assert told[0] is None
         assert isinstance(told[1], UnknownOutcomeError), "nobody knows"
         assert await store.keys() == ["first"]
+
+
+async def test_a_script_that_the_server_has_forgotten_is_sent_again_however_late(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "_BRIEF", 0.0)  # as a large batch that takes longer
+    async with RedisBackend(own_redis.url) as store:
+        with plain(own_redis.url) as client:
+            client.script_flush()
+        await store.set("a", 1)
+        await store.set_many({f"k{n}": "x" * 1000 for n in range(3000)})
+        assert await store.count() == 3001

@@ -146,6 +146,7 @@ class RedisRouter:
             self._observe([answers[i] for i in waiting])
             if unknown := [i for i in waiting if isinstance(answers[i], NoScriptError) and tasks[i].script]:
                 tasks = [task.with_text() if i in unknown else task for i, task in enumerate(tasks)]
+                give_up = deadline  # a server is there
             waiting = [i for i in waiting if i in unknown or self._should_retry(answers[i], tries, writes)]
             if not waiting or (len(waiting) == len(tasks) and asyncio.get_running_loop().time() > give_up):
                 return answers
