@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ad_seller.storage import Applied, NotApplied, Reconciled, Unknown
+from ad_seller.storage import Applied, NotApplied, Reconciled, StorageBackend, Unknown
 
 
 class AdSystem:
@@ -50,3 +50,9 @@ class AdSystem:
 
 
 CANNOT_TELL = Unknown("it is being repaired")
+DONE, OPEN, CLAIM = "effect:book:order", "effect_open:book:order", "effect_claim:book:order"
+
+
+async def order(store: StorageBackend, ads: AdSystem, name: str = "order", **terms: Any) -> Any:
+    call, reconcile = terms.pop("call", ads.call), terms.pop("reconcile", ads.reconcile)
+    return await store.effect("book", name, call, reconcile=reconcile, **terms)
