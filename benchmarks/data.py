@@ -21,8 +21,19 @@ FIRST_REVISION = 1_000_000
 MATCHES = 100  #: orders that the filtered listing finds ...
 FILTERED = 100_000  #: ... among so many
 WANTED = "pending_approval"
+STATUSES = ("draft", "submitted", WANTED, "booked", "completed")
 
 ORDER_PREFIX = "order:"
+
+#: The prefixes of a recorded day (see `recording`), how often each was read and written of 8,900 times, and the
+#: size that comes nearest to its records.
+DAY = (
+    ("api_key", 1008, 890, "s"), ("change_request", 1110, 111, "m"), ("event_index", 555, 555, "s"),
+    ("order", 632, 226, "s"), ("event", 366, 359, "s"), ("session", 386, 196, "m"), ("idempotency", 235, 190, "s"),
+    ("agent", 254, 91, "s"), ("deal", 217, 77, "m"), ("negotiation", 160, 122, "m"),
+    ("agent_url_index", 121, 91, "s"), ("quote", 121, 76, "s"), ("api_key_index", 156, 39, "s"),
+)  # fmt: skip
+DAY_IDS = 16  #: records under each of them
 
 
 def work_key(size: str, i: int) -> str:
@@ -35,6 +46,16 @@ def counter_key(i: int) -> str:
 
 def order_key(i: int) -> str:
     return f"{ORDER_PREFIX}ORD-{i:07}"
+
+
+def record_key(prefix: str, i: int) -> str:
+    """A record that a workload makes, and removes when it is over."""
+    return f"{prefix}:made-{i:07}"
+
+
+def record(key: str, i: int) -> Value:
+    """A small record whose status differs from that of its neighbours."""
+    return {**value(key, "s", FIRST_REVISION + i), "status": STATUSES[i % len(STATUSES)]}
 
 
 def filler_key(i: int) -> str:

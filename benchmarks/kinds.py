@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from .contender import Contender, added, chunks
 from .data import (
     COUNTERS,
+    DAY,
+    DAY_IDS,
     MATCHES,
     ORDER_PREFIX,
     ORDERS,
@@ -19,6 +21,8 @@ from .data import (
     counter_key,
     filler_key,
     order_key,
+    record,
+    record_key,
     value,
     work_key,
 )
@@ -28,6 +32,7 @@ from .workloads import Workload
 _TTL = 86_400  #: seconds; nothing expires during a run
 _DELETED = 1_024  #: entries that one burst of deletes has
 _PAGE = 100
+_RECORDS = 512  #: that one burst of new ones has, and one of changes works on
 
 Judge = Callable[[Any], bool]
 
@@ -56,7 +61,7 @@ class Script:
         self.contender = contender
         self.workload = workload
         self.entries = entries
-        self.endless = workload.kind not in ("delete", "replay")
+        self.endless = workload.kind not in ("delete", "replay", "new")
         self.reached: dict[str, Value] = {}
         self._random = random.Random(f"{workload.name} {random.random()}")
         self._updates = 0
@@ -70,6 +75,9 @@ class Script:
         if kind == "delete":
             for chunk in chunks(range(_DELETED), 64):
                 await self._set_all({key: value(key, "s") for key in map(_deleted_key, chunk)})
+        elif kind in ("changed", "day"):
+            for chunk in chunks(self._made(), 64):
+                await self._set_all({key: record(key, 0) for key in chunk})
         elif kind in ("update", "move"):
             self._before = await self._sum()
         elif kind == "replay":
@@ -109,12 +117,40 @@ class Script:
     def _set(self, task: int, *ttl: int) -> Call:
         key = self._any_key() if self.workload.kind == "set-any" else self._own_key(task)
         row = value(key, self.workload.size, self._random.randrange(1_000_000, 9_999_999))
+        return self._noted(key, row, *ttl)
 
+    def _made(self) -> list[str]:
+        """The records that the workload makes or works on, and that are removed when it is over."""
+        match self.workload.kind:
+            case "new" | "changed":
+                return [record_key(self.workload.prefix, i) for i in range(_RECORDS)]
+            case "day":
+                return [record_key(prefix, i) for prefix, *_ in DAY for i in range(DAY_IDS)]
+        return []
+
+    def _new(self, task: int) -> Iterator[Call]:
+        for i in range(task, _RECORDS, self.workload.tasks):
+            key = record_key(self.workload.prefix, i)
+            yield self._noted(key, record(key, i))
+
+    def _changed(self, task: int) -> Call:
+        tasks = self.workload.tasks
+        key = record_key(self.workload.prefix, task + tasks * self._random.randrange(_RECORDS // tasks))
+        return self._noted(key, record(key, self._random.randrange(1_000_000)))
+
+    def _noted(self, key: str, row: Value, *ttl: int) -> Call:
         def note(_: Any) -> bool:
             self.reached[key] = row
             return True
 
         return Call("set", (key, row, *ttl), note)
+
+    def _day(self, task: int) -> Call:
+        [(prefix, gets, sets, size)] = self._random.choices(DAY, [gets + sets for _, gets, sets, _ in DAY])
+        key = record_key(prefix, self._random.randrange(DAY_IDS))
+        if self._random.random() * (gets + sets) < gets:
+            return Call("get", (key,), lambda answer: answer is not None and answer["id"] == key)
+        return Call("set", (key, value(key, size, self._random.randrange(1_000_000, 9_999_999))), anything)
 
     def _ttl(self, task: int) -> Call:
         return self._set(task, _TTL)
@@ -164,7 +200,13 @@ class Script:
     # --- after the clock has stopped -------------------------------------------------------------------
 
     async def wrong(self, failed: int) -> int:
-        """Look into the store, and return how many things are not as they were written."""
+        """Look into the store, and return how many things are not as they were written; what was made goes."""
+        count = await self._count_wrong(failed)
+        for chunk in chunks(self._made(), 64):
+            await asyncio.gather(*(self.contender.delete(key) for key in chunk))
+        return count
+
+    async def _count_wrong(self, failed: int) -> int:
         match self.workload.kind:
             case "update" if not failed:
                 return abs(await self._sum() - self._before - self._updates)
@@ -176,7 +218,7 @@ class Script:
             case "get" | "get-any":
                 calls = [self._get(0) for _ in range(16)]
                 return sum([not self._is_whole(await self.contender.get(*call.arguments)) for call in calls])
-            case "set" | "mixed" | "ttl" if not failed:
+            case "set" | "mixed" | "ttl" | "new" | "changed" if not failed:
                 keys = self._random.sample(sorted(self.reached), min(32, len(self.reached)))
                 return sum([await self.contender.get(key) != self.reached[key] for key in keys])
         return 0

@@ -23,6 +23,7 @@ class Workload:
         needs: Operations that a contender must offer.
         tasks: Tasks in a closed loop, each waiting for its answer.
         size: Of the values.
+        prefix: Of the records, where it takes a certain kind.
         stage: Entries in the store.
         stall: Whether a ticker is measured, too.
         full: Only in the full run.
@@ -37,6 +38,7 @@ class Workload:
     needs: tuple[str, ...]
     tasks: int = 1
     size: str = "s"
+    prefix: str = ""
     stage: int = 1_000
     stall: bool = False
     full: bool = False
@@ -85,6 +87,26 @@ def _listings(stage: int) -> list[Workload]:
     ]
 
 
+def _records() -> list[Workload]:
+    """Records of which one kind costs more than another: orders have an index of their status."""
+    return [
+        Workload(
+            f"{kind}-{prefix}s-{tasks}",
+            f"{kind} {prefix}s, {tasks} tasks, 218 B",
+            kind,
+            ("set", "delete"),
+            tasks=tasks,
+            prefix=prefix,
+            stage=10_000,
+            full=tasks != 64,
+            group="Records",
+        )
+        for prefix in ("quote", "order")
+        for kind in ("new", "changed")
+        for tasks in (1, 64, 512)
+    ]
+
+
 def _growth(stage: int) -> list[Workload]:
     """What the growth plots show; get and set reach over all entries."""
     kinds = {"get": 64, "set": 64, "keys": 1, "entries": 1, "page": 1}
@@ -114,6 +136,9 @@ WORKLOADS = (
     Workload("move-64", "two-key transaction, 64 tasks, 512 keys", "move", ("move",), tasks=64, group="Atomic"),
     Workload("two-processes", "two processes, 16 tasks each, half set, 218 B", "half", ("get", "set"), tasks=16,
              processes=2, group="Processes"),
+    *_records(),
+    Workload("day-64", "reads and writes of a recorded day, 64 tasks", "day", ("get", "set", "delete"), tasks=64,
+             stage=10_000, group="Records"),
     COLD,
     Workload("replay", "a seller's day, one caller, 9,000 operations", "replay", ("get", "set", "delete", "keys"),
              stage=EMPTY_STAGE, full=True, rounds=3, group="Processes"),

@@ -159,7 +159,8 @@ async def test_the_work_grows_with_what_matches(storage: SQLiteBackend) -> None:
     assert 10 < await steps(storage) < 1.1 * few + 20
 
 
-def reader_of(storage: SQLiteBackend) -> aiosqlite.Connection:
+async def reader_of(storage: SQLiteBackend) -> aiosqlite.Connection:
+    await storage.keys()  # opens it
     assert storage._shared.current is not None
     return storage._shared.current.reader.connection
 
@@ -172,7 +173,7 @@ async def steps(storage: SQLiteBackend) -> int:
         count += 1
         return 0
 
-    reader = reader_of(storage)
+    reader = await reader_of(storage)
     await reader.set_progress_handler(counted, 10)
     assert len(await storage.list_orders({"status": "open"})) == 50
     await reader.set_progress_handler(lambda: 0, 1_000_000)
@@ -182,7 +183,7 @@ async def steps(storage: SQLiteBackend) -> int:
 @pytest.mark.parametrize("index", EVERY_FIELD, ids=str)
 async def test_each_filter_uses_its_index(storage: SQLiteBackend, path: Path, index: Index) -> None:
     statements: list[str] = []
-    reader = reader_of(storage)
+    reader = await reader_of(storage)
     await reader.set_trace_callback(statements.append)
     await getattr(storage, f"list_{index.kind}s")({index.path[-1]: "it's"})
     await reader.set_trace_callback(lambda _: None)

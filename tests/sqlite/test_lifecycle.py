@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,19 @@ def test_a_second_event_loop_after_the_first_has_ended(path: Path) -> None:
         gc.collect()
     threads = threading.active_count()
     asyncio.run(last())
+    give_up = time.monotonic() + 3
+    while threading.active_count() >= threads and time.monotonic() < give_up:
+        time.sleep(0.01)  # they have been told to end
     assert threading.active_count() < threads
+
+
+async def test_the_thread_for_listings_begins_with_the_first(path: Path) -> None:
+    async with SQLiteBackend(str(path)) as store:
+        await store.set("key", 1)
+        assert await store.get("key") == 1
+        threads = threading.active_count()
+        assert await asyncio.gather(*(store.keys() for _ in range(8))) == [["key"]] * 8
+        assert threading.active_count() == threads + 1
     assert write_lock_is_free(path)
 
 

@@ -120,4 +120,5 @@ async def steps_of_listings(store: SQLiteBackend) -> int:
 async def watched(store: SQLiteBackend) -> AsyncIterator[aiosqlite.Connection]:
     """The connection that listings use."""
     assert store._shared.current is not None
+    await store.keys("nothing")  # opens it
     yield store._shared.current.reader.connection

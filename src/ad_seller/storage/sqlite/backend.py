@@ -16,9 +16,10 @@ from ..options import takes_url_options
 from ..records.expiry import SteadyClock
 from ..runtime.template import DriverBackend
 from ..seller.views import VIEWS, View
-from .database import Database, SharedDatabase
+from .database import Database
 from .engine import SQLiteEngine
 from .fields import FieldIndexes
+from .shared import SharedDatabase
 from .url import MEMORY, parse_sqlite_url
 from .views import create, drop, view_statements
 

@@ -15,17 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ..concurrency.forks import ForkSafeLock, keep_for_parent
-from ..concurrency.tasks import run_to_end
 from ..driver.failures import LostError, NotStartedError
 from ..errors import StoreUnavailableError
 from ..records.expiry import SteadyClock
-from . import backup, guard, statements
+from . import backup, guard
 from .clock import learn, tell
 from .fields import FieldIndexes
 from .files import check_path
 from .handle import Handle
 from .local import LocalReader
+from .locks import wait_for
 from .log import LogGoneError
 from .openfiles import OpenFile, open_files
 from .schema import prepare
@@ -74,13 +73,11 @@ class Database:
         self._file: OpenFile | None = None
         self._writers = guard.WritersLock(None, (0, 0))
         self.writer = Worker(self._open_writer)
-        self.reader = self.writer if path == MEMORY else Worker(partial(self._open_reader, patience))
+        self.reader = self.writer if path == MEMORY else Worker(self._open_entered_reader)
 
     async def open(self) -> None:
-        """Open what is not open; if that fails, it can be tried again."""
+        """Open what writes; if that fails, it can be tried again. What reads is opened when it is first needed."""
         await self.writer.open(partial(self._enter, self.writer))
-        if self.reader is not self.writer:
-            await self.reader.open(partial(self._enter, self.reader))
         self.is_open = True
 
     async def close(self) -> None:
@@ -101,6 +98,7 @@ class Database:
 
     async def read(self, function: Callable[[sqlite3.Connection], R]) -> R:
         """Return what ``function`` reads."""
+        self.reader.start()
         return await self.reader.run(partial(self._tried, self.reader, partial(self._read, function)))
 
     async def write(self, function: Callable[[sqlite3.Connection], R]) -> R:
@@ -145,7 +143,7 @@ class Database:
 
         def between_looks(db: sqlite3.Connection) -> R:
             writers = self._writers
-            statements.wait_for(writers.take)
+            wait_for(writers.take)
             try:
                 file.check()
                 self._tell_of_clock(db)
@@ -236,13 +234,18 @@ class Database:
                 create=self._create,
             )
             learn(db, self._clock)
-            db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `statements.apply`
+            db.execute("PRAGMA busy_timeout = 0")  # from now on the waiting is that of `locks.wait_for`
             if self._file is not None:
                 self._file.adopt(db, is_writer=True)
         except BaseException:
             db.close()
             raise
         return db
+
+    def _open_entered_reader(self) -> sqlite3.Connection:
+        if self._file is not None:
+            self._file.enter(self.reader)
+        return self._open_reader(self._patience)
 
     def _open_reader(self, patience: float) -> sqlite3.Connection:
         db, descriptor = self._connected(patience)
@@ -270,65 +273,3 @@ class Database:
             db, descriptor = self._file.connect(connector, is_writer=is_writer)
         db.text_factory = bytes  # the codec judges the text, so that damaged UTF-8 is named with its key
         return db, descriptor
-
-
-class SharedDatabase:
-    """The database of one backend, opened by the first of its event loops and closed with the last.
-
-    Args:
-        make: makes the database, not open yet.
-    """
-
-    def __init__(self, make: Callable[[], Database]) -> None:
-        """Nothing is open yet."""
-        self._make = make
-        self._lock = ForkSafeLock()
-        self.current: Database | None = None
-
-    async def acquire(self) -> Database:
-        """Return the open database; one `release` belongs to each.
-
-        Raises:
-            sqlite3.Error, StorageError: it cannot be opened; nothing stays open.
-        """
-        with self._lock:
-            if self.current is not None and self.current.pid != os.getpid():
-                keep_for_parent(self.current)
-                self.current = None
-            if self.current is None:
-                self.current = self._make()
-            database = self.current
-            database.users += 1
-        try:
-            await database.open()
-        except BaseException:
-            self.release(database)
-            await run_to_end(self._give_up(database))
-            raise
-        database.is_needed = True
-        return database
-
-    def release(self, database: Database) -> None:
-        """Note that one user needs it no more; it stays open until `close`."""
-        with self._lock:
-            database.users -= 1
-
-    async def _give_up(self, database: Database) -> None:
-        """Drop a database that nobody has got open, with its threads."""
-        with self._lock:
-            if database.users or database.is_needed or self.current is not database:
-                return
-            self.current = None
-        await database.close()
-
-    async def close(self) -> None:
-        """Close it, unless somebody has begun to use it again."""
-        with self._lock:
-            database = self.current
-            if database is None or database.users:
-                return
-            self.current = None
-        if database.pid != os.getpid():
-            keep_for_parent(database)
-            return
-        await database.close()

@@ -27,11 +27,13 @@ from ..errors import (
 from ..records.expiry import Clock
 from . import statements as sql
 from . import transfer
-from .database import Database, SharedDatabase
+from .database import Database
 from .facts import facts
 from .fields import FieldIndexes
 from .finding import find
 from .local import LOCAL_FAILURES, LocalReader
+from .locks import primary_code
+from .shared import SharedDatabase
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -228,7 +230,7 @@ class SQLiteEngine(Engine):
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `Engine.explain`."""
         path = self._path
-        match sql.primary_code(error):
+        match primary_code(error):
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return StorageTimeoutError(
                     f"{what}: other processes kept {path!r} locked for {self._timeout:g} s. "

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from .statements import primary_code
+from .locks import primary_code
 from .url import MEMORY
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ..driver.query import KeyQuery
 from . import statements as sql
 from .fields import Narrowing
+from .locks import one_moment
 
 #: Records that an index has found, for each one that is wanted, up to which they are sorted at once.
 _FEW: Final = 4
@@ -31,7 +32,7 @@ def find(db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowin
     if span.limit is None:
         rows = _own(_candidates(db, span, now, narrowing)) if narrowing.name else _in_order(db, span, now)
         return [(key, text) for key, text in rows if span.has(key)]
-    with sql.one_moment(db):
+    with one_moment(db):
         if not narrowing.name:
             return _taken(_in_order(db, span, now), span)
         if not _are_few(db, narrowing, max(_FEW * span.limit, _LEAST_FEW)):

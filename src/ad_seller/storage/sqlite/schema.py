@@ -12,7 +12,7 @@ import time
 
 from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import FieldIndexes
-from .statements import is_locked
+from .locks import is_locked
 
 _CREATE = {
     "kv_store": (

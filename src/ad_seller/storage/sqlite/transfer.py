@@ -13,6 +13,7 @@ from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, deadline_of
 from ..records.expiry import Clock
 from ..records.globs import prefix_glob
 from . import statements
+from .locks import take_write_lock
 
 _STORE = """
     INSERT INTO kv_store (key, value, expires_at, size) VALUES (:key, CAST(:text AS TEXT), :deadline, :size)
@@ -50,7 +51,7 @@ def store(
 ) -> list[bool]:
     """Store entries in one transaction; see `Engine.store`."""
     statement = _STORE if expected is None else _STORE_UNLESS_THERE
-    statements.take_write_lock(db)
+    take_write_lock(db)
     now = clock()
     try:
         stored = [

@@ -13,7 +13,7 @@ from typing import Final
 from ..errors import StoreUnavailableError
 from ..records.globs import successor
 from ..seller.views import ENTRIES, Column, Path, View, check_views, text_literal
-from .statements import take_write_lock
+from .locks import take_write_lock
 
 _MARK: Final = "/* made by `ad-seller-storage views create`; changes of your own are lost at the next one */"
 

@@ -60,10 +60,15 @@ class Worker(Handle):
 
     async def open(self, first: Callable[[], None]) -> None:
         """Start the thread and have it do what is ``first``, which can be tried again if it fails."""
-        with self._starting:
-            if self._thread.ident is None:
-                self._thread.start()
+        self.start()
         await self.run(first)
+
+    def start(self) -> None:
+        """Start the thread, if it does not run yet."""
+        if self._thread.ident is None:
+            with self._starting:
+                if self._thread.ident is None:
+                    self._thread.start()
 
     async def stop(self, last: Callable[[], None]) -> None:
         """Have the thread do what is ``last``, after what is under way, and end."""
