@@ -19,30 +19,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 
-from . import (
-    Answer,
-    ConflictError,
-    CrossStoreError,
-    EffectUnknownError,
-    IdempotencyConflictError,
-    IdempotencyExpiredError,
-    InFlightError,
-    InvalidArgumentError,
-    InvalidTransitionError,
-    LeaseHeldError,
-    LeaseLostError,
-    MissingKeyError,
-    NotConnectedError,
-    StorageBackend,
-    StorageConnectionError,
-    StorageError,
-    StorageTimeoutError,
-    StoreUnavailableError,
-    Transaction,
-    UnknownOutcomeError,
-    close_storage,
-    get_storage,
-)
+from . import Answer, StorageBackend, Transaction, close_storage, errors, get_storage
 
 
 class _Answer(NamedTuple):
@@ -54,24 +31,24 @@ class _Answer(NamedTuple):
 
 
 #: What each error becomes; the most special class that fits counts. Statuses are those of RFC 9110, section 15.
-ANSWERS: Final[dict[type[StorageError], _Answer]] = {
-    InvalidArgumentError: _Answer(422, "The request cannot be stored"),
-    MissingKeyError: _Answer(404, "There is no such entry"),
-    InvalidTransitionError: _Answer(409, "The record does not allow this step"),
-    IdempotencyConflictError: _Answer(409, "The idempotency key belongs to another request"),
-    IdempotencyExpiredError: _Answer(410, "The answer to this idempotency key is remembered no longer"),
-    InFlightError: _Answer(409, "It is being worked on", 1),
-    EffectUnknownError: _Answer(503, "Whether another system did it is not known", 5),
-    ConflictError: _Answer(409, "Others changed it at the same time", 1),
-    LeaseHeldError: _Answer(409, "Somebody else is at work on it", 1),
-    LeaseLostError: _Answer(409, "Somebody else is at work on it", 1),
-    CrossStoreError: _Answer(500, "The entries lie in different places"),
-    NotConnectedError: _Answer(503, "The storage is closed", 5),
-    StorageConnectionError: _Answer(503, "The storage cannot be reached", 5),
-    StorageTimeoutError: _Answer(503, "The storage is busy", 1),
-    StoreUnavailableError: _Answer(503, "The storage cannot do this now", 5),
-    UnknownOutcomeError: _Answer(503, "Whether it took effect is not known", 1),
-    StorageError: _Answer(500, "The storage failed"),
+ANSWERS: Final[dict[type[errors.StorageError], _Answer]] = {
+    errors.InvalidArgumentError: _Answer(422, "The request cannot be stored"),
+    errors.MissingKeyError: _Answer(404, "There is no such entry"),
+    errors.InvalidTransitionError: _Answer(409, "The record does not allow this step"),
+    errors.IdempotencyConflictError: _Answer(409, "The idempotency key belongs to another request"),
+    errors.IdempotencyExpiredError: _Answer(410, "The answer to this idempotency key is remembered no longer"),
+    errors.InFlightError: _Answer(409, "It is being worked on", 1),
+    errors.EffectUnknownError: _Answer(503, "Whether another system did it is not known", 5),
+    errors.ConflictError: _Answer(409, "Others changed it at the same time", 1),
+    errors.LeaseHeldError: _Answer(409, "Somebody else is at work on it", 1),
+    errors.LeaseLostError: _Answer(409, "Somebody else is at work on it", 1),
+    errors.CrossStoreError: _Answer(500, "The entries lie in different places"),
+    errors.NotConnectedError: _Answer(503, "The storage is closed", 5),
+    errors.StorageConnectionError: _Answer(503, "The storage cannot be reached", 5),
+    errors.StorageTimeoutError: _Answer(503, "The storage is busy", 1),
+    errors.StoreUnavailableError: _Answer(503, "The storage cannot do this now", 5),
+    errors.UnknownOutcomeError: _Answer(503, "Whether it took effect is not known", 1),
+    errors.StorageError: _Answer(500, "The storage failed"),
 }
 
 
@@ -96,19 +73,19 @@ Storage = Annotated[StorageBackend, Depends(storage)]
 
 def add_error_handlers(app: FastAPI) -> None:
     """Answer our errors as problem details (RFC 9457), with Retry-After where another try makes sense."""
-    app.add_exception_handler(StorageError, _problem)
+    app.add_exception_handler(errors.StorageError, _problem)
 
 
-def answer_of(error: StorageError) -> _Answer:
+def answer_of(error: errors.StorageError) -> _Answer:
     """Return what an error becomes."""
     return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
 
 
 async def _problem(request: Request, error: Exception) -> JSONResponse:
-    answer = answer_of(error) if isinstance(error, StorageError) else ANSWERS[StorageError]
+    answer = answer_of(error) if isinstance(error, errors.StorageError) else ANSWERS[errors.StorageError]
     # What went wrong inside is for the log; what the caller did wrong is for the caller.
     detail = str(error) if answer.status < 500 else "See the log of the server."
-    pause = math.ceil(error.retry_after) if isinstance(error, InFlightError) else answer.retry_after
+    pause = math.ceil(error.retry_after) if isinstance(error, errors.InFlightError) else answer.retry_after
     headers = {} if pause is None else {"Retry-After": str(pause)}
     content = {"type": "about:blank", "title": answer.title, "status": answer.status, "detail": detail}
     return JSONResponse(content, answer.status, headers, media_type="application/problem+json")
