@@ -68,9 +68,8 @@ async def test_what_was_acknowledged_is_in_it_while_64_tasks_write(tmp_path: Pat
         assert after > len(before)  # nobody waited for the backup
     assert done.size == file.stat().st_size
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    *_, copied, looked_through = seen
-    assert copied[0] == copied[1] > 50
-    assert looked_through == (1, 1)
+    copied = [pages for pages in seen if pages != (1, 1)]  # which is told while the copy is looked through
+    assert copied[-1][0] == copied[-1][1] > 50
     assert names(tmp_path) == {"store.db", "backup.db"}
     async with opened(file) as saved:
         keys = await saved.keys("order:*")
