@@ -24,7 +24,10 @@ class PostgresBackend(StorageBackend):
 
     async def connect(self) -> None:
         self._pool = await asyncpg.create_pool(self.database_url, **self._sizes)
-        await self._pool.execute(_TABLE)
+        try:
+            await self._pool.execute(_TABLE)
+        except asyncpg.UniqueViolationError:
+            pass  # the other worker makes it at this moment: IF NOT EXISTS does not see that
 
     async def disconnect(self) -> None:
         pool, self._pool = self._pool, None
