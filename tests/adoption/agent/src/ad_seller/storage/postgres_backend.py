@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -24,10 +25,8 @@ class PostgresBackend(StorageBackend):
 
     async def connect(self) -> None:
         self._pool = await asyncpg.create_pool(self.database_url, **self._sizes)
-        try:
+        with suppress(asyncpg.UniqueViolationError):  # the other worker makes it now: IF NOT EXISTS misses that
             await self._pool.execute(_TABLE)
-        except asyncpg.UniqueViolationError:
-            pass  # the other worker makes it at this moment: IF NOT EXISTS does not see that
 
     async def disconnect(self) -> None:
         pool, self._pool = self._pool, None
