@@ -20,6 +20,13 @@ async def in_thread(function: Callable[[], R]) -> R:
     The threads of `asyncio.to_thread` are waited for when the event loop is closed: one that reads from a terminal
     or writes into a full pipe would keep the program from ending. These are daemons.
     """
+    done, work = answering(function)
+    threading.Thread(target=work, name="ad-seller-storage-work", daemon=True).start()
+    return await done
+
+
+def answering(function: Callable[[], R]) -> tuple[asyncio.Future[R], Callable[[], None]]:
+    """Return a future of the running event loop, and what another thread runs to answer it with ``function``."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[R] = loop.create_future()
 
@@ -33,5 +40,4 @@ async def in_thread(function: Callable[[], R]) -> R:
         with suppress(RuntimeError):  # the event loop has ended, nobody waits any more
             loop.call_soon_threadsafe(answer)
 
-    threading.Thread(target=work, name="ad-seller-storage-work", daemon=True).start()
-    return await done
+    return done, work

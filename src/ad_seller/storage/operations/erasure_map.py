@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import combinations
@@ -16,6 +14,7 @@ from ..records.globs import compile_glob, escape
 from ..records.keys import check_key
 from ..seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
 from .fields import place_of, values_at
+from .rule_files import rules_in
 
 Kind = Literal["delete", "redact", "keep"]
 
@@ -97,15 +96,7 @@ def read_map(path: Path) -> list[ErasureRule]:
         InvalidArgumentError: it holds something else, or rules that contradict each other.
         OSError: it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        raise InvalidArgumentError(f"{str(path)!r} can be read neither as TOML nor as JSON: {error}") from error
-    rules = data.get("rules") if isinstance(data, dict) else None
-    if not isinstance(rules, list) or not rules:
-        raise InvalidArgumentError(f"{str(path)!r} has no list of rules: [[rules]] begins each")
-    return check_map(_rule(one) for one in rules)
+    return check_map(_rule(one) for one in rules_in(path))
 
 
 def _rule(data: object) -> ErasureRule:

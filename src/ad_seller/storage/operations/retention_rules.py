@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import combinations
@@ -15,6 +13,7 @@ from ..records.keys import check_key
 from ..seller.log_entries import LogForm
 from ..seller.outbox_entries import OutboxForm
 from .fields import Place, period_of, place_of, values_at
+from .rule_files import rules_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +73,7 @@ def read_rules(path: Path) -> list[RetentionRule]:
         InvalidArgumentError: it holds something else, or rules that contradict each other.
         OSError: it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        raise InvalidArgumentError(
-            f"{str(path)!r} is no {'JSON' if path.suffix == '.json' else 'TOML'}: {error}"
-        ) from error
-    rules = data.get("rules") if isinstance(data, dict) else None
-    if not isinstance(rules, list) or not rules:
-        raise InvalidArgumentError(f"{str(path)!r} has no list of rules: [[rules]] begins each")
-    return check_rules(rule_of(one) for one in rules)
+    return check_rules(rule_of(one) for one in rules_in(path))
 
 
 def rule_of(data: object) -> RetentionRule:

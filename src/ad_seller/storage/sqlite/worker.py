@@ -9,18 +9,15 @@ tests/sqlite/test_worker.py says which versions have them.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import aiosqlite
 from aiosqlite import core
 
-from ..concurrency.tasks import settle
+from ..concurrency.threads import answering
 from .handle import Handle
 
 R = TypeVar("R")
@@ -92,18 +89,6 @@ class Worker(Handle):
 
     async def run(self, function: Callable[[], R]) -> R:
         """Return what ``function`` returns, on the thread; a cancelled caller does not stop it."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[R] = loop.create_future()
-
-        def job() -> None:
-            try:
-                result = function()
-            except BaseException as error:
-                answer = partial(settle, done, error=error)
-            else:
-                answer = partial(settle, done, result)
-            with suppress(RuntimeError):  # the event loop has ended, nobody waits any more
-                loop.call_soon_threadsafe(answer)
-
+        done, job = answering(function)
         self._queue.put_nowait((_NOBODY, job))
         return await done
