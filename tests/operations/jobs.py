@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 from ad_seller.storage import StorageBackend
@@ -27,7 +28,7 @@ def copy(source: str, target: str, checkpoint: str) -> None:
 
     async def work() -> None:
         async with SQLiteBackend(source) as one, SQLiteBackend(target) as other:
-            await copy_entries(one, other, checkpoint=Path(checkpoint))
+            await copy_entries(one, other, checkpoint=Path(checkpoint), progress=lambda seen: time.sleep(0.01))
 
     asyncio.run(work())
 
