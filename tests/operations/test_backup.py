@@ -192,16 +192,19 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 
 async def test_a_backup_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
     async with opened(tmp_path / "store.db") as storage:
-        await filled(storage, 20_000)
-        task: asyncio.Task[object] | None = None
-        loop = asyncio.get_running_loop()
+        await filled(storage, 200)
 
-        def cancel(done: int, total: int) -> None:
-            if task is not None:
-                loop.call_soon_threadsafe(task.cancel)
+        async def cancelled() -> None:
+            task.cancel()
+            for _ in range(10):  # turns of the loop: it has heard of it
+                await asyncio.sleep(0)
 
-        task = asyncio.create_task(backup(storage, tmp_path / "backup.db", progress=cancel))
+        def told(done: int, total: int) -> None:
+            asyncio.run_coroutine_threadsafe(cancelled(), loop).result()
+
+        task = asyncio.create_task(backup(storage, tmp_path / "backup.db", progress=told))
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not [name for name in os.listdir(tmp_path) if "backup" in name]  # noqa: PTH208

@@ -61,7 +61,8 @@ async def backup(storage: StorageBackend, to: str | Path, *, progress: PageProgr
     """Save all of a SQLite store into one file, while anybody writes to it.
 
     Every write that was acknowledged before is in it. The file is looked through (`PRAGMA integrity_check`), is on
-    the disk, has mode 0600, and takes the place of one of that name as a whole or not at all.
+    the disk, has mode 0600, and takes the place of one of that name as a whole or not at all. Who is cancelled
+    finds what was there before, unless the new file was about to take its place.
 
     Args:
         storage: a connected `SQLiteBackend` on a file.
@@ -90,7 +91,9 @@ def _saved(storage: SQLiteBackend, path: Path, told: PageProgress) -> BackedUp:
     with whole_path(path) as part:
         try:
             database.save(part, told)
-            return BackedUp(sqlite.checked(part, told), part.stat().st_size)
+            saved = BackedUp(sqlite.checked(part, told), part.stat().st_size)
+            told(1, 1)  # whoever gave up until here finds nothing
+            return saved
         finally:
             sqlite.drop_beside(part)
 
