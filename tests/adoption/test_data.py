@@ -13,7 +13,6 @@ from typing import Any
 import asyncpg
 import redis
 
-from ad_seller.storage.testing.servers import RedisServer
 from tests.adoption.conftest import Adopt, as_json
 from tests.postgres.support import run_sql
 
@@ -79,23 +78,12 @@ def test_a_file_that_is_no_store(adopt: Adopt, tmp_path: Path) -> None:
 
 def test_what_cannot_be_looked_at_is_said(adopt: Adopt) -> None:
     assert "'memory' cannot be looked at" in census(adopt, "--url", "memory://")["problem"]
-    for kind in ("cluster", "sentinel"):
-        problem = census(adopt, "--url", f"redis+{kind}://:secret@127.0.0.1:1/mymaster/0")["problem"]
-        assert "behind Sentinel or in a cluster" in problem
-        assert "name the master itself" in problem
 
 
 def test_a_server_that_never_comes(adopt: Adopt) -> None:
     found = census(adopt, "--url", "redis://:secret@127.0.0.1:1/0")
     assert "ConnectionError" in found["problem"]
     assert "secret" not in json.dumps(found)
-
-
-def test_a_server_that_has_a_part_of_the_entries(adopt: Adopt, tmp_path: Path) -> None:
-    with RedisServer(tmp_path / "node", config={"cluster-enabled": "yes"}) as node:
-        problem = census(adopt, "--url", node.url)["problem"]
-    assert "a node of a cluster" in problem
-    assert "ad-seller-storage doctor" in problem
 
 
 def test_a_store_of_another_form(adopt: Adopt, tmp_path: Path, new_database: str) -> None:

@@ -43,8 +43,12 @@ def run(*arguments: str) -> Result:
 
 def test_a_store_that_is_not_there(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("doctor")
-    assert (done.exit_code, "error: unreachable" in done.stdout) == (3, True)
+    assert (done.exit_code, "error: store-missing" in done.stdout) == (3, True)
+    assert "Start the server" not in done.stdout
     assert list(directory.iterdir()) == []  # looking makes none
+    (directory / "ad_seller.db").write_text("This is no database.")
+    done = run("doctor")
+    assert (done.exit_code, "error: store-refused" in done.stdout) == (3, True)
     monkeypatch.setenv("STORAGE_TYPE", "redis")
     monkeypatch.setenv("REDIS_URL", "redis://:s3cret@127.0.0.1:1/0")
     done = run("doctor", "--json")

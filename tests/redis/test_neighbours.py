@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 
-from ad_seller.storage import StoreUnavailableError
+from ad_seller.storage import StoreUnavailableError, UnknownOutcomeError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
+from tests.docs_samples import ROOT
+from tests.groups import check_recorded_day
 
 from .support import plain
 
@@ -75,5 +78,28 @@ async def test_a_forbidden_command_beside_allowed_ones(own_redis: RedisServer) -
         )
         assert told[0] is None
         assert isinstance(told[1], StoreUnavailableError)
+        assert "Cannot write 'a': the user may not do this" in str(told[1])
+        assert "ACL SETUSER agent ~ad_seller:* +@read +@write" in str(told[1])
         assert await store.get_many(["a", "b"]) == {"a": 1, "b": 1}
         assert await store.ttl("a") is not None
+
+
+def test_the_rights_of_the_page_are_enough(own_redis: RedisServer) -> None:
+    """A recorded day, a listing with an index, a message, and nothing in the server's log of refusals."""
+    [line] = re.findall("^ACL SETUSER agent on .*$", (ROOT / "docs" / "redis.md").read_text(), re.MULTILINE)
+    with plain(own_redis.url) as client:
+        client.execute_command(*line.replace("PASSWORD", "pw").split())
+    url = own_redis.url.replace("redis://", "redis://agent:pw@")
+    check_recorded_day(url)
+
+    async def others() -> None:
+        async with RedisBackend(url) as store:
+            await store.publish("news", {"n": 1})
+            await store.keys()
+        async with RedisBackend(url, wait_replicas=1, timeout=0.5) as store:
+            with pytest.raises(UnknownOutcomeError):  # there is no replica, or the time was up
+                await store.set("a", 1)
+
+    asyncio.run(others())
+    with plain(own_redis.url) as client:
+        assert client.acl_log() == []

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ad_seller.storage import StorageBackend, StorageError, operations, redact
+from ad_seller.storage import MissingStoreError, StorageBackend, StorageError, operations, redact
 from ad_seller.storage.operations import RULES, Finding
 
 from .output import Output, printable
@@ -45,7 +45,7 @@ async def doctor(
     """Look at configuration, engine and data: what was found, why it matters, what to do next.
 
     With FILEs, those are looked at, and the store only if --url names it. Exit code 0: nothing worse than a note;
-    1: warnings or errors; 3: the store cannot be reached.
+    1: warnings or errors; 3: there is no store, or it cannot be reached.
     """
     ignored = frozenset(ignore or ())
     if unknown := sorted(ignored - RULES.keys()):
@@ -72,9 +72,15 @@ async def _look(url: str | None, report: _Report, *, fix: bool, data: bool) -> i
             if fix:
                 await _fix(store, found, report)
     except StorageError as error:
-        report.add([Finding("unreachable", redact(str(error)), report.store)])
+        report.add([Finding(_rule_of(error), redact(str(error)), report.store)])
         return Exit.UNAVAILABLE
     return Exit.OK
+
+
+def _rule_of(error: StorageError) -> str:
+    if isinstance(error, MissingStoreError):
+        return "store-missing"
+    return "unreachable" if isinstance(error, ConnectionError | TimeoutError) else "store-refused"
 
 
 async def _fix(store: StorageBackend, found: list[Finding], report: _Report) -> None:

@@ -311,7 +311,8 @@ class RedisEngine(Engine):
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""
-        return explain(error, what, key, address=self._settings.address, timeout=self._settings.timeout)
+        settings = self._settings
+        return explain(error, what, key, address=settings.address, grant=settings.grant, timeout=settings.timeout)
 
 
 def _uncertain(error: Exception) -> Exception:

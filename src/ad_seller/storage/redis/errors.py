@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -31,10 +32,15 @@ _TLS = (
     "as many clients as it takes (maxclients) closes the connection without a word."
 )
 
+#: How Redis says that a user lacks a right: to a script before version 7.0, to a script since, and elsewhere.
+_NO_RIGHT = ("The user executing the script can't", "ACL failure in script", "NOPERM", "no permissions")
+
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
-def explain(cause: BaseException, what: str, key: str | None, *, address: str, timeout: float) -> StorageError:
+def explain(
+    cause: BaseException, what: str, key: str | None, *, address: str, grant: str, timeout: float
+) -> StorageError:
     """Return our error.
 
     Args:
@@ -42,6 +48,7 @@ def explain(cause: BaseException, what: str, key: str | None, *, address: str, t
         what: the start of the message: what could not be done.
         key: the key that it was about.
         address: the URL without its password.
+        grant: the ACL command that gives the user every right that is needed.
         timeout: seconds that were waited.
     """
     reason = redact(str(cause))
@@ -70,6 +77,12 @@ def explain(cause: BaseException, what: str, key: str | None, *, address: str, t
             )
         case ReadOnlyError():
             return StoreUnavailableError(f"{what}: {address} is a read-only replica; name its master.", key=key)
+        case _NotAllowedError():
+            return StoreUnavailableError(
+                f"{what}: the user may not do this ({reason}). ACL LOG on the server names the command or the key; "
+                f"`{grant}` grants all that is needed.",
+                key=key,
+            )
         case ResponseError():
             return StoreUnavailableError(f"{what}: Redis refused: {reason}", key=key)
         case UnknownServiceError():
@@ -120,6 +133,10 @@ def is_forbidden(error: ResponseError) -> bool:
     return any(words in str(error) for words in ("NOPERM", "permission", "unknown command", "unknown subcommand"))
 
 
+class _NotAllowedError(ResponseError):
+    """The user lacks a right: to the command, or to the key."""
+
+
 class _CannotSaveError(ResponseError):
     """Redis refuses to write because it could not save what was written before."""
 
@@ -130,6 +147,8 @@ def _recognised(error: ResponseError, reason: str) -> ResponseError:
         return OutOfMemoryError(reason)
     if "MISCONF" in reason:
         return _CannotSaveError(reason)
+    if any(words in reason for words in _NO_RIGHT) or isinstance(error, NoPermissionError):
+        return _NotAllowedError(reason)
     return ReadOnlyError(reason) if error_code(error) == "READONLY" else error
 
 

@@ -12,6 +12,9 @@ from .url import RedisURL
 #: What makes a cluster put all keys of a prefix into one slot.
 _HASH_TAG = re.compile(r"^[^{]*\{[^}]+\}")
 
+#: What we send, as rights of a user; docs/redis.md has the same.
+_RIGHTS = "+@read +@write +@scripting +@connection +@pubsub -@dangerous +client +info +role +cluster +wait"
+
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
@@ -47,6 +50,11 @@ class RedisSettings:
     def index(self) -> str | None:
         """The name of the listing index; None where there is none."""
         return index_name(self.prefix) if self.is_in_one_place else None
+
+    @property
+    def grant(self) -> str:
+        """The ACL command that gives the user of the URL every right that is needed."""
+        return f"ACL SETUSER {self.url.user} ~{self.prefix}* {_RIGHTS}"
 
     @property
     def reserve(self) -> float:

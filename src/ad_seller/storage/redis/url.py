@@ -48,6 +48,12 @@ class RedisURL:
         """The URL of one server, whichever."""
         return self.text if self.kind == "server" else self.server(*self.nodes[0])
 
+    @property
+    def user(self) -> str:
+        """As whom the servers with entries are asked."""
+        parts = urlsplit(self.sample)
+        return dict(parse_qsl(parts.query)).get("username") or unquote(parts.username or "") or "default"
+
     def server(self, host: str, port: int) -> str:
         """Return the URL of one data node, with the login and the options that were given."""
         return f"{self._scheme}://{self._login}{_bracketed(host)}:{port}{self._path}{self._query}"
@@ -107,13 +113,6 @@ def parse_redis_url(url: object) -> RedisURL:
 def _spelled(name: str, value: str) -> str:
     """Return the value as redis-py spells it: Celery and Heroku write ``CERT_NONE`` or ``None``, as Python does."""
     return value.lower().removeprefix("cert_") if name == "ssl_cert_reqs" else value
-
-
-def _plain(value: str) -> str:
-    """Return what redis-py calls the value: Celery and others name it as the ssl module does."""
-    return (
-        value.removeprefix("CERT_").lower() if value in ("CERT_NONE", "CERT_OPTIONAL", "CERT_REQUIRED") else value
-    )
 
 
 def _check_server(scheme: str, parts: SplitResult) -> None:

@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ad_seller.storage import ConfigurationError, CorruptValueError, InvalidKeyError, check_key, decode, redact
+from ad_seller.storage import (
+    ConfigurationError,
+    CorruptValueError,
+    InvalidKeyError,
+    StorageError,
+    check_key,
+    decode,
+    open_url,
+    redact,
+)
 
-from .stores import LOOK_ELSEWHERE, Key, read_postgres, read_redis, read_sqlite
+from .stores import Key, read_postgres, read_sqlite
 
 _SHOWN = 20  #: keys of each kind of trouble
 _ON_REDIS = ("session:", "session_index:", "cache:", "lock:", "pubsub:", "rate_limit:")
@@ -109,7 +118,7 @@ def look(root: Path, url: str | None) -> Census:
     except Exception as error:
         # Whatever an engine's library raises: that the data cannot be looked at must not stop the rest.
         census.problem = redact(
-            f"{type(error).__name__}: {error}" if not isinstance(error, ConfigurationError) else str(error)
+            str(error) if isinstance(error, StorageError) else f"{type(error).__name__}: {error}"
         )
     return census
 
@@ -168,12 +177,12 @@ def _look_at_file(census: Census, root: Path, url: str) -> None:
 
 
 def _look_at_redis(census: Census, url: str, settings: dict[str, str], side: str) -> None:
-    if url.startswith(("redis+", "rediss+")):
-        census.store = ", ".join(filter(None, (census.store, redact(url))))
-        raise ConfigurationError(f"The entries lie behind Sentinel or in a cluster. {LOOK_ELSEWHERE}")
-    if not url.startswith(("redis://", "rediss://", "unix://")):
+    if not url.startswith(("redis", "unix://")):
         raise ConfigurationError("A Redis URL such as redis://host:6379/0 is needed: set REDIS_URL, or give --url")
     census.store = ", ".join(filter(None, (census.store, redact(url))))
+    open_url(url)  # nothing is connected: it says what is wrong with the URL, or which library is missing
+    from .redis_store import read_redis
+
     prefix = settings.get("REDIS_KEY_PREFIX", "ad_seller:")
     census.others += read_redis(
         url, settings.get("REDIS_PASSWORD"), prefix, lambda key, text: census.see(key, text, side)
@@ -184,6 +193,7 @@ def _look_at_postgres(census: Census, url: str, settings: dict[str, str], side: 
     if not url.startswith("postgres"):
         raise ConfigurationError("A PostgreSQL URL is needed: set DATABASE_URL, or give --url")
     census.store = redact(url)
+    open_url(url)  # as above
     password = next((settings[name] for name in _PASSWORDS if name in settings), None)
     has_password = ":" in url.partition("://")[2].rpartition("@")[0]
     secret = None if has_password else password

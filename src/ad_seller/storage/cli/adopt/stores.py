@@ -8,18 +8,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from ad_seller.storage import ConfigurationError
 
-#: What to do where the entries are spread over servers, or one has to be found first.
-LOOK_ELSEWHERE = (
-    "Its data is not looked at here, because nothing may be set up yet. With Sentinel, name the master itself by "
-    "--url redis://…; for a cluster run `ad-seller-storage doctor` once the agent was started with this package."
-)
 _COLUMNS = {"key", "value", "expires_at"}
 
 Key = str | bytes | None
@@ -52,55 +47,6 @@ def read_sqlite(path: Path, see: See) -> int:
     finally:
         db.close()
     return expired
-
-
-def read_redis(url: str, password: str | None, prefix: str, see: See) -> int:
-    """Read all entries under a prefix; return how many other keys the database has.
-
-    Raises:
-        ConfigurationError: it is a node of a cluster, or a Sentinel.
-        redis.RedisError: the server cannot be reached or refuses.
-    """
-    import redis
-
-    options = {} if password is None or "@" in url else {"password": password}
-    with redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, **options) as client:
-        _check_alone(client)
-        start, others = prefix.encode(), 0
-        for names in _chunks(client.scan_iter(count=1000)):
-            ours = [name for name in names if name.startswith(start) and not name.startswith(start + b"\0")]
-            others += sum(not name.startswith(start) for name in names)
-            for name, kind, value in zip(
-                ours, _kinds(client, ours), client.mget(ours) if ours else [], strict=True
-            ):
-                if value is not None or kind not in (b"string", b"none"):
-                    see(name.removeprefix(start), value)
-        return others
-
-
-def _check_alone(client: Any) -> None:
-    """Refuse what would show a part of the entries only, or none."""
-    mode = client.info("server").get("redis_mode", "standalone")
-    if mode != "standalone":
-        what = "a Sentinel, which has no entries" if mode == "sentinel" else "a node of a cluster, which has a part"
-        raise ConfigurationError(f"This is {what}. {LOOK_ELSEWHERE}")
-
-
-def _chunks(names: Iterator[bytes]) -> Iterator[list[bytes]]:
-    chunk: list[bytes] = []
-    for name in names:
-        chunk.append(name)
-        if len(chunk) == 500:
-            yield chunk
-            chunk = []
-    yield chunk
-
-
-def _kinds(client: object, names: list[bytes]) -> list[bytes]:
-    with client.pipeline(transaction=False) as pipeline:  # type: ignore[attr-defined]
-        for name in names:
-            pipeline.type(name)
-        return list(pipeline.execute())
 
 
 def read_postgres(url: str, password: str | None, see: See) -> str | None:

@@ -102,8 +102,20 @@ RULES: Final[dict[str, Rule]] = {
         "warning", "What is in memory is gone at the end of the process.", "A SQLite file, PostgreSQL or Redis."
     ),
     # --- engines ----------------------------------------------------------------------------------------
+    "store-missing": Rule(
+        "error",
+        "There is nothing to look at but the settings. A store that should be there is looked for in the wrong "
+        "place.",
+        "Correct the URL or the working folder. Where the agent never ran, nothing is wrong: its first start makes "
+        "it.",
+    ),
     "unreachable": Rule(
         "error", "Nothing can be read or written.", "Start the server, or correct the URL, then look again."
+    ),
+    "store-refused": Rule(
+        "error",
+        "The store is there, and nothing can be read or written.",
+        "Do what the message says, then look again.",
     ),
     "sqlite-wal-reset": Rule(
         "warning",
