@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from ad_seller.storage.cli.app import app
-from tests.cli.support import COMMAND, assert_explained, fill
+from tests.cli.support import assert_explained, fill
 from tests.cli.test_terminal import at_terminal, plain
-from tests.operations.jobs import MANY
+from tests.operations.jobs import HALF_WAY, MANY
+from tests.processes import started_job
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,19 +68,15 @@ def test_progress_is_shown_at_a_terminal(url: str, directory: Path) -> None:
 
 
 def test_ctrl_c_and_resume(directory: Path) -> None:
-    for first in range(0, MANY, 20_000):
-        fill("a.db", {f"deal:{n:06}": {"n": n} for n in range(first, first + 20_000)})
-    with subprocess.Popen(
-        [*COMMAND, "copy", "a.db", "b.db"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as job:
-        file = Path("ad-seller-copy.json")
-        give_up = time.monotonic() + 60
-        while not (file.exists() and json.loads(file.read_bytes())["after"]) and time.monotonic() < give_up:
-            time.sleep(0.01)
+    fill("a.db", {f"deal:{n:06}": {"n": n} for n in range(MANY)})
+    names = [str(directory / name) for name in ("a.db", "b.db", "ad-seller-copy.json")]
+    with started_job("tests.operations.jobs", "command", "copy", *names[:2], "--checkpoint", names[2]) as job:
+        assert job.stderr is not None
+        assert job.stderr.readline() == HALF_WAY
         job.send_signal(signal.SIGINT)
         out, said = job.communicate(timeout=60)
-    assert (job.returncode, out) == (130, b"")
-    assert b"--resume" in said
-    done = run("copy", "a.db", "b.db", "--resume", "--json")
+    assert (job.returncode, out) == (130, "")
+    assert "--resume" in said
+    done = run("copy", *names[:2], "--resume", "--json")
     assert done.returncode == 0, done.stderr
     assert 0 < json.loads(done.stdout)["stored"] < MANY

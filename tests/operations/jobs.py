@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 from ad_seller.storage import StorageBackend
+from ad_seller.storage.cli import main
 from ad_seller.storage.driver import StoredEntry
-from ad_seller.storage.operations import copy_entries
+from ad_seller.storage.operations import copy_entries, copying
+from ad_seller.storage.operations.checkpoints import Checkpoint
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.processes import do_job
 
-MANY = 60_000
+#: Entries of a copy that is ended half way: more than are stored at a time.
+MANY = 5_000
+HALF_WAY = "half way\n"
 
 
 async def filled(storage: StorageBackend, many: int) -> None:
@@ -24,13 +28,34 @@ async def filled(storage: StorageBackend, many: int) -> None:
 
 
 def copy(source: str, target: str, checkpoint: str) -> None:
-    """Copy slowly enough to be killed half way."""
+    """Copy until it is killed half way."""
+    copying._LEASE_TTL = 1  # type: ignore[misc]  # whoever goes on waits for that of the killed one
 
     async def work() -> None:
         async with SQLiteBackend(source) as one, SQLiteBackend(target) as other:
-            await copy_entries(one, other, checkpoint=Path(checkpoint), progress=lambda seen: time.sleep(0.01))
+            await copy_entries(one, other, checkpoint=Path(checkpoint))
 
+    _stay_half_way()
     asyncio.run(work())
+
+
+def command(*arguments: str) -> None:
+    """Run a command that copies, until it is ended half way."""
+    _stay_half_way()
+    main(list(arguments))
+
+
+def _stay_half_way() -> None:
+    """Let a copy end nowhere but where its file first names a key; it says when it is there, and waits."""
+    note = Checkpoint.note
+
+    async def noted(self: Checkpoint, after: str | None, **how: Any) -> None:
+        await note(self, after, **{**how, "now": True})
+        if after is not None:
+            print(HALF_WAY, end="", file=sys.stderr, flush=True)
+            await asyncio.Event().wait()
+
+    Checkpoint.note = noted  # type: ignore[method-assign]
 
 
 def hold(path: str) -> None:
@@ -46,4 +71,4 @@ def hold(path: str) -> None:
 
 
 if __name__ == "__main__":
-    do_job({"copy": copy, "hold": hold}, sys.argv[1:])
+    do_job({"copy": copy, "command": command, "hold": hold}, sys.argv[1:])

@@ -7,6 +7,7 @@ import os
 import resource
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -58,10 +59,19 @@ async def test_what_was_acknowledged_is_in_it_while_64_tasks_write(tmp_path: Pat
                 number += 1
 
         writers = [asyncio.create_task(write(task)) for task in range(64)]
-        await asyncio.sleep(0.3)  # some hundred writes
+        async with asyncio.timeout(60):
+            while len(acknowledged) < 500:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.001)
         before = list(acknowledged)
         seen: list[tuple[int, int]] = []
-        done = await backup(storage, file, progress=lambda done, total: seen.append((done, total)))
+
+        def told(done: int, total: int) -> None:
+            seen.append((done, total))
+            give_up = time.monotonic() + 60
+            while len(seen) == 1 and len(acknowledged) == len(before) and time.monotonic() < give_up:
+                time.sleep(0.001)  # at its first step it stays until others have written
+
+        done = await backup(storage, file, progress=told)
         after = len(acknowledged)
         stop.set()
         await asyncio.gather(*writers)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import resource
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +31,7 @@ from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.servers import RedisServer
 from ad_seller.storage.testing.target import raw_writer
 from tests.atomic.support import DictBackend
-from tests.operations.jobs import MANY, filled
+from tests.operations.jobs import HALF_WAY, MANY, filled
 from tests.processes import started_job
 from tests.runtime.stores import store
 
@@ -196,10 +195,18 @@ async def test_a_copy_that_was_cancelled_goes_on(tmp_path: Path) -> None:
             await copy_entries(source, to, checkpoint=file, resume=True)
         how: dict[str, Any] = {}
         rnd = random.Random(16)
-        for _ in range(10):
-            copying = asyncio.create_task(copy_entries(source, to, checkpoint=file, **how))
-            await asyncio.sleep(rnd.random() / 5)
-            copying.cancel()
+
+        def cancel(ticks: int) -> None:
+            """Within the next of ten steps."""
+            if ticks:
+                asyncio.get_running_loop().call_soon(cancel, ticks - 1)
+            else:
+                copying.cancel()
+
+        for _ in range(8):
+            copying = asyncio.create_task(
+                copy_entries(source, to, checkpoint=file, progress=lambda seen: cancel(rnd.randrange(40)), **how)
+            )
             with suppress(asyncio.CancelledError):
                 await copying
             if file.exists():
@@ -218,10 +225,8 @@ async def test_a_copy_that_was_killed_goes_on(tmp_path: Path) -> None:
     async with SQLiteBackend(source) as one:
         await filled(one, MANY)
     with started_job("tests.operations.jobs", "copy", source, target, file) as job:
-        give_up = time.monotonic() + 60
-        while not (file.exists() and json.loads(file.read_bytes())["after"]) and time.monotonic() < give_up:
-            time.sleep(0.01)
-        job.kill()
+        assert job.stderr is not None
+        assert job.stderr.readline() == HALF_WAY
     before = json.loads(file.read_bytes())
     assert (before["done"], before["after"] is not None) == (False, True)
     async with SQLiteBackend(source) as one, SQLiteBackend(target) as other:
