@@ -11,7 +11,7 @@ from typing import Any, Self
 from ad_seller.storage import StorageBackend, StorageError
 
 #: Seconds that a loaded machine may add to what is measured.
-TOLERANCE = 2.0
+TOLERANCE = 4.0
 
 
 @dataclass

@@ -128,7 +128,7 @@ async def check_nobody_answers(url: str) -> None:
     began = asyncio.get_running_loop().time()
     with pytest.raises(StorageConnectionError, match="cannot be reached"):
         await RedisBackend(url).connect()
-    assert asyncio.get_running_loop().time() - began < 2
+    assert asyncio.get_running_loop().time() - began < 4
 
 
 async def check_a_listing_waits(url: str, kill_master: Callable[[], object]) -> None:

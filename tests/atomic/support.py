@@ -204,6 +204,17 @@ def watched(coroutine: Coroutine[Any, Any, T], on_await: OnAwait) -> Generator[A
                 resume = functools.partial(coroutine.throw, error)
 
 
+async def renewed(storage: StorageBackend, key: str) -> float:
+    """Wait until the time to live of a lease or a claim has grown again; return what is left of it."""
+    before = await storage.ttl(key)
+    while True:
+        now = await storage.ttl(key)
+        if now is not None and before is not None and now > before + 0.1:
+            return now
+        before = now
+        await asyncio.sleep(0.01)
+
+
 def cancel_before(task: asyncio.Task[Any], future: asyncio.Future[Any] | None) -> None:
     """Cancel before what is awaited has begun."""
     task.cancel()

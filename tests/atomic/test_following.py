@@ -13,6 +13,7 @@ from .support import Address, Worker, workers
 
 APART = 2.0  #: seconds between the first and the last of the writers' clocks
 WRITERS = 4
+APPENDS = 100  #: of each while the others are there, at least
 
 
 async def test_four_writers_with_clocks_apart_that_are_killed(address: Address) -> None:
@@ -24,11 +25,16 @@ async def test_four_writers_with_clocks_apart_that_are_killed(address: Address) 
             reader = asyncio.ensure_future(_read(log.follow(), given, more))
             for writer in writers:
                 writer.go()
-            told = [threads.submit(_said, writer) for writer in writers]
-            for writer in writers:
-                await asyncio.sleep(0.4)
+            acknowledged: list[list[int]] = [[] for _ in writers]
+            told = [threads.submit(_note, *each) for each in zip(writers, acknowledged, strict=True)]
+            for writer, said in zip(writers, acknowledged, strict=True):
+                enough = len(said) + APPENDS
+                async with asyncio.timeout(60):
+                    while len(said) < enough:  # noqa: ASYNC110 - a thread fills it
+                        await asyncio.sleep(0.01)
                 writer.process.kill()
-            acknowledged = [await asyncio.wrap_future(future) for future in told]
+            for future in told:
+                await asyncio.wrap_future(future)
             stored = {entry_id for entry_id, _ in (await log.read()).items}
             async with asyncio.timeout(20):
                 while len(given) < len(stored):
@@ -52,10 +58,8 @@ async def _read(entries: AsyncIterator[LogEntry], given: list[LogEntry], more: a
         more.set()
 
 
-def _said(writer: Worker) -> list[int]:
-    """Return what a writer has said until its end; the last line may be torn by it."""
-    said: list[int] = []
+def _note(writer: Worker, said: list[int]) -> None:
+    """Note what a writer says until its end; the last line may be torn by it."""
     with contextlib.suppress(ValueError):
         while (line := writer.line()) is not None:
             said.append(line)
-    return said

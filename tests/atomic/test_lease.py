@@ -20,7 +20,7 @@ from ad_seller.storage import (
 )
 
 from .conftest import Engine
-from .support import MOMENTS, Address, Moment, cancelled_at, settled, workers
+from .support import MOMENTS, Address, Moment, cancelled_at, renewed, settled, workers
 
 NAME = "sync:gam"
 KEY = f"lease:{NAME}"
@@ -72,7 +72,7 @@ class TestHolding:
             with pytest.raises(LeaseHeldError):
                 async with backend.lease(NAME, 5, wait=0.1):
                     pass
-            assert 0.1 <= time.monotonic() - began < 1
+            assert 0.1 <= time.monotonic() - began < 3
             async with backend.lease("another", 5):
                 pass
         async with backend.lease(NAME, 5) as again:
@@ -80,10 +80,9 @@ class TestHolding:
 
     async def test_is_renewed_and_then_given_up(self, backend: StorageBackend) -> None:
         before = asyncio.all_tasks()
-        async with backend.lease(NAME, 0.5) as lease:
-            await asyncio.sleep(0.7)
+        async with backend.lease(NAME, 1.5) as lease:
+            assert 0 < (await renewed(backend, KEY)) <= 1.5
             lease.check()
-            assert 0 < (await backend.ttl(KEY) or 0) <= 0.5
         assert lease.held is False
         assert not await backend.exists(KEY)
         await settled(before)
@@ -194,21 +193,19 @@ class TestCancelled:
 
 class TestProcesses:
     def test_a_killed_holder_is_replaced_after_the_time_to_live(self, engine: Engine, address: Address) -> None:
-        ttl = 0.6
-        with workers(1, address, "keep_lease", NAME, ttl) as [holder]:
+        with workers(1, address, "keep_lease", NAME, 30) as [holder]:
             holder.go()
             [held, first] = holder.line()
             assert held == "held"
             holder.process.kill()
-            killed = time.monotonic()
+            holder.process.wait()
 
-            async def take_over(storage: StorageBackend) -> tuple[int, float]:
-                with contextlib.suppress(LeaseHeldError):
-                    async with storage.lease(NAME, ttl):
-                        raise AssertionError("taken before its time")
-                async with storage.lease(NAME, ttl, wait=5) as lease:
-                    return lease.fence, time.monotonic() - killed
+            async def take_over(storage: StorageBackend) -> int:
+                with pytest.raises(LeaseHeldError):
+                    await storage.lease(NAME, 30).__aenter__()
+                assert 0 < (await storage.ttl(KEY) or 0) <= 30
+                await storage.expire(KEY, 0.1)  # rather than to wait for that
+                async with storage.lease(NAME, 30, wait=20) as lease:
+                    return lease.fence
 
-            fence, seconds = address.run(take_over)
-        assert fence > first
-        assert 0.2 < seconds < ttl + 0.5
+            assert address.run(take_over) > first

@@ -26,7 +26,7 @@ def test_updates_add_up_fairly_and_without_a_storm_of_retries(address: Address) 
     assert address.run(lambda storage: storage.get("k")) == {"label": "kept", "n": calls}
     # In a process calls queue, so at most one call of each process is in the race at any time.
     assert sum(runs for runs, _ in answers) <= 8 * calls
-    assert max(took for _, of_process in answers for took in of_process) < 5
+    assert max(took for _, of_process in answers for took in of_process) < 10
 
 
 def test_no_session_of_a_buyer_is_lost(address: Address) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import termios
 import time
+from array import array
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
@@ -149,6 +153,17 @@ class TestStreams:
         assert b"Traceback" not in done.stderr
 
 
+def wait_until_it_reads(process: subprocess.Popen[bytes]) -> None:
+    """Wait until it has taken all that the pipe held, and sleeps, waiting for more."""
+    assert process.stdin is not None
+    left = array("i", [1])
+    give_up = time.monotonic() + 30
+    while left[0] or psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+        fcntl.ioctl(process.stdin, termios.FIONREAD, left)
+
+
 class TestInterruption:
     @pytest.mark.parametrize("arguments", [["set", "a", "-"], ["replay", "-"]])
     def test_while_it_waits_for_input(self, url: str, arguments: list[str]) -> None:
@@ -163,7 +178,7 @@ class TestInterruption:
             assert process.stderr is not None
             process.stdin.write(b" " * 1_000_000)  # more than a pipe holds: when this returns, it is reading
             process.stdin.flush()
-            time.sleep(0.3)  # a signal that comes between two reads does not end the second one
+            wait_until_it_reads(process)  # a signal that comes between two reads does not end the second one
             process.send_signal(signal.SIGINT)
             assert process.stderr.read() == b"error: Interrupted.\n"
         assert process.returncode == 130

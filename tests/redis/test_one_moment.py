@@ -66,9 +66,10 @@ async def test_a_listing_of_ten_thousand_names(look: str, own_redis: RedisServer
     async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
         await other.set_many({f"order:k{number:05}": {"status": "new"} for number in range(NAMES)})
         async with moving(other) as moves:
-            found = [await LOOKS[look](store) for _ in range(12)]
-        assert moves[0] > 12, "nothing was moved meanwhile"
-        assert found == [MOMENT] * 12
+            found: list[int] = []
+            while len(found) < 12 or moves[0] <= 12:
+                found.append(await LOOKS[look](store))
+        assert set(found) == {MOMENT}
 
 
 async def test_a_listing_beyond_ten_thousand_names(own_redis: RedisServer) -> None:
@@ -100,7 +101,8 @@ async def test_get_many_of_a_thousand_keys(own_redis: RedisServer) -> None:
         task = asyncio.create_task(write())
         try:
             seen: set[int] = set()
-            for _ in range(60):
+            tries = 0
+            while (tries := tries + 1) < 60 or len(seen) <= 5:
                 [_, values, _] = await asyncio.gather(
                     store.get_many(keys[:300]), store.get_many(keys), store.get("session:5")
                 )
@@ -109,4 +111,3 @@ async def test_get_many_of_a_thousand_keys(own_redis: RedisServer) -> None:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        assert len(seen) > 5
