@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.driver.commit import Commit
+from ad_seller.storage.atomic import effects, outcomes
+from ad_seller.storage.driver.commit import Commit, Delete, Put, Touch, Write
 from ad_seller.storage.postgres import indexes, writer
 from ad_seller.storage.postgres.commits import loads
 from ad_seller.storage.records.expiry import SteadyClock
 from ad_seller.storage.redis import engine, listener, pool, scripts
+from ad_seller.storage.seller import outbox_message
 
 Patch = pytest.MonkeyPatch
 
@@ -118,6 +120,65 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """A batch of which nothing was sent is told as the answer of its one try (row 16)."""
     patch.setattr(engine.RedisEngine, "_check_started", lambda self, answers: None)
+
+
+@defect("effect-unfenced")
+def _(patch: Patch) -> None:
+    """The result of an effect is committed although another process has taken over."""
+
+    async def keep(self: effects.Effect, claim: Any, result: Any) -> tuple[Any] | None:
+        if self._terms.then is not None:
+            async with self._begin() as transaction:
+                await self._terms.then(transaction, result)
+        text = self._store._atomic_encode(outcomes.made(self._id, result), self.key)
+        writes = (Put(self.key, text, self._ttl_ms), Delete(self._keys.open), Delete(claim.key))
+        await self._store._atomic_commit(Commit((), writes))
+        return (result,)
+
+    patch.setattr(effects.Effect, "_keep", keep)
+
+
+@defect("late-acknowledgement")
+def _(patch: Patch) -> None:
+    """The acknowledgement of a worker that has lost its lane is accepted."""
+
+    async def commit(self: outbox_message.Claim, *writes: Write) -> None:
+        await self._commit(Commit((), (*writes, Touch(self._key, self._lease_ms))))
+
+    patch.setattr(outbox_message.Claim, "commit", commit)
+
+
+@defect("leased-to-two")
+def _(patch: Patch) -> None:
+    """A lane is given to a worker although another one has it."""
+
+    async def take(self: outbox_message.Claim) -> bool:
+        await self._commit(Commit((), (Put(self._key, self._text, self._lease_ms),)))
+        return True
+
+    patch.setattr(outbox_message.Claim, "take", take)
+
+
+@defect("old-lease")
+def _(patch: Patch) -> None:
+    """A worker goes on with what is left of a lease that was not renewed."""
+
+    async def is_fresh(self: outbox_message.Claim) -> bool:
+        return not self.is_lost
+
+    patch.setattr(outbox_message.Claim, "is_fresh", is_fresh)
+
+
+@defect("kept-lane")
+def _(patch: Patch) -> None:
+    """A worker that is cancelled while it claims a lane keeps others out of it for the length of a lease."""
+    give_up = outbox_message.Claim.give_up
+
+    async def only_if_answered(self: outbox_message.Claim) -> None:
+        if self._renewed > 0:
+            await give_up(self)
+
+    patch.setattr(outbox_message.Claim, "give_up", only_if_answered)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -143,6 +143,16 @@ class SimulatedBackend(DriverBackend):
         return SimulatedEngine(self)
 
 
+def dies(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Future[Any] | None], None]:
+    """Return what ends a process: nothing that it sends gets through any more, and its task ends."""
+
+    def now(task: asyncio.Task[Any], future: asyncio.Future[Any] | None) -> None:
+        store.frozen = True
+        task.cancel()
+
+    return now
+
+
 class SimulatedEngine(Engine):
     """The engine of a `SimulatedBackend`."""
 

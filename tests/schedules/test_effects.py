@@ -11,10 +11,13 @@ from ad_seller.storage import Applied, NotApplied, Reconciled, StorageError, Tra
 from ad_seller.storage.atomic.claims import Claim
 from ad_seller.storage.atomic.effects import Effect
 from tests.atomic.support import MOMENTS, Moment, cancelled_at
-from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine
+from tests.defects import DEFECTS
+from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine, dies
 from tests.schedules.test_atomic import processes
 from tests.schedules.test_cancellation import at_each_await
 from tests.schedules.world import World, explore
+
+CLAIM_TTL = 0.3  #: seconds
 
 
 class Ads:
@@ -26,12 +29,15 @@ class Ads:
 
     Attributes:
         made: the id of every order.
+        answers: whether who called is told of what was made.
     """
 
     def __init__(self, world: World, faults: float = 0.0) -> None:
         self.world = world
         self.faults = faults
         self.made: list[str] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def call(self, effect_id: str) -> int:
         fate = self.world.chance.random()
@@ -40,6 +46,7 @@ class Ads:
             raise ConnectionRefusedError
         self.made.append(effect_id)
         number = len(self.made)
+        await self.answers.wait()
         await self.world.pause()
         if fate > 1 - self.faults / 2:
             raise ConnectionResetError
@@ -51,8 +58,9 @@ class Ads:
             return Unknown("it is being repaired")
         return Applied(self.made.index(effect_id) + 1) if effect_id in self.made else NotApplied()
 
-    async def order(self, store: SimulatedBackend, **terms: Any) -> Any:
-        return await store.effect("scope", "order", self.call, reconcile=self.reconcile, **terms)
+    async def order(self, store: SimulatedBackend, scope: str = "scope", **terms: Any) -> Any:
+        """Make the order of a scope, once."""
+        return await store.effect(scope, "order", self.call, reconcile=self.reconcile, claim_ttl=CLAIM_TTL, **terms)
 
 
 async def save(tx: Transaction, result: Any) -> None:
@@ -109,39 +117,112 @@ def test_a_process_that_dies_is_followed_by_another() -> None:
     explore(scenario, 300)
 
 
+@pytest.mark.parametrize("then", [save, None])
+def test_who_hangs_is_replaced_and_its_late_result_refused(then: Any) -> None:
+    """Its store hangs when the order was made, until its claim has ended and another one has gone on."""
+
+    async def scenario(world: World) -> None:
+        disk = Disk(world)
+        ads = Ads(world)
+        async with processes(disk, timeout=1) as [hanging, other]:
+            ads.answers.clear()
+            late = asyncio.ensure_future(ads.order(hanging, then=then))
+            while not ads.made:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.0001)
+            hanging.frozen = True
+            assert await ads.order(other, then=then) == 1
+            changed = [await disk.value("effect:scope:order"), len(disk.applied)]
+            ads.answers.set()
+            hanging.frozen = False
+            assert await late == 1, "it gives the answer of the other"
+            assert [await disk.value("effect:scope:order"), len(disk.applied)] == changed, "it wrote nothing"
+        assert len(ads.made) == 1
+        assert await disk.value("deals") == ([1] if then else None)
+
+    explore(scenario, 150)
+
+
+class Bookings:
+    """A request of two orders, a deal and a message that tells of it.
+
+    Args:
+        world: where chance comes from.
+        lost: the share of calls to the other systems that fail.
+    """
+
+    def __init__(self, world: World, lost: float = 0.0) -> None:
+        self.world = world
+        self.disk = Disk(world)
+        self.systems = [Ads(world, lost), Ads(world, lost)]
+
+    async def work(self, store: SimulatedBackend, tx: Transaction) -> Any:
+        orders = []
+        for number, ads in enumerate(self.systems):
+            assert all(system.made for system in self.systems[:number]), "in their order"
+            orders.append(await ads.order(store, f"k-{number}"))
+        await tx.update("deals", lambda deals: [*(deals or []), orders])
+        await tx.outbox("hooks").put(orders, key="buyer")
+        return orders
+
+    async def send(self, store: SimulatedBackend) -> Any:
+        return await store.run_once("s", "k", 1, lambda tx: self.work(store, tx), claim_ttl=CLAIM_TTL)
+
+    async def persist(self, store: SimulatedBackend) -> Any:
+        """Ask until there is an answer, as a buyer does."""
+        for _ in range(200):
+            try:
+                return await self.send(store)
+            except (StorageError, ConnectionError):
+                await asyncio.sleep(self.world.chance.random())
+        raise AssertionError("there was never an answer")
+
+    async def check(self) -> None:
+        assert [len(ads.made) for ads in self.systems] == [1, 1]
+        assert await self.disk.value("deals") == [[1, 1]]
+        assert sum(key.startswith("outbox:") for key in self.disk.entries) == 1
+
+
 def test_several_effects_of_a_request() -> None:
     """Each is made once and in its order, whichever of the two processes gets how far."""
 
     async def scenario(world: World) -> None:
-        disk = Disk(world)
-        systems = [Ads(world, 0.3), Ads(world, 0.3)]
-
-        async def work_in(store: SimulatedBackend, tx: Transaction) -> Any:
-            orders = []
-            for number, ads in enumerate(systems):
-                assert all(system.made for system in systems[:number]), "in their order"
-                made = await store.effect("k", f"order-{number}", ads.call, reconcile=ads.reconcile)
-                orders.append(made)
-            await tx.update("deals", lambda deals: [*(deals or []), orders])
-            return orders
-
-        async def send(store: SimulatedBackend) -> Any:
-            for _ in range(200):
-                try:
-                    return await store.run_once("scope", "key", 1, lambda tx: work_in(store, tx))
-                except (StorageError, ConnectionError):
-                    await asyncio.sleep(world.chance.random())
-            raise AssertionError("there was never an answer")
-
-        async with processes(disk) as stores:
-            tasks = [asyncio.ensure_future(send(world.chance.choice(stores))) for _ in range(3)]
+        bookings = Bookings(world, 0.3)
+        async with processes(bookings.disk) as stores:
+            tasks = [asyncio.ensure_future(bookings.persist(world.chance.choice(stores))) for _ in range(3)]
             world.cancel_some(tasks, 0.3)
             await world.gather(*tasks)
-            assert await send(stores[0]) == [1, 1]
-        assert [len(ads.made) for ads in systems] == [1, 1]
-        assert await disk.value("deals") == [[1, 1]]
+            assert await bookings.persist(stores[0]) == [1, 1]
+        await bookings.check()
 
     explore(scenario, 200)
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
+def test_a_request_cancelled_at_each_await(moment: Moment) -> None:
+    async def once(world: World, step: int) -> bool:
+        bookings = Bookings(world)
+        async with bookings.disk.backend(sweep_interval=None) as store:
+            reached = await cancelled_at(bookings.send(store), step, moment)
+            assert not await store.keys("*claim:*"), "who is cancelled keeps nobody waiting"
+            assert await bookings.send(store) == [1, 1]
+        await bookings.check()
+        assert store.nothing_held()
+        return reached
+
+    at_each_await(once, 6)
+
+
+def test_a_request_whose_process_dies_at_each_await() -> None:
+    async def once(world: World, step: int) -> bool:
+        bookings = Bookings(world)
+        async with processes(bookings.disk, timeout=0.1) as [dying, other]:
+            reached = await cancelled_at(bookings.send(dying), step, dies(dying))
+            assert await bookings.send(other) == [1, 1]
+            dying.frozen = False
+        await bookings.check()
+        return reached
+
+    at_each_await(once, 6)
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
@@ -192,6 +273,12 @@ class TestTheChecksFindDefects:
             test_one_order_and_one_deal(0.4, 0.0)
         with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
             test_a_process_that_dies_is_followed_by_another()
+
+    def test_a_late_result_is_committed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        DEFECTS["effect-unfenced"](monkeypatch)
+        for then in (save, None):
+            with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+                test_who_hangs_is_replaced_and_its_late_result_refused(then)
 
     def test_nothing_is_noted_of_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def forgets(self: Effect, claim: Claim, error: BaseException) -> None:

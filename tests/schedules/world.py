@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import random
+import time
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,6 +20,8 @@ import pytest
 from ad_seller.storage.atomic import claims, effects, expiring, idempotency, lease, outcomes, state
 from ad_seller.storage.concurrency import backoff as waiting
 from ad_seller.storage.concurrency import timeslice as pace
+from ad_seller.storage.records.ids import TICKS_PER_SECOND, id_at
+from ad_seller.storage.seller import outbox_entries, outbox_message, outbox_work
 from tests.schedules.loop import ScheduleLoop
 
 EPOCH = 1_700_000_000.0  #: seconds; the virtual time at which a scenario begins
@@ -25,6 +31,25 @@ PAUSES = (0.0001, 0.001, 0.02)  #: seconds
 #: `SCHEDULE_SEED=7` runs that schedule alone, `SCHEDULES=20` so many times more than usual.
 SEED = os.environ.get("SCHEDULE_SEED")
 FACTOR = float(os.environ.get("SCHEDULES", "1"))
+
+
+@dataclass
+class Ran:
+    """What the tests of a file have run.
+
+    Attributes:
+        schedules: how many.
+        steps: of all of them.
+        seconds: of computing time.
+    """
+
+    schedules: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+#: By file, for the report at the end.
+RAN: defaultdict[str, Ran] = defaultdict(Ran)
 
 
 class World:
@@ -107,16 +132,31 @@ class _Uuid:
         return uuid.UUID(int=self._chance.getrandbits(128), version=4)
 
 
+class _Ids:
+    """Stands in for `new_id`: each is greater than the one before."""
+
+    def __init__(self, loop: ScheduleLoop) -> None:
+        self._loop = loop
+        self._last = 0
+
+    def __call__(self) -> str:
+        self._last = max(self._last + 1, int((EPOCH + self._loop.time()) * TICKS_PER_SECOND))
+        return id_at(self._last, self._loop.chance.getrandbits(62))
+
+
 @contextmanager
 def _all_from(loop: ScheduleLoop) -> Iterator[None]:
     """Let time, identifiers and random pauses of the library come from the loop."""
     time, identifiers = _Time(loop), _Uuid(loop.chance)
+    ids = _Ids(loop)
     with pytest.MonkeyPatch.context() as patch:
         for module in (pace, lease, state, expiring, claims, idempotency, effects, outcomes):
             patch.setattr(module, "time", time)
-        for module in (lease, claims, effects):
+        for module in (lease, claims, effects, outbox_message):
             patch.setattr(module, "uuid", identifiers)
-        patch.setattr(waiting, "random", loop.chance)
+        patch.setattr(outbox_entries, "new_id", ids)
+        for module in (waiting, outbox_work):
+            patch.setattr(module, "random", loop.chance)
         yield
 
 
@@ -146,24 +186,40 @@ def explore(scenario: Scenario, schedules: int) -> None:
     """
     seeds = [int(SEED)] if SEED else range(max(1, int(schedules * FACTOR)))
     complaints: dict[int, list[str]] = {}
-    with _own_garbage():
+    with _own_garbage(), _measured() as ran:
         for seed in seeds:
             try:
-                complaints[seed] = run(scenario, seed).loop.complaints
+                loop = run(scenario, seed).loop
             except Exception as error:
                 raise AssertionError(_replayed(scenario, seed, error)) from error
+            complaints[seed] = loop.complaints
+            ran.schedules += 1
+            ran.steps += loop.steps
     late = {seed: told for seed, told in complaints.items() if told}
     assert not late, f"schedules and what nobody looked at in them: {late}"
+
+
+@contextmanager
+def _measured() -> Iterator[Ran]:
+    """Yield what the file of the current test has run, and add the time of the block to it."""
+    file = os.environ.get("PYTEST_CURRENT_TEST", "by hand").partition("::")[0]
+    ran, began = RAN[file.rpartition("/")[2]], time.process_time()
+    try:
+        yield ran
+    finally:
+        ran.seconds += time.process_time() - began
 
 
 @contextmanager
 def _own_garbage() -> Iterator[None]:
     """At the end collect what the block left, which tells of exceptions that nobody looked at, and nothing else."""
     gc.freeze()
+    logging.disable(logging.ERROR)  # faults are no news here, and pytest would keep a record of each
     try:
         yield
         gc.collect()
     finally:
+        logging.disable(logging.NOTSET)
         gc.unfreeze()
 
 

@@ -7,7 +7,9 @@ acknowledgement writes nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +36,8 @@ log = logging.getLogger("ad_seller.storage")
 #: What passes by itself: the worker looks again later.
 TROUBLE = (StorageConnectionError, StorageTimeoutError, UnknownOutcomeError, StoreUnavailableError)
 
+_OLD, _TOO_OLD = 1 / 8, 1 / 2  #: of a lease: when it is renewed, and when nothing is delivered with it
+
 _LONGEST_ERROR = 2_000  #: characters of an error that are kept
 
 #: Returns the writes that give a message back after a failure: the message, where it stands, and the error.
@@ -45,7 +49,7 @@ class Claim:
 
     Attributes:
         lane: which.
-        is_lost: whether it is known to have ended before its time.
+        is_lost: whether it is known that another worker may have the lane.
     """
 
     def __init__(self, store: Stored, form: OutboxForm, lane: int, lease_ms: int) -> None:
@@ -57,6 +61,7 @@ class Claim:
         self._probe = f"{form.lane_prefix(lane)}-"  # stands for the messages of the lane; there is never an entry
         self._text = store._atomic_encode(uuid.uuid4().hex, self._key)
         self._lease_ms = lease_ms
+        self._renewed = -math.inf
 
     async def take(self) -> bool:
         """Claim the lane; return False if another worker has it.
@@ -66,8 +71,8 @@ class Claim:
                 acknowledged; nothing is delivered then.
         """
         put, probe = Put(self._key, self._text, self._lease_ms), Delete(self._probe)
-        commit = Commit((Expect(self._key, None),), (put, probe))
-        return not isinstance(await self._store._atomic_commit(commit), Refused)
+        await self._commit(Commit((Expect(self._key, None),), (put, probe)))
+        return not self.is_lost
 
     async def commit(self, *writes: Write) -> None:
         """Apply writes and renew the claim, if it still holds.
@@ -75,17 +80,38 @@ class Claim:
         Raises:
             LeaseLostError: it does not; nothing was written.
         """
-        commit = Commit((Expect(self._key, self._text),), (*writes, Touch(self._key, self._lease_ms)))
-        if isinstance(await self._store._atomic_commit(commit), Refused):
-            self.is_lost = True
+        await self._commit(Commit((Expect(self._key, self._text),), (*writes, Touch(self._key, self._lease_ms))))
+        if self.is_lost:
             raise LeaseLostError(
                 "The message took longer than the worker's lease, and another worker may have it; nothing was "
                 "written. It is delivered again with the same id. Let `lease=` be longer than a delivery takes.",
                 key=self._key,
             )
 
+    async def is_fresh(self) -> bool:
+        """Tell whether a delivery that begins now has most of the lease; renew it if much of it has passed.
+
+        A claim is old where the store was slow to answer, or has not answered an acknowledgement.
+        """
+        if self._age > _OLD and not self.is_lost:
+            with suppress(LeaseLostError):
+                await self.commit()
+        return not self.is_lost and self._age <= _TOO_OLD
+
+    @property
+    def _age(self) -> float:
+        """Which part of the lease may have passed."""
+        return (asyncio.get_running_loop().time() - self._renewed) * 1000 / self._lease_ms
+
+    async def _commit(self, commit: Commit) -> None:
+        sent = asyncio.get_running_loop().time()
+        self.is_lost = isinstance(await self._store._atomic_commit(commit), Refused)
+        self._renewed = sent
+
     async def give_up(self) -> None:
-        """Let others have the lane at once."""
+        """Let others have the lane at once, if it may be ours."""
+        if self.is_lost:
+            return
         with suppress(StorageError):  # it ends by itself
             await self._store._atomic_commit(Commit((Expect(self._key, self._text),), (Delete(self._key),)))
 

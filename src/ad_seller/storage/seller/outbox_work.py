@@ -6,11 +6,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from ..concurrency.tasks import run_to_end
 from ..driver.commit import Delete, Put, Write
 from ..errors import LeaseLostError
 from ..records.globs import escape
@@ -84,20 +85,20 @@ class Worker:
 
     async def _round(self) -> AsyncGenerator[Message, None]:
         """Yield what is due, each lane once, beginning with any of them."""
-        async for lane in self._lanes():
-            if not await self._deliverable(lane):
-                continue
-            claim = Claim(self._store, self._form, lane, self._patience.lease_ms)
-            if not await claim.take():
-                continue
-            try:
-                async with aclosing(self._of_lane(claim)) as messages:
-                    async for message in messages:
-                        yield message
-            finally:
-                await claim.give_up()
+        async with aclosing(self._lanes()) as lanes:
+            async for lane in lanes:
+                if not await self._deliverable(lane):
+                    continue
+                claim = Claim(self._store, self._form, lane, self._patience.lease_ms)
+                try:
+                    if await claim.take():
+                        async with aclosing(self._of_lane(claim)) as messages:
+                            async for message in messages:
+                                yield message
+                finally:  # also of a claim whose answer nobody has waited for
+                    await run_to_end(claim.give_up())
 
-    async def _lanes(self) -> AsyncIterator[int]:
+    async def _lanes(self) -> AsyncGenerator[int, None]:
         """Yield the lanes that have messages, beginning with any, so that workers do not meet."""
         start = random.randrange(LANES)  # noqa: S311 - no secret
         for lane, high in ((start, LANES), (0, start)):
@@ -110,11 +111,10 @@ class Worker:
 
     async def _deliverable(self, lane: int) -> bool:
         """Tell whether a lane has a message that is due; one that only waits is not claimed."""
-        async for _ in self._due(lane):
-            return True
-        return False
+        async with aclosing(self._due(lane)) as due:
+            return await anext(due, None) is not None
 
-    async def _due(self, lane: int) -> AsyncIterator[tuple[str, Waiting]]:
+    async def _due(self, lane: int) -> AsyncGenerator[tuple[str, Waiting], None]:
         """Yield what may be delivered now, with its place: no message whose key has one before it that waits."""
         prefix = self._form.lane_prefix(lane)
         held: set[str] = set()
@@ -141,18 +141,19 @@ class Worker:
 
     async def _of_lane(self, claim: Claim) -> AsyncGenerator[Message, None]:
         failed: set[str | None] = set()
-        async for place, waiting in self._due(claim.lane):
-            if waiting.key is not None and waiting.key in failed:
-                continue
-            message = Message(waiting, place, claim, self._after_failure)
-            yield message
-            if not message.is_settled:
-                with suppress(LeaseLostError):
-                    await message.failed("the worker went on without acknowledging it")
-            if claim.is_lost:
-                return
-            if not message.is_delivered:
-                failed.add(waiting.key)
+        async with aclosing(self._due(claim.lane)) as due:
+            async for place, waiting in due:
+                if waiting.key is not None and waiting.key in failed:
+                    continue
+                if not await claim.is_fresh():
+                    return
+                message = Message(waiting, place, claim, self._after_failure)
+                yield message
+                if not message.is_settled:
+                    with suppress(LeaseLostError):
+                        await message.failed("the worker went on without acknowledging it")
+                if not message.is_delivered:
+                    failed.add(waiting.key)
 
     async def _scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Any]]:
         """Return the next messages; one that cannot be read counts, as None."""
