@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+
 JOBS = "tests.sqlite.jobs"
 
 #: What the older agent creates.
@@ -67,3 +69,12 @@ def write_lock_is_free(path: Path) -> bool:
 def is_intact(path: Path) -> bool:
     """Tell whether SQLite finds no fault in the file."""
     return execute(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def settle(store: SQLiteBackend, looked_at: str) -> None:
+    """Write until a look goes to what is meant."""
+    database = store._shared.current
+    assert database is not None
+    assert database._file is not None
+    while looked_at == "their folder" and database._file._names._settled is None:
+        await store.set("key", await store.get("key"))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage import StoreUnavailableError, UnknownOutcomeError
-from ad_seller.storage.sqlite import guard, openfiles, statements
+from ad_seller.storage.sqlite import guard, identity, openfiles, statements
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.processes import run_job, started_job
 from tests.storms import Holdings
 
-from .support import JOBS, execute, is_intact, older_get, plain
+from .support import JOBS, execute, is_intact, older_get, plain, settle
 
 REMOVED = [("-wal",), ("-shm",), ("-wal", "-shm")]
 needs_lasting_locks = pytest.mark.skipif(guard._SET is None, reason="Linux has them")
@@ -25,6 +25,14 @@ needs_lasting_locks = pytest.mark.skipif(guard._SET is None, reason="Linux has t
 def nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only calls notice what happens to the files."""
     monkeypatch.setattr(openfiles, "_WATCH", 600)
+
+
+@pytest.fixture(params=["the names", "their folder"])
+def looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a look goes to: each of the names, or their folder, which has not changed for a while."""
+    seconds = float("inf") if request.param == "the names" else 0.1  # longer than a step of the system's time
+    monkeypatch.setattr(identity, "_SETTLED", seconds)
+    return str(request.param)
 
 
 def remove(path: Path, *suffixes: str) -> None:
@@ -104,9 +112,12 @@ async def test_a_removed_log_loses_nothing(suffixes: tuple[str, ...], path: Path
 
 @pytest.mark.usefixtures("nobody_watches")
 @pytest.mark.parametrize("suffixes", REMOVED, ids="".join)
-async def test_a_write_into_a_log_that_is_gone_is_refused(suffixes: tuple[str, ...], path: Path) -> None:
+async def test_a_write_into_a_log_that_is_gone_is_refused(
+    suffixes: tuple[str, ...], looked_at: str, path: Path
+) -> None:
     async with SQLiteBackend(str(path)) as store:
         await store.set("key", "old")
+        await settle(store, looked_at)
         remove(path, *suffixes)
         with pytest.raises(StoreUnavailableError, match=rf"{re.escape(str(path))}.*removed.*backup") as caught:
             await store.set("key", "new")
@@ -132,7 +143,7 @@ async def test_disconnect_saves_what_a_removed_log_holds(suffixes: tuple[str, ..
 @pytest.mark.usefixtures("nobody_watches")
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 async def test_what_goes_while_it_is_written_is_unknown(
-    suffix: str, path: Path, monkeypatch: pytest.MonkeyPatch
+    suffix: str, looked_at: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply = statements.apply
 
@@ -143,6 +154,7 @@ async def test_what_goes_while_it_is_written_is_unknown(
 
     async with SQLiteBackend(str(path)) as store:
         await store.set("key", 1)
+        await settle(store, looked_at)
         with monkeypatch.context() as patch:
             patch.setattr(statements, "apply", removed_meanwhile)
             with pytest.raises(UnknownOutcomeError, match="removed or replaced"):

@@ -90,6 +90,9 @@ def _flock(kind: int, place: tuple[int, int]) -> bytes:
     return struct.pack(_FORM, kind, os.SEEK_SET, *place, 0)
 
 
+_TAKE, _GIVE_BACK = (_flock(kind, _WRITING) for kind in (fcntl.F_WRLCK, fcntl.F_UNLCK))
+
+
 class WritersLock:
     """A lock that our processes hold while they write: a copy of the -shm takes SQLite's own away.
 
@@ -110,7 +113,7 @@ class WritersLock:
         try:
             status = os.fstat(self._descriptor)
             if (status.st_dev, status.st_ino) == self._file:
-                fcntl.fcntl(self._descriptor, _SET, _flock(fcntl.F_WRLCK, _WRITING))
+                fcntl.fcntl(self._descriptor, _SET, _TAKE)
         except (BlockingIOError, PermissionError) as error:
             return error
         except OSError:
@@ -119,8 +122,9 @@ class WritersLock:
 
     def give_back(self) -> None:
         """Let others write."""
-        if self._descriptor is not None:
-            _lock(self._descriptor, fcntl.F_UNLCK, _WRITING)
+        if self._descriptor is not None and _SET is not None:
+            with suppress(OSError):
+                fcntl.fcntl(self._descriptor, _SET, _GIVE_BACK)
 
 
 def is_used_elsewhere(descriptor: int) -> bool:

@@ -17,7 +17,7 @@ from ..errors import NotConnectedError, StoreUnavailableError
 from . import guard
 from .files import make_private
 from .handle import Handle
-from .identity import FileId, Identity, file_at, identity_of
+from .identity import FileId, Identity, Names, file_at, identity_of
 from .log import LogGoneError, save, unsaved
 
 log = logging.getLogger("ad_seller.storage")
@@ -45,6 +45,7 @@ class OpenFile:
         self.pid = os.getpid()
         self.handles: set[Handle] = set()
         self._real = real
+        self._names = Names(path, real)
         self._files: Identity | None = None
         self.next_look = 0.0  # when a read is to call `check`, in the time of `perf_counter`
         self._opening = threading.Lock()  # while SQLite opens a descriptor
@@ -168,7 +169,7 @@ class OpenFile:
             LogGoneError: its log was, or the index of the log.
         """
         files = self._files
-        if files is None or identity_of(self.path, self._real) == files:
+        if files is None or self._names.lead_to(files):
             self.next_look = time.perf_counter() + _LOOK
             return
         if not self.is_there():

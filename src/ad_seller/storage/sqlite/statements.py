@@ -24,6 +24,8 @@ from ..records.keys import check_key
 from ..records.markers import KEEP
 from .locks import is_locked, one_moment, take_write_lock
 
+_Row = tuple[str, bytes, float | None, int]  #: key, value, when it expires, size
+
 _LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 #: By position, here and below where it counts: binding by name costs a fifth more.
@@ -107,7 +109,7 @@ def apply(db: sqlite3.Connection, commits: list[Commit], clock: Clock) -> list[O
     take_write_lock(db)
     now = clock()  # not before the wait for the lock: what expired meanwhile is gone
     try:
-        outcomes: list[Outcome | Exception] = [_apply_one(db, commit, now) for commit in commits]
+        outcomes = _apply_all(db, commits, now)
         db.execute("COMMIT")
     except BaseException as error:
         if db.in_transaction:
@@ -116,6 +118,34 @@ def apply(db: sqlite3.Connection, commits: list[Commit], clock: Clock) -> list[O
             raise
         return [error] if len(commits) == 1 else [_apply_alone(db, commit, clock) for commit in commits]
     return outcomes
+
+
+def _apply_all(db: sqlite3.Connection, commits: list[Commit], now: float) -> list[Outcome | Exception]:
+    """Apply one after the other; neighbours that only put one entry each go to SQLite together."""
+    outcomes: list[Outcome | Exception] = []
+    rows: list[_Row] = []
+    for commit in commits:
+        row = _lone_row(commit, now)
+        if row is not None:
+            rows.append(row)
+            outcomes.append([True])
+            continue
+        if rows:
+            db.executemany(_PUT, rows)
+            rows = []
+        outcomes.append(_apply_one(db, commit, now))
+    if rows:
+        db.executemany(_PUT, rows)
+    return outcomes
+
+
+def _lone_row(commit: Commit, now: float) -> _Row | None:
+    """Return the parameters of `_PUT` if one entry is all that is put, whatever stands there."""
+    expectations, writes = commit
+    if expectations or len(writes) != 1 or not isinstance(put := writes[0], Put):
+        return None
+    key, text, ttl_ms = put
+    return None if ttl_ms is KEEP else (key, text, _deadline(ttl_ms, now), len(text))
 
 
 def _apply_alone(db: sqlite3.Connection, commit: Commit, clock: Clock) -> Outcome | Exception:
