@@ -14,26 +14,36 @@ from contextlib import contextmanager
 from typing import Any
 
 from ad_seller.storage import open_url
-from examples.ad_server import Ads, book
 from tests.atomic.support import ROOT, watched
+from tests.effects import booking
+from tests.effects.booking import CLAIM_TTL, TOLD, book, deliver, outbox_of
 
-CLAIM_TTL = 0.3
+NEVER = -1  #: a step that is not reached
+_MOST_STEPS = 120
+
+#: From the number of a request to all that was answered.
+Answers = dict[int, list[Any]]
 
 
-async def _book(url: str, ads_url: str, number: int, step: int) -> Any:
-    """Book as request ``number``, killed at await ``step``; a negative one is never reached."""
+async def _act(url: str, ads_url: str, numbers: Sequence[int], step: int, told: int) -> None:
+    """Book and deliver for each number, killed at await ``step``; write each answer to the pipe ``told``."""
 
     def on_await(reached: int, _: object) -> None:
         if reached == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    async def all_of_them() -> None:
+        for number in numbers:
+            deal = await book(storage, ads_url, number)
+            os.write(told, json.dumps([number, deal]).encode() + b"\n")
+            await deliver(storage, ads_url, number)
+
     async with open_url(url) as storage:
-        booking = book(storage, Ads(ads_url), f"buyer-{number}", "key", f"qt-{number}", claim_ttl=CLAIM_TTL)
-        return await watched(booking, on_await)
+        await watched(all_of_them(), on_await)
 
 
-def at_once(url: str, ads_url: str, number: int, steps: Sequence[int]) -> list[Any]:
-    """Let a process for each step book; return the answers of those that were not killed.
+def at_once(url: str, ads_url: str, numbers: Sequence[int], steps: Sequence[int]) -> tuple[Answers, int]:
+    """Let a process for each step book and deliver; return what was answered, and how many were killed.
 
     Raises:
         AssertionError: one ended otherwise.
@@ -45,37 +55,41 @@ def at_once(url: str, ads_url: str, number: int, steps: Sequence[int]) -> list[A
         if child == 0:
             code = 1
             try:
-                answer = asyncio.run(_book(url, ads_url, number, step))
-                os.write(writing, json.dumps(answer).encode())
+                asyncio.run(_act(url, ads_url, numbers, step, writing))
                 code = 0
             finally:
                 os._exit(code)
         os.close(writing)
         children.append((child, reading))
-    return [answer for child, reading in children for answer in _ended(child, reading)]
+    answers: Answers = {number: [] for number in numbers}
+    killed = sum(_ended(child, reading, answers) for child, reading in children)
+    return answers, killed
 
 
-def _ended(child: int, reading: int) -> list[Any]:
+def _ended(child: int, reading: int, answers: Answers) -> bool:
+    """Wait for a process, add what it answered, and tell whether it was killed."""
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+        for line in pipe:
+            number, answer = json.loads(line)
+            answers[number].append(answer)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-        return []
+        return True
     assert status == 0, f"a process ended with {status}"
-    return [json.loads(said)]
+    return False
 
 
 @contextmanager
 def ad_server() -> Iterator[str]:
-    """Run an ad server as a process; yield its URL."""
-    command = [sys.executable, "-m", "examples.ad_server", "--serve"]
+    """Run an ad server, which also takes messages, as a process; yield its URL."""
+    command = [sys.executable, "-m", "tests.effects.booking"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
 
 
 def made(ads_url: str, kind: str) -> list[dict[str, Any]]:
-    """Return what the ad server has made."""
+    """Return what the ad server has made, in order."""
     with urllib.request.urlopen(f"{ads_url}/{kind}", timeout=20) as answer:
         found: list[dict[str, Any]] = json.load(answer)
     return found
@@ -87,8 +101,12 @@ async def offer(url: str, numbers: Sequence[int]) -> None:
         await storage.set_many({f"quote:qt-{number}": {"status": "available"} for number in numbers})
 
 
-async def check(url: str, ads_url: str, answers: dict[int, list[Any]]) -> None:
-    """One order, one line and one deal for each request, and the same answer for all who asked."""
+async def check(url: str, ads_url: str, answers: Answers) -> None:
+    """One order, one line and one deal for each request, the same answer for all who asked, and its messages.
+
+    Raises:
+        AssertionError: something was made twice, was lost, or was answered otherwise.
+    """
     orders, lines = made(ads_url, "orders"), made(ads_url, "lines")
     async with open_url(url) as storage:
         deals = await storage.list_deals()
@@ -105,26 +123,59 @@ async def check(url: str, ads_url: str, answers: dict[int, list[Any]]) -> None:
         assert len(deals) == len(orders) == len(lines) == len(answers)
         assert await storage.open_effects() == []
         assert await storage.keys("effect_claim:*") == []
+        async with asyncio.timeout(10 * CLAIM_TTL):  # until the claim of a lane ends whose process was killed
+            while await storage.keys("outbox_lane:*"):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(CLAIM_TTL / 10)
+        assert await storage.keys("outbox*") == [], "messages that wait, or were set aside"
+    check_messages(made(ads_url, "deliveries"), made(ads_url, "acknowledged"), answers, deals)
+
+
+def check_messages(
+    deliveries: list[dict[str, Any]],
+    acknowledged: list[dict[str, Any]],
+    answers: Answers,
+    deals: list[dict[str, Any]],
+) -> None:
+    """Each message of each deal under one id, in their order, acknowledged once at most.
+
+    Nothing waits any more, so each was acknowledged at least once; who was killed just then has not said so.
+
+    Raises:
+        AssertionError: one was lost, came twice with different ids, or out of order.
+    """
+    references = [one["reference"] for one in acknowledged]
+    assert len(set(references)) == len(references), "acknowledged twice"
+    booked = {deal["deal_id"] for deal in deals}
+    for number in answers:
+        came = [one for one in deliveries if one["outbox"] == outbox_of(number)]
+        ids = dict.fromkeys(one["reference"] for one in came)
+        assert len(ids) == len(TOLD), (number, came)
+        assert {one["deal"] for one in came} <= booked
+        order = [TOLD.index(one["told"]) for one in came]
+        assert order == sorted(order), "the second one before the first was acknowledged"
+        assert list(dict.fromkeys(order)) == list(range(len(TOLD)))
+    assert len(deliveries) >= len(TOLD) * len(answers)
 
 
 def every_step(url: str) -> int:
     """Kill a booking at its first, second, ... step, until one has as few; return how many there are."""
-    steps = 60
-    asyncio.run(offer(url, range(steps)))
+    numbers = range(_MOST_STEPS)
+    asyncio.run(offer(url, numbers))
     with ad_server() as ads_url:
-        answers: dict[int, list[Any]] = {}
-        for step in range(steps):
-            answers[step] = at_once(url, ads_url, step, [step])
-            if answers[step]:
+        answers: Answers = {}
+        for step in numbers:
+            some, killed = at_once(url, ads_url, [step], [step])
+            answers |= some
+            if not killed:
                 break
         else:
             raise AssertionError("a booking has no end")
-        first = dict(answers)
-        for number in answers:  # all claims have ended, but those of the last ones
-            answers[number] = [*first[number], *at_once(url, ads_url, number, [-1, -1])]
-        asyncio.run(check(url, ads_url, answers))
+        last, _ = at_once(url, ads_url, list(answers), [NEVER, NEVER])
+        asyncio.run(check(url, ads_url, {number: [*answers[number], *last[number]] for number in answers}))
         return len(answers) - 1
 
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["--told-later"]:
+        booking.Telling.run_once = booking.told_later  # type: ignore[method-assign]
     print(every_step(sys.argv[1]))

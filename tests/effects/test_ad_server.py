@@ -1,4 +1,4 @@
-"""A deal at the ad server, killed at each of its steps, on a real file: one order, line, deal and answer."""
+"""A deal at the ad server and its messages, killed at each step, on a real file: all of it is there once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from pathlib import Path
 from tests.atomic.support import ROOT
 
 
+def killed_at_every_step(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.effects.crashing", f"sqlite:///{folder}/effects.db", *more]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
 def test_killed_at_every_step(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.effects.crashing", f"sqlite:///{tmp_path}/effects.db"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    run = killed_at_every_step(tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
-    assert int(run.stdout) >= 10  # steps at which it was killed
+    assert int(run.stdout) >= 20  # steps at which it was killed: of the booking, and of the worker of its messages
+
+
+def test_messages_that_are_no_part_of_the_commit_are_found(tmp_path: Path) -> None:
+    run = killed_at_every_step(tmp_path, "--told-later")
+    assert run.returncode == 1
+    assert "assert len(ids) == len(TOLD)" in run.stderr
 
 
 def test_the_page_names_tests_that_are_there() -> None:
