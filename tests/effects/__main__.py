@@ -57,7 +57,7 @@ def rounds(kind: str, count: int, processes: int, seed: int) -> None:
     print(
         f"{kind}: {count} rounds of {processes} processes in {time.monotonic() - began:.0f} s, {seen['killed']:,} "
         f"killed, {sum(map(len, answers.values())):,} answers. One order, one line and one deal in each, and every "
-        f"answer the same. {2 * count:,} messages, none lost, none out of order; {seen['deliveries']:,} deliveries, "
+        f"answer the same. {2 * count:,} messages, none lost, all in order; {seen['deliveries']:,} deliveries, "
         f"{seen['acknowledged']:,} acknowledgements by workers that lived to tell, no two of one message. "
         f"Seed {seed}.",
         flush=True,
