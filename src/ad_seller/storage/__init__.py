@@ -51,6 +51,7 @@ from .errors import (
     redact,
 )
 from .factory import close_storage, get_storage, get_storage_backend, open_url
+from .namespaces.backend import NamespacedBackend
 from .owners import report_owners
 from .records.codec import decode, encode
 from .records.expiry import TTL, check_ttl
@@ -135,6 +136,7 @@ __all__ = [
     "MissingDependencyError",
     "MissingKeyError",
     "MissingStoreError",
+    "NamespacedBackend",
     "NewTTL",
     "NotApplied",
     "NotConnectedError",

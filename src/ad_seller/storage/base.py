@@ -18,6 +18,7 @@ from .atomic import fallback as process
 from .atomic import searching
 from .atomic.once import OnceOperations
 from .atomic.operations import touch
+from .atomic.state import opening_of
 from .atomic.transfer import BulkTransfer
 from .capabilities import Capabilities
 from .driver.commit import Commit, Outcome
@@ -27,6 +28,7 @@ from .errors import CorruptValueError, InvalidArgumentError
 from .records.codec import encode
 from .records.expiry import TTL, check_ttl
 from .records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
+from .records.namespaces import local_key
 from .records.pages import OnCorrupt, Page, check_limit, report_corrupt
 from .seller.entities import EntityHelpers
 from .seller.indexes import IndexHelpers
@@ -301,7 +303,11 @@ class StorageBackend(
         return await process.commit(self, commit)
 
     def _atomic_lasts(self, key: str) -> bool:
-        return key.startswith(LASTING)
+        return local_key(key).startswith(LASTING)
+
+    def _is_connected(self) -> bool:
+        """Tell whether `connect` was called, and not `disconnect` since; a forked child inherits the answer."""
+        return opening_of(self).is_connected
 
     def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
         """Return what `get` in ``loop`` would, in the thread that calls this; None if only the loop can tell."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 #: "store": among all processes that use the same store. "process": among the tasks of this process only.
 Scope = Literal["process", "store"]
+
+#: Bytes of a key in UTF-8, unless a backend leaves room for fewer.
+MAX_KEY_BYTES: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Capabilities:
         durable: an acknowledged write survives the end of the process.
         shared: several processes can use one store at the same time.
         atomic_batches: `set_many` and `delete_many` apply all or nothing, `get_many` is one moment's view.
+        max_key_bytes: bytes that a key has at most, in UTF-8; fewer in a namespace.
     """
 
     atomic: Scope = "process"
@@ -46,6 +50,7 @@ class Capabilities:
     durable: bool = False
     shared: bool = False
     atomic_batches: bool = False
+    max_key_bytes: int = MAX_KEY_BYTES
 
     @property
     def in_words(self) -> str:

@@ -11,7 +11,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
@@ -28,7 +28,7 @@ from ..records.keys import check_key
 from ..records.markers import KEEP
 from .beside import warn_if_inside
 from .committer import SevenMethods
-from .state import ONE_LOOP, deadlines_of, state_of
+from .state import ONE_LOOP, deadlines_of, opening_of, state_of
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -42,8 +42,8 @@ def keep_to_one_loop(cls: type, yes: bool) -> None:
 
 
 def guard(cls: type[SevenMethods]) -> None:
-    """Wrap the ``set`` and ``delete`` that ``cls`` has, from wherever, unless they are wrapped already."""
-    for name, wrap in (("set", _guarded_set), ("delete", _guarded_delete)):
+    """Wrap what ``cls`` has of the methods below, from wherever, unless they are wrapped already."""
+    for name, wrap in _WRAPPERS.items():
         method = getattr(cls, name)
         if not getattr(method, "__isabstractmethod__", False) and not hasattr(method, _GUARDED):
             guarded = wrap(method)
@@ -80,6 +80,32 @@ def _guarded_delete(method: Callable[..., Awaitable[bool]]) -> Callable[..., Awa
         return await _locked(self, key, remove)
 
     return delete
+
+
+def _noted_connect(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(method)
+    async def connect(self: SevenMethods) -> None:
+        await method(self)
+        opening_of(self).is_connected = True
+
+    return connect
+
+
+def _noted_disconnect(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(method)
+    async def disconnect(self: SevenMethods) -> None:
+        opening_of(self).is_connected = False
+        await method(self)
+
+    return disconnect
+
+
+_WRAPPERS: Final[dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
+    "set": _guarded_set,
+    "delete": _guarded_delete,
+    "connect": _noted_connect,
+    "disconnect": _noted_disconnect,
+}
 
 
 async def _locked(backend: SevenMethods, key: str, action: Callable[[], Awaitable[R]]) -> R:

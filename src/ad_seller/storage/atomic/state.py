@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from ..concurrency.locks import KeyLocks
 from ..concurrency.loops import ByLoop
 from ..errors import NotConnectedError, StorageTimeoutError, UnsupportedError
+from .opening import Opening
 from .pending import PendingUpdate
 from .waits import Waits
 
@@ -80,6 +81,7 @@ class _Memory:
     def __init__(self) -> None:
         self.loops: ByLoop[LoopState] = ByLoop()
         self.deadlines = Deadlines()
+        self.opening = Opening()
 
     def __reduce__(self) -> tuple[type[_Memory], tuple[()]]:
         return _Memory, ()
@@ -96,6 +98,11 @@ def _memory_of(backend: object) -> _Memory:
 def deadlines_of(backend: object) -> Deadlines:
     """Return the deadlines that the instance knows."""
     return _memory_of(backend).deadlines
+
+
+def opening_of(backend: object) -> Opening:
+    """Return who has the instance open."""
+    return _memory_of(backend).opening
 
 
 def state_of(backend: object) -> LoopState:

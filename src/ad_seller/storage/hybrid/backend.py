@@ -25,6 +25,7 @@ from ..errors import ConfigurationError, CrossStoreError, StorageError, shown
 from ..records.expiry import TTL, check_ttl
 from ..records.globs import compile_glob, escape
 from ..records.keys import check_key, check_keys, copied
+from ..records.namespaces import MARK, local_key
 from ..records.pages import OnCorrupt, Page, check_limit
 from .finding import merged, owned
 from .merge import SideWalk, decode_merged, merge, merged_pages
@@ -115,11 +116,16 @@ class HybridBackend(StorageBackend):
             durable=one.durable and two.durable,
             shared=one.shared and two.shared,
             atomic_batches=False,
+            max_key_bytes=min(one.max_key_bytes, two.max_key_bytes),
         )
 
     def side_of(self, key: str) -> StorageBackend:
         """Return the backend in which ``key`` lives."""
-        return self.redis if check_key(key).startswith(self.routes) else self.postgres
+        return self._sides[self._place_of(check_key(key))]
+
+    def _place_of(self, key: str) -> int:
+        """Return 1 for the second side; what is in a namespace goes where it would go without."""
+        return int(local_key(key).startswith(self.routes))
 
     async def health(self) -> dict[str, SideHealth]:
         """Ask both sides; the answer has the keys "postgres" and "redis"."""
@@ -140,6 +146,9 @@ class HybridBackend(StorageBackend):
     async def disconnect(self) -> None:
         """Close both sides, also if one of them fails at it."""
         await _all([side.disconnect() for side in self._sides])
+
+    def _is_connected(self) -> bool:
+        return all(side._is_connected() for side in self._sides)
 
     # --- one entry -------------------------------------------------------------------------------------
 
@@ -191,7 +200,7 @@ class HybridBackend(StorageBackend):
         """Return the sides that have some of the keys, with those; the first side if there are none."""
         parts: dict[int, list[str]] = {}
         for key in keys:
-            parts.setdefault(int(key.startswith(self.routes)), []).append(key)
+            parts.setdefault(self._place_of(key), []).append(key)
         return [(self._sides[side], part) for side, part in sorted((parts or {0: []}).items())]
 
     # --- listings --------------------------------------------------------------------------------------
@@ -239,13 +248,15 @@ class HybridBackend(StorageBackend):
 
     def _sides_of(self, pattern: str) -> list[StorageBackend]:
         """Return the sides on which keys that match can live."""
-        prefix = compile_glob(pattern).prefix
+        prefix = local_key(compile_glob(pattern).prefix)
+        if prefix.startswith(MARK) or MARK.startswith(prefix):
+            return [self.postgres, self.redis]  # of any namespace
         if prefix.startswith(self.routes):
             return [self.redis]
         return [self.postgres, self.redis] if any(r.startswith(prefix) for r in self.routes) else [self.postgres]
 
     def _is_on(self, side: StorageBackend, key: str) -> bool:
-        return key.startswith(self.routes) is (side is self.redis)
+        return self._sides[self._place_of(key)] is side
 
     # --- whole stores ----------------------------------------------------------------------------------
 

@@ -7,9 +7,8 @@ import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..capabilities import MAX_KEY_BYTES as MAX_KEY_BYTES
 from ..errors import InvalidArgumentError, InvalidCursorError, InvalidKeyError, shown
-
-MAX_KEY_BYTES = 2048
 
 
 def check_key(key: object) -> str:

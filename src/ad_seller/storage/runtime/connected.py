@@ -141,6 +141,9 @@ class ConnectedBackend(StorageBackend):
         """See `StorageBackend.disconnect`."""
         await self._sessions.disconnect(self._close_shared)
 
+    def _is_connected(self) -> bool:
+        return self._sessions.is_connected
+
     async def _here(self) -> Session:
         return self._sessions.here() or await self._sessions.join()
 

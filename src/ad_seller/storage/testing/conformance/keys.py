@@ -10,13 +10,12 @@ import pytest
 from ...base import StorageBackend
 from ...errors import InvalidKeyError
 from ...records.globs import escape
-from ...records.keys import MAX_KEY_BYTES
 from ...seller.kinds import PREFIXES
 from ..levels import Level, Section, belongs
 from .calls import BY_KEY
 from .harness import Harness
 from .rows import rows
-from .samples import BAD_KEYS, GOOD_KEYS, HOSTILE_KEYS
+from .samples import BAD_KEYS, GOOD_KEYS, HOSTILE_KEYS, fitted
 
 
 class _Name(str):
@@ -86,8 +85,9 @@ class KeyConformance(Harness):
 
     @rows("name", GOOD_KEYS)
     async def test_key_is_literal(self, backend: StorageBackend, name: str) -> None:
-        key = GOOD_KEYS[name]
-        others = {other: "other" for other in (*GOOD_KEYS.values(), "a", "abc", "axbxcd") if other != key}
+        key = fitted(GOOD_KEYS[name], backend)
+        good = (fitted(other, backend) for other in (*GOOD_KEYS.values(), "a", "abc", "axbxcd"))
+        others = {other: "other" for other in good if other != key}
         await backend.set_many(others)
         await backend.set(key, {"name": name})
         assert await backend.get(key) == {"name": name}
@@ -137,7 +137,7 @@ class KeyConformance(Harness):
 
     @belongs(Level.ENTITIES, Section.KEYS)
     async def test_prefix_and_id_share_the_length_of_a_key(self, backend: StorageBackend) -> None:
-        longest = "x" * (MAX_KEY_BYTES - len(PREFIXES["deal"]))
+        longest = "x" * (backend.capabilities.max_key_bytes - len(PREFIXES["deal"]))
         await backend.set_deal(longest, {"n": 1})
         assert await backend.list_deals() == [{"n": 1}]
         with pytest.raises(InvalidKeyError):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from ...base import StorageBackend
 from ...records.keys import MAX_KEY_BYTES
 from ...records.values import MAX_DEPTH
 
@@ -60,6 +61,11 @@ BAD_KEYS: dict[str, Any] = {
     "bool": True,
     "tuple": ("a", "b"),
 }
+
+
+def fitted(key: str, backend: StorageBackend) -> str:
+    """Return the key, cut to what the backend declares to be the longest."""
+    return key.encode()[: backend.capabilities.max_key_bytes].decode(errors="ignore")
 
 
 def nested(depth: int, *, key: str | None = None) -> Any:

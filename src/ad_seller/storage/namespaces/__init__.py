@@ -1,0 +1,1 @@
+"""One store for several publishers: a backend that shows the entries of one of them."""

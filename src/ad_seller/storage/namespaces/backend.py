@@ -1,0 +1,261 @@
+"""A backend that shows the entries of one namespace of another backend, and nothing else.
+
+Each key that goes in gets the namespace's prefix, each key that comes out loses it. Only what a backend does by
+itself is passed on: the seven methods, their bulk forms, and the primitive under the atomic tools. All the others
+(records, transactions, leases, logs, outboxes, searches) stand on those: in the namespace, and as atomic as the
+backend is.
+"""
+
+from __future__ import annotations
+
+import copy
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..base import StorageBackend
+from ..capabilities import Capabilities
+from ..driver.commit import Commit, Outcome, Refused
+from ..driver.query import KeyQuery
+from ..driver.transfer import StoredEntry
+from ..errors import ConfigurationError, NotConnectedError, StorageError, shown
+from ..records.expiry import TTL
+from ..records.globs import compile_glob
+from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
+from ..records.namespaces import namespace_prefix
+from ..records.pages import OnCorrupt, Page, check_limit
+from .names import Names
+from .sharing import close_for, open_for
+
+
+class NamespacedBackend(StorageBackend):
+    """The entries of one namespace of a store that others use, too.
+
+    Any number of namespaces can stand on one backend, connected or not: it is opened with the first of them and
+    closed with the last. A backend that was open before stays open.
+
+    Args:
+        backend: where the entries are; any backend.
+        namespace: its name, e.g. of a publisher: text without control characters, of at most 256 bytes as it is
+            written in keys.
+    """
+
+    def __init__(self, backend: StorageBackend, namespace: str) -> None:
+        """Check the arguments; nothing is opened yet."""
+        if not isinstance(backend, StorageBackend):
+            raise ConfigurationError(f"A namespace is one of a StorageBackend, not of {shown(backend)}")
+        self.backend = backend
+        self._names = Names(namespace_prefix(namespace))
+        self.namespace = str(namespace)
+        self._is_open = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, with a copy of the backend: neither is connected."""
+        return {"backend": copy.copy(self.backend), "namespace": self.namespace, "_names": self._names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the settings."""
+        self.__dict__.update(state)
+        self._is_open = False
+
+    def __repr__(self) -> str:
+        """Return the backend and the name."""
+        return f"NamespacedBackend({self.backend!r}, {self.namespace!r})"
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that a call may take; None if the backend has no limit."""
+        limit: float | None = getattr(self.backend, "timeout", None)
+        return limit
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the backend promises, for keys of the length that the namespace leaves."""
+        promised = self.backend.capabilities
+        return replace(promised, max_key_bytes=promised.max_key_bytes - len(self._names.prefix))
+
+    # --- life cycle ------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Open the backend; harmless if it is open."""
+        await open_for(self, self.backend)
+        self._is_open = True
+
+    async def disconnect(self) -> None:
+        """Close the backend, unless another namespace uses it, or it was open before any of them."""
+        self._is_open = False
+        await close_for(self, self.backend)
+
+    def _is_connected(self) -> bool:
+        return self._is_open and self.backend._is_connected()
+
+    def _atomic_check(self) -> None:
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        self.backend._atomic_check()
+
+    def _full(self, key: str) -> str:
+        """Return what ``key`` is stored under; refused while the namespace is not connected."""
+        full = self._names.full(check_key(key))
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        return full
+
+    # --- one entry -------------------------------------------------------------------------------------
+
+    async def get(self, key: str) -> Any | None:
+        """See `StorageBackend.get`."""
+        full = self._full(key)
+        with self._names:
+            return await self.backend.get(full)
+
+    def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
+        full = self._full(key)
+        with self._names:
+            return self.backend._get_in_thread(full, loop)
+
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
+        """See `StorageBackend.set`."""
+        full = self._full(key)
+        with self._names:
+            await self.backend.set(full, value, ttl)
+
+    async def delete(self, key: str) -> bool:
+        """See `StorageBackend.delete`."""
+        full = self._full(key)
+        with self._names:
+            return await self.backend.delete(full)
+
+    async def exists(self, key: str) -> bool:
+        """See `StorageBackend.exists`."""
+        full = self._full(key)
+        with self._names:
+            return await self.backend.exists(full)
+
+    async def ttl(self, key: str) -> float | None:
+        """See `StorageBackend.ttl`."""
+        full = self._full(key)
+        with self._names:
+            return await self.backend.ttl(full)
+
+    # --- several entries at once -----------------------------------------------------------------------
+
+    async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
+        """See `StorageBackend.get_many`."""
+        names = self._names
+        full = [self._full(key) for key in check_keys(keys)]
+        with names:
+            found = await self.backend.get_many(full, on_corrupt=names.told(on_corrupt))
+        return dict(names.local_items(found.items()))
+
+    async def set_many(self, mapping: Mapping[str, Any], ttl: TTL | None = None) -> None:
+        """See `StorageBackend.set_many`."""
+        full = {self._full(key): value for key, value in copied(mapping).items()}
+        with self._names:
+            await self.backend.set_many(full, ttl)
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """See `StorageBackend.delete_many`."""
+        full = [self._full(key) for key in check_keys(keys)]
+        with self._names:
+            return await self.backend.delete_many(full)
+
+    # --- listings --------------------------------------------------------------------------------------
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """See `StorageBackend.keys`."""
+        full = self._pattern(pattern)
+        with self._names:
+            return self._names.local(await self.backend.keys(full))
+
+    async def count(self, pattern: str = "*") -> int:
+        """See `StorageBackend.count`."""
+        full = self._pattern(pattern)
+        with self._names:
+            return await self.backend.count(full)
+
+    def _pattern(self, pattern: str) -> str:
+        compile_glob(pattern)  # so that a message is about what the caller gave
+        self._atomic_check()
+        return self._names.prefix + str.__str__(pattern)
+
+    async def scan(
+        self,
+        pattern: str = "*",
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        reverse: bool = False,
+        on_corrupt: OnCorrupt = None,
+    ) -> Page:
+        """See `StorageBackend.scan`; a cursor is a key of this namespace, whatever the backend's own are."""
+        glob = compile_glob(pattern)
+        check_limit(limit)
+        after = None if cursor is None else decode_cursor(cursor)
+        items, last = await self._entry_search(KeyQuery(glob, after, limit, reverse=bool(reverse)), on_corrupt)
+        return Page(items, None if last is None else encode_cursor(last))
+
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        names = self._names
+        self._atomic_check()
+        with names:
+            items, last = await self.backend._entry_search(names.query(query), names.told(on_corrupt))
+        return names.local_items(items), None if last is None else names.one(last)
+
+    # --- whole stores ----------------------------------------------------------------------------------
+
+    @property
+    def _deadline_slack(self) -> int:  # type: ignore[override]  # the backend decides
+        return self.backend._deadline_slack
+
+    async def _entry_pages(self, prefix: str, after: str | None = None) -> AsyncIterator[list[StoredEntry]]:
+        names = self._names
+        self._atomic_check()
+        start = None if after is None else names.prefix + after
+        with names:
+            async for page in self.backend._entry_pages(names.prefix + prefix, start):
+                yield [StoredEntry(names.one(key), text, deadline) for key, text, deadline in page]
+
+    async def _entry_estimate(self, prefix: str) -> int | None:
+        self._atomic_check()
+        with self._names:
+            return await self.backend._entry_estimate(self._names.prefix + prefix)
+
+    async def _store_entries(
+        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
+    ) -> Sequence[bool | StorageError]:
+        names = self._names
+        full = [StoredEntry(self._full(key), text, deadline) for key, text, deadline in entries]
+        with names:
+            stored = await self.backend._store_entries(full, expected)
+        return [names.seen(flag) if isinstance(flag, StorageError) else flag for flag in stored]
+
+    # --- the primitive under the atomic tools ----------------------------------------------------------
+
+    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
+        full = [self._full(key) for key in keys]
+        with self._names:
+            return await self.backend._atomic_snapshot(full)
+
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
+        self._atomic_check()
+        with self._names:
+            outcome = await self.backend._atomic_commit(self._names.commit(commit))
+        return Refused(self._names.one(outcome.key)) if isinstance(outcome, Refused) else outcome
+
+    def _atomic_confirms(self, key: str) -> bool:
+        return self.backend._atomic_confirms(self._names.full(key))
+
+    def _atomic_lasts(self, key: str) -> bool:
+        return self.backend._atomic_lasts(self._names.full(key))
+
+    def _atomic_parts(self) -> tuple[object, ...]:
+        return (self, *self.backend._atomic_parts())
+
+    def _atomic_encode(self, value: Any, key: str) -> bytes:
+        full = self._names.full(check_key(key))
+        with self._names:
+            return self.backend._atomic_encode(value, full)
