@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from ad_seller.storage.runtime.batcher import Batcher, Request
+from ad_seller.storage.driver.engine import Tell
+from ad_seller.storage.runtime.batcher import Batcher
+from ad_seller.storage.runtime.request import Request
 
 
 class Engine:
-    """A bulk call that answers each item with twice itself, when it is allowed to."""
+    """A bulk call that answers each item with twice itself, when it is allowed to.
 
-    def __init__(self) -> None:
+    Args:
+        begins: whether it is begun without a task of the batcher.
+    """
+
+    def __init__(self, *, begins: bool = False) -> None:
+        self.begins = begins
         self.batches: list[list[int]] = []
         self.running = 0
         self.most_running = 0
@@ -48,8 +55,33 @@ class ExplainedError(Exception):
         self.sent = request.sent
 
 
-def batcher_of(engine: Engine, *, timeout: float = 5.0, **settings: Any) -> Batcher[int, int]:
-    return Batcher(engine.run, explain=ExplainedError, timeout=timeout, **settings)
+def batcher_of(
+    engine: Engine, *, explain: Any = ExplainedError, timeout: float = 5.0, **settings: Any
+) -> Batcher[int, int]:
+    begin = begun_by(engine.run) if engine.begins else None
+    return Batcher(engine.run, explain=explain, timeout=timeout, begin=begin, **settings)
+
+
+def begun_by(
+    run: Callable[[list[int]], Awaitable[Sequence[int | asyncio.Future[int]]]],
+) -> Callable[[list[int], Tell[int]], None]:
+    """Begin a bulk call as an engine does that has a thread for it."""
+
+    def begin(items: list[int], tell: Tell[int]) -> None:
+        async def work() -> None:
+            try:
+                results = await run(items)
+            except BaseException as error:  # the thread goes on
+                loop.call_soon(tell, None, error)
+            else:
+                loop.call_soon(tell, results, None)
+
+        loop = asyncio.get_running_loop()
+        works.add(task := loop.create_task(work()))
+        task.add_done_callback(works.discard)
+
+    works: set[asyncio.Task[None]] = set()
+    return begin
 
 
 async def ticks(count: int = 5) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from ad_seller.storage.driver.failures import NotStartedError
-from ad_seller.storage.runtime.batcher import Batcher, Request
+from ad_seller.storage.runtime.batcher import Batcher
+from ad_seller.storage.runtime.request import Request
 from tests.bulk_engine import Engine, ExplainedError, batcher_of, submit, ticks
 
 
-@pytest.fixture
-async def engine() -> Engine:
-    return Engine()
+@pytest.fixture(params=[False, True], ids=["in a task", "begun"])
+async def engine(request: pytest.FixtureRequest) -> Engine:
+    return Engine(begins=request.param)
 
 
 class TestBatches:

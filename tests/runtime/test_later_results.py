@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ad_seller.storage.runtime.batcher import Batcher, Request
+from ad_seller.storage.runtime.batcher import Batcher
+from ad_seller.storage.runtime.request import Request
 
 
 class SlowForSome:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from ad_seller.storage.driver.failures import NotStartedError
-from ad_seller.storage.runtime.batcher import Batcher, Request
-from tests.bulk_engine import ExplainedError
+from ad_seller.storage.runtime.batcher import Batcher
+from ad_seller.storage.runtime.request import Request, items_of
+from tests.bulk_engine import ExplainedError, begun_by
 from tests.schedules.world import World, explore
+
+Results = Sequence[int | asyncio.Future[int]]
 
 TIMEOUT = 5.0
 GRACE = 1.0  #: contract of `batching`: how long beyond its time an attempt may still tell whether it has started
@@ -91,7 +94,12 @@ class Caller:
 async def storm(world: World, lane: Lane, *, callers: int = 6, max_items: int = 4, lanes: int = 1) -> list[Caller]:
     """Let callers come and go, some cancelled; when the batcher is idle, check what always holds."""
     batcher: Batcher[int, int] = Batcher(
-        lane.run, explain=ExplainedError, timeout=TIMEOUT, max_items=max_items, concurrency=lanes
+        lane.run,
+        explain=ExplainedError,
+        timeout=TIMEOUT,
+        max_items=max_items,
+        concurrency=lanes,
+        begin=world.chance.choice((None, begun_by(lane.run))),
     )
     people = [Caller(world, batcher, lane, number) for number in range(callers)]
     tasks: list[asyncio.Task[None]] = []
@@ -191,15 +199,18 @@ def test_every_request_is_in_the_next_batch_that_has_room() -> None:
 class ForgetfulBatcher(Batcher[int, int]):
     """A defect: an answer goes to whoever still waits, not to whom it belongs."""
 
-    async def _answer(self, batch: list[Request[int, int]], results: Sequence[int | asyncio.Future[int]]) -> None:
-        await super()._answer([request for request in batch if not request.future.done()], results)
+    def _answers(
+        self, batch: list[Request[int, int]], results: Results | None, error: BaseException | None
+    ) -> Iterator[None]:
+        waiting = [request for request in batch if not request.future.done()]
+        return super()._answers(waiting, results and results[: len(items_of(waiting))], error)
 
 
 class StubbornBatcher(Batcher[int, int]):
     """A defect: what failed after it was sent is tried again."""
 
     async def _handle(self, batch: list[Request[int, int]]) -> None:
-        async def again(items: list[int]) -> Sequence[int | asyncio.Future[int]]:
+        async def again(items: list[int]) -> Results:
             try:
                 return await run(items)
             except OSError:
@@ -215,7 +226,7 @@ class StubbornBatcher(Batcher[int, int]):
 class SleepyBatcher(Batcher[int, int]):
     """A defect: what comes while a batch runs is not looked at when it ends."""
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
 
 

@@ -13,8 +13,9 @@ from ad_seller.storage.driver.commit import Commit, Outcome
 from ad_seller.storage.driver.failures import LostError
 from ad_seller.storage.errors import StorageError, UnknownOutcomeError
 from ad_seller.storage.runtime import batcher as batching
-from ad_seller.storage.runtime.batcher import Batcher, Request
-from tests.bulk_engine import ExplainedError
+from ad_seller.storage.runtime.batcher import Batcher
+from ad_seller.storage.runtime.request import Request
+from tests.bulk_engine import ExplainedError, begun_by
 from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine
 from tests.schedules.world import World, explore
 
@@ -68,7 +69,13 @@ def explain(error: BaseException, request: Request[int, int]) -> BaseException:
 
 
 async def together(world: World) -> None:
-    batcher: Batcher[int, int] = Batcher(Bulk(world).run, explain=explain, timeout=TIMEOUT, max_items=8)
+    batcher: Batcher[int, int] = Batcher(
+        (bulk := Bulk(world)).run,
+        explain=explain,
+        timeout=TIMEOUT,
+        max_items=8,
+        begin=world.chance.choice((None, begun_by(bulk.run))),
+    )
 
     async def call(number: int) -> None:
         items = [number] * world.chance.choice((0, 1, 1, 2))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,3 +23,21 @@ async def test_any_batch_means_what_it_means_in_memory(path: Path, seed: int) ->
     ttls = (None, None, 1000 * BETWEEN_BATCHES, 3_600_000)  # one ends at the instant of the next batch
     async with SQLiteBackend(str(path), clock=clock, synchronous="NORMAL", sweep_interval=None) as storage:
         await check_batches(storage, clock, seed, between, ttls)
+
+
+async def test_a_write_needs_no_task(store: SQLiteBackend) -> None:
+    """The thread answers the callers itself: a task and a turn of the event loop cost as much as a statement."""
+    loop = asyncio.get_running_loop()
+    made: list[str] = []
+
+    def count(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
+        made.append(repr(work))
+        return asyncio.Task(work, loop=loop, **more)
+
+    loop.set_task_factory(count)
+    try:
+        await store.set("key", 1)
+        await store.delete("key")
+    finally:
+        loop.set_task_factory(None)
+    assert made == []

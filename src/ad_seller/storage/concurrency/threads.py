@@ -27,17 +27,23 @@ async def in_thread(function: Callable[[], R]) -> R:
 
 def answering(function: Callable[[], R]) -> tuple[asyncio.Future[R], Callable[[], None]]:
     """Return a future of the running event loop, and what another thread runs to answer it with ``function``."""
+    done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+    return done, telling(function, partial(settle, done))
+
+
+def telling(
+    function: Callable[[], R], tell: Callable[[R | None, BaseException | None], object]
+) -> Callable[[], None]:
+    """Return what another thread runs so that this event loop calls ``tell`` with what came of ``function``."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[R] = loop.create_future()
 
     def work() -> None:
+        result, error = None, None
         try:
             result = function()
-        except BaseException as error:
-            answer = partial(settle, done, error=error)
-        else:
-            answer = partial(settle, done, result)
+        except BaseException as failure:
+            error = failure
         with suppress(RuntimeError):  # the event loop has ended, nobody waits any more
-            loop.call_soon_threadsafe(answer)
+            loop.call_soon_threadsafe(tell, result, error)
 
-    return done, work
+    return work

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from ..errors import StorageError
 from .commit import Commit, Outcome
@@ -19,6 +19,12 @@ MISSING: Final = -2
 
 SWEEP_ROWS: Final = 500  #: expired entries that one step of the sweeper removes
 SWEEP_PAUSE: Final = 0.05  #: seconds between two steps
+
+
+R = TypeVar("R")
+
+#: What is called in the event loop when a bulk call has ended: with its results, or with what it raised.
+Tell = Callable[[Sequence[R | asyncio.Future[R]] | None, BaseException | None], object]
 
 
 class WouldBlock(Enum):
@@ -53,6 +59,10 @@ class Engine(ABC):
 
     #: The partition of a key, where calls for one server must not hold up those for others; None: there is one.
     partition_of: Callable[[str], int] | None = None
+
+    #: The same as `apply` for an engine that does it in a thread: it returns at once, and the event loop is made to
+    #: call what is given here. A batch of one commit then needs no task.
+    begin_apply: Callable[[list[Commit], Tell[Outcome | Exception]], None] | None = None
 
     @property
     def reserve(self) -> float:

@@ -1,19 +1,22 @@
 """Calls of one event-loop tick become one bulk call.
 
-Each caller waits on its own future, and the bulk call runs in a task of the batcher. So a cancelled caller
-never interrupts the engine half way and never leaves a connection, a lock or an answer behind: a request that
-has not been sent is dropped, one that has been sent takes effect and its answer is discarded.
+Each caller waits on its own future, and the bulk call runs in a task of the batcher, or in a thread of the engine.
+So a cancelled caller never interrupts the engine half way and never leaves a connection, a lock or an answer
+behind: a request that has not been sent is dropped, one that has been sent takes effect and nobody is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..concurrency.tasks import settle
+from ..driver.engine import Tell
 from ..driver.failures import NotStartedError
+from .request import Request, items_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,19 +24,6 @@ R = TypeVar("R")
 _WAKE = 32  #: callers that are woken in one turn of the event loop
 _KEPT = 64  #: requests that are remembered at least before those with an answer are looked for
 _GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
-
-
-class Request(Generic[T, R]):
-    """Some items that one caller wants handled together, and the future that gets the results."""
-
-    __slots__ = ("deadline", "future", "items", "sent")
-
-    def __init__(self, items: Sequence[T], future: asyncio.Future[list[R]], deadline: float) -> None:
-        """Keep the items; ``deadline`` is in the event loop's time."""
-        self.items = items
-        self.future = future
-        self.deadline = deadline
-        self.sent = False
 
 
 class Batcher(Generic[T, R]):
@@ -49,6 +39,8 @@ class Batcher(Generic[T, R]):
         reserve: how many seconds before that it is given up, so that its caller has the error in time.
         max_items: how many items one bulk call carries; a single request is never split.
         concurrency: how many bulk calls run at the same time.
+        begin: what is used instead of ``run`` where there is such a thing: it begins the bulk call elsewhere, and
+            has the event loop call what it is given when that has ended. This saves a task and a turn of the loop.
     """
 
     def __init__(
@@ -60,9 +52,11 @@ class Batcher(Generic[T, R]):
         reserve: float = 0.0,
         max_items: int = 512,
         concurrency: int = 1,
+        begin: Callable[[list[T], Tell[R]], None] | None = None,
     ) -> None:
         """Belong to the running event loop from now on."""
         self._run = run
+        self._begin = begin
         self._explain = explain
         self._timeout = timeout
         self._patience = timeout - reserve
@@ -72,10 +66,10 @@ class Batcher(Generic[T, R]):
         self._queue: deque[Request[T, R]] = deque()
         self._ages: deque[Request[T, R]] = deque()
         self._prune_at = _KEPT
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._unfinished: set[asyncio.Future[Any]] = set()
         self._running = 0
-        self._starting: asyncio.Task[None] | None = None
+        self._starting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_not_started: BaseException | None = None
 
@@ -123,13 +117,17 @@ class Batcher(Generic[T, R]):
             self._timer = None
 
     def _schedule(self) -> None:
-        """Have a task take the queue in the next turn of the event loop, with all that this turn still brings."""
+        """Have the queue taken in the next turn of the event loop, with all that this turn still brings."""
         if self._starting is None and len(self._tasks) < self._concurrency:
-            self._starting = task = self._loop.create_task(self._perform())
-            self._tasks.add(task)
-            task.add_done_callback(self._finished)
+            if self._begin is None:
+                self._starting = self._loop.create_task(self._perform())
+                self._starting.add_done_callback(self._finished)
+            else:
+                self._starting = self._loop.create_future()
+                self._loop.call_soon(self._start, self._starting, self._begin)
+            self._tasks.add(self._starting)
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         if self._starting is task:
             self._starting = None  # cancelled before its first step, by an event loop that ends
@@ -152,6 +150,8 @@ class Batcher(Generic[T, R]):
             self._queue.popleft()
         return batch
 
+    # --- by a task -------------------------------------------------------------------------------------
+
     async def _perform(self) -> None:
         self._starting = None
         batch = self._next_batch()
@@ -161,57 +161,89 @@ class Batcher(Generic[T, R]):
             await self._handle(batch)
 
     async def _handle(self, batch: list[Request[T, R]]) -> None:
+        results, error = None, None
+        self._running += 1
         try:
-            items = [item for request in batch for item in request.items]
-            self._running += 1
-            try:
-                results = await self._run(items)
-            finally:
-                self._running -= 1
-            if len(results) != len(items):
-                raise RuntimeError(f"a bulk call gave {len(results)} results for {len(items)} items")
-        except NotStartedError as error:
+            results = await self._run(items_of(batch))
+        except BaseException as failure:
+            error = failure
+        self._running -= 1
+        for _ in self._answers(batch, results, error):
+            await asyncio.sleep(0)
+        if error is not None and not isinstance(error, Exception):
+            raise error
+
+    # --- by what the engine begins -----------------------------------------------------------------------
+
+    def _start(self, work: asyncio.Future[None], begin: Callable[[list[T], Tell[R]], None]) -> None:
+        self._starting = None
+        batch = self._next_batch()
+        if self._queue:
+            self._schedule()
+        if not batch:
+            self._end(work)
+            return
+        self._running += 1
+        tell = partial(self._told, work, batch)
+        try:
+            begin(items_of(batch), tell)
+        except BaseException as error:
+            tell(None, error)
+
+    def _told(
+        self,
+        work: asyncio.Future[None],
+        batch: list[Request[T, R]],
+        results: Sequence[R | asyncio.Future[R]] | None,
+        error: BaseException | None,
+    ) -> None:
+        self._running -= 1
+        self._go_on(work, self._answers(batch, results, error))
+        if error is not None and not isinstance(error, Exception):
+            raise error
+
+    def _go_on(self, work: asyncio.Future[None], answers: Iterator[None]) -> None:
+        for _ in answers:
+            self._loop.call_soon(self._go_on, work, answers)
+            return
+        self._end(work)
+
+    def _end(self, work: asyncio.Future[None]) -> None:
+        settle(work)
+        self._finished(work)
+
+    # --- the answers -----------------------------------------------------------------------------------
+
+    def _answers(
+        self,
+        batch: list[Request[T, R]],
+        results: Sequence[R | asyncio.Future[R]] | None,
+        error: BaseException | None,
+    ) -> Iterator[None]:
+        """Hand out the results, or tell what failed, and yield when those who were woken are to have their turn.
+
+        So many at a time that the woken callers do not hold up everything else.
+        """
+        if results is not None and len(results) != (size := sum(len(request.items) for request in batch)):
+            error = RuntimeError(f"a bulk call gave {len(results)} results for {size} items")
+        if isinstance(error, NotStartedError):
             self._last_not_started = error
             self._put_back(batch, error)
-        except BaseException as error:
+        elif error is not None or results is None:
             for request in batch:
-                self._fail(request, error)
-            if not isinstance(error, Exception):
-                raise
+                self._fail(request, error or RuntimeError("a bulk call gave no results"))
         else:
             self._last_not_started = None
-            await self._answer(batch, results)
-
-    async def _answer(self, batch: list[Request[T, R]], results: Sequence[R | asyncio.Future[R]]) -> None:
-        """Hand out the results; so many at a time that the woken callers do not hold up everything else."""
-        position = 0
-        for number, request in enumerate(batch, start=1):
-            end = position + len(request.items)
-            self._answer_one(request, results[position:end])
-            position = end
-            if number % _WAKE == 0:
-                await asyncio.sleep(0)
-
-    def _answer_one(self, request: Request[T, R], results: Sequence[R | asyncio.Future[R]]) -> None:
-        """Answer now, or when the engine has the rest; if the caller no longer wants that, it is told so."""
-        later = [result for result in results if isinstance(result, asyncio.Future)]
-        if not later:
-            _settle_with(request, results)
-            return
-
-        def answer(rest: asyncio.Future[Any]) -> None:
-            self._unfinished.discard(rest)
-            if any(one.cancelled() for one in later):
-                request.future.cancel()
-            elif failures := [error for one in later if (error := one.exception()) is not None]:
-                self._fail(request, failures[0])
-            else:
-                _settle_with(request, results)
-
-        rest = asyncio.gather(*later, return_exceptions=True)
-        self._unfinished.add(rest)
-        rest.add_done_callback(answer)
-        request.future.add_done_callback(lambda _: [one.cancel() for one in later])
+            position = 0
+            for number, request in enumerate(batch, start=1):
+                end = position + len(request.items)
+                rest = request.answer(results[position:end], self._fail)
+                if rest is not None:
+                    self._unfinished.add(rest)
+                    rest.add_done_callback(self._unfinished.discard)
+                position = end
+                if number % _WAKE == 0:
+                    yield
 
     def _put_back(self, batch: list[Request[T, R]], error: NotStartedError) -> None:
         """Queue again what was not started, as first; or fail it if its time is up."""
@@ -258,8 +290,3 @@ class Batcher(Generic[T, R]):
         """Wait a little more: this attempt is about to tell whether it has started, and the outcome is known."""
         timer = self._loop.call_later(_GRACE, self._fail, request, self._too_late())
         request.future.add_done_callback(lambda _: timer.cancel())
-
-
-def _settle_with(request: Request[T, R], results: Sequence[R | asyncio.Future[R]]) -> None:
-    if not request.future.done():
-        request.future.set_result([r.result() if isinstance(r, asyncio.Future) else r for r in results])

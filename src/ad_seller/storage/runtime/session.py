@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import Engine
 from ..driver.failures import LostError
-from .batcher import Batcher, Request
+from .batcher import Batcher
 from .mapping import ErrorMapper
 from .partitions import PartitionedBatcher
+from .request import Request
 from .sweeper import Sweeper
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Session:
         # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is
         # still under way cannot overtake a later one.
         self.commits: Collected[Commit, Outcome | Exception] = self._batched(
-            engine.apply, self._map_write, of_commit
+            engine.apply, self._map_write, of_commit, begin=engine.begin_apply
         )
         if engine.sweeps and self._sweep_interval is not None:
             self._sweeper = Sweeper(engine, self._sweep_interval)
@@ -76,7 +77,7 @@ class Session:
         run: Callable[[list[T]], Awaitable[Sequence[R | asyncio.Future[R]]]],
         explain: Callable[[BaseException, Request[T, R]], BaseException],
         partition_of: Callable[[T], int] | None,
-        **settings: int,
+        **settings: Any,
     ) -> Collected[T, R]:
         make: Callable[[], Batcher[T, R]] = partial(
             Batcher, run, explain=explain, timeout=self._timeout, reserve=self.engine.reserve, **settings

@@ -110,6 +110,14 @@ class Database:
         """
         return await self.writer.run(partial(self._written, function))
 
+    def begin_write(
+        self,
+        function: Callable[[sqlite3.Connection], R],
+        tell: Callable[[R | None, BaseException | None], object],
+    ) -> None:
+        """Do the same, and have the event loop call ``tell`` with what came of it."""
+        self.writer.begin(partial(self._written, function), tell)
+
     def save(self, to: Path, told: backup.Told) -> None:
         """Copy what is committed at this moment into an empty file, in the calling thread; see `backup.save`."""
         try:

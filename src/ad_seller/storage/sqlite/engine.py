@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..concurrency.forks import keep_for_parent
 from ..driver.commit import Commit, Outcome
-from ..driver.engine import WOULD_BLOCK, Engine, WouldBlock
+from ..driver.engine import WOULD_BLOCK, Engine, Tell, WouldBlock
 from ..driver.failures import NotStartedError
 from ..driver.query import NO_INDEX, KeyQuery
 from ..driver.transfer import StoredEntry
@@ -161,7 +161,14 @@ class SQLiteEngine(Engine):
 
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """See `Engine.apply`."""
-        return await self._database.write(lambda db: sql.apply(db, commits, self._clock))
+        return await self._database.write(partial(self._applied, commits))
+
+    def begin_apply(self, commits: list[Commit], tell: Tell[Outcome | Exception]) -> None:
+        """See `Engine.begin_apply`."""
+        self._database.begin_write(partial(self._applied, commits), tell)
+
+    def _applied(self, commits: list[Commit], db: sqlite3.Connection) -> list[Outcome | Exception]:
+        return sql.apply(db, commits, self._clock)
 
     async def keys(self, query: KeyQuery) -> list[str]:
         """See `Engine.keys`."""

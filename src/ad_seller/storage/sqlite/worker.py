@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 from aiosqlite import core
 
-from ..concurrency.threads import answering
+from ..concurrency.threads import answering, telling
 from .handle import Handle
 
 R = TypeVar("R")
@@ -92,3 +92,7 @@ class Worker(Handle):
         done, job = answering(function)
         self._queue.put_nowait((_NOBODY, job))
         return await done
+
+    def begin(self, function: Callable[[], R], tell: Callable[[R | None, BaseException | None], object]) -> None:
+        """Do the same, and have the event loop call ``tell`` with what came of it."""
+        self._queue.put_nowait((_NOBODY, telling(function, tell)))
