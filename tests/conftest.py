@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 import redis
 
+from ad_seller.storage.testing.conformance import jobs
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
+from tests import warm
 from tests.certificates import Certificates, make_certificates
 from tests.postgres.support import created_database, empty_database
 
 FOREIGN_REDIS = os.environ.get("REDIS_URL")
 DATABASE_URL = os.environ.get("DATABASE_URL", "")
 FOREIGN_POSTGRES = DATABASE_URL if DATABASE_URL.startswith("postgres") else None
+
+
+jobs.Popen = warm.Popen
 
 
 @pytest.fixture(scope="session")

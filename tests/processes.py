@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests import warm
+
 ROOT = Path(__file__).parents[1]
 NOBODY = 65534
 
@@ -21,9 +23,7 @@ Jobs = Mapping[str, Callable[..., object]]
 
 def run_job(module: str, name: str, *arguments: object, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """Have ``module``'s job done by a new process; fail unless it ends with 0."""
-    done = subprocess.run(
-        _command(module, name, arguments), cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False
-    )
+    done = warm.run(_command(module, name, arguments), cwd=ROOT, text=True, timeout=seconds)
     assert done.returncode == 0, f"{name} failed:\n{done.stderr}"
     return done
 
@@ -31,7 +31,7 @@ def run_job(module: str, name: str, *arguments: object, seconds: float = 60) -> 
 @contextmanager
 def started_job(module: str, name: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Start ``module``'s job, with pipes to its standard input and output; it is killed if it is still there."""
-    job = subprocess.Popen(
+    job = warm.Popen(
         _command(module, name, arguments),
         cwd=ROOT,
         stdin=subprocess.PIPE,

@@ -13,7 +13,7 @@ import pytest
 from ad_seller.storage import StorageBackend, open_url
 from ad_seller.storage.testing.servers import RedisServer
 from benchmarks.stalls import fill, longest_stall, point_operations
-from tests.processes import run_job
+from tests.processes import run_code
 
 KEYS = 100_000
 
@@ -49,7 +49,8 @@ class Reach:
         assert min(stall.cpu for stall in stalls) < MOST_IN_POINT_OPERATIONS, stalls
 
     def test_memory_does_not_grow(self, url: str) -> None:
-        done = run_job("tests.reach_jobs", "grow", url)
+        done = run_code("import sys; from tests.reach_jobs import grow; grow(sys.argv[1])", url)
+        assert done.returncode == 0, done.stderr
         assert float(done.stdout) <= 2.0
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from typing import Any
 
 from ad_seller.storage import LeaseHeldError, LeaseLostError, StorageBackend, Transaction
@@ -135,6 +136,7 @@ async def append(storage: StorageBackend, apart: float, number: int) -> None:
 
 
 async def main() -> None:
+    warnings.simplefilter("error")
     address, job, arguments = json.loads(sys.argv[1])
     async with Address(*address).open() as storage:
         say("ready")

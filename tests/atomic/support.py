@@ -24,6 +24,7 @@ from ad_seller.storage.redis.commands import RoutedCommand
 from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
+from tests import warm
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -123,8 +124,8 @@ class Worker:
 
     def __init__(self, address: Address, job: str, *arguments: Any) -> None:
         order = json.dumps([address, job, arguments])
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.atomic.jobs", order],
+        self.process = warm.Popen(
+            [sys.executable, "-m", "tests.atomic.jobs", order],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 
 from ad_seller.storage import StorageBackend
+from tests import warm
 
 from .conftest import Engine
 from .crashing import CLAIM_TTL, book_once
@@ -44,13 +44,8 @@ async def repeat(storage: StorageBackend) -> None:
 
 def test_in_50_rounds(engine: Engine, address: Address) -> None:
     address.run(offer)
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.atomic.crashing", json.dumps([address, ROUNDS])],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    command = [sys.executable, "-m", "tests.atomic.crashing", json.dumps([address, ROUNDS])]
+    run = warm.run(command, cwd=ROOT, text=True, timeout=100)
     assert (run.returncode, run.stderr) == (0, "")
     assert int(run.stdout) >= ROUNDS // 5  # how many children were killed before they had finished
     finished = address.run(check)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ad_seller.storage import open_url
+from tests import warm
 
 COMMAND = [sys.executable, "-m", "ad_seller.storage.cli"]
 EXCERPT = Path(__file__).parents[1] / "data" / "seller-day-300.jsonl.gz"
@@ -23,9 +24,7 @@ def run(
     *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, and return what it wrote."""
-    done = subprocess.run(
-        [*COMMAND, *arguments], input=stdin, capture_output=True, env={**os.environ, **(env or {})}, timeout=timeout
-    )
+    done = warm.run([*COMMAND, *arguments], stdin=stdin, env={**os.environ, **(env or {})}, timeout=timeout)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

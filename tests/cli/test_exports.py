@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests import warm
 from tests.cli.conftest import Invoke
 from tests.cli.support import COMMAND, assert_explained, fill, run
 
@@ -60,7 +61,7 @@ def test_values_that_cannot_be_read(invoke: Invoke, url: str, directory: Path) -
 
 def test_a_reader_that_goes_away(url: str, directory: Path) -> None:
     fill(url, {f"deal:{n}": "x" * 1_000 for n in range(2_000)})
-    with subprocess.Popen(
+    with warm.Popen(
         [*COMMAND, "--url", url, "export", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
@@ -73,9 +74,7 @@ def test_a_reader_that_goes_away(url: str, directory: Path) -> None:
 
 def test_ctrl_c_ends_an_import_that_waits_for_its_input(directory: Path) -> None:
     reading, writing = os.pipe()
-    with subprocess.Popen(
-        [*COMMAND, "--url", "new.db", "import", "-"], stdin=reading, stderr=subprocess.PIPE
-    ) as process:
+    with warm.Popen([*COMMAND, "--url", "new.db", "import", "-"], stdin=reading, stderr=subprocess.PIPE) as process:
         os.close(reading)
         give_up = time.monotonic() + 30
         while not (directory / "new.db").exists() and time.monotonic() < give_up:

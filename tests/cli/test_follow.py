@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from ad_seller.storage.sync import open_url
+from tests import warm
 
 from .support import COMMAND, assert_explained, run
 
@@ -21,7 +22,7 @@ def test_entries_come_as_they_are_appended_until_the_limit(tmp_path: Path) -> No
         done = run("--url", url, "--json", "follow", "event", "--all", "--limit", "1")
         cursor = json.loads(done.stdout)["cursor"]
         command = [*COMMAND, "--url", url, "--json", "follow", "event", "--since", cursor, "--filter", "kind=b"]
-        with subprocess.Popen([*command, "--limit", "1"], stdout=subprocess.PIPE, text=True) as following:
+        with warm.Popen([*command, "--limit", "1"], stdout=subprocess.PIPE, text=True) as following:
             last = log.append({"kind": "b", "n": 9})
             assert following.stdout is not None
             assert json.loads(following.stdout.read())["id"] == last

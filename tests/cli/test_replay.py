@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from ad_seller.storage.testing.servers import RedisServer
+from tests import warm
 from tests.cli.conftest import Invoke
 from tests.cli.support import COMMAND, EXCERPT, SHARED_DAY, assert_explained, fill, run, write_recording
 
@@ -196,7 +197,7 @@ def test_no_server(directory: Path) -> None:
 def test_a_store_that_fails_on_the_way_is_reported_with_the_line(directory: Path, own_redis: RedisServer) -> None:
     lines = ({"op": "get", "key": f"event:{n}", "hit": False} for n in range(200_000))
     file = str(write_recording(directory / "r", lines))
-    with subprocess.Popen(
+    with warm.Popen(
         [*COMMAND, "replay", file, "--json", "--url", own_redis.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

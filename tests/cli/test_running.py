@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
+from tests import warm
 from tests.cli.support import COMMAND, assert_explained, fill, run
 
 PASSWORD = "geheim-4711"
@@ -125,7 +126,7 @@ class TestStreams:
     def test_a_reader_that_leaves_ends_it_quietly(self, url: str) -> None:
         fill(url, {f"event:{n:06}": "x" * 50 for n in range(20_000)})
         for arguments in (["keys"], ["keys", "--json"], ["list", "event:*"], ["list", "event:*", "--json"]):
-            with subprocess.Popen(
+            with warm.Popen(
                 [*COMMAND, *arguments, "--url", url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
             ) as process:
                 assert process.stdout is not None
@@ -167,7 +168,7 @@ def wait_until_it_reads(process: subprocess.Popen[bytes]) -> None:
 class TestInterruption:
     @pytest.mark.parametrize("arguments", [["set", "a", "-"], ["replay", "-"]])
     def test_while_it_waits_for_input(self, url: str, arguments: list[str]) -> None:
-        with subprocess.Popen(
+        with warm.Popen(
             [*COMMAND, *arguments, "--url", url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.cli.support import COMMAND, EXCERPT, fill, run
 
 ESCAPE = "\x1b["
@@ -19,7 +19,7 @@ def at_terminal(*arguments: str, env: dict[str, str] | None = None) -> tuple[int
     """Run the command with a terminal for everything; return its exit code and what the terminal got."""
     ours, theirs = pty.openpty()
     settings = {"TERM": "xterm-256color", **(env or {})}
-    with subprocess.Popen(
+    with warm.Popen(
         [*COMMAND, *arguments],
         stdin=theirs,
         stdout=theirs,

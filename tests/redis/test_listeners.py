@@ -15,6 +15,7 @@ from ad_seller.storage import StoreUnavailableError
 from ad_seller.storage.redis import listener, tracker
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
+from tests import warm
 
 from .support import plain
 
@@ -36,7 +37,7 @@ asyncio.run(main())
 @contextmanager
 def stopped(url: str) -> Iterator[Any]:
     """An instance that has listed, and whose process is stopped then."""
-    with subprocess.Popen(
+    with warm.Popen(
         [sys.executable, "-c", LISTENER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:

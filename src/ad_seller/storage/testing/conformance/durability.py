@@ -66,11 +66,11 @@ async def kill_while(new_backend: NewBackend, job: Callable[[NewBackend], Corout
     async with started_elsewhere(new_backend, job) as process:
         assert process.stdout is not None
         async with asyncio.timeout(SECONDS):
-            first = await process.stdout.readline()
+            first = await asyncio.to_thread(process.stdout.readline)
         assert first, "the other process ended before it wrote anything"
         await asyncio.sleep(rng.uniform(0.005, 0.05))
         process.kill()
-        rest = await process.stdout.read()
+        rest = await asyncio.to_thread(process.stdout.read)
     lines = (first + rest).decode().split("\n")[:-1]  # what follows the last end of a line was cut off
     return int(lines[-1])
 

@@ -23,31 +23,33 @@ Job = Callable[..., Coroutine[Any, Any, None]]
 _COMMAND = (sys.executable, "-c", f"from {__name__} import main; main()")
 _SECONDS = 60.0
 
+#: Starts a process; the package's own tests have one that is quicker.
+Popen: type[subprocess.Popen[bytes]] = subprocess.Popen
+
 
 async def run_elsewhere(new_backend: NewBackend, job: Job, *arguments: object, seconds: float = _SECONDS) -> None:
     """Run ``job(new_backend, *arguments)`` in a process of its own, and fail if that fails or does not end."""
     order = _order(new_backend, job, arguments)
-    done = await asyncio.to_thread(_run, order, seconds)
-    assert done.returncode == 0, f"{job.__name__} failed in another process:\n{done.stderr.decode()}"
+    code, errors = await asyncio.to_thread(_run, order, seconds)
+    assert code == 0, f"{job.__name__} failed in another process:\n{errors.decode()}"
 
 
 @contextlib.asynccontextmanager
 async def started_elsewhere(
     new_backend: NewBackend, job: Job, *arguments: object
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[subprocess.Popen[bytes]]:
     """Start ``job(new_backend, *arguments)`` in a process of its own; it is killed at the end of the block."""
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
-    )
+    process = _launch(subprocess.DEVNULL)
     try:
         assert process.stdin is not None
         process.stdin.write(_order(new_backend, job, arguments))
         process.stdin.close()
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _order(new_backend: NewBackend, job: Job, arguments: tuple[object, ...]) -> bytes:
@@ -64,10 +66,19 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _run(order: bytes, seconds: float) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(  # noqa: S603
-        _COMMAND, input=order, capture_output=True, timeout=seconds, env=_environment(), check=False
-    )
+def _run(order: bytes, seconds: float) -> tuple[int, bytes]:
+    """Return the exit code and what it wrote to standard error."""
+    with _launch(subprocess.PIPE) as process:
+        try:
+            _, errors = process.communicate(order, seconds)
+        except BaseException:
+            process.kill()
+            raise
+        return process.returncode, errors
+
+
+def _launch(errors: int) -> subprocess.Popen[bytes]:
+    return Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_environment())
 
 
 async def in_forked_child(work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
