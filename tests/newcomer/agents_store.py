@@ -1,4 +1,4 @@
-"""The store that a reader of a page has: an agent has run for a while, and was killed while it placed two orders."""
+"""The store that a reader of a page has: an agent has run, and was cut off while it placed two orders."""
 
 from __future__ import annotations
 
