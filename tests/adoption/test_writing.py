@@ -72,6 +72,19 @@ def test_a_requirement_of_ones_own(agent: Path, adopt: Adopt) -> None:
     assert dependencies[0] == "ad-seller-storage @ file:///wheels/it.whl"
 
 
+def test_a_requirement_that_would_be_passed_over(agent: Path, adopt: Adopt) -> None:
+    """What stands in a file already is no place for another one: that is said, and nothing is written."""
+    adopt("--apply")
+    before = {path: path.read_bytes() for path in agent.rglob("*.t*")}
+    refused = adopt("--apply", "--requirement", "ad-seller-storage @ file:///wheels/it.whl")
+    assert_refused(refused, "pyproject.toml demands this package already", "--undo")
+    assert_refused(adopt("--requirement", "requests"), "'requests' is no requirement")
+    assert_refused(adopt("--requirement", "ad-seller-storage\nrequests"), "is no requirement")
+    assert {path: path.read_bytes() for path in agent.rglob("*.t*")} == before
+    adopt("--undo")
+    assert adopt("--apply", "--requirement", "ad-seller-storage @ file:///wheels/it.whl").exit_code == 0
+
+
 def test_adopted_already(agent: Path, adopt: Adopt) -> None:
     adopt("--apply")
     (agent / writing.UNDO).unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from .finding import Finding
 from .texts import is_requirements, scan_texts
 
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
+_NAME = re.compile(r"ad[-_.]seller[-_.]storage", re.IGNORECASE)
 _EXTRAS = {"redis": ["redis"], "postgres": ["postgres"], "hybrid": ["redis", "postgres"]}
 
 
@@ -55,8 +57,10 @@ def make_plan(directory: Path, *, replace: set[str], requirement: str | None) ->
         requirement: how the dependency is written; None for this version with the extras that the settings need.
 
     Raises:
-        CommandError: there is no agent there.
+        CommandError: there is no agent there; the requirement is none of this package.
     """
+    if requirement is not None:
+        _check_requirement(requirement)
     checkout = find_checkout(directory)
     plan = Plan(checkout, judge_files(checkout, replace))
     unknown = replace - {"all"} - {name for file in plan.files for name in (file.path.name, file.path.stem)}
@@ -70,7 +74,28 @@ def make_plan(directory: Path, *, replace: set[str], requirement: str | None) ->
     plan.changes = [_removed(path) for path in gone]
     _join(plan)
     _depend(plan, requirement or _requirement(types))
+    if requirement is not None:
+        _check_that_it_counts(plan, requirement)
     return plan
+
+
+def _check_requirement(text: str) -> None:
+    if not text.isprintable() or not _NAME.search(text):
+        raise CommandError(
+            f"{text!r} is no requirement of ad-seller-storage.",
+            hint="Write it as pip takes it, e.g. --requirement 'ad-seller-storage @ file:///wheels/it.whl'",
+        )
+
+
+def _check_that_it_counts(plan: Plan, requirement: str) -> None:
+    """Refuse a requirement for a file that has another one already: it would be passed over."""
+    for path in (plan.checkout.root / "pyproject.toml", *filter(is_requirements, plan.checkout.files())):
+        source = path.read_bytes() if path.is_file() else b""
+        if names_us(source) and requirement.encode() not in source:
+            raise CommandError(
+                f"{plan.checkout.name(path)} demands this package already, in other words. Nothing was changed.",
+                hint="--undo first takes back what adopt wrote; a line of your own is changed by hand.",
+            )
 
 
 def _removed(path: Path) -> Change:
