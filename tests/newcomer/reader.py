@@ -24,8 +24,19 @@ from tests.postgres.support import run_sql
 A_STORE = "python tests/newcomer/agents_store.py"
 SETTING = '"$DATABASE_URL"'  #: where a page has this, there is another one in PostgreSQL
 
-#: Environments that would tell the commands another store than the pages do.
-_OURS = ("STORAGE_", "DATABASE_", "REDIS_", "POSTGRES_", "AD_SELLER_", "PYTHONPATH", "VIRTUAL_ENV", "PG")
+#: Environments that would tell the commands another store than the pages do, or another target of make.
+_OURS = (
+    "STORAGE_",
+    "DATABASE_",
+    "REDIS_",
+    "POSTGRES_",
+    "AD_SELLER_",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "PG",
+    "MAKE",
+    "ARGS",
+)
 _DATABASES = ("scratch", "empty_database", "seller", "live")
 _LIMIT = 600  #: seconds for one command
 
