@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.atomic import effects, outcomes
+from ad_seller.storage.atomic import claims, effects, outcomes
 from ad_seller.storage.driver.commit import Commit, Delete, Put, Touch, Write
 from ad_seller.storage.postgres import indexes, writer
 from ad_seller.storage.postgres.commits import loads
@@ -136,6 +136,12 @@ def _(patch: Patch) -> None:
         return (result,)
 
     patch.setattr(effects.Effect, "_keep", keep)
+
+
+@defect("old-claim")
+def _(patch: Patch) -> None:
+    """Another system is called although the claim may have ended, since the store was slow."""
+    patch.setattr(claims.Claim, "is_old", False)
 
 
 @defect("late-acknowledgement")

@@ -59,6 +59,25 @@ async def test_the_claim_of_a_dead_process(open_store: Any) -> None:
         assert await asyncio.wait_for(running, 5) == "done"
 
 
+async def test_the_lane_of_a_dead_worker(open_store: Any) -> None:
+    clock = SetClock()
+    async with open_store(clock) as store:
+        await store.outbox("hooks").put("x", key="a")
+        messages = store.outbox("hooks").work(lease=10)
+        await anext(messages)
+        [lane] = await store.keys("outbox_lane:*")
+        dead = await store.get(lane)
+        await messages.aclose()
+        await store.set(lane, dead, ttl=10 + HOUR)
+        others = store.outbox("hooks").work(lease=30, idle=0.02)
+        waiting = asyncio.ensure_future(anext(others))
+        while await store.ttl(lane) > 10:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        clock.now += 10
+        assert (await asyncio.wait_for(waiting, 20)).value == "x"
+        await others.aclose()
+
+
 async def test_a_lease_that_is_held_is_left_alone(open_store: Any) -> None:
     async with open_store(SetClock()) as store, store.lease("sync", 30):
         text = encode(await store.get("lease:sync"))

@@ -153,6 +153,20 @@ def dies(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Future
     return now
 
 
+def hangs(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Future[Any] | None], None]:
+    """Return what lets the store of a process hang a moment later, until `frozen` is taken back."""
+    world = store.disk.world
+
+    def soon(task: asyncio.Task[Any], future: asyncio.Future[Any] | None) -> None:
+        timer = world.loop.call_later(world.chance.choice((0, 0.0001, 0.0005, 0.001, 0.02)), freeze)
+        task.add_done_callback(lambda _: timer.cancel())
+
+    def freeze() -> None:
+        store.frozen = True
+
+    return soon
+
+
 class SimulatedEngine(Engine):
     """The engine of a `SimulatedBackend`."""
 

@@ -7,12 +7,20 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage import Applied, NotApplied, Reconciled, StorageError, Transaction, Unknown
+from ad_seller.storage import (
+    Applied,
+    NotApplied,
+    Reconciled,
+    StorageError,
+    StorageTimeoutError,
+    Transaction,
+    Unknown,
+)
 from ad_seller.storage.atomic.claims import Claim
 from ad_seller.storage.atomic.effects import Effect
 from tests.atomic.support import MOMENTS, Moment, cancelled_at
 from tests.defects import DEFECTS
-from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine, dies
+from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine, dies, hangs
 from tests.schedules.test_atomic import processes
 from tests.schedules.test_cancellation import at_each_await
 from tests.schedules.world import World, explore
@@ -140,6 +148,26 @@ def test_who_hangs_is_replaced_and_its_late_result_refused(then: Any) -> None:
         assert await disk.value("deals") == ([1] if then else None)
 
     explore(scenario, 150)
+
+
+def test_a_process_whose_store_hangs_at_each_await_makes_nothing_that_another_one_makes() -> None:
+    async def once(world: World, step: int) -> bool:
+        disk = Disk(world)
+        ads = Ads(world)
+        async with processes(disk, timeout=5) as [hanging, other]:
+            first = asyncio.ensure_future(cancelled_at(ads.order(hanging, then=save), step, hangs(hanging)))
+            while not (hanging.frozen or first.done()):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.0002)
+            assert await ads.order(other, then=save) == 1
+            hanging.frozen = False
+            await asyncio.wait([first])
+            assert isinstance(first.exception(), StorageTimeoutError | None), first.exception()
+            assert await ads.order(other, then=save) == 1
+        assert len(ads.made) == 1
+        assert await disk.value("deals") == [1]
+        return first.exception() is not None or first.result()
+
+    at_each_await(once, 20)
 
 
 class Bookings:
@@ -279,6 +307,11 @@ class TestTheChecksFindDefects:
         for then in (save, None):
             with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
                 test_who_hangs_is_replaced_and_its_late_result_refused(then)
+
+    def test_a_claim_that_has_ended_is_believed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        DEFECTS["old-claim"](monkeypatch)
+        with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
+            test_a_process_whose_store_hangs_at_each_await_makes_nothing_that_another_one_makes()
 
     def test_nothing_is_noted_of_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def forgets(self: Effect, claim: Claim, error: BaseException) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -50,6 +51,7 @@ class Claim:
         key: where it stands.
         text: what stands there; no two claims have the same.
         put: the write that takes it.
+        since: when the commit was sent that took it or renewed it last, by the clock of the event loop.
     """
 
     def __init__(self, store: Committer, key: str, ttl_ms: int, **said: Any) -> None:
@@ -58,8 +60,14 @@ class Claim:
         said |= {"claim": uuid.uuid4().hex, "ttl_ms": ttl_ms, "at": time.time()}
         self.text = encode(said)
         self.put = Put(key, self.text, ttl_ms)
+        self.since = math.inf
         self._ttl_ms = ttl_ms
         self._store = store
+
+    @property
+    def is_old(self) -> bool:
+        """Whether half of its time has passed since it was renewed, so that nothing long is begun any more."""
+        return asyncio.get_running_loop().time() - self.since > self._ttl_ms / 2000
 
     async def if_held(self, write: Write) -> bool:
         """Apply ``write`` if the claim is still there; tell whether it is."""
@@ -101,8 +109,9 @@ class Claim:
         while end is None or now() < end:
             await asyncio.sleep(pause if end is None else min(pause, end - now()))
             try:
-                if end is None or now() < end:
-                    await self.if_held(Touch(self.key, self._ttl_ms))
+                sent = now()
+                if (end is None or sent < end) and await self.if_held(Touch(self.key, self._ttl_ms)):
+                    self.since = sent
             except Exception as error:  # also of a custom backend
                 log.debug("The claim %r could not be renewed: %s", self.key, error)
         log.warning("%r has run for %g s; another one may take over", self.key, seconds)

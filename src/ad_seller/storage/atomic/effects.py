@@ -121,7 +121,7 @@ class Effect(SingleRun):
             return None
         try:
             async with claim.renewed():
-                return await self._keep(claim, await self._made())
+                return await self._keep(claim, await self._made(claim))
         except BaseException as error:
             leaving = self._leave(claim, error)
             if isinstance(error, StorageTimeoutError | StorageConnectionError):
@@ -144,11 +144,13 @@ class Effect(SingleRun):
         keys = self._keys
         expectations = (Expect(keys.done, None), Expect(keys.open, self._before), Expect(keys.claim, None))
         commit = Commit(expectations, (Put(keys.open, self._text), claim.put))
+        sent = asyncio.get_running_loop().time()
         try:
             outcome = await run_to_end(self._store._atomic_commit(commit))
         except (asyncio.CancelledError, UnknownOutcomeError):
             await run_to_end(self._restore(claim))  # it may have been taken, and nothing was called
             raise
+        claim.since = sent
         return not isinstance(outcome, Refused)
 
     async def _restore(self, claim: Claim) -> None:
@@ -167,7 +169,7 @@ class Effect(SingleRun):
 
     # --- the effect --------------------------------------------------------------------------------------
 
-    async def _made(self) -> Any:
+    async def _made(self, claim: Claim) -> Any:
         """Return the result of the effect, made now or before."""
         if self._before is not None:
             found = await self._asked()
@@ -175,6 +177,12 @@ class Effect(SingleRun):
                 return found.result
             if isinstance(found, Unknown):
                 raise self._unknown(f"the other system cannot tell ({found.reason or 'no reason was given'})")
+        if claim.is_old:
+            raise StorageTimeoutError(
+                f"{self.key!r}: the claim was not renewed for half of claim_ttl, another process may take over. "
+                "Nothing was called; ask again when the store answers in time.",
+                key=self.key,
+            )
         try:
             return await self._within(self._terms.call)
         except _LateError as error:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from typing import Protocol
 
-from ..driver.commit import Commit, Expect, Touch
+from ..driver.commit import Commit, Expect, Outcome, Touch
 from ..errors import MissingKeyError, UnsupportedError
-from .committer import Committer
 
 _TOLERANCE = 1.05  #: how much longer than its time to live an entry may seem to have, by clocks that are corrected
+
+
+class Expiring(Protocol):
+    """What `ExpiryCap` needs of a backend."""
+
+    async def ttl(self, key: str) -> float | None:
+        """See `StorageBackend.ttl`."""
+
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
+        """See `StorageBackend`."""
 
 
 class ExpiryCap:
@@ -19,7 +29,7 @@ class ExpiryCap:
     its owner may be dead. Whoever waits for it sees that it has more left than it was ever given.
     """
 
-    def __init__(self, store: Committer) -> None:
+    def __init__(self, store: Expiring) -> None:
         """Have seen nothing yet."""
         self._store = store
         self._seen: bytes | None = None

@@ -6,11 +6,14 @@ import asyncio
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from ..atomic.expiring import ExpiryCap
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Delete, Put, Write
 from ..errors import LeaseLostError
@@ -66,6 +69,7 @@ class Worker:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
+        self._caps = defaultdict[int, ExpiryCap](partial(ExpiryCap, store))
 
     async def messages(self) -> AsyncGenerator[Message, None]:
         """Yield messages, one at a time, for as long as it is asked."""
@@ -95,6 +99,8 @@ class Worker:
                         async with aclosing(self._of_lane(claim)) as messages:
                             async for message in messages:
                                 yield message
+                    else:
+                        await claim.cut_short(self._caps[lane])
                 finally:  # also of a claim whose answer nobody has waited for
                     await run_to_end(claim.give_up())
 

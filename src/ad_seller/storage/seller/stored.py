@@ -29,6 +29,9 @@ class Stored(Protocol):
     async def delete(self, key: str) -> bool:
         """See `StorageBackend.delete`."""
 
+    async def ttl(self, key: str) -> float | None:
+        """See `StorageBackend.ttl`."""
+
     async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
         """See `StorageBackend.get_many`."""
 
