@@ -1,21 +1,30 @@
-"""A small stand-in for PgBouncer in transaction mode: each transaction of a client gets the next session in turn.
+"""PgBouncer where it is installed, and a small stand-in for it: each transaction of a client gets the next session.
 
-It speaks just enough of the protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html) for
-asyncpg, and for a server that asks for no password. No package of Python brings the real one; by hand, conformance
-and atomic tests were run on PgBouncer 1.18 (pool_mode=transaction, default_pool_size=5), `statement_cache=False`.
+The stand-in speaks just enough of the protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html)
+for asyncpg, and for a server that asks for no password. No package of Python brings the real one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import struct
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from ad_seller.storage.testing.server_process import free_port
 
 _SSL_REQUEST = 80877103
 _PROTOCOL = 196608
 _KNOWN = {b"user", b"database", b"client_encoding", b"application_name"}  # PgBouncer refuses the others, too
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
+#: Which ones can be run here; the modes of the real one are named as in its configuration.
+POOLERS = ["stand-in", *(["session", "transaction"] if PGBOUNCER else [])]
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -33,6 +42,45 @@ async def pooled(url: str, sessions: int = 3) -> AsyncIterator[str]:
     yield f"postgresql://{user}@127.0.0.1:{port}/{database}"
     server.close()
     await pooler.close()
+
+
+@asynccontextmanager
+async def bouncer(url: str, mode: str) -> AsyncIterator[str]:
+    """Yield the URL of a PgBouncer before the server; in transaction mode all share three sessions."""
+    address, port = urlsplit(url), free_port()
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "users").write_text(f'"{address.username}" ""\n')
+        config = folder / "pgbouncer.ini"
+        config.write_text(
+            f"[databases]\n* = host={address.hostname} port={address.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {folder}/users\n"
+            f"pool_mode = {mode}\n" + ("default_pool_size = 3\n" if mode == "transaction" else "")
+        )
+        as_another = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to be root
+        process = await asyncio.create_subprocess_exec(
+            str(PGBOUNCER), "-q", *as_another, str(config), stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            await _answers_on(port)
+            yield f"postgresql://{address.username}@127.0.0.1:{port}{address.path}"
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def _answers_on(port: int, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                return
 
 
 class _Pooler:

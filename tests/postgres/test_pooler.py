@@ -1,23 +1,31 @@
-"""Behind a pooler that gives each transaction another session."""
+"""Behind a pooler, the real PgBouncer where it is installed."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 import pytest
 
 from ad_seller.storage import ConfigurationError, StorageError, StoreUnavailableError
 from ad_seller.storage.postgres_backend import PostgresBackend
-from tests.postgres.pooler import pooled
+from tests.cli.support import run
+from tests.postgres.pooler import POOLERS, bouncer, pooled
 from tests.postgres.support import postgres_engine_of, sql
 
 
-async def test_everything_works_without_statements_on_the_server(new_database: str) -> None:
+def before(server: str, pooler: str) -> AbstractAsyncContextManager[str]:
+    return pooled(server) if pooler == "stand-in" else bouncer(server, pooler)
+
+
+@pytest.mark.parametrize("options", ["", "?statement_cache=off"], ids=["nothing set", "statements off"])
+@pytest.mark.parametrize("pooler", POOLERS)
+async def test_everything_works(new_database: str, pooler: str, options: str) -> None:
     async with (
-        pooled(new_database) as url,
-        PostgresBackend(url, statement_cache=False) as one,
-        PostgresBackend(url, statement_cache=False) as two,
+        before(new_database, pooler) as url,
+        PostgresBackend(f"{url}{options}") as one,
+        PostgresBackend(f"{url}{options}") as two,
     ):
         for number, storage in enumerate((one, two) * 20):
             await storage.set(f"deal:{number}", {"n": number}, ttl=100)
@@ -32,6 +40,16 @@ async def test_everything_works_without_statements_on_the_server(new_database: s
             await tx.set("a", 1)
             assert await tx.create("b", 2)
         assert await two.get_many(["a", "b"]) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("pooler", POOLERS)
+async def test_the_command_line_by_settings_alone(new_database: str, pooler: str) -> None:
+    async with before(new_database, pooler) as url:
+        env = {"STORAGE_TYPE": "postgres", "DATABASE_URL": url, "POSTGRES_STATEMENT_CACHE": "off"}
+        done = await asyncio.to_thread(run, "set", "order:1", "{}", env=env)
+        assert done.returncode == 0, done.stderr
+        done = await asyncio.to_thread(run, "list", "orders", env=env)
+        assert (done.returncode, done.stdout) == (0, "order:1\t{}\n")
 
 
 async def test_a_pooler_is_noticed(new_database: str) -> None:
