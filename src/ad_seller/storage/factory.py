@@ -17,8 +17,9 @@ from .base import StorageBackend
 from .concurrency.forks import ForkSafeLock
 from .concurrency.loops import ByLoop
 from .errors import ConfigurationError, redact, shown_url
-from .options import from_settings, has_password, with_password
-from .registry import find_backend
+from .namespaces.backend import NamespacedBackend
+from .options import from_settings, has_password, split_namespace, with_password
+from .registry import BUILT_IN, find_backend
 from .settings import DEFAULT_DATABASE_URL, Settings, load_settings
 
 log = logging.getLogger("ad_seller.storage")
@@ -47,6 +48,7 @@ def get_storage_backend(
     redis_url: str | None = None,
     *,
     create: bool = True,
+    namespace: str | None = None,
 ) -> StorageBackend:
     """Return a new backend, not yet connected.
 
@@ -56,6 +58,8 @@ def get_storage_backend(
         database_url: ``DATABASE_URL`` if not given.
         redis_url: ``REDIS_URL`` if not given.
         create: False: `connect` makes no file or table; where there is no store, that is a `MissingStoreError`.
+        namespace: of a publisher, see `NamespacedBackend`; what the URL gives as ``namespace=``, or else
+            ``STORAGE_NAMESPACE``, if not given.
 
     Raises:
         ConfigurationError: unknown type, missing or unfitting URL. It is also a ValueError.
@@ -77,6 +81,19 @@ def get_storage_backend(
     backend = find_backend(name)
     if storage_type is None:
         _check_sense(name, settings)
+    if name in BUILT_IN:  # a parameter of this name in another's URL is theirs
+        database, in_first = (None, None) if database is None else split_namespace(database)
+        redis, in_second = (None, None) if redis is None else split_namespace(redis)
+        in_url = {"redis": in_second, "hybrid": in_first if in_first is not None else in_second}.get(name, in_first)
+        namespace = in_url if namespace is None else namespace
+    namespace = settings.namespace if namespace is None else namespace
+    whole = _whole(name, backend, settings, database, redis)
+    return whole if namespace is None else NamespacedBackend(whole, namespace)
+
+
+def _whole(
+    name: str, backend: type[StorageBackend], settings: Settings, database: str | None, redis: str | None
+) -> StorageBackend:
     if name != "hybrid":
         return _made(name, name, backend, settings, database, redis)
     first, second = (
@@ -148,13 +165,14 @@ def _needed_postgres(url: str | None, storage: str) -> str:
     return url
 
 
-def open_url(url: str, *, create: bool = True) -> StorageBackend:
+def open_url(url: str, *, create: bool = True, namespace: str | None = None) -> StorageBackend:
     """Return a new backend, not yet connected, for a URL; its scheme tells the storage type.
 
     Args:
         url: ``sqlite:///path``, ``postgresql://…``, ``redis://…``, ``rediss://…``, ``unix://…``, ``memory://``,
             or the path of a SQLite file.
         create: see `get_storage_backend`.
+        namespace: likewise.
 
     Raises:
         ConfigurationError: no storage type fits the URL.
@@ -168,7 +186,7 @@ def open_url(url: str, *, create: bool = True) -> StorageBackend:
         raise ConfigurationError(
             f"No storage type fits {redact(url)!r}; a URL starts with one of {', '.join(_SCHEMES)}"
         )
-    return get_storage_backend(name, database_url=url, redis_url=url, create=create)
+    return get_storage_backend(name, database_url=url, redis_url=url, create=create, namespace=namespace)
 
 
 def _make(

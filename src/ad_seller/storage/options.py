@@ -236,6 +236,19 @@ def split_url(backend: str, url: str) -> tuple[str, dict[str, Any]]:
     return (base + mark + "&".join(kept)) if any(kept) else base, found
 
 
+def split_namespace(url: str) -> tuple[str, str | None]:
+    """Return a URL without ``namespace=``, and the name that it gives; None if it gives none."""
+    base, mark, query = url.partition("?")
+    if not mark or "://" not in base:
+        return url, None
+    pieces = [piece.partition("=") for piece in query.split("&")]
+    names = [unquote_plus(text) for name, equals, text in pieces if name == "namespace" and equals]
+    if not names:
+        return url, None
+    kept = "&".join("".join(piece) for piece in pieces if piece[0] != "namespace")
+    return (base + mark + kept if kept else base), names[-1]
+
+
 def from_settings(backend: str, settings: Mapping[str, str], url: str) -> dict[str, Any]:
     """Return the arguments that the settings give, without those that the URL gives itself.
 

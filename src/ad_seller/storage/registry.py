@@ -44,6 +44,9 @@ _registered: dict[str, Registration] = {
     "memory": Registration(f"{_PACKAGE}.memory.backend:MemoryBackend"),
 }
 
+#: The storage types of this package.
+BUILT_IN = frozenset(_registered)
+
 
 def register_backend(name: str, backend: str | BackendClass, *, replace: bool = False) -> None:
     """Make a backend available as a storage type.

@@ -22,6 +22,7 @@ SETTINGS = (
     "STORAGE_TYPE",
     "DATABASE_URL",
     "REDIS_URL",
+    "STORAGE_NAMESPACE",
     *DATABASE_PASSWORDS,
     *REDIS_PASSWORDS,
     *(option.setting for option in OPTIONS),
@@ -38,6 +39,7 @@ class Settings:
         redis_url: ``REDIS_URL``, or None.
         database_password: for a PostgreSQL URL without one, or None.
         redis_password: for a Redis URL without one, or None.
+        namespace: ``STORAGE_NAMESPACE``, or None: the entries of all.
         options: the text of every other setting that is there, by its name; see `OPTIONS`.
     """
 
@@ -46,6 +48,7 @@ class Settings:
     redis_url: str | None = None
     database_password: str | None = field(default=None, repr=False)
     redis_password: str | None = field(default=None, repr=False)
+    namespace: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +69,7 @@ def load_settings() -> Settings:
         values.get("REDIS_URL"),
         first(DATABASE_PASSWORDS),
         first(REDIS_PASSWORDS),
+        values.get("STORAGE_NAMESPACE"),
         {option.setting: values[option.setting] for option in OPTIONS if option.setting in values},
     )
 

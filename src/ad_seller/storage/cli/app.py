@@ -29,7 +29,7 @@ from ..cli import (
     takeover,
     views,
 )
-from .running import AsJson, Choices, Url, guarded
+from .running import AsJson, Choices, Namespace, Url, guarded
 
 EPILOG = (
     "Exit codes: 0 done or found, 1 not found (take-over, replay: something differs, conform: a check failed), "
@@ -76,6 +76,7 @@ def _show_version(wanted: bool) -> None:
 def choose(
     context: typer.Context,
     url: Url = None,
+    namespace: Namespace = None,
     as_json: AsJson = False,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
@@ -84,9 +85,10 @@ def choose(
     """Look into the store of an ad seller agent, and change it.
 
     The store comes from --url, or else from the environment or .env: STORAGE_TYPE, DATABASE_URL, REDIS_URL.
+    --namespace shows the entries of one publisher.
     Data goes to standard output, everything else to standard error.
     """
-    context.obj = Choices(url, as_json)
+    context.obj = Choices(url, as_json, namespace)
 
 
 def start(arguments: list[str] | None = None) -> None:

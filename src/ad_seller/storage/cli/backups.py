@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from ad_seller.storage import StorageBackend, operations
+from ad_seller.storage import operations
 
 from .output import Output, compact
 from .progress import progress_bar
-from .running import Exit, open_store, with_store, with_url
+from .running import Choices, Exit, open_whole, with_choices
 
 commands = typer.Typer()
 
 
 @commands.command()
-@with_store
+@with_choices
 async def backup(
-    store: StorageBackend,
+    chosen: Choices,
     out: Output,
     file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; what is there is replaced at the end.")],
 ) -> int:
@@ -26,7 +26,7 @@ async def backup(
 
     The file is looked through and is there as a whole or not at all. For PostgreSQL and Redis see docs/backup.md.
     """
-    async with store:
+    async with open_whole(chosen, create=False) as store:
         with progress_bar("Saving", None) as advance:
             done = await operations.backup(store, file, progress=advance.of)
     if out.as_json:
@@ -37,9 +37,9 @@ async def backup(
 
 
 @commands.command()
-@with_url
+@with_choices
 async def restore(
-    url: str | None,
+    chosen: Choices,
     out: Output,
     file: Annotated[str, typer.Argument(metavar="FILE", help="What backup has written.")],
 ) -> int:
@@ -48,7 +48,7 @@ async def restore(
     Stop the agents that use the store first.
     """
     with progress_bar("Restoring", None) as advance:
-        done = await operations.restore(open_store(url, create=True), file, progress=advance.of)
+        done = await operations.restore(open_whole(chosen, create=True), file, progress=advance.of)
     aside = None if done.aside is None else str(done.aside)
     if out.as_json:
         out.text(compact({"entries": done.entries, "aside": aside}))

@@ -14,7 +14,7 @@ from ad_seller.storage import MissingStoreError, StorageBackend, StorageError, o
 from ad_seller.storage.operations import RULES, Finding
 
 from .output import Output, printable
-from .running import CommandError, Exit, with_url
+from .running import Choices, CommandError, Exit, with_choices
 
 commands = typer.Typer()
 
@@ -31,9 +31,9 @@ Files = Annotated[
 
 
 @commands.command()
-@with_url
+@with_choices
 async def doctor(
-    url: str | None,
+    chosen: Choices,
     out: Output,
     files: Files = None,
     fix: Annotated[bool, typer.Option("--fix", help="Do what needs no decision, each step shown first.")] = False,
@@ -53,14 +53,14 @@ async def doctor(
     report = _Report(out, ignored)
     report.add(_in_files(files or []))
     code: int = Exit.OK
-    if not files or url is not None:
-        code = await _look(url, report, fix=fix, data=data)
+    if not files or chosen.url is not None:
+        code = await _look(chosen, report, fix=fix, data=data)
     report.end()
     return code if code != Exit.OK else report.code
 
 
-async def _look(url: str | None, report: _Report, *, fix: bool, data: bool) -> int:
-    found, store = operations.examine_settings(url)
+async def _look(chosen: Choices, report: _Report, *, fix: bool, data: bool) -> int:
+    found, store = operations.examine_settings(chosen.url, namespace=chosen.namespace)
     report.add(found)
     if store is None:
         return Exit.OK

@@ -13,7 +13,7 @@ from ad_seller.storage import MissingStoreError, StorageBackend, StorageError, o
 from .exports import Keep, Prefix, Replace, chosen
 from .output import Output, compact, printable
 from .progress import is_watched, progress_bar
-from .running import Exit, open_store, without_store
+from .running import Choices, Exit, open_store, without_store
 
 commands = typer.Typer()
 
@@ -92,8 +92,8 @@ async def verify(out: Output, source: From, target: To, prefix: Prefix = "") -> 
 async def _opened(
     stack: AsyncExitStack, source: str, target: str, *, create: bool
 ) -> tuple[StorageBackend, StorageBackend]:
-    one = open_store(None if source == "-" else source, create=False)
-    other = open_store(None if target == "-" else target, create=create)
+    one = open_store(Choices(None if source == "-" else source), create=False)
+    other = open_store(Choices(None if target == "-" else target), create=create)
     try:
         await stack.enter_async_context(one)
     except MissingStoreError:

@@ -24,6 +24,7 @@ from ad_seller.storage import (
     InvalidArgumentError,
     MissingDependencyError,
     MissingStoreError,
+    NamespacedBackend,
     NotEmptyError,
     StorageBackend,
     StorageConnectionError,
@@ -49,6 +50,10 @@ Url = Annotated[
         "Other users see it in the list of processes: keep passwords in the environment.",
     ),
 ]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", metavar="NAME", help="Only the entries of this publisher; see docs/namespaces.md."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 
 
@@ -71,10 +76,12 @@ class Choices:
     Attributes:
         url: the store; None for the one of the environment.
         as_json: write JSON.
+        namespace: the publisher whose entries count; None for what the URL or the environment says.
     """
 
     url: str | None = None
     as_json: bool = False
+    namespace: str | None = None
 
 
 class CommandError(Exception):
@@ -116,8 +123,8 @@ _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
 def with_store(command: Command) -> Callable[..., None]:
     """Make a typer command of ``async def command(store, out, ...) -> exit code``, for a store that is there.
 
-    The command gets the options ``--url`` and ``--json`` besides its own. The store is not connected yet, so
-    that arguments can be checked before anything is opened.
+    The command gets the options ``--url``, ``--namespace`` and ``--json`` besides its own. The store is not
+    connected yet, so that arguments can be checked before anything is opened.
     """
     return _with(command, partial(open_store, create=False))
 
@@ -127,21 +134,28 @@ def with_new_store(command: Command) -> Callable[..., None]:
     return _with(command, partial(open_store, create=True))
 
 
-def with_url(command: Command) -> Callable[..., None]:
-    """Like `with_store`, but the command gets what ``--url`` says, or None, and opens the store by itself."""
-    return _with(command, lambda url: url)
+def with_choices(command: Command) -> Callable[..., None]:
+    """Like `with_store`, but the command gets the `Choices`, and opens the store by itself."""
+    return _with(command, lambda chosen: chosen)
 
 
-def _with(command: Command, make: Callable[[str | None], Any]) -> Callable[..., None]:
+def _with(command: Command, make: Callable[[Choices], Any]) -> Callable[..., None]:
     _, _, *own = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
-    def run(*, context: typer.Context, url: str | None, as_json: bool, **arguments: Any) -> None:
-        chosen = context.ensure_object(Choices)
-        out = Output(as_json=as_json or chosen.as_json)
+    def run(
+        *, context: typer.Context, url: str | None, namespace: str | None, as_json: bool, **arguments: Any
+    ) -> None:
+        before = context.ensure_object(Choices)
+        chosen = Choices(
+            before.url if url is None else url,
+            as_json or before.as_json,
+            before.namespace if namespace is None else namespace,
+        )
+        out = Output(as_json=chosen.as_json)
 
         async def on_store() -> int:
-            return await command(make(chosen.url if url is None else url), out, **arguments)
+            return await command(make(chosen), out, **arguments)
 
         raise typer.Exit(guarded(lambda: asyncio.run(on_store())))
 
@@ -159,7 +173,7 @@ def without_store(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[
         out = Output(as_json=as_json or context.ensure_object(Choices).as_json)
         raise typer.Exit(guarded(lambda: asyncio.run(command(out, **arguments))))
 
-    added = [each for each in _ADDED if each.name != "url"]
+    added = [each for each in _ADDED if each.name not in ("url", "namespace")]
     run.__signature__ = inspect.Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *added])  # type: ignore[attr-defined]
     run.__annotations__ = {}
     return run
@@ -168,13 +182,30 @@ def without_store(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[
 _ADDED = (
     Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
     Parameter("url", Parameter.KEYWORD_ONLY, annotation=Url, default=None),
+    Parameter("namespace", Parameter.KEYWORD_ONLY, annotation=Namespace, default=None),
     Parameter("as_json", Parameter.KEYWORD_ONLY, annotation=AsJson, default=False),
 )
 
 
-def open_store(url: str | None, *, create: bool) -> StorageBackend:
-    """Return the store of ``--url``, or of the settings; not connected yet."""
-    return get_storage_backend(create=create) if url is None else open_url(url, create=create)
+def open_store(chosen: Choices, *, create: bool) -> StorageBackend:
+    """Return the store of ``--url``, or of the settings, or a namespace of it; not connected yet."""
+    if chosen.url is None:
+        return get_storage_backend(create=create, namespace=chosen.namespace)
+    return open_url(chosen.url, create=create, namespace=chosen.namespace)
+
+
+def open_whole(chosen: Choices, *, create: bool) -> StorageBackend:
+    """Return the store with all that is in it, whatever namespace the settings name; not connected yet.
+
+    Raises:
+        CommandError: a namespace was asked for.
+    """
+    if chosen.namespace is not None:
+        raise CommandError("This is done to a store as a whole.", hint="Leave --namespace out.")
+    store = open_store(chosen, create=create)
+    while isinstance(store, NamespacedBackend):
+        store = store.backend
+    return store
 
 
 def guarded(work: Callable[[], int]) -> int:

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from .output import Output
-from .running import CommandError, Exit, open_store, with_url
+from .running import Choices, CommandError, Exit, open_whole, with_choices
 
 commands = typer.Typer()
 
 
 @commands.command("take-over")
-@with_url
+@with_choices
 async def take_over(
-    url: str | None,
+    chosen: Choices,
     out: Output,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare; nothing is written or made.")] = False,
 ) -> int:
@@ -24,7 +24,7 @@ async def take_over(
     What only the older agent has written comes over. What both have written is listed, ours stays, and the exit
     code is 1. kv_store itself is never changed.
     """
-    store = open_store(url, create=not dry_run)
+    store = open_whole(chosen, create=not dry_run)
     side: Any = getattr(store, "postgres", store)  # hybrid keeps its records there
     if not hasattr(side, "take_over"):
         raise CommandError(

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ad_seller.storage import StorageBackend, operations
+from ad_seller.storage import operations
 
 from .output import Output
-from .running import Exit, with_store
+from .running import Choices, Exit, open_whole, with_choices
 
 commands = typer.Typer()
 
@@ -24,9 +24,9 @@ class Action(StrEnum):
 
 
 @commands.command()
-@with_store
+@with_choices
 async def views(
-    store: StorageBackend,
+    chosen: Choices,
     out: Output,
     action: Annotated[
         Action, typer.Argument(metavar="[print|create|drop]", help="print shows the SQL and changes nothing.")
@@ -37,6 +37,7 @@ async def views(
     Live entries only. Nothing that is stored makes a view fail: what cannot be read is NULL. create also renews
     those that are there; drop removes them and nothing else.
     """
+    store = open_whole(chosen, create=False)
     if action is Action.show:
         statements = operations.view_statements(store)
         if out.as_json:

@@ -76,7 +76,7 @@ async def backup(storage: StorageBackend, to: str | Path, *, progress: PageProgr
     if not isinstance(storage, SQLiteBackend) or storage.path == MEMORY:
         raise UnsupportedError(
             f"{storage!r} is no SQLite file. The page `Backup` says what to use: pg_dump or pg_basebackup for "
-            "PostgreSQL, persistence and replicas for Redis; export makes a file of any store."
+            "PostgreSQL, persistence and replicas for Redis; export makes a file of any store, or of one namespace."
         )
     path = Path(to)
     async with storage._guarded("save", "the store"):

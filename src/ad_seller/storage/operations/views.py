@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from ..base import StorageBackend
 from ..errors import UnsupportedError
+from ..namespaces.backend import NamespacedBackend
 from ..seller.views import VIEWS, Column, View
 
 __all__ = ["Column", "View", "create_views", "drop_views", "view_statements"]
@@ -58,6 +59,8 @@ async def drop_views(store: StorageBackend, views: tuple[View, ...] = VIEWS) -> 
 
 
 def _sql_side(store: StorageBackend) -> _HasViews:
+    while isinstance(store, NamespacedBackend):
+        store = store.backend
     for side in (store, getattr(store, "postgres", None)):  # of a hybrid
         if isinstance(side, _HasViews):
             return side

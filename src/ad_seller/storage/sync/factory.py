@@ -8,17 +8,18 @@ from .calls import run
 from .storage import SyncStorage
 
 
-def open_url(url: str, *, create: bool = True) -> SyncStorage:
+def open_url(url: str, *, create: bool = True, namespace: str | None = None) -> SyncStorage:
     """Return a new storage for a URL, not yet connected; entered with ``with``, it is.
 
     Args:
         url: as for `ad_seller.storage.open_url`.
         create: likewise.
+        namespace: likewise.
 
     Raises:
         ConfigurationError: no storage type fits the URL.
     """
-    return SyncStorage(storage.open_url(url, create=create))
+    return SyncStorage(storage.open_url(url, create=create, namespace=namespace))
 
 
 def get_storage_backend(
@@ -27,9 +28,12 @@ def get_storage_backend(
     redis_url: str | None = None,
     *,
     create: bool = True,
+    namespace: str | None = None,
 ) -> SyncStorage:
     """Return a new storage, not yet connected; arguments and errors are those of the asynchronous one."""
-    return SyncStorage(storage.get_storage_backend(storage_type, database_url, redis_url, create=create))
+    return SyncStorage(
+        storage.get_storage_backend(storage_type, database_url, redis_url, create=create, namespace=namespace)
+    )
 
 
 def get_storage() -> SyncStorage:

@@ -14,11 +14,14 @@ from .findings import Finding
 from .variables import nearest_setting, read_elsewhere
 
 
-def examine_settings(url: str | None = None) -> tuple[list[Finding], StorageBackend | None]:
+def examine_settings(
+    url: str | None = None, *, namespace: str | None = None
+) -> tuple[list[Finding], StorageBackend | None]:
     """Look at the environment and ``.env``, and make the store that they name.
 
     Args:
         url: of a store; then only the options among the settings count.
+        namespace: whose entries are to be looked at; None for what the URL or the settings say.
 
     Returns:
         What was found, and the store, not connected; None if none can be made, which is among the findings.
@@ -30,7 +33,9 @@ def examine_settings(url: str | None = None) -> tuple[list[Finding], StorageBack
         if url is None:
             found += _contradictions(variables)
         # Looking makes no store where there is none.
-        return found, get_storage_backend(create=False) if url is None else open_url(url, create=False)
+        if url is None:
+            return found, get_storage_backend(create=False, namespace=namespace)
+        return found, open_url(url, create=False, namespace=namespace)
     except MissingDependencyError as error:
         found.append(Finding("driver-missing", redact(str(error))))
     except ConfigurationError as error:

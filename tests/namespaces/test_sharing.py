@@ -1,0 +1,93 @@
+"""Several namespaces on one backend: who opens it, and who closes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from ad_seller.storage import NamespacedBackend, NotConnectedError, StorageBackend
+from ad_seller.storage.hybrid_backend import HybridBackend
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.sqlite_backend import SQLiteBackend
+from tests.conformance.tested_directory import TestedDirectory
+
+MAKERS: dict[str, Callable[[Path], StorageBackend]] = {
+    "memory": lambda _: MemoryBackend(),
+    "sqlite": lambda folder: SQLiteBackend(str(folder / "store.db")),
+    "hybrid": lambda folder: HybridBackend(MemoryBackend(), SQLiteBackend(str(folder / "store.db"))),
+    "seven methods": lambda folder: TestedDirectory(f"directory:///{folder}/store"),
+    "a namespace": lambda _: NamespacedBackend(MemoryBackend(), "outer"),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def whole(request: pytest.FixtureRequest, tmp_path: Path) -> StorageBackend:
+    return MAKERS[request.param](tmp_path)
+
+
+async def test_the_last_one_closes_it(whole: StorageBackend) -> None:
+    one, other = NamespacedBackend(whole, "one"), NamespacedBackend(whole, "other")
+    await asyncio.gather(one.connect(), other.connect(), one.connect())
+    await one.set("a", 1)
+    await one.disconnect()
+    await one.disconnect()
+    with pytest.raises(NotConnectedError):
+        await one.get("a")
+    await other.set("a", 2)
+    assert await whole.count() == 2
+    await other.disconnect()
+    with pytest.raises(NotConnectedError):
+        await other.get("a")
+    assert not whole._is_connected()
+
+
+async def test_who_opened_it_before_keeps_it(whole: StorageBackend) -> None:
+    async with whole:
+        for _ in range(2):
+            async with NamespacedBackend(whole, "one") as one, NamespacedBackend(whole, "other") as other:
+                await one.set("a", 1)
+                assert await other.get("a") is None
+        assert await whole.get("ns:one:a") == 1 or isinstance(whole, NamespacedBackend)
+        assert whole._is_connected()
+    assert not whole._is_connected()
+
+
+async def test_a_connect_that_fails_holds_nothing_open(tmp_path: Path) -> None:
+    whole = SQLiteBackend(str(tmp_path / "store.db"), create=False)
+    one, other = NamespacedBackend(whole, "one"), NamespacedBackend(whole, "other")
+    with pytest.raises(LookupError):
+        await one.connect()
+    async with SQLiteBackend(str(tmp_path / "store.db")):
+        await other.connect()
+    await other.disconnect()
+    assert not whole._is_connected()
+
+
+def test_two_event_loops_at_once(tmp_path: Path) -> None:
+    """Each has a namespace of one backend, and comes and goes; neither takes it away from the other."""
+    whole = SQLiteBackend(str(tmp_path / "store.db"))
+    failures: list[BaseException] = []
+
+    async def come_and_go(name: str) -> None:
+        for number in range(20):
+            async with NamespacedBackend(whole, name) as mine:
+                await mine.set("a", number)
+                assert await mine.get("a") == number
+
+    def run(name: str) -> None:
+        try:
+            asyncio.run(come_and_go(name))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [Thread(target=run, args=(name,)) for name in ("one", "other")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert not whole._is_connected()
