@@ -302,6 +302,10 @@ class StorageBackend(
         """Apply all writes if all expectations hold, else none. This default: within this process."""
         return await process.commit(self, commit)
 
+    async def _hears(self, prefix: str) -> bool:
+        """Tell whether what others store under ``prefix`` wakes who waits for it here, see `wakeups`."""
+        return False
+
     def _atomic_lasts(self, key: str) -> bool:
         return local_key(key).startswith(LASTING)
 

@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ..concurrency.tasks import run_to_end
+from ..concurrency.wakeups import WAITING, tell
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
+from ..driver.followed import stored_keys
 from ..errors import (
     InvalidArgumentError,
     InvalidValueError,
@@ -120,7 +122,10 @@ async def _locked(backend: SevenMethods, key: str, action: Callable[[], Awaitabl
 async def commit(backend: SevenMethods, commit: Commit) -> Outcome:
     """Apply ``commit`` under the locks of its keys; a cancelled caller does not stop it half way."""
     warn_if_inside(backend)
-    return await run_to_end(_commit_locked(backend, commit))
+    outcome = await run_to_end(_commit_locked(backend, commit))
+    if WAITING:
+        tell(stored_keys(commit))
+    return outcome
 
 
 async def _commit_locked(backend: SevenMethods, commit: Commit) -> Outcome:

@@ -310,6 +310,9 @@ class HybridBackend(StorageBackend):
             )
         return await parts[0][0]._atomic_commit(commit)
 
+    async def _hears(self, prefix: str) -> bool:
+        return await self.side_of(prefix)._hears(prefix)
+
     def _atomic_confirms(self, key: str) -> bool:
         return self.side_of(key)._atomic_confirms(key)
 

@@ -42,6 +42,10 @@ class MemoryEngine(Engine):
     def abandon(self) -> None:
         """Nothing to leave behind: a forked child has its own copy."""
 
+    async def hears(self) -> bool:
+        """See `Engine.hears`: nobody outside this process can store anything here."""
+        return True
+
     async def read(self, keys: list[str]) -> Sequence[bytes | None]:
         """See `Engine.read`."""
         return self._entries.read(keys, self._clock())

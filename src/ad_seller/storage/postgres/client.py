@@ -180,8 +180,34 @@ class PostgresClient:
         try:
             yield partial(self._fetch_on, connection, seconds)
         finally:
-            connection.terminate()
-            self._pool.release(connection)
+            self.end(connection)
+
+    # --- a connection that is told something ------------------------------------------------------------
+
+    async def listening(self, channel: str, hear: Callable[..., None], seconds: float) -> Connection:
+        """Return a connection of the pool that hears what is notified on ``channel``; give it back by `end`.
+
+        Raises:
+            NotSentError, LostError, UnusableError: there is none within ``seconds``.
+            asyncpg.PostgresError: the server refused.
+        """
+        deadline = self._loop.time() + seconds
+        connection = await self._acquire(deadline, first=False)
+        try:
+            await connection.listen(channel, hear, deadline)
+        except BaseException:
+            self.end(connection)
+            raise
+        return connection
+
+    async def look_at(self, connection: Connection, seconds: float) -> None:
+        """Have the server answer on ``connection``; raise what `listening` does if it does not."""
+        await self._fetch_on(connection, seconds, "SELECT 1")
+
+    def end(self, connection: Connection) -> None:
+        """Close a connection, and let the pool make another one."""
+        connection.terminate()
+        self._pool.release(connection)
 
     async def _run(self, call: Call) -> list[Any]:
         while True:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -133,6 +133,10 @@ class Connection:
             asyncpg.PostgresError: the server refused; nothing was applied.
         """
         return self._answer(self._raw.fetch(call.statement, *call.parameters), call.deadline)
+
+    async def listen(self, channel: str, hear: Callable[..., None], deadline: float) -> None:
+        """Have ``hear`` called with what is notified on ``channel`` from now on; raises what `fetch` does."""
+        await self._answer(self._raw.add_listener(channel, hear), deadline)
 
     async def _answer(self, asked: Coroutine[Any, Any, T], deadline: float) -> T:
         self._deadline, self._is_late = deadline, False

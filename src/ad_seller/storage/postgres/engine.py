@@ -19,6 +19,7 @@ from .fields import Declared
 from .indexes import BUILD_SECONDS, LOOK, FieldIndexes, build
 from .listings import Listings
 from .login import Known, Login
+from .notices import Notices
 from .schema import Fetch, set_up, take_over_newer
 from .takeover import TakeOver
 from .writer import PATIENCE, Answer, Writer
@@ -68,6 +69,7 @@ class PostgresEngine(Engine):
             self._client, known, declared, may_build=lambda: create and login.has_sessions and most > 1
         )
         self._listings = Listings(self._client, self._indexes)
+        self._notices = Notices(self._client, may_listen=lambda: login.has_sessions and most > 1)
 
     # --- life cycle ------------------------------------------------------------------------------------
 
@@ -88,6 +90,7 @@ class PostgresEngine(Engine):
         """See `Engine.close`."""
         await self._indexes.stop()
         await self._writer.drain()
+        await self._notices.close()
         await self._client.close()
 
     def abandon(self) -> None:
@@ -116,7 +119,9 @@ class PostgresEngine(Engine):
 
     async def apply(self, commits: list[Commit]) -> Sequence[Answer]:
         """See `Engine.apply`."""
-        return await self._writer.apply(commits)
+        answers = await self._writer.apply(commits)
+        self._notices.committed(commits, answers)
+        return answers
 
     async def keys(self, query: KeyQuery) -> list[str]:
         """See `Engine.keys`."""
@@ -143,6 +148,10 @@ class PostgresEngine(Engine):
     ) -> Sequence[bool]:
         """See `Engine.store`."""
         return await transfer.store(self._client, entries, expected)
+
+    async def hears(self) -> bool:
+        """See `Engine.hears`: a connection of the pool listens."""
+        return await self._notices.hears()
 
     async def sweep(self, rows: int) -> int:
         """See `Engine.sweep`."""

@@ -243,6 +243,10 @@ class RedisEngine(Engine):
             yield found
             many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
 
+    async def hears(self) -> bool:
+        """See `Engine.hears`: the server tells the index of all changes, whatever others follow."""
+        return self._listings.hears
+
     async def estimate(self, query: KeyQuery) -> int | None:
         """See `Engine.estimate`."""
         return await self.count(query)

@@ -41,6 +41,11 @@ class Listener:
         self._hear = hear
         self._connection: RedisConnection | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._connection is not None and not self._connection.is_closing
+
     async def is_usable(self) -> bool:
         """Tell whether there is a connection that has missed nothing."""
         return self._connection is not None and await self._connection.is_reusable()

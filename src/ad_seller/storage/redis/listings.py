@@ -92,6 +92,11 @@ class Listings:
         if tracker is not None:
             await tracker.close()
 
+    @property
+    def hears(self) -> bool:
+        """Whether the server tells of all changes now: it does once something was listed from the index."""
+        return self._tracker is not None and self._tracker.hears
+
     async def keys(self, span: KeyQuery, *, living: bool = True) -> list[str]:
         """Return the keys of ``span``, sorted.
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from redis.exceptions import ResponseError
 
 from ..concurrency.timeslice import TimeSlice
+from ..concurrency.wakeups import WAITING, tell, wake_all
 from ..driver.failures import LostError, NotSentError
 from ..records.globs import compile_glob
 from .errors import is_forbidden
@@ -128,6 +129,11 @@ class IndexTracker:
                 cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
                 self._failure = (self._loop.time(), cause)
                 raise
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is told of all changes now, as far as is known; every listing sees to that."""
+        return self._generation is not None and self._listener.is_open
 
     async def close(self) -> None:
         """End what goes on in the background, and the connection.
@@ -249,14 +255,16 @@ class IndexTracker:
             await pace.checkpoint()
 
     def _hear(self, push: list[Any]) -> None:
-        """Remember what was changed."""
+        """Remember what was changed, and wake who waits for it."""
         if push[0] != b"invalidate" or self._generation is None:
             return
+        if WAITING:
+            self._wake(push[1])
         if push[1] is None:
             self._generation = None  # all keys were removed, perhaps to load others, of which nothing would be said
             return
         self._heard += 1 + len(push[1]) // 10  # it is the message that costs, a name in it little
-        if self._heard > self._enough and not self._lock.locked():
+        if self._heard > self._enough and not (self._lock.locked() or WAITING):
             self._drop()  # to be told goes on costing more than to look again when somebody lists
             return
         self._changed.update(push[1])
@@ -265,6 +273,13 @@ class IndexTracker:
             self._changed.clear()
             self._generation = None
         self._reconcile_many()
+
+    def _wake(self, names: list[bytes] | None) -> None:
+        if names is None:
+            wake_all()
+        else:
+            skipped = len(self._prefix.encode())
+            tell(name[skipped:].decode(errors="replace") for name in names)
 
     def _reconcile_many(self) -> None:
         """Begin to look at what was changed if it has become much."""

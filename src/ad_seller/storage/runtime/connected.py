@@ -11,6 +11,7 @@ from typing import Any
 
 from ..base import StorageBackend
 from ..capabilities import Health
+from ..concurrency.wakeups import wake_all
 from ..driver.engine import Engine
 from ..errors import InvalidArgumentError, NotConnectedError, StorageError, shown
 from ..records.codec import DEFAULT_MAX_VALUE_BYTES
@@ -140,6 +141,7 @@ class ConnectedBackend(StorageBackend):
     async def disconnect(self) -> None:
         """See `StorageBackend.disconnect`."""
         await self._sessions.disconnect(self._close_shared)
+        wake_all()  # who follows a log here learns of it
 
     def _is_connected(self) -> bool:
         return self._sessions.is_connected
@@ -164,6 +166,11 @@ class ConnectedBackend(StorageBackend):
                 yield session
             except Exception as error:
                 raise session.errors.map(verb, subject, error, writes=writes) from error
+
+    async def _hears(self, prefix: str) -> bool:
+        session = await self._here()
+        async with session.busy():
+            return await session.engine.hears()
 
     async def _sweep_all(self) -> int:
         """Remove all expired entries in small steps; return how many there were."""

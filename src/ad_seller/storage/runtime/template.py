@@ -14,8 +14,10 @@ from typing import Any
 from ..atomic.beside import warn_if_inside
 from ..atomic.confirm import changed_since, is_confirmed
 from ..concurrency.timeslice import TimeSlice
+from ..concurrency.wakeups import WAITING, tell
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
 from ..driver.engine import MISSING, NO_EXPIRY, WOULD_BLOCK
+from ..driver.followed import stored_keys
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import MissingKeyError, StorageError
@@ -120,6 +122,8 @@ class DriverBackend(ConnectedBackend):
             if isinstance(outcome, Exception):
                 raise session.errors.map("write", commit.first_key, outcome, writes=True) from outcome
             results += [] if isinstance(outcome, Refused) else outcome
+        if WAITING:
+            tell(write.key for write in writes)
         return results
 
     async def scan(
@@ -190,7 +194,10 @@ class DriverBackend(ConnectedBackend):
         if not entries:
             return []
         async with self._guarded("write", entries[0].key, writes=True) as session:
-            return await session.engine.store(entries, expected)
+            stored = await session.engine.store(entries, expected)
+        if WAITING:
+            tell(entry.key for entry in entries)
+        return stored
 
     # --- what the atomic tools stand on ----------------------------------------------------------------
 
@@ -208,6 +215,8 @@ class DriverBackend(ConnectedBackend):
         [outcome] = await session.commits.submit([commit])
         if isinstance(outcome, Exception):
             raise session.errors.map("write", commit.first_key, outcome, writes=True) from outcome
+        if WAITING:
+            tell(stored_keys(commit))
         return outcome
 
     def _atomic_check(self) -> None:

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..driver.followed import LOG_PREFIX
 from ..errors import InvalidArgumentError, InvalidCursorError, InvalidValueError, shown
 from ..records.filters import Condition, matches
 from ..records.ids import new_id
 from ..records.keys import check_key
 from .host import Host
 
-LOG_PREFIX = "log:"
 LOG_FIELD_PREFIX = "log_by:"
 LOG_TRIMMED_PREFIX = "log_trimmed:"
 #: A text of a field that is longer, in bytes, stands in its key as a digest: a key has 2,048 bytes at most.

@@ -8,8 +8,7 @@ appear any more; that part is read forwards, page by page, and nothing of it is 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple
 
 from ..errors import InvalidCursorError, LogGapError, shown
@@ -18,11 +17,10 @@ from ..records.globs import escape
 from ..records.keys import encode_cursor
 from ..records.pages import Page
 from .log_entries import LogForm, is_id, last_of, milliseconds_of, packed, unpacked
+from .looking import Looks
 from .stored import Stored
 
 _PAGE = 500
-_SHORTEST_PAUSE = 0.02  #: seconds between two looks while entries come
-_LONGEST_PAUSE = 1.0  #: seconds between two looks after a while without any
 
 
 class LogEntry(NamedTuple):
@@ -71,7 +69,7 @@ class Follower:
         retention_ms: int | None,
         span: Span,
         clock: Callable[[], float],
-        pause: Callable[[float], Any] = asyncio.sleep,
+        pause: Callable[[float], Any] | None = None,
     ) -> None:
         """Look at nothing yet."""
         self._store = store
@@ -83,21 +81,20 @@ class Follower:
         self._settled = -1  # milliseconds: every entry made until then was given
         self._given: set[str] = set()  # what was given of those made later
 
-    async def entries(self, since: str | None) -> AsyncIterator[LogEntry]:
+    async def entries(self, since: str | None) -> AsyncGenerator[LogEntry, None]:
         """Yield the entries after ``since``, then those that come."""
         if since is not None:
             self._settled = self._time_of(since)
             await self._refuse_gap()
-        idle = 0
-        while True:
-            settling = self._now() - self._span.milliseconds
-            found = False
-            async for entry in self._look(settling):
-                found = True
-                yield entry
-            self._settle(settling)
-            idle = 0 if found else idle + 1
-            await self._pause(min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(idle, 10)))
+        with Looks(self._store, self._form.prefix, self._pause) as looks:
+            while True:
+                settling = self._now() - self._span.milliseconds
+                found = False
+                async for entry in self._look(settling):
+                    found = True
+                    yield entry
+                self._settle(settling)
+                await looks.rest(found=found)
 
     async def _look(self, settling: int) -> AsyncIterator[LogEntry]:
         if self._settled < settling - self._span.milliseconds:  # far behind

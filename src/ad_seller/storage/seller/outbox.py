@@ -51,7 +51,7 @@ class Outbox:
         first_pause: float = 1.0,
         longest_pause: float = 600.0,
         horizon: float = 86_400.0,
-        idle: float = 1.0,
+        idle: float | None = None,
     ) -> AsyncGenerator[Message, None]:
         """Yield messages to deliver, one at a time, for as long as it is asked; in any number of processes.
 
@@ -65,18 +65,25 @@ class Outbox:
             first_pause: seconds after the first failure of a message; they double with each.
             longest_pause: the longest of these pauses, in seconds.
             horizon: seconds after its putting from which on a message that fails is set aside.
-            idle: seconds between two looks when there is nothing to do, at most. A message that is put while all
-                workers idle is delivered so much later at most.
+            idle: seconds between two looks when there is nothing to do, at most. None: 5 where each message that is
+                put wakes the workers, else 1.
 
         Raises:
             InvalidTTLError: a time is not positive.
             NotConnectedError: the backend was disconnected.
         """
-        times = [check_ttl(one) for one in (lease, first_pause, longest_pause, horizon, idle)]
+        times = [check_ttl(one) for one in (lease, first_pause, longest_pause, horizon)]
         if None in times:
-            raise InvalidArgumentError("Each time of a worker is a number of seconds, not None")
-        lease_ms, *others = (one or 0 for one in times)
-        patience = Patience(lease_ms, *(one / 1000 for one in others))
+            raise InvalidArgumentError("Each time of a worker but idle= is a number of seconds, not None")
+        lease_ms, first, longest, set_aside = (one or 0 for one in times)
+        idle_ms = check_ttl(idle)
+        patience = Patience(
+            lease_ms,
+            first / 1000,
+            longest / 1000,
+            set_aside / 1000,
+            None if idle_ms is None else idle_ms / 1000,
+        )
         async with aclosing(Worker(self._store, self._form, patience, self._clock).messages()) as messages:
             async for message in messages:
                 yield message

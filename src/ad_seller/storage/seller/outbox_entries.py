@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from typing import Any, NamedTuple
 
+from ..driver.followed import OUTBOX_PREFIX
 from ..errors import InvalidArgumentError, InvalidKeyError, shown
 from ..records.ids import new_id
 from ..records.keys import check_key
 from .host import Host
 from .log_entries import escaped, milliseconds_of
 
-OUTBOX_PREFIX = "outbox:"
 OUTBOX_LANE_PREFIX = "outbox_lane:"
 OUTBOX_FAILED_PREFIX = "outbox_failed:"
 #: Lanes of an outbox. The messages of one key are in one lane; one worker at a time has a lane.

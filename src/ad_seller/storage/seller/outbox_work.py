@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import defaultdict
@@ -19,6 +20,7 @@ from ..driver.commit import Delete, Put, Write
 from ..errors import LeaseLostError
 from ..records.globs import escape
 from ..records.keys import encode_cursor
+from .looking import UNHEARD, Looks
 from .outbox_entries import LANES, OutboxForm, Waiting
 from .outbox_message import TROUBLE, Claim, Message
 from .stored import Stored
@@ -26,7 +28,6 @@ from .stored import Stored
 log = logging.getLogger("ad_seller.storage")
 
 BATCH = 100  #: messages of a lane that one claim delivers at most, so that other lanes have their turn
-_FIRST_PAUSE = 0.02  #: seconds between two looks after one that found something
 _TROUBLE_PAUSE = 1.0  #: seconds after a look that the store did not answer
 
 
@@ -38,14 +39,14 @@ class Patience(NamedTuple):
         first: the pause after the first failure; it doubles with each.
         longest: the longest pause.
         horizon: how long after its putting a message that fails is set aside.
-        idle: the longest pause between two looks that find nothing.
+        idle: the longest pause between two looks that find nothing; None for what `Looks` takes.
     """
 
     lease_ms: int
     first: float
     longest: float
     horizon: float
-    idle: float
+    idle: float | None
 
     def pause(self, attempts: int) -> float:
         """Return the pause after so many failures."""
@@ -61,7 +62,7 @@ class Worker:
         form: OutboxForm,
         patience: Patience,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Any] = asyncio.sleep,
+        sleep: Callable[[float], Any] | None = None,
     ) -> None:
         """Look at nothing yet."""
         self._store = store
@@ -70,22 +71,24 @@ class Worker:
         self._clock = clock
         self._sleep = sleep
         self._caps = defaultdict[int, ExpiryCap](partial(ExpiryCap, store))
+        self._next = math.inf  # seconds after which something may be to do that is not yet, as the last look saw it
 
     async def messages(self) -> AsyncGenerator[Message, None]:
         """Yield messages, one at a time, for as long as it is asked."""
-        idle = 0
-        while True:
-            found, pause = False, 0.0
-            try:
-                async with aclosing(self._round()) as messages:
-                    async for message in messages:
-                        found = True
-                        yield message
-            except TROUBLE as error:
-                log.warning("The outbox %r is looked at again in a moment: %s", self._form.name, error)
-                pause = _TROUBLE_PAUSE
-            idle = 0 if found else min(idle + 1, 20)
-            await self._sleep(max(pause, min(self._patience.idle, _FIRST_PAUSE * 2**idle) if idle else 0.0))
+        with Looks(self._store, self._form.prefix, self._sleep) as looks:
+            while True:
+                found, self._next = False, math.inf
+                try:
+                    async with aclosing(self._round()) as messages:
+                        async for message in messages:
+                            found = True
+                            yield message
+                except TROUBLE as error:
+                    log.warning("The outbox %r is looked at again in a moment: %s", self._form.name, error)
+                    await (self._sleep or asyncio.sleep)(_TROUBLE_PAUSE)
+                else:
+                    most = self._next if self._patience.idle is None else min(self._next, self._patience.idle)
+                    await looks.rest(found=found, most=0.0 if found else most)
 
     async def _round(self) -> AsyncGenerator[Message, None]:
         """Yield what is due, each lane once, beginning with any of them."""
@@ -100,6 +103,7 @@ class Worker:
                             async for message in messages:
                                 yield message
                     else:
+                        self._next = min(self._next, UNHEARD)  # nobody tells when another's claim ends
                         await claim.cut_short(self._caps[lane])
                 finally:  # also of a claim whose answer nobody has waited for
                     await run_to_end(claim.give_up())
@@ -131,19 +135,22 @@ class Worker:
                 waiting = Waiting.read(place.removeprefix(prefix), record)
                 if waiting is None or waiting.key in held:
                     continue
-                if self._is_due(waiting):
+                left = self._seconds_left(waiting)
+                if left <= 0:
                     given += 1
                     yield place, waiting
-                elif waiting.key is not None:
+                    continue
+                self._next = min(self._next, left)
+                if waiting.key is not None:
                     held.add(waiting.key)
             if len(page) < BATCH:
                 return
             after = page[-1][0]
 
-    def _is_due(self, waiting: Waiting) -> bool:
-        """Tell whether it may be delivered; a clock that was set back makes nobody wait longer than a pause."""
+    def _seconds_left(self, waiting: Waiting) -> float:
+        """Return when it may be delivered; a clock that was set back makes nobody wait longer than a pause."""
         left = waiting.due - self._clock()
-        return left <= 0 or left > self._patience.longest
+        return 0.0 if left > self._patience.longest else left
 
     async def _of_lane(self, claim: Claim) -> AsyncGenerator[Message, None]:
         failed: set[str | None] = set()

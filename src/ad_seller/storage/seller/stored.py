@@ -60,3 +60,6 @@ class Stored(Protocol):
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         """See `StorageBackend`."""
+
+    async def _hears(self, prefix: str) -> bool:
+        """See `StorageBackend`."""

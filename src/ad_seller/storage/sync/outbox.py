@@ -81,7 +81,7 @@ class SyncOutbox:
         first_pause: float = 1.0,
         longest_pause: float = 600.0,
         horizon: float = 86_400.0,
-        idle: float = 1.0,
+        idle: float | None = None,
     ) -> Iterator[SyncMessage]:
         """Yield messages to deliver, one at a time, for as long as it is asked; in any number of processes."""
         messages = self._inner.work(
