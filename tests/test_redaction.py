@@ -42,6 +42,7 @@ def test_password_is_not_shown(text: str, around: str) -> None:
         ("sqlite:///./ad.db is there", "sqlite:///./ad.db is there"),
         ("host=db password='a b' user=app", "host=db password=*** user=app"),
         ("host=db password = x user=app", "host=db password = *** user=app"),
+        ("postgresql://h/d?password=*** cannot be reached (refused)",) * 2,  # redacted before: the reason stays
     ],
 )
 def test_the_rest_stays_readable(text: str, shown: str) -> None:

@@ -23,10 +23,10 @@ def store(request: pytest.FixtureRequest) -> StorageBackend:
 @every_kind
 @pytest.mark.parametrize("bad", BAD, ids=repr)
 async def test_only_dicts_are_stored(store: StorageBackend, kind: str, bad: Any) -> None:
-    with pytest.raises(InvalidValueError, match=f"A {kind} is a dict, not") as caught:
+    with pytest.raises(InvalidValueError, match=f"The {kind} must be a dict, not") as caught:
         await getattr(store, f"set_{kind}")("1", bad)  # not even connected: nothing is asked of the store
     assert caught.value.key == f"{PREFIXES[kind]}1"
-    with pytest.raises(InvalidValueError, match=f"A {kind} is a dict, not" if bad is not None else "start"):
+    with pytest.raises(InvalidValueError, match=f"The {kind} must be a dict, not" if bad is not None else "start"):
         await getattr(store, f"update_{kind}")("1", dict, start=bad if bad is not None else "start")
     async with store:
         await getattr(store, f"set_{kind}")("1", {"n": 1})

@@ -54,7 +54,10 @@ _CREDENTIALS = re.compile(
 _BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/:]*:(?!//)[^\s'\"]*@")  # user:password@host without a scheme
 _NAMES = r"(?i)((?:password|passwd|pwd|secret|token)"
 _QUOTED_SECRETS = re.compile(_NAMES + r"\s*=\s*)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
-_SECRET_PARAMETERS = re.compile(_NAMES + r"(?:\s+=\s*|=(?=\S)))(?:(?!['\"](?:[\s:,;.)]|$)|\s+\w+\s*=)[^&#\n])*")
+_DONE = r"(?!\*\*\*(?:[\s'\"&#,;:.)]|$))"  # what was redacted before hides nothing of what comes after it
+_SECRET_PARAMETERS = re.compile(
+    _NAMES + rf"(?:\s+=\s*|=(?=\S))){_DONE}" + r"(?:(?!['\"](?:[\s:,;.)]|$)|\s+\w+\s*=)[^&#\n])*"
+)
 
 
 def redact(text: str) -> str:

@@ -102,8 +102,8 @@ async def list_records(
 def _checked(entity: str, data: object, key: str) -> Record:
     if not isinstance(data, dict):
         raise InvalidValueError(
-            f"A {entity} is a dict, not {shown(data)}; nothing was written. Any other JSON value can be stored "
-            f"with set({key!r}, ...).",
+            f"The {entity} must be a dict, not {shown(data)}; nothing was written. Any other JSON value can be "
+            f"stored with set({key!r}, ...).",
             key=key,
         )
     return data
