@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -12,8 +13,12 @@ from typing import Any
 _OTHERS = ("custom",)
 
 
-def atomic_tests() -> dict[str, Any]:
-    """Return the tests of every module by names that differ, and the fixtures that they use."""
+def atomic_tests(*, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return the tests of every module by names that differ, and the fixtures that they use.
+
+    Args:
+        without: names of classes that show nothing more where another engine of the suite does all the work.
+    """
     found: dict[str, Any] = {}
     for path in sorted((Path(__file__).parent / "atomic").glob("test_*.py")):
         topic = path.stem.removeprefix("test_")
@@ -27,6 +32,8 @@ def atomic_tests() -> dict[str, Any]:
                 found[f"test_{topic}_{name[5:]}"] = _marked(item, getattr(module, "pytestmark", None))
             elif type(item).__name__ == "FixtureFunctionDefinition":
                 found[name] = item
+    for name in without:
+        del found[name]
     return found
 
 
