@@ -163,11 +163,12 @@ async def _drop(proxy: Proxy, open_store: OpenStore) -> None:
     store = open_store()
     await connected(store)
     try:
-        proxy.delay = 0.05
+        proxy.hold = True
         reads = []
         for _ in range(4):  # one connection each, as far as there are so many
             reads.append(asyncio.create_task(store.get("beside")))
             await asyncio.sleep(0.01)
+        proxy.hold = False
         await asyncio.gather(*reads, return_exceptions=True)
         proxy.behave()
         proxy.era += 1
