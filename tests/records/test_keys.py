@@ -13,6 +13,7 @@ from ad_seller.storage.errors import InvalidCursorError, InvalidKeyError
 from ad_seller.storage.records.keys import MAX_KEY_BYTES, check_key, decode_cursor, encode_cursor
 from ad_seller.storage.seller.entities import EntityHelpers
 from ad_seller.storage.seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
+from ad_seller.storage.seller.offers import OfferHelpers
 from ad_seller.storage.testing.conformance.samples import BAD_KEYS, GOOD_KEYS, HOSTILE_KEYS
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=MAX_KEY_BYTES // 4)
@@ -85,11 +86,8 @@ class TestPrefixes:
     def test_each_entity_has_its_helpers_and_no_others_exist(self) -> None:
         expected = {f"{verb}_{entity}" for verb in ("get", "set", "delete", "update") for entity in PREFIXES}
         expected |= {f"list_{entity}s" for entity in PREFIXES}
-        assert {name for name in vars(EntityHelpers) if not name.startswith("_")} - {
-            "get",
-            "set",
-            "delete",
-        } == expected
+        helpers = {**vars(EntityHelpers), **vars(OfferHelpers)}
+        assert {name for name in helpers if not name.startswith("_")} == expected
 
     @pytest.mark.parametrize("entity", PREFIXES)
     def test_prefix_is_the_name_of_the_entity(self, entity: str) -> None:

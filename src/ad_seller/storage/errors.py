@@ -41,9 +41,8 @@ A lower-level exception is always kept as ``__cause__``. No message contains a p
 
 from __future__ import annotations
 
-import copy
 import re
-from typing import Any, TypeVar
+from typing import Any
 
 #: What may stand in a password as it is, blanks included: not another URL, nor the quote that ends this one.
 _QUOTE_ENDS = r"['\"](?:[\s:,;.)]|$)"
@@ -64,19 +63,6 @@ def redact(text: str) -> str:
     """Return ``text`` with the user name and password of every URL in it replaced by ``***``."""
     text = _BARE_CREDENTIALS.sub(r"\1***@", _CREDENTIALS.sub("***@", text))
     return _SECRET_PARAMETERS.sub(r"\1***", _QUOTED_SECRETS.sub(r"\1***", text))
-
-
-def check_slashes(url: str) -> None:
-    """Refuse ``redis:host``, a URL that lost its slashes: it would be taken for the name of a file.
-
-    Raises:
-        ConfigurationError: it starts with a scheme and a colon, but not with ``://``.
-    """
-    if re.match(r"(?i)[a-z][a-z0-9+]+:(?!//)", url):
-        raise ConfigurationError(
-            f"{redact(url.partition(':')[0])!r} and a colon start this name, but '://' does not follow. For a URL "
-            "add the slashes, for a file of that name put ./ before it."
-        )
 
 
 def shown(value: object, limit: int = 80) -> str:
@@ -305,16 +291,3 @@ class InvalidTransitionError(StorageError):
         super().__init__(message, key=key)
         self.current = current
         self.allowed = allowed
-
-
-E = TypeVar("E", bound=BaseException)
-
-
-def copied(error: E) -> E:
-    """Return a copy of an error for one of several callers, or the error itself where it cannot be copied."""
-    try:
-        twin = copy.copy(error)
-    except Exception:  # an error of somebody else, whose __init__ wants more than its arguments
-        return error
-    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
-    return twin

@@ -36,7 +36,8 @@ from .attempts import run_transaction
 from .claims import Claim, Found, Seen, SingleRun
 from .confirm import is_confirmed
 from .outcomes import Applied, EffectKeys, Reconciled, Unknown, made
-from .transaction import PlainTransaction, awaited, is_inside
+from .transaction import PlainTransaction, is_inside
+from .work import awaited
 
 if TYPE_CHECKING:
     from .committer import Committer

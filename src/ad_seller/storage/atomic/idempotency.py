@@ -30,7 +30,8 @@ from ..records.keys import check_key
 from .attempts import run_transaction
 from .claims import DEFAULT_CLAIM_TTL, Claim, Found, Seen, SingleRun, escaped, named
 from .confirm import is_confirmed
-from .transaction import PlainTransaction, awaited, check_work
+from .transaction import PlainTransaction
+from .work import awaited, check_work
 
 if TYPE_CHECKING:
     from .committer import Committer

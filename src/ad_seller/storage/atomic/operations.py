@@ -20,8 +20,9 @@ from .attempts import run_transaction
 from .committer import Committer
 from .confirm import is_confirmed
 from .lease import Lease
-from .transaction import PlainTransaction, awaited, check_work
+from .transaction import PlainTransaction
 from .updates import update_entry
+from .work import awaited, check_work
 
 if TYPE_CHECKING:
     from ..driver.query import KeyQuery

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,13 +14,11 @@ from ..driver.query import KeyQuery
 from ..errors import (
     ConflictError,
     CorruptValueError,
-    InvalidArgumentError,
     InvalidTransitionError,
     LeaseLostError,
     MissingKeyError,
     StorageError,
     TransactionError,
-    shown,
 )
 from ..records.codec import decode
 from ..records.expiry import TTL, check_ttl
@@ -289,16 +286,3 @@ def is_inside(store: Committer) -> bool:
     """Tell whether the running task is in a transaction of ``store``."""
     task = asyncio.current_task()
     return task is not None and id(store) in _open.get(task, ())
-
-
-def check_work(work: object) -> None:
-    """Raise `InvalidArgumentError` unless ``work`` can be called."""
-    if not callable(work):
-        raise InvalidArgumentError(f"The work must be an async function of a transaction, not {shown(work)}")
-
-
-async def awaited(result: Any) -> Any:
-    """Await what a work function returned; one that is not async is refused."""
-    if not inspect.isawaitable(result):
-        raise InvalidArgumentError("The work must be an async function: write 'async def', not 'def' or 'lambda'")
-    return await result

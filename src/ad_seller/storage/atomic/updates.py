@@ -12,10 +12,10 @@ import asyncio
 from typing import Any
 
 from ..concurrency.backoff import DEFAULT_ATTEMPTS, backoff
-from ..concurrency.tasks import settle
+from ..concurrency.tasks import copied, settle
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
-from ..errors import ConflictError, StorageError, StorageTimeoutError, UnknownOutcomeError, copied
+from ..errors import ConflictError, StorageError, StorageTimeoutError, UnknownOutcomeError
 from ..records.codec import decode
 from ..records.keys import check_key
 from ..records.markers import KEEP, Keep, Marker

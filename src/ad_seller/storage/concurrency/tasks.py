@@ -1,13 +1,15 @@
-"""Waiting for work that must come to its end."""
+"""Waiting for work that must come to its end, and telling those who wait."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 R = TypeVar("R")
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 def settle(future: asyncio.Future[R], result: R | None = None, error: BaseException | None = None) -> None:
@@ -26,6 +28,16 @@ def settle(future: asyncio.Future[R], result: R | None = None, error: BaseExcept
         future.set_exception(error)
     else:
         future.set_result(result)  # type: ignore[arg-type]  # None stands for no error
+
+
+def copied(error: E) -> E:
+    """Return a copy of an error for one of several callers, or the error itself where it cannot be copied."""
+    try:
+        twin = copy.copy(error)
+    except Exception:  # an error of somebody else, whose __init__ wants more than its arguments
+        return error
+    twin.__cause__, twin.__context__ = error.__cause__, error.__context__
+    return twin
 
 
 async def run_to_end(work: Coroutine[Any, Any, R]) -> R:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ..concurrency.tasks import copied
 from ..driver.commit import Commit, Delete, Expect, Put, Touch, Write
 from ..driver.query import KeyQuery
-from ..errors import StorageError, copied
+from ..errors import StorageError
 from ..records.globs import Glob
 from ..records.namespaces import check_length
 from ..records.pages import OnCorrupt

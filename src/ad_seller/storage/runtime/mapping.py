@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..concurrency.tasks import copied
 from ..driver.engine import Engine
 from ..driver.failures import LostError, NotSentError, NotStartedError, reason_of
-from ..errors import StorageError, StorageTimeoutError, UnknownOutcomeError, copied, redact
+from ..errors import StorageError, StorageTimeoutError, UnknownOutcomeError, redact
 
 
 class ErrorMapper:

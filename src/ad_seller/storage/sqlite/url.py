@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import ConfigurationError, check_slashes, redact, shown_url
+from ..errors import ConfigurationError, redact, shown_url
 
 MEMORY = ":memory:"
 _SCHEMES = ("sqlite://", "sqlite+aiosqlite://")
@@ -53,7 +53,7 @@ def _plain_path(text: str) -> str:
     """Return the path if this is plainly a file: a connection string must not become one of that name."""
     is_connection = _CONNECTION.search(text) is not None
     if not is_connection:
-        check_slashes(text)
+        _check_slashes(text)
     if is_connection or not (text.endswith(_SUFFIXES) or text.startswith(_STARTS) or _is_there(text)):
         what = repr(text) if _HARMLESS.fullmatch(text) else "What was given as the database"
         raise ConfigurationError(
@@ -61,6 +61,15 @@ def _plain_path(text: str) -> str:
             "a file ends in .db, .sqlite or .sqlite3, or starts with / or ./ (sqlite:///NAME takes any name)"
         )
     return str(Path(text).expanduser()) if text.startswith("~/") else text
+
+
+def _check_slashes(url: str) -> None:
+    """Refuse ``redis:host``, a URL that lost its slashes: it would be taken for the name of a file."""
+    if re.match(r"(?i)[a-z][a-z0-9+]+:(?!//)", url):
+        raise ConfigurationError(
+            f"{redact(url.partition(':')[0])!r} and a colon start this name, but '://' does not follow. For a URL "
+            "add the slashes, for a file of that name put ./ before it."
+        )
 
 
 def _is_there(text: str) -> bool:

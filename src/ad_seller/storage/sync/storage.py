@@ -17,6 +17,7 @@ from .methods.base import StorageMethods
 from .methods.entities import EntityMethods
 from .methods.indexes import IndexMethods
 from .methods.lifecycle import LifecycleMethods
+from .methods.offers import OfferMethods
 from .methods.once import OnceMethods
 from .methods.operations import AtomicMethods
 from .methods.together import JointMethods
@@ -34,6 +35,7 @@ class SyncStorage(
     OnceMethods[SyncTransaction],
     JointMethods,
     EntityMethods[StorageBackend],
+    OfferMethods[StorageBackend],
     IndexMethods[StorageBackend],
     LifecycleMethods[StorageBackend],
     Methods[StorageBackend],

@@ -19,6 +19,7 @@ from .loop import LoopThread, loop_thread
 from .methods.entities import EntityMethods
 from .methods.indexes import IndexMethods
 from .methods.lifecycle import LifecycleMethods
+from .methods.offers import OfferMethods
 from .methods.transaction import PlainTransactionMethods
 from .outbox import SyncTransactionOutbox
 
@@ -29,6 +30,7 @@ R = TypeVar("R")
 class SyncTransaction(
     PlainTransactionMethods,
     EntityMethods[Transaction],
+    OfferMethods[Transaction],
     IndexMethods[Transaction],
     LifecycleMethods[Transaction],
 ):
