@@ -1,4 +1,4 @@
-"""The goals of issue 5, as data, and what a run says about each."""
+"""The goals of issues 5 and 14, as data, and what a run says about each."""
 
 from __future__ import annotations
 
@@ -57,6 +57,12 @@ GOALS = {
         list-100000    aiosqlite=1.3   sqlite3=0.75  stall=4
         two-processes  aiosqlite=1.3   failures=0
         cold-start     aiosqlite=1
+        set-1-quotes   aiosqlite=1.15
+        set-64-quotes  langgraph=2.7   sqlite3=0.70
+        set-512-quotes langgraph=2.2   sqlite3=0.65
+        mixed-64-quotes sqlite3=0.65
+        get-64-quotes  sqlite3=0.62
+        get-512-quotes sqlite3=0.62
     """),
     "redis": _goals("""
         get-1-s        glide=1.5   socket=0.45

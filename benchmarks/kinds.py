@@ -115,7 +115,7 @@ class Script:
         return Call("get", (key,), lambda answer: answer is not None and answer["id"] == key)
 
     def _set(self, task: int, *ttl: int) -> Call:
-        key = self._any_key() if self.workload.kind == "set-any" else self._own_key(task)
+        key = self._any_key() if self.workload.kind.endswith("-any") else self._own_key(task)
         row = value(key, self.workload.size, self._random.randrange(1_000_000, 9_999_999))
         return self._noted(key, row, *ttl)
 

@@ -8,6 +8,7 @@ from .data import FILTERED
 
 #: Which stores there are: numbers of entries through which one store grows, an empty one, and one full of orders.
 STAGES = (1_000, 10_000, 100_000, 1_000_000)
+QUOTES_STAGE = 20_000  #: what the goals of issue 14 are set for
 EMPTY_STAGE = -2
 ORDERS_STAGE = -1
 
@@ -107,6 +108,28 @@ def _records() -> list[Workload]:
     ]
 
 
+def _quotes() -> list[Workload]:
+    """Any of many quotes: each call goes to another page of the file, as it does in a store that is used."""
+    return [
+        Workload(
+            f"{kind}-{tasks}-quotes",
+            f"{title}, {tasks} task{'s' * (tasks > 1)}, among {QUOTES_STAGE:,} quotes",
+            f"{kind}-any",
+            needs,
+            tasks=tasks,
+            stage=QUOTES_STAGE,
+            full=True,
+            group="Quotes",
+        )
+        for kind, title, needs, many in (
+            ("get", "get", ("get",), (64, 512)),
+            ("set", "set", ("set",), (1, 64, 512)),
+            ("mixed", "80 % get, 20 % set", ("get", "set"), (64,)),
+        )
+        for tasks in many
+    ]
+
+
 def _growth(stage: int) -> list[Workload]:
     """What the growth plots show; get and set reach over all entries."""
     kinds = {"get": 64, "set": 64, "keys": 1, "entries": 1, "page": 1}
@@ -137,6 +160,7 @@ WORKLOADS = (
     Workload("two-processes", "two processes, 16 tasks each, half set, 218 B", "half", ("get", "set"), tasks=16,
              processes=2, group="Processes"),
     *_records(),
+    *_quotes(),
     Workload("day-64", "reads and writes of a recorded day, 64 tasks", "day", ("get", "set", "delete"), tasks=64,
              stage=10_000, group="Records"),
     COLD,

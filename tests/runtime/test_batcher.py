@@ -56,16 +56,16 @@ class TestBatches:
 
     async def test_it_is_running_from_the_first_to_the_last_answer(self, engine: Engine) -> None:
         batcher = batcher_of(engine, max_items=1, concurrency=3)
-        seen = [batcher.running]
+        seen = [bool(batcher.running)]
         for several in (1, 3):
             engine.open.clear()
             calls = [submit(batcher, n) for n in range(several)]
             await ticks()
-            seen.append(batcher.running)
+            seen.append(bool(batcher.running))
             engine.open.set()
             await asyncio.gather(*calls)
             await ticks()
-            seen.append(batcher.running)
+            seen.append(bool(batcher.running))
         assert seen == [False, True, False, True, False]
 
     async def test_a_bulk_call_that_was_cancelled_before_it_began_is_made_by_the_next_task(

@@ -222,7 +222,7 @@ class QueuesEmptyBatcher(Batcher[int, int]):
     def submit(self, items: Sequence[int]) -> asyncio.Future[list[int]]:
         request: Request[int, int] = Request(items, self._loop.create_future(), self._loop.time() + TIMEOUT)
         self._queue.append(request)
-        self._remember(request)
+        self._ages.append(request)
         self._schedule()
         self._watch()
         return request.future
@@ -239,8 +239,8 @@ class FailsAtTellingBatcher(Batcher[int, int]):
 class KeepsAllBatcher(Batcher[int, int]):
     """A defect: what has its answer is let go from one end only."""
 
-    def _remember(self, request: Request[int, int]) -> None:
-        self._ages.append(request)
+    def _prune(self) -> None:
+        pass
 
 
 class LosesLaterBatcher(Batcher[int, int]):

@@ -31,7 +31,8 @@ def nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
 def looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What a look goes to: each of the names, or their folder, which has not changed for a while."""
     seconds = float("inf") if request.param == "the names" else 0.1  # longer than a step of the system's time
-    monkeypatch.setattr(identity, "_SETTLED", seconds)
+    for name in ("_SETTLED", "_SETTLED_COARSE"):
+        monkeypatch.setattr(identity, name, seconds)
     return str(request.param)
 
 

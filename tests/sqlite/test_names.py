@@ -71,7 +71,7 @@ DEEDS: dict[str, Deed] = {
 @pytest.fixture
 def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder above, with the three files in ``data``; soon a look at that is enough."""
-    monkeypatch.setattr(identity, "_SETTLED", 0.1)  # longer than a step of the system's time
+    monkeypatch.setattr(identity, "_SETTLED_COARSE", 0.1)  # as `_SETTLED`, if the time happens to be a whole second
     top = tmp_path.resolve() / "top"
     (top / "data").mkdir(parents=True)
     for suffix in SUFFIXES:
@@ -105,9 +105,8 @@ def test_what_happens_beside_them_is_no_matter(top: Path) -> None:
     assert not names.lead_to(files)
 
 
-def test_two_changes_within_a_step_of_time_are_told_apart(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_changes_within_a_step_of_time_are_told_apart(top: Path) -> None:
     """A look at the folder is not enough as long as its last change may have the time of the next one."""
-    monkeypatch.setattr(identity, "_SETTLED", 3.0)
     names, files = Names(str(name(top)), str(name(top))), identity_of(str(name(top)), str(name(top)))
     for _ in range(100):
         assert names.lead_to(files)
@@ -138,3 +137,8 @@ def test_a_name_that_became_a_symbolic_link_is_always_followed(suffix: str, top:
         assert names.lead_to(files)
     (top / "another").replace(top / "moved")
     assert not names.lead_to(files)
+
+
+def test_where_time_goes_in_whole_seconds_it_takes_longer_to_settle() -> None:
+    assert identity._settled_after(1_700_000_000_000_000_000) >= 2 * 1e9
+    assert identity._settled_after(1_700_000_000_004_000_000) < 1e9

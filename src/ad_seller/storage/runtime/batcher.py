@@ -68,15 +68,10 @@ class Batcher(Generic[T, R]):
         self._prune_at = _KEPT
         self._tasks: set[asyncio.Future[None]] = set()
         self._unfinished: set[asyncio.Future[Any]] = set()
-        self._running = 0
+        self.running = 0  #: bulk calls at which the engine is at work
         self._starting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_not_started: BaseException | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether the engine is at work on a bulk call."""
-        return self._running > 0
 
     def submit(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
         """Have ``items`` handled in one bulk call, together with those of other callers.
@@ -88,22 +83,25 @@ class Batcher(Generic[T, R]):
             nothing: asyncio.Future[list[R]] = self._loop.create_future()
             nothing.set_result([])
             return nothing
-        request: Request[T, R] = Request(items, self._loop.create_future(), self._loop.time() + self._patience)
+        future: asyncio.Future[list[R]] = self._loop.create_future()
+        request: Request[T, R] = Request(items, future, self._loop.time() + self._patience)
         self._queue.append(request)
-        self._remember(request)
-        self._schedule()
-        self._watch()
-        return request.future
+        if len(self._ages) >= self._prune_at:
+            self._prune()
+        self._ages.append(request)  # for the timer
+        if self._starting is None:
+            self._schedule()
+        if self._timer is None:
+            self._watch()
+        return future
 
-    def _remember(self, request: Request[T, R]) -> None:
-        """Keep the request for the timer; those that have their answer go, also behind one that has none.
+    def _prune(self) -> None:
+        """Forget the requests that have their answer, also behind one that has none.
 
         So what is kept is at most twice what waits, and a little: results are not held until the oldest is done.
         """
-        if len(self._ages) >= self._prune_at:
-            self._ages = deque(one for one in self._ages if not one.future.done())
-            self._prune_at = max(_KEPT, 2 * len(self._ages))
-        self._ages.append(request)
+        self._ages = deque(one for one in self._ages if not one.future.done())
+        self._prune_at = max(_KEPT, 2 * len(self._ages))
 
     async def drain(self) -> None:
         """Wait until everything that was submitted has been answered."""
@@ -162,12 +160,12 @@ class Batcher(Generic[T, R]):
 
     async def _handle(self, batch: list[Request[T, R]]) -> None:
         results, error = None, None
-        self._running += 1
+        self.running += 1
         try:
             results = await self._run(items_of(batch))
         except BaseException as failure:
             error = failure
-        self._running -= 1
+        self.running -= 1
         for _ in self._answers(batch, results, error):
             await asyncio.sleep(0)
         if error is not None and not isinstance(error, Exception):
@@ -183,7 +181,7 @@ class Batcher(Generic[T, R]):
         if not batch:
             self._end(work)
             return
-        self._running += 1
+        self.running += 1
         tell = partial(self._told, work, batch)
         try:
             begin(items_of(batch), tell)
@@ -197,7 +195,7 @@ class Batcher(Generic[T, R]):
         results: Sequence[R | asyncio.Future[R]] | None,
         error: BaseException | None,
     ) -> None:
-        self._running -= 1
+        self.running -= 1
         self._go_on(work, self._answers(batch, results, error))
         if error is not None and not isinstance(error, Exception):
             raise error

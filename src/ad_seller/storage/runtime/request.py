@@ -28,8 +28,8 @@ class Request(Generic[T, R]):
         """Give the caller its results; if the engine has some of them later, then.
 
         Args:
-            results: those of the items, and futures of those that come later: they are cancelled when the caller
-                no longer waits.
+            results: those of the items, in a list of their own, and futures of those that come later: they are
+                cancelled when the caller no longer waits.
             fail: tells the caller what became of one that failed.
 
         Returns:
@@ -39,7 +39,7 @@ class Request(Generic[T, R]):
             if isinstance(result, asyncio.Future):
                 return self._answer_later(results, fail)
         if not self.future.done():
-            self.future.set_result(results[:])  # type: ignore[arg-type]  # none of them is a future
+            self.future.set_result(results)  # type: ignore[arg-type]  # a list, and none of them is a future
         return None
 
     def _answer_later(

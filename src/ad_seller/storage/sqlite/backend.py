@@ -62,6 +62,7 @@ class SQLiteBackend(DriverBackend):
     def _start_over(self) -> None:
         super()._start_over()
         self._steady = SteadyClock(self._clock)
+        self._fields = FieldIndexes(self._indexes)
         self._shared = SharedDatabase(self._make_database)
 
     def __repr__(self) -> str:
@@ -124,11 +125,11 @@ class SQLiteBackend(DriverBackend):
             synchronous=self._synchronous,
             patience=self.timeout,
             create=self._create or self.path == MEMORY,
-            fields=FieldIndexes(self._indexes),
+            fields=self._fields,
         )
 
     def _make_engine(self) -> Engine:
-        return SQLiteEngine(self._shared, self.path, self._steady, self.timeout, FieldIndexes(self._indexes))
+        return SQLiteEngine(self._shared, self.path, self._steady, self.timeout, self._fields)
 
     async def _close_shared(self) -> None:
         await self._shared.close()

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 FileId = tuple[int, int]  #: device and inode
 
-#: Seconds without a change after which a folder's time of change tells of the next one: file systems count it in
-#: steps, of some milliseconds on Linux, of two seconds on FAT.
-_SETTLED = 3.0
+#: Seconds without a change after which a folder's time of change tells of the next one. File systems count it in
+#: steps, of some milliseconds on Linux; those that count whole seconds, in steps of up to two.
+_SETTLED, _SETTLED_COARSE = 0.1, 3.0
 
 
 class Identity(NamedTuple):
@@ -71,7 +71,7 @@ class Names:
         now = time.time_ns()  # before the names are looked at: what changes after that is later than this
         if identity_of(self._path, self._real) != files:
             return False
-        if state is not None and now - state[2] > _SETTLED * 1e9 and not self._have_link():
+        if state is not None and now - state[2] > _settled_after(state[2]) and not self._have_link():
             self._settled = files, state
         return True
 
@@ -81,6 +81,11 @@ class Names:
             return any(stat.S_ISLNK(os.lstat(self._real + suffix).st_mode) for suffix in ("", "-wal", "-shm"))
         except OSError:
             return True
+
+
+def _settled_after(changed: int) -> float:
+    """Return how many nanoseconds must have passed since a change, from how it was counted."""
+    return 1e9 * (_SETTLED if changed % 1_000_000_000 else _SETTLED_COARSE)
 
 
 def _folder_at(path: str) -> tuple[int, int, int] | None:
