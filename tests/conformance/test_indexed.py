@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ad_seller.storage import DEFAULT_INDEXES, Index
+from ad_seller.storage import DEFAULT_INDEXES, Index, NamespacedBackend, StorageBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.conformance import NewBackend
@@ -37,6 +37,22 @@ class TestPostgresWithIndexes(SearchConformance):
     @pytest.fixture
     def new_backend(self, new_database: str) -> NewBackend:
         return partial(PostgresBackend, new_database, indexes=INDEXES)
+
+
+def in_namespace(make: NewBackend) -> StorageBackend:
+    return NamespacedBackend(make(), "publisher-a")
+
+
+class TestSQLiteWithIndexesOfNamespaces(SearchConformance):
+    @pytest.fixture
+    def new_backend(self, tmp_path: Path) -> NewBackend:
+        return partial(in_namespace, partial(SQLiteBackend, f"sqlite:///{tmp_path}/store.db", indexes=INDEXES))
+
+
+class TestPostgresWithIndexesOfNamespaces(SearchConformance):
+    @pytest.fixture
+    def new_backend(self, new_database: str) -> NewBackend:
+        return partial(in_namespace, partial(PostgresBackend, new_database, indexes=INDEXES))
 
 
 class TestPostgresPageByPage(SearchConformance):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from ad_seller.storage import (
     PREFIXES,
     InvalidArgumentError,
+    NamespacedBackend,
     StorageBackend,
     StoreUnavailableError,
     UnsupportedError,
@@ -106,7 +108,7 @@ async def test_sqlite(tmp_path: Path) -> None:
         assert orders["ORD-1"] == {
             "order_id": "ORD-1", "status": "böoked 😀", "deal_id": "7", "quote_id": "it's",
             "created_at": "2026-11-23 07:27:49.805", "transitions": 2, "changed_at": "2026-11-23 07:00:00.000",
-            "changed_by": "me", "expires_at": None, "readable": 1,
+            "changed_by": "me", "expires_at": None, "readable": 1, "namespace": None,
         }  # fmt: skip
         assert "gone" not in orders
         assert orders["soon"]["expires_at"] > "2026"
@@ -173,7 +175,7 @@ async def test_postgres(postgres_url: str) -> None:
             "order_id": "ORD-1", "status": "böoked 😀", "deal_id": "7", "quote_id": "it's",
             "created_at": datetime(2026, 11, 23, 7, 27, 49, 804967, UTC), "transitions": 2,
             "changed_at": datetime(2026, 11, 23, 7, 0, tzinfo=UTC), "changed_by": "me", "expires_at": None,
-            "readable": True,
+            "readable": True, "namespace": None,
         }  # fmt: skip
         assert "gone" not in orders
         assert orders["soon"]["expires_at"] > datetime.now(UTC)
@@ -222,6 +224,39 @@ async def test_views_of_ones_own_and_stores_without_sql(tmp_path: Path) -> None:
         ):
             with pytest.raises(InvalidArgumentError):
                 await create_views(store, (bad,))
+
+
+async def test_records_of_all_namespaces_are_in_them(tmp_path: Path, postgres_url: str) -> None:
+    sqlite = SQLiteBackend(f"sqlite:///{tmp_path}/store.db")
+    whole = View("wholes", "", "whole_id", ())
+    for store in (sqlite, PostgresBackend(postgres_url)):
+        async with store, NamespacedBackend(store, "a:b") as one, NamespacedBackend(store, "order") as other:
+            for status, where in (("none", store), ("one", one), ("other", other)):
+                await where.set_order("1", {"status": status})
+            await store.set_many({"ns:order": {}, "ns:order:order": {}, "ns:a:ns:b:order:1": {}})
+            await one.set_deal("1", {})
+            assert await create_views(other, (*VIEWS, whole)) == [*NAMES[:-1], "wholes", ENTRIES]
+            orders = await rows(store, "SELECT namespace, order_id, status FROM seller_orders")
+            assert orders == {(None, "1", "none"), ("a%3Ab", "1", "one"), ("order", "1", "other")}
+            assert await rows(store, "SELECT namespace, kind FROM seller_entries WHERE bytes > 2") == {
+                (None, "order:"), ("a%3Ab", "order:"), ("order", "order:"),
+            }  # fmt: skip
+            assert await rows(store, "SELECT kind FROM seller_entries WHERE namespace = 'a'") == {("ns:",)}
+            assert await rows(store, "SELECT count(*), count(DISTINCT whole_id) FROM wholes") == {(7, 5)}
+            await drop_views(store, (*VIEWS, whole))
+
+
+async def rows(store: StorageBackend, query: str) -> set[tuple[Any, ...]]:
+    """What another program finds."""
+    if isinstance(store, SQLiteBackend):
+        with closing(sqlite3.connect(store.path)) as db:
+            return set(db.execute(query))
+    assert isinstance(store, PostgresBackend)
+    connection = await asyncpg.connect(store.database_url)
+    try:
+        return {tuple(row) for row in await connection.fetch(query)}
+    finally:
+        await connection.close()
 
 
 def test_every_kind_has_a_view() -> None:

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from ..driver.query import KeyQuery
 from ..records.globs import successor
-from ..records.indexes import DEFAULT_INDEXES, Index
+from ..records.indexes import DEFAULT_INDEXES, Index, unique_name
+from ..records.namespaces import MARK, split_key
 from .statements import LIVE, TABLE
 
 FIELD_FUNCTION: Final = "ad_seller_kv_field"
@@ -51,11 +52,13 @@ class FieldIndex(NamedTuple):
         name: what the index is called in the database.
         prefix: of the records' keys.
         path: where the field is.
+        in_namespaces: whether it is of the records in all namespaces, or of those in none.
     """
 
     name: str
     prefix: str
     path: tuple[str, ...]
+    in_namespaces: bool = False
 
     @property
     def field(self) -> str:
@@ -66,7 +69,11 @@ class FieldIndex(NamedTuple):
     @property
     def keys(self) -> str:
         """The condition for the records' keys; of constants, or the planner does not see that the index fits."""
-        return f"key >= '{self.prefix}' AND key < '{successor(self.prefix)}'"
+        if not self.in_namespaces:
+            return _between(self.prefix)
+        rest = f"substr(key, {len(MARK) + 1})"
+        start = f"{len(MARK) + 1} + strpos({rest}, ':')"
+        return f"{_between(MARK)} AND substr(key, {start}, {len(self.prefix)}) = '{self.prefix}'"
 
     def create(self, how: str = "") -> str:
         """Return the statement that makes it if it is missing; ``how`` may be CONCURRENTLY."""
@@ -90,12 +97,24 @@ class Declared:
     def __init__(self, indexes: Iterable[Index] | None) -> None:
         """Name them."""
         self.is_default = indexes is None
-        self.indexes = tuple(map(field_index, DEFAULT_INDEXES if indexes is None else indexes))
-        self.names = frozenset(index.name for index in self.indexes)
+        indexes = tuple(DEFAULT_INDEXES if indexes is None else indexes)
+        self._of_the_store = tuple(map(field_index, indexes))
+        self._of_namespaces = tuple(field_index(index, in_namespaces=True) for index in indexes)
+        self._has_namespaces = False
+
+    @property
+    def indexes(self) -> tuple[FieldIndex, ...]:
+        """Those that there are to be; of namespaces, once one has been searched."""
+        return self._of_the_store + (self._of_namespaces if self._has_namespaces else ())
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What they are called."""
+        return frozenset(index.name for index in self.indexes)
 
     def is_unwanted(self, name: str) -> bool:
         """Tell whether an index of ours is declared no longer; who declares none keeps those of others."""
-        if name in self.names:
+        if any(index.name == name for index in self._of_the_store + self._of_namespaces):
             return False
         if name in UNASKED:
             return True
@@ -108,18 +127,22 @@ class Declared:
         """
         if span.glob.literal:
             return []
-        return [
+        namespace, prefix = split_key(span.glob.prefix)
+        found = [
             Search(index, condition.value[:_CHARACTERS])
             for condition in span.where
-            for index in self.indexes
-            if span.glob.prefix.startswith(index.prefix)
-            and index.path == condition.path
-            and _is_text(condition.value)
+            for index in (self._of_namespaces if namespace else self._of_the_store)
+            if prefix.startswith(index.prefix) and index.path == condition.path and _is_text(condition.value)
         ]
+        self._has_namespaces = self._has_namespaces or bool(namespace and found)
+        return found
 
 
-def field_index(index: Index) -> FieldIndex:
-    """Return how an index stands in the database."""
+def field_index(index: Index, *, in_namespaces: bool = False) -> FieldIndex:
+    """Return how an index stands in the database, of the store itself or of its namespaces."""
+    if in_namespaces:
+        name = DECLARED + unique_name(MARK, index.kind, index.field)
+        return FieldIndex(name, index.prefix, index.path, in_namespaces=True)
     name = f"{TABLE}_{index.kind}_{index.field}" if index in DEFAULT_INDEXES else DECLARED + index.name
     return FieldIndex(name, index.prefix, index.path)
 
@@ -153,14 +176,18 @@ class Search:
         return statement, parameters
 
 
-def narrowness(found: list[Search], most: int) -> tuple[str, list[Any]]:
+def narrowness(found: list[Search], span: KeyQuery, most: int) -> tuple[str, list[Any]]:
     """Return a statement that counts the records of each search, up to ``most``, and its parameters."""
     counts = ", ".join(
-        f"(SELECT count(*) FROM (SELECT FROM {TABLE} WHERE {search.index.keys} "  # noqa: S608
-        f"AND {search.index.field} = ${number}::text LIMIT {most}) AS found)"
-        for number, search in enumerate(found, start=1)
+        f"(SELECT count(*) FROM (SELECT FROM {TABLE} WHERE {search.index.keys} AND key >= $1::text "  # noqa: S608
+        f"AND key < $2::text AND {search.index.field} = ${number}::text LIMIT {most}) AS found)"
+        for number, search in enumerate(found, start=3)
     )
-    return f"SELECT {counts}", [search.text for search in found]
+    return f"SELECT {counts}", [span.glob.prefix, successor(span.glob.prefix), *(search.text for search in found)]
+
+
+def _between(prefix: str) -> str:
+    return f"key >= '{prefix}' AND key < '{successor(prefix)}'"
 
 
 def _is_text(value: Any) -> bool:

@@ -77,7 +77,7 @@ class FieldIndexes:
         usable = [search for search in found if search.index.name in self.known.valid]
         if len(usable) < 2:
             return usable[0] if usable else None
-        statement, parameters = narrowness(usable, _COUNTED)
+        statement, parameters = narrowness(usable, span, _COUNTED)
         [counts] = await self._client.read(statement, *parameters, cancellable=True)
         return min(zip(counts, usable, strict=True), key=itemgetter(0))[1]
 

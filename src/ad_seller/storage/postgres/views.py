@@ -10,12 +10,19 @@ from typing import Any, Final
 
 from ..errors import StoreUnavailableError
 from ..records.globs import successor
+from ..records.namespaces import MARK
 from ..seller.views import ENTRIES, Column, Path, View, check_views, text_literal
 from .client import Fetch
 from .statements import LIVE, TABLE
 
 RECORD_FUNCTION: Final = f"{TABLE}_record"
 TIME_FUNCTION: Final = f"{TABLE}_time"
+
+#: Where the name of a namespace ends in a key that begins with `MARK`, counted from its start; 0: there is none.
+_COLON: Final = f"strpos(substr(key, {len(MARK) + 1}), ':')"
+_NAMESPACE: Final = f"left(substr(key, {len(MARK) + 1}), {_COLON} - 1)"
+_REST: Final = f"substr(key, {len(MARK) + 1} + {_COLON})"
+
 _MARK: Final = "made by `ad-seller-storage views create`"
 
 #: jsonb takes no NUL character; ours may have one, and shows as U+FFFD here. An even number of backslashes before
@@ -58,23 +65,41 @@ def view_statements(views: tuple[View, ...]) -> dict[str, str]:
 
 
 def _create(view: View) -> str:
-    columns = [f"substr(key, {len(view.prefix) + 1}) AS {view.identity}"]
+    columns = [f"substr(rest, {len(view.prefix) + 1}) AS {view.identity}"]
     columns += [f"{_field(column)} AS {column.name}" for column in view.columns]
-    columns += ["expires_at", "coalesce(jsonb_typeof(record) = 'object', false) AS readable"]
-    stop = successor(view.prefix)
-    upper = "" if stop is None else f"AND key < {text_literal(stop)}"
-    where = f"key >= {text_literal(view.prefix)} {upper} AND {LIVE}"
+    columns += ["expires_at", "coalesce(jsonb_typeof(record) = 'object', false) AS readable", "namespace"]
+    inside = _in_namespace()
+    outside = f"{_between(view.prefix)} AND NOT ({inside})"
+    places = ((outside, "NULL", "key"), (inside, _NAMESPACE, _REST))
+    # In a namespace the key says which kind it is after the namespace.
     # OFFSET 0: the text is read once for each row, not once for each column.
-    inner = f"SELECT key, expires_at, {RECORD_FUNCTION}(value) AS record FROM {TABLE} WHERE {where} OFFSET 0"  # noqa: S608
+    inner = "\n  UNION ALL ".join(
+        f"(SELECT {namespace}::text AS namespace, {rest} AS rest, expires_at, {RECORD_FUNCTION}(value) AS record "  # noqa: S608
+        f"FROM {TABLE} WHERE {keys} AND left({rest}, {len(view.prefix)}) = {text_literal(view.prefix)} "
+        f"AND {LIVE} OFFSET 0)"
+        for keys, namespace, rest in places
+    )
     return (
         f"CREATE OR REPLACE VIEW {view.name} AS\nSELECT\n  " + ",\n  ".join(columns) + f"\nFROM ({inner}) AS live"
     )
 
 
+def _in_namespace() -> str:
+    return f"{_between(MARK)} AND {_COLON} > 0"
+
+
+def _between(prefix: str) -> str:
+    stop = successor(prefix)
+    return f"key >= {text_literal(prefix)}" + ("" if stop is None else f" AND key < {text_literal(stop)}")
+
+
 def _create_entries() -> str:
+    in_namespace = _in_namespace()
     return (
-        f"CREATE OR REPLACE VIEW {ENTRIES} AS\nSELECT key, substring(key FROM '^[^:]*:') AS kind, "
-        f"octet_length(value) AS bytes, expires_at, {RECORD_FUNCTION}(value) IS NOT NULL AS readable\n"
+        f"CREATE OR REPLACE VIEW {ENTRIES} AS\nSELECT key, "
+        f"substring(CASE WHEN {in_namespace} THEN {_REST} ELSE key END FROM '^[^:]*:') AS kind, "
+        f"octet_length(value) AS bytes, expires_at, {RECORD_FUNCTION}(value) IS NOT NULL AS readable, "
+        f"CASE WHEN {in_namespace} THEN {_NAMESPACE} END AS namespace\n"
         f"FROM {TABLE} WHERE {LIVE}"
     )
 

@@ -56,11 +56,16 @@ def check_length(full: str, key: str) -> None:
         )
 
 
+def split_key(key: str) -> tuple[str, str]:
+    """Return the prefix of the namespace that a key is in, and the rest; "" for the first outside of one."""
+    if key.startswith(MARK):
+        end = key.find(":", len(MARK)) + 1
+        if end:
+            return key[:end], key[end:]
+    return "", key
+
+
 def local_key(key: str) -> str:
     """Return what a key is called in its namespace; outside of one, the key itself."""
-    while key.startswith(MARK):
-        _, colon, rest = key[len(MARK) :].partition(":")
-        if not colon:
-            break
-        key = rest
-    return key
+    prefix, rest = split_key(key)
+    return local_key(rest) if prefix else key

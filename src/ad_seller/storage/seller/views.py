@@ -42,7 +42,8 @@ class View:
         name: of the view.
         prefix: of the keys; what follows it is the first column.
         identity: the name of that column.
-        columns: those that are read from the record; after them come ``expires_at`` and ``readable``.
+        columns: those that are read from the record; after them come ``expires_at``, ``readable`` and
+            ``namespace``.
     """
 
     name: str
@@ -156,7 +157,7 @@ VIEWS: Final = (
     _view("media_kit", *_columns("text", "name status"), *_columns("time", "created_at updated_at")),
 )
 
-#: The view of all live entries: their keys, what stands before the first colon, and how large they are.
+#: The view of all live entries: their keys, what stands before the first colon after a namespace, and their size.
 ENTRIES: Final = "seller_entries"
 
 
@@ -166,7 +167,7 @@ def check_views(views: tuple[View, ...]) -> None:
     if len({*names, ENTRIES}) < len(names) + 1:
         raise InvalidArgumentError(f"Two views have one name: {shown(names)}")
     for view in views:
-        columns = [view.identity, *(column.name for column in view.columns), "expires_at", "readable"]
+        columns = [view.identity, *(column.name for column in view.columns), "expires_at", "readable", "namespace"]
         if len(set(columns)) < len(columns):
             raise InvalidArgumentError(f"The view {view.name!r} has two columns of one name: {shown(columns)}")
         for name in (view.name, *columns):

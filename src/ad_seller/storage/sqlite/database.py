@@ -70,10 +70,15 @@ class Database:
         self._patience = patience
         self._create = create
         self._fields = fields
+        self.made: set[str] = set()  # indexes that are there since a search has needed them
         self._file: OpenFile | None = None
         self._writers = guard.WritersLock(None, (0, 0))
         self.writer = Worker(self._open_writer)
         self.reader = self.writer if path == MEMORY else Worker(self._open_entered_reader)
+
+    def is_to_make(self, index: str) -> bool:
+        """Tell whether an index that a search needs is to be made: once, and where anything is."""
+        return self._create and index not in self.made
 
     async def open(self) -> None:
         """Open what writes; if that fails, it can be tried again. What reads is opened when it is first needed."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from ..concurrency.forks import keep_for_parent
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import WOULD_BLOCK, Engine, Tell, WouldBlock
-from ..driver.failures import NotStartedError
+from ..driver.failures import EngineError, NotStartedError
 from ..driver.query import NO_INDEX, KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import (
@@ -29,10 +29,11 @@ from . import statements as sql
 from . import transfer
 from .database import Database
 from .facts import facts
-from .fields import FieldIndexes
+from .fields import FieldIndexes, Narrowing
 from .finding import find
 from .local import LOCAL_FAILURES, LocalReader
 from .locks import primary_code
+from .schema import make_index
 from .shared import SharedDatabase
 
 log = logging.getLogger("ad_seller.storage")
@@ -179,8 +180,24 @@ class SQLiteEngine(Engine):
         if not query.where:
             return await self._list(sql.entries, query)
         narrowing = self._fields.narrowed(query)
+        await self._make_wanted(narrowing)
         log.debug("Find %s by %s", query.described, f"the index {narrowing.name}" if narrowing.name else NO_INDEX)
         return await self._list(partial(find, narrowing=narrowing), query)
+
+    async def _make_wanted(self, narrowing: Narrowing) -> None:
+        """Make the indexes that a search needs first; without one it takes longer, so nothing of this fails it."""
+        database = self._database
+        for name, statement in narrowing.wanted.items():
+            if not database.is_to_make(name):
+                continue
+            try:
+                await database.write(partial(make_index, statement=statement))
+                database.made.add(name)
+            except NotStartedError:
+                pass  # others write; the next search tries again
+            except (EngineError, StorageError, sqlite3.Error) as error:
+                database.made.add(name)
+                log.warning("%s: the index %s could not be made: %s", self._path, name, error)
 
     async def estimate(self, query: KeyQuery) -> int | None:
         """See `Engine.estimate`; names of foreign writers that are no keys are counted, too."""

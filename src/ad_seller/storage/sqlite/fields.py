@@ -13,6 +13,7 @@ has that size it is what we wrote; others' texts are looked through when they ar
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,7 @@ from ..driver.query import KeyQuery
 from ..records.filters import Condition
 from ..records.globs import successor
 from ..records.indexes import DEFAULT_INDEXES, Index, unique_name
+from ..records.namespaces import MARK, split_key
 
 #: Stands for a text that is no JSON: SQLite's functions would raise on it, and the writer would get the error; and
 #: for one with an escaped NUL, of which versions of SQLite make different things: under another version than that
@@ -44,6 +46,9 @@ UNASKED: Final = (
 
 _LARGEST: Final = 1e300  #: numbers of more are looked for in all records
 
+#: The prefix of the namespace that a key is in, see `records.namespaces`; for keys that begin with its mark.
+_NAMESPACE: Final = f"substr(key, 1, {len(MARK)} + instr(substr(key, {len(MARK) + 1}), ':'))"
+
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
@@ -53,14 +58,16 @@ class Narrowing:
         name: the index, or "" for none.
         candidates: a query of the row ids that may fulfil the conditions; all that do are among them.
         parameters: of the query.
+        wanted: the statements that make indexes for it which are made when they are first needed, by name.
     """
 
     name: str
     candidates: str
     parameters: dict[str, Any]
+    wanted: dict[str, str]
 
 
-NOTHING: Final = Narrowing("", "", {})
+NOTHING: Final = Narrowing("", "", {}, {})
 
 
 class FieldIndexes:
@@ -79,23 +86,35 @@ class FieldIndexes:
             self._by_kind.setdefault(index.kind, []).append(index)
         self._is_odd = {kind: _is_odd(_names(found)) for kind, found in self._by_kind.items()}
         #: The statement that makes each index, by its name.
-        self.statements = dict(
-            statement for found in self._by_kind.values() for statement in self._statements_of(found)
-        )
+        self.statements = {
+            name: statement for found in self._by_kind.values() for name, statement in self._statements_of(found)
+        }
+        #: Likewise those of all namespaces together, by kind; made when a namespace is first searched.
+        self.of_namespaces = {
+            kind: dict(self._statements_of(found, in_namespaces=True)) for kind, found in self._by_kind.items()
+        }
 
-    def _statements_of(self, indexes: list[Index]) -> Iterable[tuple[str, str]]:
-        kind, of_kind = indexes[0].kind, _of_kind(indexes[0].prefix)
+    def _statements_of(self, indexes: list[Index], *, in_namespaces: bool = False) -> Iterable[tuple[str, str]]:
+        kind, names = indexes[0].kind, _names(indexes)
+        condition = _of_kind(indexes[0].prefix, in_namespaces=in_namespaces)
+        lead = f"{_NAMESPACE}, " if in_namespaces else ""
         for index in indexes:
-            yield _statement(name_of(index), _field(index.path), of_kind)
-        yield _statement(_name_of_odd(kind, _names(indexes)), "key", f"{of_kind} AND {self._is_odd[kind]}")
+            yield _statement(name_of(index, in_namespaces=in_namespaces), lead + _field(index.path), condition)
+        name = _name_of_odd(kind, names, in_namespaces=in_namespaces)
+        yield _statement(name, _NAMESPACE if in_namespaces else "key", f"{condition} AND {self._is_odd[kind]}")
 
     def is_unwanted(self, name: str) -> bool:
         """Tell whether an index of ours is declared no longer; who declares none keeps those of others."""
-        if name in self.statements:
+        if name in self.statements or any(name in statements for statements in self.of_namespaces.values()):
             return False
         if name in UNASKED:
             return True
         return not self.is_default and (name.startswith(DECLARED) or name in _OURS)
+
+    def is_outdated(self, name: str, statement: str) -> bool:
+        """Tell whether an index that is there was defined in another way than now."""
+        wanted = ChainMap(self.statements, *self.of_namespaces.values()).get(name)
+        return wanted is not None and wanted.partition(" ON ")[2] != statement.partition(" ON ")[2]
 
     def narrowed(self, span: KeyQuery) -> Narrowing:
         """Return what the best of the indexes knows of the search ``span``.
@@ -103,31 +122,39 @@ class FieldIndexes:
         An index holds what SQLite makes of a field, which is the same as Python for texts without NUL. So only a
         condition of that kind is used, one of them, and the caller checks all of them again.
         """
+        namespace, local = split_key(span.glob.prefix)
         usable = [
             (index, demand)
             for condition in span.where
-            for index in self._of(span, condition)
+            for index in self._of(local, condition)
             if (demand := _demand(condition.value)) is not None
         ]
         if not usable:
             return NOTHING
         index, (test, parameters) = min(usable, key=lambda one: one[0].field == "status")  # many share a status
-        of_kind, field = _of_kind(index.prefix), _field(index.path)
+        of_kind, field = _of_kind(index.prefix, in_namespaces=bool(namespace)), _field(index.path)
+        if namespace:
+            of_kind += f" AND {_NAMESPACE} = :namespace"
+            parameters = {**parameters, "namespace": namespace}
         parts = (f"{field} {test}", f"{field} = {_CORRUPT}", self._is_odd[index.kind])
         queries = (f"SELECT rowid FROM kv_store WHERE {of_kind} AND {part}" for part in parts)  # noqa: S608
-        return Narrowing(name_of(index), " UNION ALL ".join(queries), parameters)
+        name = name_of(index, in_namespaces=bool(namespace))
+        wanted = self.of_namespaces[index.kind] if namespace else {}
+        return Narrowing(name, " UNION ALL ".join(queries), parameters, wanted)
 
-    def _of(self, span: KeyQuery, condition: Condition) -> list[Index]:
+    def _of(self, prefix: str, condition: Condition) -> list[Index]:
         return [
             index
             for indexes in self._by_kind.values()
             for index in indexes
-            if index.path == condition.path and span.glob.prefix.startswith(index.prefix)
+            if index.path == condition.path and prefix.startswith(index.prefix)
         ]
 
 
-def name_of(index: Index) -> str:
-    """Return what the index is called in the database."""
+def name_of(index: Index, *, in_namespaces: bool = False) -> str:
+    """Return what the index is called in the database, of the store itself or of its namespaces."""
+    if in_namespaces:
+        return DECLARED + unique_name(MARK, index.kind, index.field)
     if index in DEFAULT_INDEXES:
         return f"kv_store_{index.kind}_{index.field}"
     return DECLARED + index.name
@@ -148,7 +175,9 @@ _OURS: Final = frozenset(name_of(index) for index in DEFAULT_INDEXES) | frozense
 )
 
 
-def _name_of_odd(kind: str, names: tuple[str, ...]) -> str:
+def _name_of_odd(kind: str, names: tuple[str, ...], *, in_namespaces: bool) -> str:
+    if in_namespaces:
+        return DECLARED + unique_name(MARK, kind, "odd", *names)
     if _DEFAULT_NAMES.get(kind) == names:
         return f"kv_store_{kind}_odd"
     return DECLARED + unique_name(kind, "odd", *names)
@@ -186,7 +215,14 @@ def _is_odd(names: Iterable[str]) -> str:
     )
 
 
-def _of_kind(prefix: str) -> str:
+def _of_kind(prefix: str, *, in_namespaces: bool) -> str:
+    if in_namespaces:
+        start = f"{len(MARK) + 1} + instr(substr(key, {len(MARK) + 1}), ':')"
+        return f"{_between(MARK)} AND substr(key, {start}, {len(prefix)}) = {_quoted(prefix)}"
+    return _between(prefix)
+
+
+def _between(prefix: str) -> str:
     stop = successor(prefix) or ""
     return f"key >= {_quoted(prefix)} AND key < {_quoted(stop)}"
 

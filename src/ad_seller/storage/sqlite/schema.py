@@ -12,7 +12,7 @@ import time
 
 from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import FieldIndexes
-from .locks import is_locked
+from .locks import is_locked, take_write_lock
 
 _CREATE = {
     "kv_store": (
@@ -80,10 +80,9 @@ def _known(db: sqlite3.Connection) -> dict[str, str]:
 
 def _drop_unwanted(db: sqlite3.Connection, path: str, known: dict[str, str], fields: FieldIndexes) -> None:
     """Drop indexes that are declared no longer, and those that an earlier version defined in another way."""
-    unwanted = [name for name in known if fields.is_unwanted(name)]
-    for name, statement in fields.statements.items():
-        if name in known and known[name].partition(" ON ")[2] != statement.partition(" ON ")[2]:
-            unwanted.append(name)  # it is made anew
+    unwanted = [
+        name for name, statement in known.items() if fields.is_unwanted(name) or fields.is_outdated(name, statement)
+    ]
     for name in unwanted:
         db.execute(f"DROP INDEX IF EXISTS {name}")
         del known[name]
@@ -156,3 +155,18 @@ def _switch_to_wal(db: sqlite3.Connection, patience: float) -> None:
             time.sleep(0.01)
         else:
             return  # also if the file system cannot do it: SQLite then keeps its older, slower log
+
+
+def make_index(db: sqlite3.Connection, statement: str) -> None:
+    """Make an index that is needed from now on, in a transaction of its own.
+
+    Raises:
+        NotStartedError: others hold the write lock; nothing was made.
+    """
+    take_write_lock(db)
+    try:
+        db.execute(statement)
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise

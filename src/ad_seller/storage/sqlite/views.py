@@ -12,6 +12,7 @@ from typing import Final
 
 from ..errors import StoreUnavailableError
 from ..records.globs import successor
+from ..records.namespaces import MARK
 from ..seller.views import ENTRIES, Column, Path, View, check_views, text_literal
 from .locks import take_write_lock
 
@@ -22,6 +23,11 @@ _NOW: Final = "((julianday('now') - 2440587.5) * 86400.0)"
 _LIVE: Final = f"(expires_at IS NULL OR expires_at > {_NOW})"
 _TIME: Final = "'%Y-%m-%d %H:%M:%f'"
 _CHECKED: Final = 1000  #: characters of a text that has more than ASCII in it; what is longer is cut
+
+#: Where the name of a namespace ends in a key that begins with `MARK`, counted from its start; 0: there is none.
+_COLON: Final = f"instr(substr(key, {len(MARK) + 1}), ':')"
+_NAMESPACE: Final = f"substr(key, {len(MARK) + 1}, {_COLON} - 1)"
+_REST: Final = f"substr(key, {len(MARK) + 1} + {_COLON})"
 
 #: What is shown of a value: itself if it is JSON, else a null, whose members are all NULL.
 _RECORD: Final = "CASE WHEN typeof(value) = 'text' AND json_valid(value) THEN value ELSE 'null' END"
@@ -34,24 +40,42 @@ def view_statements(views: tuple[View, ...]) -> dict[str, str]:
 
 
 def _create(view: View) -> str:
-    columns = [f"{_readable(f'substr(key, {len(view.prefix) + 1})')} AS {view.identity}"]
+    columns = [f"{_readable(f'substr(rest, {len(view.prefix) + 1})')} AS {view.identity}"]
     columns += [f"{_field(column)} AS {column.name}" for column in view.columns]
-    columns += [f"{_expiry()} AS expires_at", "json_type(record) = 'object' AS readable"]
-    stop = successor(view.prefix)
-    upper = "" if stop is None else f"AND key < {text_literal(stop)}"
-    # typeof: with no upper end, a key that is a blob would come after all texts.
-    where = f"typeof(key) = 'text' AND key >= {text_literal(view.prefix)} {upper} AND {_LIVE}"
-    inner = f"SELECT key, expires_at, {_RECORD} AS record FROM kv_store WHERE {where}"  # noqa: S608
+    columns += [f"{_expiry()} AS expires_at", "json_type(record) = 'object' AS readable", "namespace"]
+    inside = _in_namespace()
+    outside = f"{_between(view.prefix)} AND NOT ({inside})"
+    places = ((outside, "NULL", "key"), (inside, _NAMESPACE, _REST))
+    # In a namespace the key says which kind it is after the namespace.
+    inner = "\n  UNION ALL ".join(
+        f"SELECT {namespace} AS namespace, {rest} AS rest, expires_at, {_RECORD} AS record FROM kv_store "  # noqa: S608
+        f"WHERE typeof(key) = 'text' AND {keys} AND substr({rest}, 1, {len(view.prefix)}) = "
+        f"{text_literal(view.prefix)} AND {_LIVE}"
+        for keys, namespace, rest in places
+    )
     return f"CREATE VIEW {view.name} AS {_MARK}\nSELECT\n  " + ",\n  ".join(columns) + f"\nFROM ({inner})"
 
 
+def _in_namespace() -> str:
+    return f"{_between(MARK)} AND {_COLON} > 0"
+
+
+def _between(prefix: str) -> str:
+    stop = successor(prefix)
+    # typeof: with no upper end, a key that is a blob would come after all texts.
+    return f"key >= {text_literal(prefix)}" + ("" if stop is None else f" AND key < {text_literal(stop)}")
+
+
 def _create_entries() -> str:
-    kind = "CASE WHEN instr(key, ':') > 0 THEN substr(key, 1, instr(key, ':')) END"
+    namespace = f"CASE WHEN {_in_namespace()} THEN {_NAMESPACE} END"
+    rest = f"CASE WHEN {_in_namespace()} THEN {_REST} ELSE key END"
+    kind = "CASE WHEN instr(rest, ':') > 0 THEN substr(rest, 1, instr(rest, ':')) END"
+    live = f"typeof(key) = 'text' AND {_LIVE}"
+    inner = f"SELECT *, {namespace} AS namespace, {rest} AS rest FROM kv_store WHERE {live}"  # noqa: S608
     return (
         f"CREATE VIEW {ENTRIES} AS {_MARK}\nSELECT {_readable('key')} AS key, {_readable(kind)} AS kind, "
         f"length(CAST(value AS BLOB)) AS bytes, {_expiry()} AS expires_at, "
-        "typeof(value) = 'text' AND json_valid(value) AS readable\n"
-        f"FROM kv_store WHERE typeof(key) = 'text' AND {_LIVE}"
+        f"typeof(value) = 'text' AND json_valid(value) AS readable, namespace\nFROM ({inner})"
     )
 
 
