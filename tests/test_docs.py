@@ -263,7 +263,8 @@ def known_names() -> set[str]:
     for public in (StorageBackend, Log, Outbox):
         for _, method in inspect.getmembers(public, inspect.isfunction):
             names |= set(inspect.signature(method).parameters)
-    for cls in (ad_seller.storage.operations.RetentionRule, ad_seller.storage.operations.ErasureRule):
+    rules = (ad_seller.storage.operations.RetentionRule, ad_seller.storage.operations.ErasureRule)
+    for cls in (*rules, ad_seller.storage.Stats, ad_seller.storage.Health):
         names |= {*inspect.signature(cls).parameters}
     for view in VIEWS:
         names |= {view.name, view.identity, *(column.name for column in view.columns)}

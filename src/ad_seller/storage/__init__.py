@@ -12,7 +12,7 @@ from .atomic.lease import Lease
 from .atomic.open_effects import OpenEffect
 from .atomic.outcomes import Applied, NotApplied, Reconciled, Unknown
 from .base import StorageBackend
-from .capabilities import Capabilities
+from .capabilities import Capabilities, Health
 from .driver.commit import Commit, Delete, Expect, Put
 from .errors import (
     CheckpointError,
@@ -80,6 +80,7 @@ from .seller.outbox import Outbox
 from .seller.outbox_entries import TransactionOutbox
 from .seller.outbox_message import Message
 from .seller.transaction import Transaction
+from .stats import BatchStats, PoolStats, Stats
 
 # The agent may have modules of its own in a folder of this name; they are imported beside ours, which come first.
 __path__ = extend_path(__path__, __name__)
@@ -99,6 +100,7 @@ __all__ = [
     "TTL",
     "Answer",
     "Applied",
+    "BatchStats",
     "Capabilities",
     "ChangeRequestFilters",
     "CheckpointError",
@@ -111,6 +113,7 @@ __all__ = [
     "Delete",
     "EffectUnknownError",
     "Expect",
+    "Health",
     "IdempotencyConflictError",
     "IdempotencyExpiredError",
     "InFlight",
@@ -146,11 +149,13 @@ __all__ = [
     "OrderFilters",
     "Outbox",
     "Page",
+    "PoolStats",
     "Put",
     "QuoteFilters",
     "Reconciled",
     "Record",
     "RecordChange",
+    "Stats",
     "StorageBackend",
     "StorageConnectionError",
     "StorageError",

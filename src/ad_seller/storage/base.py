@@ -8,6 +8,7 @@ backends of this package answer them in bulk and atomically in the store, throug
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -18,13 +19,13 @@ from .atomic import fallback as process
 from .atomic import searching
 from .atomic.once import OnceOperations
 from .atomic.operations import touch
-from .atomic.state import opening_of
+from .atomic.state import counted, opening_of
 from .atomic.transfer import BulkTransfer
-from .capabilities import Capabilities
+from .capabilities import Capabilities, Health
 from .driver.commit import Commit, Outcome
 from .driver.query import KeyQuery
 from .driver.search import Search
-from .errors import CorruptValueError, InvalidArgumentError
+from .errors import CorruptValueError, InvalidArgumentError, NotConnectedError, StorageError
 from .records.codec import encode
 from .records.expiry import TTL, check_ttl
 from .records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
@@ -38,6 +39,9 @@ from .seller.log import Logs
 from .seller.outbox import Outboxes
 from .seller.together import JointWrites
 from .seller.transaction import Transaction
+from .stats import Stats
+
+_PROBE = "health:probe"  #: a key that is asked for, never written
 
 
 class StorageBackend(
@@ -121,6 +125,32 @@ class StorageBackend(
     def capabilities(self) -> Capabilities:
         """What this backend promises beyond the seven methods."""
         return Capabilities()
+
+    # --- how it is -------------------------------------------------------------------------------------
+
+    async def health(self) -> Health:
+        """Ask the store whether it answers, how fast, and what speaks against relying on it.
+
+        Raises:
+            NotConnectedError: the backend is not connected.
+        """
+        began = time.perf_counter()
+        error: StorageError | None = None
+        try:
+            await self.exists(_PROBE)
+        except NotConnectedError:
+            raise
+        except StorageError as failure:
+            error = failure
+        return Health(time.perf_counter() - began, (), error, type(self).__name__)
+
+    def stats(self) -> Stats:
+        """Return what this instance has counted in all event loops, and how it stands at this moment.
+
+        It asks nobody and costs little; any thread may call it. Every backend answers in the same form, with None
+        where it has no such thing.
+        """
+        return counted(self)
 
     # --- several entries at once -----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ..concurrency.backoff import backoff
 from ..errors import ConflictError
 from .committer import Committer
-from .state import retry_turn
+from .state import retry_turn, tally_of
 from .transaction import PlainTransaction
 
 Tx = TypeVar("Tx", bound=PlainTransaction)
@@ -41,6 +41,7 @@ async def run_transaction(
                 if attempt + 1 == attempts:
                     raise _overtaken(error, attempts) from error
                 conflict = error.key
+                tally_of(store).retry()
         if attempt:  # not after the first: the turn orders the tasks of this process
             await backoff(attempt)
     raise AssertionError("not reached: the last attempt returns or raises")

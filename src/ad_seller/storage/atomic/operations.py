@@ -20,6 +20,7 @@ from .attempts import run_transaction
 from .committer import Committer
 from .confirm import is_confirmed
 from .lease import Lease
+from .state import tally_of
 from .transaction import PlainTransaction
 from .updates import update_entry
 from .work import awaited, check_work
@@ -115,6 +116,7 @@ class AtomicOperations(Generic[Tx]):
                 continue
             if await _applies(self, Expect(key, text), put):
                 return True
+            tally_of(self).conflict(runs_again=True)
 
     async def get_and_delete(self, key: str) -> Any | None:
         """Remove the entry and return the value that it had, or None; of several callers one gets it."""
@@ -128,6 +130,7 @@ class AtomicOperations(Generic[Tx]):
             value = decode(text, key=key)
             if await _applies(self, Expect(key, text), Delete(key)):
                 return value
+            tally_of(self).conflict(runs_again=True)
 
     async def increment(self, key: str, by: int = 1, ttl: TTL | None = None) -> int:
         """Add ``by`` to the int under ``key``, starting from 0 (or from a stored null), and return the sum.

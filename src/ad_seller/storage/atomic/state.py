@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
+from ..concurrency.forks import ForkSafeLock
 from ..concurrency.locks import KeyLocks
 from ..concurrency.loops import ByLoop
 from ..errors import NotConnectedError, StorageTimeoutError, UnsupportedError
+from ..stats import Stats
 from .opening import Opening
 from .pending import PendingUpdate
 from .waits import Waits
@@ -75,6 +79,47 @@ class Deadlines:
         return left
 
 
+class Following(Protocol):
+    """One who follows a log."""
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which it is behind; 0 if it has given everything."""
+
+
+class Tally:
+    """What rarely happens, counted by the tasks of all event loops and threads."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.conflicts = 0
+        self.retries = 0
+        self.followers: weakref.WeakSet[Following] = weakref.WeakSet()
+        self._lock = ForkSafeLock()
+
+    def conflict(self, *, runs_again: bool = False) -> None:
+        """Count what was not written because others had changed it; it may be run again now."""
+        with self._lock:
+            self.conflicts += 1
+            self.retries += runs_again
+
+    def retry(self) -> None:
+        """Count something that runs again."""
+        with self._lock:
+            self.retries += 1
+
+    def follows(self, one: Following) -> None:
+        """Take note of a follower, for as long as it lives."""
+        with self._lock:
+            self.followers.add(one)
+
+    @property
+    def lag(self) -> float | None:
+        """By how many seconds the last follower is behind; None if there is none."""
+        with self._lock:
+            return max((one.lag for one in self.followers), default=None)
+
+
 class _Memory:
     """What one instance remembers; a copy of the instance remembers nothing."""
 
@@ -82,6 +127,7 @@ class _Memory:
         self.loops: ByLoop[LoopState] = ByLoop()
         self.deadlines = Deadlines()
         self.opening = Opening()
+        self.tally = Tally()
 
     def __reduce__(self) -> tuple[type[_Memory], tuple[()]]:
         return _Memory, ()
@@ -103,6 +149,17 @@ def deadlines_of(backend: object) -> Deadlines:
 def opening_of(backend: object) -> Opening:
     """Return who has the instance open."""
     return _memory_of(backend).opening
+
+
+def tally_of(backend: object) -> Tally:
+    """Return what the instance counts of its atomic tools and followers."""
+    return _memory_of(backend).tally
+
+
+def counted(backend: object) -> Stats:
+    """Return what `tally_of` has, as a part of all that a backend tells of itself."""
+    tally = tally_of(backend)
+    return Stats(type(backend).__name__, conflicts=tally.conflicts, retries=tally.retries, follower_lag=tally.lag)
 
 
 def state_of(backend: object) -> LoopState:

@@ -31,6 +31,7 @@ from . import beside
 from .committer import Committer
 from .confirm import changed_since
 from .fallback import changed
+from .state import tally_of
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -119,6 +120,7 @@ class PlainTransaction:
         if key in self._leases:
             return LeaseLostError(f"{key!r} is no longer held; nothing was written", key=key)
         self._conflicted = True
+        tally_of(self._store).conflict()
         return ConflictError(
             f"{key!r} was changed by others during the transaction; nothing was written. Run it again, or let "
             "transact() do so.",

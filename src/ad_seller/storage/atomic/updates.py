@@ -23,7 +23,7 @@ from .committer import Committer
 from .confirm import is_confirmed
 from .fallback import changed
 from .pending import Change, PendingUpdate
-from .state import state_of
+from .state import state_of, tally_of
 
 
 class Draft:
@@ -101,6 +101,7 @@ async def update_entry(
             else:
                 if await draft.commit(store):
                     return result
+            tally_of(store).conflict(runs_again=attempt + 1 < attempts)
             await backoff(attempt)
         raise _overtaken(key)
     finally:
@@ -155,6 +156,7 @@ async def _together(store: Committer, key: str, batch: list[PendingUpdate]) -> N
             pending.attempts -= 1
             if pending.attempts <= 0:
                 _answer(pending, _overtaken(key))
+        tally_of(store).conflict(runs_again=any(pending.attempts > 0 for pending in batch))
         await backoff(attempt)
         attempt += 1
 

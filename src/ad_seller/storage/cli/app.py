@@ -20,6 +20,7 @@ from ..cli import (
     entries,
     exports,
     follow,
+    health,
     listing,
     moving,
     outbox,
@@ -60,6 +61,7 @@ for group in (
     conform,
     adopt,
     doctor,
+    health,
     views,
     retention,
 ):

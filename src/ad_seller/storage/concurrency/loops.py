@@ -44,6 +44,10 @@ class ByLoop(Generic[T]):
             self.put(thing := make())
         return thing
 
+    def all(self) -> list[T]:
+        """Return the things of all loops; from any thread."""
+        return list(self._things.values())
+
     def take(self, loop: Loop) -> T | None:
         """Remove and return the thing of ``loop``."""
         return self._things.pop(loop, None)

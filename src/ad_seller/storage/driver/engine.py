@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, ClassVar, Final, TypeVar
 
 from ..errors import StorageError
+from ..stats import PoolStats
 from .commit import Commit, Outcome
 from .query import KeyQuery
 from .transfer import StoredEntry
@@ -63,6 +64,22 @@ class Engine(ABC):
     #: The same as `apply` for an engine that does it in a thread: it returns at once, and the event loop is made to
     #: call what is given here. A batch of one commit then needs no task.
     begin_apply: Callable[[list[Commit], Tell[Outcome | Exception]], None] | None = None
+
+    #: What was sent again because it had surely not been executed, or changes nothing; counted by the engine.
+    retries: int = 0
+
+    #: Expired entries that were removed; counted by who sweeps.
+    reclaimed: int = 0
+
+    @property
+    def pool(self) -> PoolStats | None:
+        """The connections at this moment, told to any thread; None where there is no server."""
+        return None
+
+    @property
+    def index_trusted(self) -> bool | None:
+        """Whether listings are answered from an index beside the entries; None where there is none, or not yet."""
+        return None
 
     @property
     def reserve(self) -> float:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import heapq
-import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..base import StorageBackend
-from ..capabilities import Capabilities
+from ..capabilities import Capabilities, Health
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.query import KeyQuery
@@ -27,6 +26,7 @@ from ..records.globs import compile_glob, escape
 from ..records.keys import check_key, check_keys, copied
 from ..records.namespaces import MARK, local_key
 from ..records.pages import OnCorrupt, Page, check_limit
+from ..stats import Stats
 from .finding import merged, owned
 from .merge import SideWalk, decode_merged, merge, merged_pages
 
@@ -35,27 +35,22 @@ T = TypeVar("T")
 #: Key prefixes of what lives in the second backend unless told otherwise.
 DEFAULT_ROUTES: Final = ("session:", "session_index:", "cache:", "lock:", "pubsub:", "rate_limit:")
 
-_PROBE = "health:probe"  #: a key that is asked for, never written
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HybridHealth(Health, Mapping[str, Health]):
+    """How both sides answered; as a mapping, how each did."""
 
-@dataclass(frozen=True, slots=True)
-class SideHealth:
-    """How one side answered.
+    def __getitem__(self, name: str) -> Health:
+        """Return how a side answered."""
+        return self.sides[name]
 
-    Attributes:
-        backend: the class of the side.
-        seconds: how long the answer took.
-        error: None if it answered.
-    """
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the sides."""
+        return iter(self.sides)
 
-    backend: str
-    seconds: float
-    error: StorageError | None
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether it answered."""
-        return self.error is None
+    def __len__(self) -> int:
+        """Return how many sides there are."""
+        return len(self.sides)
 
 
 class HybridBackend(StorageBackend):
@@ -127,10 +122,18 @@ class HybridBackend(StorageBackend):
         """Return 1 for the second side; what is in a namespace goes where it would go without."""
         return int(local_key(key).startswith(self.routes))
 
-    async def health(self) -> dict[str, SideHealth]:
-        """Ask both sides; the answer has the keys "postgres" and "redis"."""
-        one, two = await _all([_ask(side) for side in self._sides])
-        return {"postgres": one, "redis": two}
+    async def health(self) -> HybridHealth:
+        """Ask both sides at the same time; the answer tells of each, as "postgres" and "redis"."""
+        one, two = await _all([side.health() for side in self._sides])
+        error = one.error or two.error
+        doubts = (*one.doubts, *two.doubts)
+        sides = {"postgres": one, "redis": two}
+        return HybridHealth(max(one.seconds, two.seconds), doubts, error, type(self).__name__, sides)
+
+    def stats(self) -> Stats:
+        """See `StorageBackend.stats`; the sums of both sides, and each."""
+        own, one, two = super().stats(), self.postgres.stats(), self.redis.stats()
+        return replace(own + one + two, sides={"postgres": one, "redis": two})
 
     # --- life cycle ------------------------------------------------------------------------------------
 
@@ -325,16 +328,6 @@ class HybridBackend(StorageBackend):
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         return self.side_of(key)._atomic_encode(value, key)
-
-
-async def _ask(side: StorageBackend) -> SideHealth:
-    started = time.perf_counter()
-    error: StorageError | None = None
-    try:
-        await side.exists(_PROBE)
-    except StorageError as failure:
-        error = failure
-    return SideHealth(type(side).__name__, time.perf_counter() - started, error)
 
 
 async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base import StorageBackend
-from ..capabilities import Capabilities
+from ..capabilities import Capabilities, Health
 from ..driver.commit import Commit, Outcome, Refused
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
@@ -25,6 +25,7 @@ from ..records.globs import compile_glob
 from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
 from ..records.namespaces import namespace_prefix
 from ..records.pages import OnCorrupt, Page, check_limit
+from ..stats import Stats
 from .names import Names
 from .sharing import close_for, open_for
 
@@ -74,6 +75,15 @@ class NamespacedBackend(StorageBackend):
         """What the backend promises, for keys of the length that the namespace leaves."""
         promised = self.backend.capabilities
         return replace(promised, max_key_bytes=promised.max_key_bytes - len(self._names.prefix))
+
+    async def health(self) -> Health:
+        """See `StorageBackend.health`; that of the backend."""
+        self._atomic_check()
+        return await self.backend.health()
+
+    def stats(self) -> Stats:
+        """See `StorageBackend.stats`; with all that the backend has counted, also for others."""
+        return super().stats() + self.backend.stats()
 
     # --- life cycle ------------------------------------------------------------------------------------
 

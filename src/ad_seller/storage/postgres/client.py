@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..driver.failures import LostError, NotSentError, NotStartedError
+from ..stats import PoolStats
 from .connection import Call, Connection, UnusableError
 from .login import Login
 from .pool import NoneFreeError, PostgresPool, Prepare
@@ -39,6 +40,12 @@ class PostgresClient:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.retries = 0  #: reads that were sent a second time
+
+    @property
+    def stats(self) -> PoolStats:
+        """The connections at this moment; from any thread."""
+        return self._pool.stats
 
     # --- life cycle ------------------------------------------------------------------------------------
 
@@ -79,6 +86,7 @@ class PostgresClient:
             if isinstance(error.__cause__, TimeoutError):
                 raise
             self._pool.drop_idle()  # they have most likely been lost with the same server
+            self.retries += 1
             return await self._run(call)
 
     async def in_snapshot(self, work: Callable[[Fetch], Awaitable[T]]) -> T:
@@ -99,6 +107,7 @@ class PostgresClient:
                 if isinstance(error.__cause__, TimeoutError):
                     raise
                 self._pool.drop_idle()
+                self.retries += 1
                 return await self._shielded(self._in_snapshot(work, given_up))
         finally:
             given_up.set()

@@ -10,11 +10,12 @@ from ..driver.engine import MISSING, Engine
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import StorageError
+from ..stats import PoolStats
 from . import statements as sql
 from . import transfer
 from .client import PostgresClient
 from .errors import explain
-from .facts import facts
+from .facts import doubts, facts
 from .fields import Declared
 from .indexes import BUILD_SECONDS, LOOK, FieldIndexes, build
 from .listings import Listings
@@ -102,6 +103,16 @@ class PostgresEngine(Engine):
         """Twice what an attempt waits for a connection; less for a short time-out: the server's ends first."""
         return min(2 * PATIENCE, 0.08 * self._timeout)
 
+    @property
+    def pool(self) -> PoolStats:
+        """See `Engine.pool`."""
+        return self._client.stats
+
+    @property
+    def retries(self) -> int:  # type: ignore[override]
+        """See `Engine.retries`."""
+        return self._client.retries
+
     # --- the bulk calls --------------------------------------------------------------------------------
 
     async def read(self, keys: list[str]) -> Sequence[bytes | None]:
@@ -168,6 +179,10 @@ class PostgresEngine(Engine):
             **await self._client.in_snapshot(lambda fetch: facts(fetch, self._declared)),
             "pool_max": self._most,
         }
+
+    async def doubts(self) -> list[str]:
+        """See `Engine.doubts`: a server that does not wait for its disk."""
+        return await doubts(self._client.read)
 
     async def build_indexes(self) -> bool:
         """Make the indexes that are declared and missing, drop the others; False if another instance is at it."""

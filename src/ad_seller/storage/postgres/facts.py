@@ -35,6 +35,34 @@ _INDEXES: Final = f"""
     WHERE indrelid = to_regclass('{TABLE}') AND indisvalid"""  # noqa: S608
 
 
+_DURABILITY: Final = """
+    SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')"""
+
+
+async def doubts(fetch: Fetch) -> list[str]:
+    """Return what a failure of the server's machine may take of what was acknowledged.
+
+    Source: https://www.postgresql.org/docs/current/runtime-config-wal.html
+
+    Args:
+        fetch: runs a statement.
+    """
+    [(fsync, pages, commits)] = await fetch(_DURABILITY)
+    off = [name for name, value in (("fsync", fsync), ("full_page_writes", pages)) if value == "off"]
+    found: list[str] = []
+    if off:
+        found.append(
+            f"{' and '.join(off)} off: after a crash of the server's machine acknowledged entries may be lost, or "
+            "all of them damaged. Switch it on in postgresql.conf."
+        )
+    if commits == "off":
+        found.append(
+            "synchronous_commit is off: the last acknowledged commits before a crash of the server may be lost. "
+            "Set it to on, for the role of the agent or for all."
+        )
+    return found
+
+
 async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
     """Return what there is to know, of a user without any special right, too.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..concurrency.forks import keep_for_parent
 from ..driver.failures import NotSentError
+from ..stats import PoolStats
 from .connection import Call, Connection
 from .login import Login
 
@@ -64,6 +65,12 @@ class PostgresPool:
         self._closing = False
         self._refusal: str | None = None  # why the last further connection could not be made
         self._trimming: asyncio.TimerHandle | None = None
+
+    @property
+    def stats(self) -> PoolStats:
+        """The connections at this moment; from any thread."""
+        waiting = sum(not waiter.future.done() for waiter in list(self._waiters))
+        return PoolStats(len(self._all), len(self._idle), self._most, waiting)
 
     async def open(self, prepare: Prepare | None) -> None:
         """Make the first connections.

@@ -16,11 +16,12 @@ from ..driver.failures import EngineError, LostError, NotStartedError
 from ..driver.query import NO_INDEX, KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, StorageError
+from ..stats import PoolStats
 from .batches import split_into_calls, spread
 from .cluster import ClusterRouter
 from .commands import RoutedCommand
 from .errors import explain, is_out_of_memory
-from .facts import facts, parse_info
+from .facts import doubts, facts, parse_info
 from .listings import Listings, taken
 from .router import RedisRouter
 from .scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whole_batch
@@ -75,6 +76,21 @@ class RedisEngine(Engine):
     def reserve(self) -> float:
         """See `RedisSettings`."""
         return self._settings.reserve
+
+    @property
+    def pool(self) -> PoolStats:
+        """See `Engine.pool`; to all servers together."""
+        return self.router.stats
+
+    @property
+    def index_trusted(self) -> bool | None:
+        """See `Engine.index_trusted`."""
+        return self._listings.index_trusted
+
+    @property
+    def retries(self) -> int:  # type: ignore[override]
+        """See `Engine.retries`."""
+        return self.router.retries
 
     async def open(self) -> None:
         """Find the servers, and make sure that they answer."""
@@ -302,16 +318,8 @@ class RedisEngine(Engine):
         return await facts(self.router.ask, self._settings)
 
     async def doubts(self) -> list[str]:
-        """See `Engine.doubts`: a server that may evict what was acknowledged."""
-        try:
-            told = parse_info(await self.router.ask("INFO", "memory"))
-        except ResponseError:
-            return []  # a user without the right to ask
-        policy = told.get("maxmemory_policy", "noeviction")
-        if policy == "noeviction" or told.get("maxmemory", "0") == "0":
-            return []
-        evicts = f"Redis evicts entries when its memory is full (maxmemory-policy {policy})"
-        return [f"{evicts}, also those that were acknowledged. Set noeviction, and give it enough memory."]
+        """See `Engine.doubts`: eviction, and what is not kept on disk; of any server of several."""
+        return await doubts(self.router.ask, self._settings.wait_replicas)
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""

@@ -86,6 +86,12 @@ class Listings:
         self._looked_at = -math.inf  # when silent listeners were looked for
         self._walks = asyncio.Semaphore(_WALKS)
 
+    @property
+    def index_trusted(self) -> bool | None:
+        """See `Engine.index_trusted`."""
+        tracker = self._tracker
+        return None if tracker is None else tracker.is_trusted
+
     async def close(self) -> None:
         """End what goes on in the background."""
         tracker, self._tracker = self._tracker, None

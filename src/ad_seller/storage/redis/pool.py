@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from ..concurrency.forks import keep_for_parent
 from ..driver.failures import LostError, NotSentError
 from ..passwords import Password, PasswordFunctionError, asked
+from ..stats import PoolStats
 from . import redispy
 from .connection import Command, RedisConnection, reason_in
 
@@ -46,10 +47,16 @@ class NodePool:
         self._most = connections
         # No pool of redis-py: one raises when empty, the other can lose a wake-up when a waiter is cancelled.
         self._free = asyncio.Semaphore(connections)
+        self._waiting = 0
         self._idle: list[RedisConnection] = []
         self._open: set[RedisConnection] = set()
         self.vouched_at = -math.inf  #: until when the server is known to have been what it says it is
         redispy.check_options(url)
+
+    @property
+    def stats(self) -> PoolStats:
+        """The connections at this moment."""
+        return PoolStats(len(self._open), len(self._idle), self._most, self._waiting)
 
     async def pipeline(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Send commands together and return their answers; one that the server refused is a `ResponseError`.
@@ -139,11 +146,14 @@ class NodePool:
         if not self._free.locked():
             await self._free.acquire()  # does not wait
             return
+        self._waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
                 await self._free.acquire()
         except TimeoutError as error:
             raise NotSentError(reason_in(error)) from error
+        finally:
+            self._waiting -= 1
 
     def _give_back(self, connection: RedisConnection) -> None:
         if connection in self._open:

@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from ..concurrency.tasks import all_of
 from ..driver.failures import LostError, NotSentError
 from ..passwords import Password
+from ..stats import PoolStats
 from .commands import Call, RoutedCommand, error_code, routed_script
 from .connection import Argument, Command
 from .pool import NodePool
@@ -39,6 +40,12 @@ class RedisRouter:
         self._timeout = settings.patience
         self._wait_replicas = settings.wait_replicas
         self._pools: dict[str, NodePool] = {}
+        self.retries = 0  #: commands, and walks over servers, that were sent again
+
+    @property
+    def stats(self) -> PoolStats:
+        """The connections to all servers at this moment; from any thread."""
+        return sum((pool.stats for pool in list(self._pools.values())), PoolStats())
 
     async def open(self) -> None:
         """Find the servers and make sure that they answer.
@@ -152,6 +159,7 @@ class RedisRouter:
                 return answers
             if waiting != unknown and not await self._pause(deadline, tries, [answers[i] for i in waiting]):
                 return answers
+            self.retries += len(waiting) - len(unknown)
 
     async def with_all(self, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
         """Do ``work``, which only reads, with every server that holds entries; return what each time gave.
@@ -168,6 +176,7 @@ class RedisRouter:
                 self._observe([error])
                 if not self._should_retry(error, tries, False) or not await self._pause(deadline, tries, [error]):
                     raise
+                self.retries += 1
 
     async def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> T | None:
         """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.

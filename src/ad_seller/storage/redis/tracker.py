@@ -77,6 +77,11 @@ class IndexTracker:
         self._was_refused = False
         self._failure: tuple[float, Exception] = (-math.inf, NotSentError())
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the index misses nothing at this moment; else the next listing rebuilds it, or walks."""
+        return self._generation is not None and self._is_rebuilt
+
     def ask(self, part: Part, deadline: float, *, first: bool) -> Coroutine[Any, Any, list[Any] | None]:
         """Return what `LIST` answers, or None where there can be no index that is trustworthy.
 

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from ..concurrency.tasks import settle
 from ..driver.engine import Tell
 from ..driver.failures import NotStartedError
+from ..stats import BatchStats
 from .request import Request, items_of
 
 T = TypeVar("T")
@@ -72,6 +73,14 @@ class Batcher(Generic[T, R]):
         self._starting: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_not_started: BaseException | None = None
+        self._calls = self._batches = self._entries = self._largest = 0
+        self.put_back = 0  #: calls that had not begun and were queued again
+
+    @property
+    def stats(self) -> BatchStats:
+        """What was counted; from any thread: the list of a deque is made in one step."""
+        waiting = sum(not request.future.done() for request in list(self._ages))
+        return BatchStats(self._calls, self._batches, self._entries, self._largest, waiting)
 
     def submit(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
         """Have ``items`` handled in one bulk call, together with those of other callers.
@@ -85,6 +94,7 @@ class Batcher(Generic[T, R]):
             return nothing
         future: asyncio.Future[list[R]] = self._loop.create_future()
         request: Request[T, R] = Request(items, future, self._loop.time() + self._patience)
+        self._calls += 1
         self._queue.append(request)
         if len(self._ages) >= self._prune_at:
             self._prune()
@@ -146,6 +156,10 @@ class Batcher(Generic[T, R]):
                 request.sent = True
                 batch.append(request)
             self._queue.popleft()
+        if batch:
+            self._batches += 1
+            self._entries += size
+            self._largest = max(self._largest, size)
         return batch
 
     # --- by a task -------------------------------------------------------------------------------------
@@ -251,6 +265,7 @@ class Batcher(Generic[T, R]):
             if request.deadline <= now:
                 self._fail(request, error)
             else:
+                self.put_back += 1
                 self._queue.appendleft(request)
 
     def _fail(self, request: Request[T, R], error: BaseException) -> None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import logging
-import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from ..base import StorageBackend
 from ..capabilities import Health
 from ..concurrency.wakeups import wake_all
 from ..driver.engine import Engine
-from ..errors import InvalidArgumentError, NotConnectedError, StorageError, shown
+from ..errors import InvalidArgumentError, StorageError, shown
 from ..records.codec import DEFAULT_MAX_VALUE_BYTES
 from ..records.expiry import Clock, system_clock
 from ..records.indexes import DEFAULT_INDEXES, Index, declared
+from ..stats import Stats
 from .session import Session
 from .sessions import Sessions
 from .sweeper import sweep_all
 
 log = logging.getLogger("ad_seller.storage")
-
-_PROBE = "health:probe"  #: a key that nobody need have
 
 
 class ConnectedBackend(StorageBackend):
@@ -112,20 +111,16 @@ class ConnectedBackend(StorageBackend):
             log.warning("%r: %s", self, doubt)
 
     async def health(self) -> Health:
-        """Ask the store whether it answers, how fast, and what speaks against relying on it.
-
-        Raises:
-            NotConnectedError: the backend is not connected.
-        """
-        began = time.perf_counter()
+        """See `StorageBackend.health`."""
+        told = await super().health()
         try:
-            await self.exists(_PROBE)
-            seconds = time.perf_counter() - began
-            return Health(seconds, tuple(await self._doubts()), None)
-        except NotConnectedError:
-            raise
+            return replace(told, doubts=tuple(await self._doubts())) if told.is_reachable else told
         except StorageError as error:
-            return Health(time.perf_counter() - began, (), error)
+            return replace(told, error=error)
+
+    def stats(self) -> Stats:
+        """See `StorageBackend.stats`."""
+        return super().stats() + self._sessions.stats
 
     async def facts(self) -> dict[str, Any]:
         """Return what the store says about itself: versions, settings, sizes, its clock; `doctor` judges it."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from ..stats import BatchStats
 from .batcher import Batcher
 
 T = TypeVar("T")
@@ -25,6 +26,16 @@ class PartitionedBatcher(Generic[T, R]):
         """No partition is there before it is used."""
         self._partition_of = partition_of
         self._batchers: defaultdict[int, Batcher[T, R]] = defaultdict(make)
+
+    @property
+    def stats(self) -> BatchStats:
+        """What all of them counted; from any thread."""
+        return sum((batcher.stats for batcher in list(self._batchers.values())), BatchStats())
+
+    @property
+    def put_back(self) -> int:
+        """Calls that had not begun and were queued again."""
+        return sum(batcher.put_back for batcher in list(self._batchers.values()))
 
     @property
     def running(self) -> bool:

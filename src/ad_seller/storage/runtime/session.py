@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import Engine
 from ..driver.failures import LostError
+from ..stats import BatchStats, Stats
 from .batcher import Batcher
 from .mapping import ErrorMapper
 from .partitions import PartitionedBatcher
@@ -45,6 +46,24 @@ class Session:
         self._sweeper: Sweeper | None = None
         self.active = 0
         self.idle = asyncio.Event()
+        self.read_at_once = 0  #: reads that needed no bulk call
+        self.ended: Callable[[Stats], None] = lambda stats: None  #: gets what was counted when all is closed
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted here, and how it stands; from any thread."""
+        engine, commits = self.engine, self.commits
+        reads = self.reads.stats + self.expiries.stats + BatchStats(self.read_at_once)
+        return Stats(
+            loops=1,
+            pool=engine.pool,
+            reads=reads,
+            writes=commits.stats,
+            listings=self.active,
+            retries=engine.retries + self.reads.put_back + self.expiries.put_back + commits.put_back,
+            expired=engine.reclaimed,
+            index_trusted=engine.index_trusted,
+        )
 
     async def open(self) -> None:
         """Open the engine and begin to sweep.
@@ -126,7 +145,7 @@ class Session:
             except Exception as error:
                 raise self.errors.map("close", None, error) from error
             finally:
-                self.is_open = False
+                self._end()
         watch, self._until_loop_ends = self._until_loop_ends, None
         if watch is not None:
             await watch.aclose()
@@ -134,8 +153,12 @@ class Session:
     def abandon(self) -> None:
         """Give the engine up, from any thread: its event loop has ended, or will never run again."""
         if self.is_open:
-            self.is_open = False
+            self._end()
             self.engine.abandon()
+
+    def _end(self) -> None:
+        self.is_open = False
+        self.ended(self.stats.counted)
 
     async def _drain(self) -> None:
         if self._sweeper is not None:

@@ -14,6 +14,7 @@ from ..concurrency.forks import ForkSafeLock, keep_for_parent, tell_of_forks
 from ..concurrency.loops import ByLoop
 from ..concurrency.tasks import run_to_end
 from ..errors import NotConnectedError, StorageConnectionError, StorageTimeoutError
+from ..stats import BatchStats, Stats
 from .session import Session
 
 log = logging.getLogger("ad_seller.storage")
@@ -68,6 +69,7 @@ class Sessions:
         self._connected = False
         self._round = 0
         self._closing: Future[None] | None = None
+        self._past = Stats(loops=0, reads=BatchStats(), writes=BatchStats(), listings=0, expired=0)
 
     def here(self) -> Session | None:
         """Return the session of this event loop, or None if it has none yet.
@@ -86,6 +88,15 @@ class Sessions:
                 raise NotConnectedError("Storage not connected. Call connect() first.")
             self._latest = session
         return session
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted in all event loops, those that have ended included; from any thread."""
+        return sum((session.stats for session in self._by_loop.all() if session.is_open), self._past)
+
+    def _keep(self, counted: Stats) -> None:
+        with self._lock:
+            self._past += counted
 
     def of(self, loop: asyncio.AbstractEventLoop) -> Session | None:
         """Return the session of ``loop`` if it is open; from any thread."""
@@ -166,6 +177,7 @@ class Sessions:
             ended.abandon()
         session = self._make()
         await session.open()
+        session.ended = self._keep
         try:
             if greet is not None:
                 await greet(session)

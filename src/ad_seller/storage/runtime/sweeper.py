@@ -53,11 +53,15 @@ class Sweeper:
 
 async def sweep_all(engine: Engine) -> int:
     """Remove expired entries step by step, with a pause after each; return how many there were."""
-    total = removed = await engine.sweep(SWEEP_ROWS)
+    before = engine.reclaimed
     steps = 1
-    while engine.sweeps_on(steps, removed):
+    while engine.sweeps_on(steps, await _step(engine)):
         await asyncio.sleep(SWEEP_PAUSE)
-        removed = await engine.sweep(SWEEP_ROWS)
-        total += removed
         steps += 1
-    return total
+    return engine.reclaimed - before
+
+
+async def _step(engine: Engine) -> int:
+    removed = await engine.sweep(SWEEP_ROWS)
+    engine.reclaimed += removed
+    return removed

@@ -42,6 +42,8 @@ class DriverBackend(ConnectedBackend):
         text = session.engine.read_nowait(key) if session.is_idle else WOULD_BLOCK
         if text is WOULD_BLOCK:
             [text] = await _read_in_bulk(session, [key])
+        else:
+            session.read_at_once += 1
         return None if text is None else decode(text, key=key)
 
     def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
@@ -206,6 +208,7 @@ class DriverBackend(ConnectedBackend):
         if len(keys) == 1 and session.is_idle:
             now = session.engine.read_nowait(keys[0])
             if now is not WOULD_BLOCK:
+                session.read_at_once += 1
                 return [now]
         return await _read_in_bulk(session, keys)
 

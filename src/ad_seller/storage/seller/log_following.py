@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple
 
+from ..atomic.state import tally_of
 from ..errors import InvalidCursorError, LogGapError, shown
 from ..records.expiry import check_ttl
 from ..records.globs import escape
@@ -80,19 +81,29 @@ class Follower:
         self._pause = pause
         self._settled = -1  # milliseconds: every entry made until then was given
         self._given: set[str] = set()  # what was given of those made later
+        self._at: int | None = None  # milliseconds: when the entry was made that is given now
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the making of the entry that is given now; 0 if all were given."""
+        at = self._at
+        return 0.0 if at is None else max(0, self._now() - at) / 1000
 
     async def entries(self, since: str | None) -> AsyncGenerator[LogEntry, None]:
         """Yield the entries after ``since``, then those that come."""
         if since is not None:
             self._settled = self._time_of(since)
             await self._refuse_gap()
+        tally_of(self._store).follows(self)
         with Looks(self._store, self._form.prefix, self._pause) as looks:
             while True:
                 settling = self._now() - self._span.milliseconds
                 found = False
                 async for entry in self._look(settling):
                     found = True
+                    self._at = milliseconds_of(entry.id)
                     yield entry
+                self._at = None
                 self._settle(settling)
                 await looks.rest(found=found)
 

@@ -35,6 +35,7 @@ from .local import LOCAL_FAILURES, LocalReader
 from .locks import primary_code
 from .schema import make_index
 from .shared import SharedDatabase
+from .url import MEMORY
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -224,6 +225,13 @@ class SQLiteEngine(Engine):
         """See `Engine.facts`."""
         database = self._database
         return await database.read(lambda db: facts(db, self._path, self._clock(), database.synchronous))
+
+    async def doubts(self) -> list[str]:
+        """See `Engine.doubts`: a file whose newest commits a power failure may take."""
+        if self._path == MEMORY or self._database.synchronous == "FULL":
+            return []
+        lost = "commits that were acknowledged shortly before a power failure may be lost"
+        return [f"synchronous={self._database.synchronous}: {lost}. SQLITE_SYNCHRONOUS=FULL keeps them."]
 
     async def change_views(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Return what ``work`` makes of the connection for writes; it begins its transaction by itself.

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from ad_seller.storage import TTL, Capabilities, OnCorrupt, StorageBackend
+from ad_seller.storage import TTL, Capabilities, OnCorrupt, Stats, StorageBackend
 
 from .calls import run
 from .handover import EscapedError, Methods
@@ -108,6 +108,10 @@ class SyncStorage(
     def outbox(self, name: str) -> SyncOutbox:
         """Return the outbox called ``name``; it costs nothing and stores nothing until something is put."""
         return SyncOutbox(self._inner.outbox(name), self._run)
+
+    def stats(self) -> Stats:
+        """Return what the backend has counted, in this and all other event loops; see `StorageBackend.stats`."""
+        return self._inner.stats()
 
     def lease(self, name: str, ttl: TTL, *, wait: float = 0.0) -> SyncLease:
         """Return a lease, to be entered with ``with``: one holder among all processes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ad_seller.storage import TTL, OnCorrupt, Page, StorageBackend
+from ad_seller.storage import TTL, Health, OnCorrupt, Page, StorageBackend
 
 from ..handover import Methods, reported
 
@@ -40,6 +40,10 @@ class StorageMethods(Methods[StorageBackend]):
     def keys(self, pattern: str = "*") -> list[str]:
         """Return the keys that match the glob ``pattern`` (see `compile_glob`), sorted, each once."""
         return self._run(self._inner.keys, pattern)
+
+    def health(self) -> Health:
+        """Ask the store whether it answers, how fast, and what speaks against relying on it."""
+        return self._run(self._inner.health)
 
     def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
         """Return the values of those ``keys`` that have one, in the order of ``keys``."""
