@@ -59,6 +59,11 @@ def shop(backend: StorageBackend) -> Shop:
     return Shop(backend)
 
 
+async def end_leases(storage: StorageBackend) -> None:
+    """Let the lease of each worker end now, as it does when nothing more is heard of it."""
+    assert await storage.delete_many(await storage.keys("outbox_lane:*"))
+
+
 async def take(messages: AsyncGenerator[Message, None], count: int) -> list[Any]:
     """Deliver so many messages."""
     values = []
@@ -252,6 +257,50 @@ class TestLeases:
             await first.done()
         await messages.aclose()
         await silent.aclose()
+
+    async def test_what_kills_each_of_its_workers_is_set_aside(self, shop: Shop) -> None:
+        """Those before and behind it in its lane are delivered meanwhile, those of its key after it."""
+        for value in ("before", "poison", "behind"):
+            await shop.outbox.put(value, key="k")
+        shop.patience = shop.patience._replace(horizon=600.0)
+        dead, delivered, since = [], [], shop.now
+        while shop.now < since + 3_600 and "behind" not in delivered:
+            dead.append(shop.messages())  # kept, and never closed: nothing more is heard of it
+            async for message in dead[-1]:
+                if message.value == "poison":
+                    break
+                await message.done()
+                delivered.append(message.value)
+                if message.value == "behind":
+                    break
+            await end_leases(shop.storage)
+        [(poison, aside)] = (await shop.outbox.set_aside()).items
+        assert delivered == ["before", "behind"]
+        assert (aside["value"], aside["deaths"]) == ("poison", aside["attempts"])
+        assert aside["error"] == f"its worker died, or took longer than the lease, {aside['deaths']} times"
+        assert len(dead) == aside["deaths"] + 2, "the first was not missed yet, the last has lived"
+        assert since + 500 < aside["set_aside_at"] < since + 660
+        for worker in dead:
+            await worker.aclose()
+        await shop.outbox.retry(poison)
+        messages = shop.messages()
+        assert await take(messages, 1) == ["poison"]
+        await messages.aclose()
+        assert await shop.storage.keys() == []
+
+    async def test_a_few_dead_workers_set_nothing_aside(self, shop: Shop) -> None:
+        """A backlog older than the horizon, and workers that are killed by each deployment."""
+        await shop.outbox.put("old")
+        shop.now += 10 * 86_400
+        dead = [shop.messages() for _ in range(3)]
+        for worker in dead:
+            await anext(worker)
+            await end_leases(shop.storage)
+            shop.now += 60
+        messages = shop.messages()
+        assert await take(messages, 1) == ["old"]
+        for worker in (*dead, messages):
+            await worker.aclose()
 
 
 class TestBadInput:

@@ -183,7 +183,7 @@ def test_a_worker_whose_store_hangs_delivers_nothing_that_another_one_has() -> N
             await world.gather(*workers)
             receiver.check()
 
-    explore(scenario, 200)
+    explore(scenario, 600)
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))

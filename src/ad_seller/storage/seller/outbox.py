@@ -117,7 +117,7 @@ class Outbox:
             found = None if record is None else Waiting.read(message_id, record)
             if found is None:
                 return False
-            again = found._replace(attempts=0, due=0.0, since=self._clock())
+            again = found._replace(attempts=0, due=0.0, since=self._clock(), deaths=0)
             await tx.set(self._form.message_key(message_id, found.key), again.record())
             await tx.delete(aside)
             return True

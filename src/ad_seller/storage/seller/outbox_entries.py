@@ -13,6 +13,7 @@ from .host import Host
 from .log_entries import escaped, milliseconds_of
 
 OUTBOX_LANE_PREFIX = "outbox_lane:"
+OUTBOX_TRACE_PREFIX = "outbox_trace:"
 OUTBOX_FAILED_PREFIX = "outbox_failed:"
 #: Lanes of an outbox. The messages of one key are in one lane; one worker at a time has a lane.
 LANES = 32
@@ -57,6 +58,10 @@ class OutboxForm(NamedTuple):
     def lane_key(self, lane: int) -> str:
         """Return the key of the entry that stands for the worker who has the lane."""
         return f"{OUTBOX_LANE_PREFIX}{escaped(self.name)}:{lane:02x}"
+
+    def trace_key(self, lane: int) -> str:
+        """Return the key of the entry by which a worker is missed that never gave the lane up."""
+        return f"{OUTBOX_TRACE_PREFIX}{escaped(self.name)}:{lane:02x}"
 
     def message_key(self, message_id: str, key: str | None) -> str:
         """Return where a message waits."""
@@ -103,6 +108,7 @@ class Waiting(NamedTuple):
         due: when it may be delivered again, in seconds since 1970; 0 for at once.
         error: what the last failure said, or None.
         since: when it was put, or put anew by an operator, in seconds since 1970.
+        deaths: how many workers in a row have died, or hung, while they had it; counted once one is missed.
     """
 
     id: str
@@ -112,6 +118,7 @@ class Waiting(NamedTuple):
     due: float
     error: str | None
     since: float
+    deaths: int = 0
 
     @classmethod
     def new(cls, value: Any, key: object) -> Waiting:
@@ -125,7 +132,7 @@ class Waiting(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Return what is stored."""
-        return {
+        record = {
             "key": self.key,
             "value": self.value,
             "attempts": self.attempts,
@@ -133,6 +140,7 @@ class Waiting(NamedTuple):
             "error": self.error,
             "since": self.since,
         }
+        return record | {"deaths": self.deaths} if self.deaths else record
 
     @classmethod
     def read(cls, message_id: str, record: Any) -> Waiting | None:
@@ -147,6 +155,7 @@ class Waiting(NamedTuple):
             float(record.get("due", 0)),
             record.get("error"),
             float(record.get("since", 0)),
+            int(record.get("deaths", 0)),
         )
 
 

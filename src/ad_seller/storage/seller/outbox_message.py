@@ -2,7 +2,8 @@
 
 The claim of a lane is an entry with a time to live. Each acknowledgement is one commit: it expects the claim,
 removes the message and renews the claim. So a worker that hangs loses its lane by itself, and its late
-acknowledgement writes nothing.
+acknowledgement writes nothing. Beside the claim stands a trace that does not expire, and goes when the lane is
+given up: who finds it knows that the worker before died, or hung, with one of the messages.
 """
 
 from __future__ import annotations
@@ -51,14 +52,17 @@ class Claim:
     Attributes:
         lane: which.
         is_lost: whether it is known that another worker may have the lane.
+        follows_a_death: whether the worker before did not give the lane up.
     """
 
     def __init__(self, store: Stored, form: OutboxForm, lane: int, lease_ms: int) -> None:
         """Claim nothing yet."""
         self.lane = lane
         self.is_lost = False
+        self.follows_a_death = False
         self._store = store
         self._key = form.lane_key(lane)
+        self._trace = form.trace_key(lane)
         self._probe = f"{form.lane_prefix(lane)}-"  # stands for the messages of the lane; there is never an entry
         self._text = store._atomic_encode({"claim": uuid.uuid4().hex, "ttl_ms": lease_ms}, self._key)
         self._lease_ms = lease_ms
@@ -71,8 +75,9 @@ class Claim:
             CrossStoreError: claim and messages live in different slots of a cluster, so that nothing could be
                 acknowledged; nothing is delivered then.
         """
-        put, probe = Put(self._key, self._text, self._lease_ms), Delete(self._probe)
-        await self._commit(Commit((Expect(self._key, None),), (put, probe)))
+        self.follows_a_death = await self._store.get(self._trace) is not None
+        writes = (Put(self._key, self._text, self._lease_ms), Put(self._trace, self._text), Delete(self._probe))
+        await self._commit(Commit((Expect(self._key, None),), writes))
         return not self.is_lost
 
     async def cut_short(self, cap: ExpiryCap) -> None:
@@ -120,7 +125,8 @@ class Claim:
         if self.is_lost:
             return
         with suppress(StorageError):  # it ends by itself
-            await self._store._atomic_commit(Commit((Expect(self._key, self._text),), (Delete(self._key),)))
+            ends = (Delete(self._key), Delete(self._trace))
+            await self._store._atomic_commit(Commit((Expect(self._key, self._text),), ends))
 
 
 class Message:

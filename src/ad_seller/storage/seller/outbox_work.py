@@ -28,6 +28,7 @@ from .stored import Stored
 log = logging.getLogger("ad_seller.storage")
 
 BATCH = 100  #: messages of a lane that one claim delivers at most, so that other lanes have their turn
+_DEATHS = 3  #: workers in a row that a message may have killed before it is set aside
 _TROUBLE_PAUSE = 1.0  #: seconds after a look that the store did not answer
 
 
@@ -160,6 +161,8 @@ class Worker:
                     continue
                 if not await claim.is_fresh():
                     return
+                if (claim.follows_a_death or waiting.deaths) and not await self._is_noted(claim, place, waiting):
+                    continue
                 message = Message(waiting, place, claim, self._after_failure)
                 yield message
                 if not message.is_settled:
@@ -179,16 +182,38 @@ class Worker:
         )
         return sorted([*page.items, *found], key=itemgetter(0))
 
+    async def _is_noted(self, claim: Claim, place: str, waiting: Waiting) -> bool:
+        """Count a worker as dead before it has a message that may kill it; tell whether it may still have it.
+
+        It says nothing any more once it is killed. What it acknowledges, or gives back, forgets the count.
+        """
+        again = self._again(waiting, f"its worker died, or took longer than the lease, {waiting.deaths + 1} times")
+        again = again._replace(deaths=waiting.deaths + 1)
+        is_over = waiting.deaths >= _DEATHS and self._is_over(again)
+        writes = self._aside(waiting, place) if is_over else [self._put(again, place)]
+        with suppress(LeaseLostError):
+            await claim.commit(*writes)
+        return not is_over and not claim.is_lost
+
     def _after_failure(self, waiting: Waiting, place: str, error: str) -> list[Write]:
         """Return the writes that give a message back, or set it aside."""
-        now = self._clock()
+        again = self._again(waiting, error)._replace(deaths=0)
+        return self._aside(again, place) if self._is_over(again) else [self._put(again, place)]
+
+    def _again(self, waiting: Waiting, error: str) -> Waiting:
         attempts = waiting.attempts + 1
-        again = waiting._replace(attempts=attempts, due=now + self._patience.pause(attempts), error=error)
-        if again.due < waiting.since + self._patience.horizon:
-            return [Put(place, self._store._atomic_encode(again.record(), place))]
+        return waiting._replace(attempts=attempts, due=self._clock() + self._patience.pause(attempts), error=error)
+
+    def _is_over(self, again: Waiting) -> bool:
+        return again.due >= again.since + self._patience.horizon
+
+    def _put(self, waiting: Waiting, place: str) -> Write:
+        return Put(place, self._store._atomic_encode(waiting.record(), place))
+
+    def _aside(self, waiting: Waiting, place: str) -> list[Write]:
         aside = self._form.failed_key(waiting.id)
-        log.error("The message %s of the outbox %r is set aside: %s", waiting.id, self._form.name, error)
-        record = {**again.record(), "due": 0, "set_aside_at": now}
+        log.error("The message %s of the outbox %r is set aside: %s", waiting.id, self._form.name, waiting.error)
+        record = {**waiting.record(), "due": 0, "set_aside_at": self._clock()}
         return [Delete(place), Put(aside, self._store._atomic_encode(record, aside))]
 
 
