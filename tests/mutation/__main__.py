@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .mutants import KINDS, Mutant, mutants
-from .subsets import PACKAGE, SUBSETS
+from .subsets import PACKAGE, SUBSETS, modules, subset_of
 from .trials import Bench, Verdict, benches
 from .verdicts import Verdicts
 
@@ -53,7 +53,9 @@ def _try(module: str, waiting: list[Mutant], workers: int, told: Callable[[Mutan
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar, benches(SUBSETS[module], workers) as found, ThreadPoolExecutor(workers) as threads:
+    subset = subset_of(module)
+    assert subset is not None, "argparse lets no other in"
+    with bar, benches(subset, workers) as found, ThreadPoolExecutor(workers) as threads:
         list(threads.map(Bench.calibrate, found))
         free: SimpleQueue[Bench] = SimpleQueue()
         for bench in found:
@@ -75,7 +77,7 @@ def _try(module: str, waiting: list[Mutant], workers: int, told: Callable[[Mutan
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     add = parser.add_argument
-    add("module", nargs="*", choices=SUBSETS, help="the modules; all that have tests named in subsets.py")
+    add("module", nargs="*", choices=list(filter(subset_of, modules())), help="the modules; those of most worth")
     add("--kind", action="append", choices=KINDS, help="only defects of SQL and Lua (text), or of Python (code)")
     add("--again", action="store_true", help="ask again about what survived")
     add("--workers", type=int, default=1, help="how many mutants at the same time (%(default)s)")

@@ -85,14 +85,13 @@ _POSTGRES_SCHEMA = replace(
     tests=tuple(f"tests/postgres/test_{name}.py" for name in ("statements", "filters", "schema", "index_building")),
 )
 
+#: Tried where no module is named.
 SUBSETS = {
     "records/keys": Subset(("tests/records/test_keys.py", "tests/test_refusals.py")),
     "records/expiry": Subset(("tests/records/test_expiry.py", "tests/test_refusals.py")),
-    "records/codec": Subset(
-        ("tests/records/test_codec.py", "tests/records/test_decoding.py", "tests/test_refusals.py")
-    ),
-    "records/values": Subset(
-        ("tests/records/test_codec.py", "tests/records/test_decoding.py", "tests/test_refusals.py")
+    **dict.fromkeys(
+        ("records/codec", "records/values"),
+        Subset(("tests/records/test_codec.py", "tests/records/test_decoding.py", "tests/test_refusals.py")),
     ),
     "runtime/batcher": Subset(("tests/runtime/test_batcher.py", "tests/schedules/test_batcher.py")),
     "atomic/transaction": Subset(
@@ -104,3 +103,80 @@ SUBSETS = {
     **dict.fromkeys(("postgres/statements", "postgres/commits"), _POSTGRES),
     **dict.fromkeys(("postgres/fields", "postgres/indexes", "postgres/schema"), _POSTGRES_SCHEMA),
 }
+
+#: The other modules, by what their names begin with: the longest counts.
+WINGS = {
+    "atomic/": Subset(("tests/atomic",), "memory or dict"),
+    "base": Subset(("tests/test_base.py", "tests/test_interface.py", "tests/conformance/test_custom.py")),
+    "capabilities": Subset(("tests/test_base.py", "tests/conformance/test_custom.py")),
+    "concurrency/": Subset(("tests/concurrency", "tests/runtime/test_batcher.py", "tests/atomic/test_update.py")),
+    "driver/": Subset(
+        ("tests/memory", "tests/atomic/test_operations.py", "tests/conformance/test_memory.py"), "not redis"
+    ),
+    "errors": Subset(("tests/test_redaction.py", "tests/test_refusals.py")),
+    "factory": Subset(("tests/test_factory.py", "tests/test_settings.py")),
+    "hybrid/": Subset(("tests/hybrid/test_hybrid.py",), "", ("redis", "postgres")),
+    "memory/": Subset(
+        ("tests/memory", "tests/model/test_local.py", "tests/conformance/test_memory.py"), "not sqlite"
+    ),
+    "namespaces/": Subset(("tests/conformance/test_namespaces.py",), "Memory or SQLite or Directory"),
+    "operations/": Subset(("tests/operations",), "", ("redis", "postgres")),
+    "operations/backup": Subset(("tests/operations/test_backup.py",)),
+    "operations/doctor/": Subset(("tests/operations/test_doctor.py", "tests/operations/test_doctor_deployment.py")),
+    "operations/erasure": Subset(("tests/operations/test_erasure.py",)),
+    "operations/retention": Subset(("tests/operations/test_retention.py",)),
+    "operations/rule_files": Subset(("tests/operations/test_retention.py", "tests/operations/test_erasure.py")),
+    "options": Subset(("tests/test_options.py", "tests/test_settings.py")),
+    "passwords": Subset(("tests/redis/test_passwords.py",), "", ("redis",)),
+    "postgres/": replace(_POSTGRES, tests=("tests/postgres",)),
+    "postgres/url": Subset(("tests/postgres/test_url.py",)),
+    "records/": Subset(("tests/records", "tests/test_refusals.py")),
+    "redis/": replace(_REDIS, tests=("tests/redis",), chosen="redis"),
+    "redis/url": Subset(("tests/redis/test_url.py", "tests/redis/test_group_url.py")),
+    "registry": Subset(("tests/test_registry.py",)),
+    "runtime/": Subset(
+        ("tests/runtime", "tests/schedules", "tests/test_failure_table.py"), "memory or Batcher or schedules"
+    ),
+    "seller/": Subset(
+        (
+            "tests/seller",
+            "tests/atomic/test_lifecycle.py",
+            "tests/atomic/test_log.py",
+            "tests/atomic/test_outbox.py",
+        ),
+        "memory or seller",
+    ),
+    "settings": Subset(("tests/test_settings.py",)),
+    "sqlite/": replace(_SQLITE, tests=("tests/sqlite",), chosen=""),
+    "sqlite/url": Subset(("tests/sqlite/test_url.py",)),
+    "sync/": Subset(("tests/sync/test_calls.py", "tests/sync/test_effects.py", "tests/sync/test_processes.py")),
+    "sync/methods/": Subset(("tests/sync/test_derived.py",)),
+}
+
+#: Why what begins so is not tried.
+LEFT_OUT = {
+    "_backend": "names of what stands elsewhere",
+    "cli/": "each mutant would start the command some hundred times; its tests compare what is written",
+    "fastapi": "two functions, each of which one test calls",
+    "owners": "what is known of a process after a fork: a mutant can hang the tests themselves",
+    "testing/": "the broken backends are its mutants, one for each check and more: tests/broken",
+}
+
+
+def subset_of(module: str) -> Subset | None:
+    """Return the tests of a module, named by its path without ``.py``; None for one that is left out."""
+    if module in SUBSETS:
+        return SUBSETS[module]
+    found = [name for name in WINGS if module.startswith(name)]
+    return WINGS[max(found, key=len)] if found and reason(module) is None else None
+
+
+def reason(module: str) -> str | None:
+    """Return why a module is left out."""
+    return next((why for what, why in LEFT_OUT.items() if module.startswith(what) or module.endswith(what)), None)
+
+
+def modules() -> list[str]:
+    """Return all modules that have anything in them, those that are left out, too."""
+    found = (path for path in sorted(PACKAGE.rglob("*.py")) if not path.name.startswith("__"))
+    return [str(path.relative_to(PACKAGE).with_suffix("")) for path in found]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .mutants import Mutant, mutants
-from .subsets import PACKAGE, SUBSETS
+from .subsets import LEFT_OUT, PACKAGE, SUBSETS, WINGS, modules, reason, subset_of
 from .trials import Verdict
 from .verdicts import Verdicts
 
@@ -84,5 +84,13 @@ def test_verdicts_are_kept(tmp_path: Path) -> None:
 
 def test_the_tests_of_each_subset_exist() -> None:
     root = PACKAGE.parents[2]
-    for subset in SUBSETS.values():
+    for subset in (*SUBSETS.values(), *WINGS.values()):
         assert all((root / path).exists() for path in subset.tests)
+
+
+def test_each_module_has_its_tests_or_is_left_out_with_a_reason() -> None:
+    found = modules()
+    assert [name for name in found if (subset_of(name) is None) == (reason(name) is None)] == []
+    assert set(SUBSETS) <= set(found)
+    for name in (*WINGS, *LEFT_OUT):
+        assert any(module.startswith(name) or module.endswith(name) for module in found), f"{name}: it is gone"
