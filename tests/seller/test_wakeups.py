@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ad_seller.storage import NotConnectedError, StorageBackend
+from ad_seller.storage import NamespacedBackend, NotConnectedError, StorageBackend
 from ad_seller.storage.concurrency.wakeups import WAITING, Wakeup, wake_all
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
@@ -22,8 +22,8 @@ from ad_seller.storage.seller import looking
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.atomic.support import DictBackend
 
-ENGINES = ["dict", "memory", "sqlite", "postgres", "redis"]
-HEARD_FROM_OTHERS = ["postgres", "redis"]
+ENGINES = ["dict", "memory", "sqlite", "postgres", "redis", "namespace"]
+HEARD_FROM_OTHERS = ["postgres", "redis", "namespace"]
 NEVER = 3_600.0  #: seconds; whoever waits for a look loses the test
 
 
@@ -41,6 +41,8 @@ def make(kind: str, postgres_url: str, redis_url: str, redis_prefix: str, tmp_pa
             return lambda: SQLiteBackend(f"sqlite:///{tmp_path}/wakeups.db")
         case "postgres":
             return lambda: PostgresBackend(postgres_url)
+        case "namespace":
+            return lambda: NamespacedBackend(PostgresBackend(postgres_url), "a:b")
         case "redis":
             return lambda: RedisBackend(redis_url, redis_prefix)
     return MemoryBackend if kind == "memory" else DictBackend

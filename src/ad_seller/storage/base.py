@@ -332,6 +332,10 @@ class StorageBackend(
         """Apply all writes if all expectations hold, else none. This default: within this process."""
         return await process.commit(self, commit)
 
+    def _stored_as(self, prefix: str) -> str:
+        """Return what the store calls a beginning of keys, for `wakeups`."""
+        return prefix
+
     async def _hears(self, prefix: str) -> bool:
         """Tell whether what others store under ``prefix`` wakes who waits for it here, see `wakeups`."""
         return False

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
+from ..records.namespaces import MARK, local_key
 from .commit import Commit, Put
 
 LOG_PREFIX: Final = "log:"  #: with what the keys of a log's entries begin; its name, ``:`` and the id follow
 OUTBOX_PREFIX: Final = "outbox:"  #: likewise with those of an outbox's messages
 
-_FOLLOWED: Final = (LOG_PREFIX, OUTBOX_PREFIX)
+_MARKS: Final = (LOG_PREFIX, OUTBOX_PREFIX, MARK)  #: with what their keys begin, in a namespace too
+_NAME: Final = re.compile(f"(?:{LOG_PREFIX}|{OUTBOX_PREFIX})[^:]*:")
 
 
 def stored_keys(commit: Commit) -> list[str]:
@@ -24,7 +27,6 @@ def followed_prefixes(commits: Iterable[Commit]) -> set[str]:
     for commit in commits:
         for write in commit.writes:
             key = write.key
-            if key.startswith(_FOLLOWED) and type(write) is Put:
-                found.add(key[: key.find(":", key.find(":") + 1) + 1])
-    found.discard("")  # a key of somebody else's that has no second part
+            if key.startswith(_MARKS) and type(write) is Put and (name := _NAME.match(local_key(key))):
+                found.add(key[: len(key) - len(name.string) + name.end()])
     return found

@@ -259,6 +259,12 @@ class NamespacedBackend(StorageBackend):
     def _atomic_confirms(self, key: str) -> bool:
         return self.backend._atomic_confirms(self._names.full(key))
 
+    def _stored_as(self, prefix: str) -> str:
+        return self.backend._stored_as(self._names.prefix + prefix)
+
+    async def _hears(self, prefix: str) -> bool:
+        return await self.backend._hears(self._names.prefix + prefix)
+
     def _atomic_lasts(self, key: str) -> bool:
         return self.backend._atomic_lasts(self._names.full(key))
 

@@ -31,7 +31,7 @@ class Looks:
         self._store = store
         self._prefix = prefix
         self._pause = pause
-        self._wakeup = Wakeup(prefix)
+        self._wakeup = Wakeup(store._stored_as(prefix))
         self._idle = 0  # looks that found nothing, one after the other
         self._heard = False  # whether others are heard since before the last look
         self._in_vain = 0  # those of them that somebody's wake-up was the reason for

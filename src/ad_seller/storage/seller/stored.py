@@ -61,5 +61,8 @@ class Stored(Protocol):
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         """See `StorageBackend`."""
 
+    def _stored_as(self, prefix: str) -> str:
+        """See `StorageBackend`."""
+
     async def _hears(self, prefix: str) -> bool:
         """See `StorageBackend`."""
