@@ -44,3 +44,37 @@ async def test_names_of_foreign_writers_take_no_place_in_a_page(
             rest = await storage.find("event", {"s": 1}, limit=50, cursor=page.cursor)
             assert [key for key, _ in rest.items] == [f"event:{n:03}" for n in range(50, 60)]
             assert rest.cursor is None
+
+
+async def test_what_the_index_finds_needs_no_second_look_only_where_we_wrote_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts of other writers that SQLite reads otherwise, on both ways to a page."""
+    async with SQLiteBackend(str(path), indexes=["event.s"]) as storage:
+        await storage.set_many({f"event:{n:02}": {"s": "a" if n % 2 else "b"} for n in range(40)})
+        await storage.set_many({"event:50": {"s": "\0a"}, "event:51": {"s": "é"}, "event:52": ["s", "a"]}, ttl=60)
+        foreign = {"event:60": '{"s":"b","s":"a"}', "event:61": '{"s":"a","s":"b"}', "event:62": '{"\\u0073":"a"}'}
+        for key, text in foreign.items():
+            execute(path, "INSERT INTO kv_store (key, value) VALUES (?, ?)", key, text)
+        expected = ["event:62", "event:60", *[f"event:{n:02}" for n in range(39, 0, -2)]]
+        for few in (1_000, 0):
+            monkeypatch.setattr("ad_seller.storage.sqlite.finding._FEW", 0)
+            monkeypatch.setattr("ad_seller.storage.sqlite.finding._LEAST_FEW", few)
+            page = await storage.find("event", {"s": "a"}, reverse=True, limit=22)
+            assert [key for key, _ in page.items] == expected
+            assert [key for key, _ in (await storage.find("event", {"s": "é"}, limit=5)).items] == ["event:51"]
+            page = await storage.find("event", {"s": "a"}, limit=3)
+            assert [key for key, _ in page.items] == ["event:01", "event:03", "event:05"]
+
+
+async def test_an_index_that_another_process_has_dropped_is_missed_by_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ad_seller.storage.sqlite.finding._FEW", 0)
+    monkeypatch.setattr("ad_seller.storage.sqlite.finding._LEAST_FEW", 0)
+    async with SQLiteBackend(str(path), indexes=["event.s"]) as storage:
+        await storage.set_many({f"event:{n:02}": {"s": "a" if n % 2 else "b"} for n in range(40)})
+        before = await storage.find("event", {"s": "a"}, limit=5)
+        async with SQLiteBackend(str(path), indexes=["order.status"]):  # drops what it does not declare
+            pass
+        assert await storage.find("event", {"s": "a"}, limit=5) == before

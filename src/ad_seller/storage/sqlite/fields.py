@@ -56,18 +56,33 @@ class Narrowing:
 
     Attributes:
         name: the index, or "" for none.
-        candidates: a query of the row ids that may fulfil the conditions; all that do are among them.
-        parameters: of the query.
+        found: a query of the row ids that fulfil one of the conditions, as SQLite understands it.
+        odd: a query of the row ids that Python may understand differently.
+        parameters: of both.
         wanted: the statements that make indexes for it which are made when they are first needed, by name.
+        is_all: whether what SQLite has found of a text that we wrote fulfils all conditions.
     """
 
     name: str
-    candidates: str
+    found: str
+    odd: str
     parameters: dict[str, Any]
     wanted: dict[str, str]
+    is_all: bool = False
+
+    @property
+    def candidates(self) -> str:
+        """A query of the row ids that may fulfil the conditions; all that do are among them."""
+        return f"{self.found} UNION ALL {self.odd}"
+
+    @property
+    def test(self) -> str:
+        """A condition for the row ``e.id``, which the index answers without reading the row."""
+        asked = self.found.replace("FROM kv_store", f"FROM kv_store INDEXED BY {self.name}", 1)
+        return f"(EXISTS ({asked} AND rowid = e.id) OR e.id IN ({self.odd}))"
 
 
-NOTHING: Final = Narrowing("", "", {}, {})
+NOTHING: Final = Narrowing("", "", "", {}, {})
 
 
 class FieldIndexes:
@@ -137,10 +152,11 @@ class FieldIndexes:
             of_kind += f" AND {_NAMESPACE} = :namespace"
             parameters = {**parameters, "namespace": namespace}
         parts = (f"{field} {test}", f"{field} = {_CORRUPT}", self._is_odd[index.kind])
-        queries = (f"SELECT rowid FROM kv_store WHERE {of_kind} AND {part}" for part in parts)  # noqa: S608
+        found, *odd = (f"SELECT rowid FROM kv_store WHERE {of_kind} AND {part}" for part in parts)  # noqa: S608
         name = name_of(index, in_namespaces=bool(namespace))
         wanted = self.of_namespaces[index.kind] if namespace else {}
-        return Narrowing(name, " UNION ALL ".join(queries), parameters, wanted)
+        is_all = span.exact and len(span.where) == 1 and type(span.where[0].value) is str
+        return Narrowing(name, found, " UNION ALL ".join(odd), parameters, wanted, is_all)
 
     def _of(self, prefix: str, condition: Condition) -> list[Index]:
         return [

@@ -26,7 +26,7 @@ from .locks import is_locked, one_moment, take_write_lock
 
 _Row = tuple[str, bytes, float | None, int]  #: key, value, when it expires, size
 
-_LIVE = "(expires_at IS NULL OR expires_at > :now)"
+LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 #: By position, here and below where it counts: binding by name costs a fifth more.
 _READ = "SELECT value FROM kv_store WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
@@ -35,7 +35,7 @@ _READ = "SELECT value FROM kv_store WHERE key = ? AND (expires_at IS NULL OR exp
 _NOT_EXPIRED = "rowid NOT IN (SELECT rowid FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now)"
 _FEW_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT 1 OFFSET 100"
 
-_READ_EXPIRY = f"SELECT expires_at FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
+_READ_EXPIRY = f"SELECT expires_at FROM kv_store WHERE key = :key AND {LIVE}"  # noqa: S608
 
 # A text parameter given as bytes keeps the exact UTF-8 and skips a decoding; CAST stores it as TEXT.
 _PUT = """
@@ -48,12 +48,12 @@ _PUT_KEEP = """
         expires_at = CASE WHEN expires_at > :now THEN expires_at END"""
 _REPLACE = f"""
     UPDATE kv_store SET value = CAST(:text AS TEXT), size = :size, expires_at = :deadline
-    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
+    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {LIVE}"""  # noqa: S608
 _REPLACE_KEEP = f"""
     UPDATE kv_store SET value = CAST(:text AS TEXT), size = :size
-    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {_LIVE}"""  # noqa: S608
-_DELETE = f"DELETE FROM kv_store WHERE key = :key AND {_LIVE}"  # noqa: S608
-_TOUCH = f"UPDATE kv_store SET expires_at = :deadline WHERE key = :key AND {_LIVE}"  # noqa: S608
+    WHERE key = :key AND CAST(value AS BLOB) = :expected AND {LIVE}"""  # noqa: S608
+_DELETE = f"DELETE FROM kv_store WHERE key = :key AND {LIVE}"  # noqa: S608
+_TOUCH = f"UPDATE kv_store SET expires_at = :deadline WHERE key = :key AND {LIVE}"  # noqa: S608
 _SWEEP = """
     DELETE FROM kv_store WHERE key IN (
         SELECT key FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT :rows)"""
@@ -198,7 +198,7 @@ def keys(db: sqlite3.Connection, span: KeyQuery, now: float) -> list[str]:
     """Return the live keys of ``span``, sorted; as one JSON array where no pattern has to look at each."""
     if not span.exact:
         return [key for key, _ in _matching(db, "key, NULL", span, now)]
-    inner, parameters = select("key", span, now, _NOT_EXPIRED if _has_few_expired(db, now) else _LIVE)
+    inner, parameters = select("key", span, now, _NOT_EXPIRED if _has_few_expired(db, now) else LIVE)
     try:
         [array] = db.execute(f"SELECT json_group_array(key) FROM ({inner})", parameters).fetchone()  # noqa: S608
         found: list[str] = decode(array)
@@ -246,7 +246,7 @@ def _has_few_expired(db: sqlite3.Connection, now: float) -> bool:
 
 
 def select(
-    columns: str, span: KeyQuery, now: float, live: str = _LIVE, *, among: str = ""
+    columns: str, span: KeyQuery, now: float, live: str = LIVE, *, among: str = ""
 ) -> tuple[str, dict[str, Any]]:
     """Return a statement over the range of ``span``, and its parameters; its parts are constants.
 
