@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ad_seller.storage import open_url
+from ad_seller.storage import InvalidArgumentError, NamespacedBackend, open_url
+from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.options import OPTIONS, Option, options_of, split_url
 from ad_seller.storage.postgres_backend import PostgresBackend
@@ -95,3 +97,35 @@ def test_redis_options_by_url() -> None:
 @pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster"])
 def test_redis_tls_options_as_python_spells_them(scheme: str, value: str) -> None:
     assert isinstance(open_url(f"{scheme}://h:6379?ssl_cert_reqs={value}"), RedisBackend)
+
+
+class TestHowFarFollowersLookBack:
+    """`trim` refuses what they may still look at, and says how much that is."""
+
+    @pytest.mark.parametrize(
+        ("url", "seconds"),
+        [
+            ("memory://", 7),
+            ("sqlite://", 12),
+            ("sqlite://?timeout=3", 5),
+            ("sqlite://?log_commit_seconds=30&log_clock_seconds=0.5", 30.5),
+        ],
+    )
+    async def test_by_the_options(self, url: str, seconds: float) -> None:
+        async with open_url(url) as storage:
+            with pytest.raises(InvalidArgumentError, match=f"of the last {seconds:g} seconds"):
+                await storage.log("event").trim(seconds - 0.1)
+            await storage.log("event").trim(seconds)
+            await storage.log("event", commit_seconds=0.2, clock_seconds=0.1).trim(0.3)
+
+    async def test_by_the_slower_side_of_a_hybrid_also_in_a_namespace(self) -> None:
+        sides = MemoryBackend(log_commit_seconds=8), MemoryBackend(log_clock_seconds=3)
+        async with NamespacedBackend(HybridBackend(*sides), "a") as storage:
+            with pytest.raises(InvalidArgumentError, match="of the last 11 seconds"):
+                await storage.log("event").trim(1)
+
+    @pytest.mark.parametrize("name", ["log_commit_seconds", "log_clock_seconds"])
+    @pytest.mark.parametrize("seconds", [0, -1, "5", True, float("nan")])
+    def test_what_is_no_time_is_refused(self, name: str, seconds: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match=name):
+            MemoryBackend(**{name: seconds})

@@ -36,6 +36,7 @@ from .seller.indexes import IndexHelpers
 from .seller.kinds import LASTING
 from .seller.lifecycle import LifecycleHelpers
 from .seller.log import Logs
+from .seller.log_following import CLOCK_SECONDS, COMMIT_SECONDS
 from .seller.outbox import Outboxes
 from .seller.together import JointWrites
 from .seller.transaction import Transaction
@@ -331,6 +332,10 @@ class StorageBackend(
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         """Apply all writes if all expectations hold, else none. This default: within this process."""
         return await process.commit(self, commit)
+
+    def _log_seconds(self) -> tuple[float, float]:
+        """Return how long an append may take, and how much clocks may differ, for those who follow a log."""
+        return getattr(self, "timeout", None) or COMMIT_SECONDS, CLOCK_SECONDS
 
     def _stored_as(self, prefix: str) -> str:
         """Return what the store calls a beginning of keys, for `wakeups`."""

@@ -147,6 +147,22 @@ OPTIONS: Final = (
         several,
     ),
     Option(
+        "log_commit_seconds",
+        "STORAGE_LOG_COMMIT_SECONDS",
+        ALL,
+        "`timeout`",
+        "how long an append to a log may take at most; those who follow look back by as much",
+        seconds,
+    ),
+    Option(
+        "log_clock_seconds",
+        "STORAGE_LOG_CLOCK_SECONDS",
+        ALL,
+        "2 s",
+        "how much the clocks of the machines may differ that append to a log; likewise",
+        seconds,
+    ),
+    Option(
         "synchronous",
         "SQLITE_SYNCHRONOUS",
         ("sqlite",),

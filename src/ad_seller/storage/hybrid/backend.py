@@ -313,6 +313,10 @@ class HybridBackend(StorageBackend):
             )
         return await parts[0][0]._atomic_commit(commit)
 
+    def _log_seconds(self) -> tuple[float, float]:
+        (commit, clock), (other_commit, other_clock) = (side._log_seconds() for side in self._sides)
+        return max(commit, other_commit), max(clock, other_clock)
+
     async def _hears(self, prefix: str) -> bool:
         return await self.side_of(prefix)._hears(prefix)
 

@@ -259,6 +259,9 @@ class NamespacedBackend(StorageBackend):
     def _atomic_confirms(self, key: str) -> bool:
         return self.backend._atomic_confirms(self._names.full(key))
 
+    def _log_seconds(self) -> tuple[float, float]:
+        return self.backend._log_seconds()
+
     def _stored_as(self, prefix: str) -> str:
         return self.backend._stored_as(self._names.prefix + prefix)
 

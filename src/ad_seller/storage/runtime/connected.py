@@ -17,6 +17,7 @@ from ..errors import InvalidArgumentError, StorageError, shown
 from ..records.codec import DEFAULT_MAX_VALUE_BYTES
 from ..records.expiry import Clock, system_clock
 from ..records.indexes import DEFAULT_INDEXES, Index, declared
+from ..seller.log_following import CLOCK_SECONDS
 from ..stats import Stats
 from .session import Session
 from .sessions import Sessions
@@ -36,6 +37,8 @@ class ConnectedBackend(StorageBackend):
         connect_wait: seconds that `connect` waits for a server that is not there yet.
         indexes: the fields by which `find` is to cost what it finds, as `Index` or such as ``event.session_id``;
             None for `DEFAULT_INDEXES`. SQLite and PostgreSQL have indexes of fields.
+        log_commit_seconds: how long an append to a log may take at most; None for ``timeout``.
+        log_clock_seconds: how much the clocks of the machines may differ that append to a log.
     """
 
     def __init__(
@@ -47,9 +50,17 @@ class ConnectedBackend(StorageBackend):
         sweep_interval: float | None = 30.0,
         connect_wait: float = 0.0,
         indexes: Iterable[Index | str] | None = None,
+        log_commit_seconds: float | None = None,
+        log_clock_seconds: float = CLOCK_SECONDS,
     ) -> None:
         """Keep the settings; nothing is opened yet."""
-        for name, number in (("timeout", timeout), ("max_value_bytes", max_value_bytes)):
+        commit_seconds = timeout if log_commit_seconds is None else log_commit_seconds
+        for name, number in (
+            ("timeout", timeout),
+            ("max_value_bytes", max_value_bytes),
+            ("log_commit_seconds", commit_seconds),
+            ("log_clock_seconds", log_clock_seconds),
+        ):
             _check_positive(name, number)
         if sweep_interval is not None:
             _check_positive("sweep_interval", sweep_interval)
@@ -60,6 +71,7 @@ class ConnectedBackend(StorageBackend):
         self._max_value_bytes = max_value_bytes
         self._sweep_interval = sweep_interval
         self._connect_wait = connect_wait
+        self._log_times = commit_seconds, log_clock_seconds
         self._indexes = None if indexes is None else declared(indexes)
         self._start_over()
 
@@ -161,6 +173,9 @@ class ConnectedBackend(StorageBackend):
                 yield session
             except Exception as error:
                 raise session.errors.map(verb, subject, error, writes=writes) from error
+
+    def _log_seconds(self) -> tuple[float, float]:
+        return self._log_times
 
     async def _hears(self, prefix: str) -> bool:
         session = await self._here()

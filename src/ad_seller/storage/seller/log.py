@@ -268,8 +268,8 @@ class Logs:
         by: Iterable[str] = (),
         *,
         retention: TTL | None = None,
-        commit_seconds: float = 5.0,
-        clock_seconds: float = 2.0,
+        commit_seconds: float | None = None,
+        clock_seconds: float | None = None,
     ) -> Log:
         """Return the log called ``name``; it costs nothing and stores nothing until something is appended.
 
@@ -278,13 +278,19 @@ class Logs:
             by: the fields of its entries (paths with dots) that it can be read by, e.g. ``("session_id", "type")``.
                 Every process that appends declares the same.
             retention: seconds after which an entry is removed; None for never.
-            commit_seconds: how long an append, or the rest of its transaction, may take at most: the time-out of
-                calls by default. Those who follow look back by as much.
-            clock_seconds: how much the clocks of two machines may differ.
+            commit_seconds: how long an append, or the rest of its transaction, may take at most. Those who follow
+                look back by as much. None for the backend's ``log_commit_seconds``, which is its time-out of calls
+                unless given.
+            clock_seconds: how much the clocks of two machines may differ. None for the backend's
+                ``log_clock_seconds``, which is 2 unless given.
 
         Raises:
             InvalidArgumentError: the name or a field is no non-empty str.
             InvalidTTLError: a time is not positive.
         """
         form = LogForm.of(name, by)
-        return Log(self, form, check_ttl(retention), Span.of(commit_seconds, clock_seconds))
+        commit, clock = self._log_seconds()
+        span = Span.of(
+            commit if commit_seconds is None else commit_seconds, clock if clock_seconds is None else clock_seconds
+        )
+        return Log(self, form, check_ttl(retention), span)

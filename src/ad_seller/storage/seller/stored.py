@@ -61,6 +61,9 @@ class Stored(Protocol):
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         """See `StorageBackend`."""
 
+    def _log_seconds(self) -> tuple[float, float]:
+        """See `StorageBackend`."""
+
     def _stored_as(self, prefix: str) -> str:
         """See `StorageBackend`."""
 

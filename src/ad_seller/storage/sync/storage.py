@@ -96,8 +96,8 @@ class SyncStorage(
         by: Iterable[str] = (),
         *,
         retention: TTL | None = None,
-        commit_seconds: float = 5.0,
-        clock_seconds: float = 2.0,
+        commit_seconds: float | None = None,
+        clock_seconds: float | None = None,
     ) -> SyncLog:
         """Return the log called ``name``; it costs nothing and stores nothing until something is appended."""
         inner = self._inner.log(
