@@ -226,7 +226,7 @@ class TestTrimming:
         assert len([key for key in await backend.keys() if key.startswith("log_by:")]) == 2
 
     async def test_what_followers_look_back_over_stays(self, log: Log) -> None:
-        with pytest.raises(InvalidArgumentError, match="(7|12) seconds"):
+        with pytest.raises(InvalidArgumentError, match=r"(7|12) seconds"):
             await log.trim(6)
 
 
