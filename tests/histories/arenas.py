@@ -33,6 +33,9 @@ DURABLE_REDIS = {"appendonly": "yes", "appendfsync": "always"}
 DURABLE_POSTGRES = {"fsync": "on", "full_page_writes": "on"}
 
 
+_EFFECTS = 12  #: of a history: so many that some are made at any time of it
+
+
 @dataclass(frozen=True)
 class Arena:
     """A store that clients fight over.
@@ -74,6 +77,8 @@ class Arena:
             counters=tuple(f"{side}{name}:c" for side in self.sides),
             pairs=tuple((f"{side}{name}:{{p}}:a", f"{side}{name}:{{p}}:b") for side in self.sides),
             batches=self.batches,
+            effects=tuple(f"{name}:{{e}}:e{number}" for number in range(_EFFECTS)),
+            outbox=f"{name}:{{e}}",
         )
 
 

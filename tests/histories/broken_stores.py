@@ -7,7 +7,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ad_seller.storage import Transaction
+from ad_seller.storage import NotApplied, Transaction
+from ad_seller.storage.driver.commit import Commit, Delete, Put, Touch
 from ad_seller.storage.errors import StorageTimeoutError
 from ad_seller.storage.records.expiry import TTL
 from ad_seller.storage.sqlite_backend import SQLiteBackend
@@ -112,6 +113,70 @@ class LongLives(SQLiteBackend):
     async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         await super().set(key, value, ttl + 0.05 if isinstance(ttl, float) else ttl)
 
+
+class ForgottenNotes(SQLiteBackend):
+    """Makes an effect anew where it was noted and nobody knows what became of it."""
+
+    async def effect(self, scope: str, name: str, call: Any, **terms: Any) -> Any:
+        async def hope(effect_id: str) -> NotApplied:
+            return NotApplied()
+
+        return await super().effect(scope, name, call, **{**terms, "reconcile": hope})
+
+
+class OtherAnswers(SQLiteBackend):
+    """Answers a repeat now and then with what it was asked this time, and not with what was made."""
+
+    async def effect(self, scope: str, name: str, call: Any, **terms: Any) -> Any:
+        made = await super().effect(scope, name, call, **terms)
+        return ["another"] if random.random() < 0.1 else made
+
+
+class _Blind(SQLiteBackend):
+    """Applies some commits whatever they expect."""
+
+    def _is_blind(self, commit: Commit) -> bool:
+        raise NotImplementedError
+
+    async def _atomic_commit(self, commit: Commit) -> Any:
+        if self._is_blind(commit):
+            commit = commit._replace(expectations=())
+        return await super()._atomic_commit(commit)
+
+
+class SharedLanes(_Blind):
+    """Gives a lane of an outbox to a worker although another one has it."""
+
+    def _is_blind(self, commit: Commit) -> bool:
+        return any(isinstance(one, Put) and one.key.startswith("outbox_lane:") for one in commit.writes)
+
+
+class LateAcknowledgements(_Blind):
+    """Believes a worker that has lost its lane."""
+
+    def _is_blind(self, commit: Commit) -> bool:
+        return any(isinstance(one, Touch) and one.key.startswith("outbox_lane:") for one in commit.writes)
+
+
+class LostMessages(SQLiteBackend):
+    """Keeps an acknowledgement of a message to itself, and takes away another one with it."""
+
+    async def _atomic_commit(self, commit: Commit) -> Any:
+        gone = [one.key for one in commit.writes if isinstance(one, Delete) and one.key.startswith("outbox:")]
+        outcome = await super()._atomic_commit(commit)
+        if gone and random.random() < 0.2:
+            await self.delete_many([key for key in await self.keys("outbox:*") if key not in gone][:1])
+        return outcome
+
+
+#: Those that break what is promised about other systems, and how that is told.
+OUTSIDE: tuple[tuple[type[SQLiteBackend], str], ...] = (
+    (ForgottenNotes, "made twice"),
+    (OtherAnswers, "no order explains"),
+    (SharedLanes, "at the same time"),
+    (LateAcknowledgements, "acknowledged"),
+    (LostMessages, "lost"),
+)
 
 #: Those that break what is promised about time.
 UNTIMELY: tuple[type[SQLiteBackend], ...] = (ShortLives, LongLives)

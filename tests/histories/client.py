@@ -16,12 +16,16 @@ from pathlib import Path
 from ad_seller.storage import StorageBackend, StorageError, UnknownOutcomeError
 
 from .expiries import watch
+from .messages import Courier
 from .model import Action
 from .operations import Chooser, Keys, NewKeys, perform
+from .outside import Outside
 from .recorder import Recorder
 
 _CONNECT_SECONDS = 20.0
 WRONG = ".wrong"  #: how the note of a client is called that saw what should never be
+MESSAGES = ".messages"  #: how the record of a client's part in the outbox is called
+OUTSIDE = "outside"  #: how the folder is called in which the other system keeps what it made
 _LOOP_SECONDS = 0.15  #: how long an event loop lives that is not the first
 
 
@@ -65,18 +69,21 @@ class Client:
 
     async def work(self) -> None:
         """Use the store until it is time to stop."""
-        with Recorder(self.path) as recorder:
+        with Recorder(self.path) as recorder, Recorder(self.path.with_suffix(MESSAGES)) as messages:
             store = self.open_store()
             await connected(store)
+            courier = Courier(store, self.keys.outbox, messages, self.path.stem, self.seed)
             try:
                 async with asyncio.TaskGroup() as group:
                     for number in range(0, self.tasks, self.loops):
                         group.create_task(self._task(store, recorder, str(number)))
                     if self.chooser is Chooser:
                         group.create_task(self._watch(store))
+                        group.create_task(courier.work(self.stop.exists))
                     for loop in range(1, self.loops):
                         group.create_task(asyncio.to_thread(self._in_loops, store, recorder, loop))
-                await read_all(store, recorder, self.keys.all)
+                await read_all(store, recorder, self.keys, self.keys.all)
+                await courier.deliver_all()
             finally:
                 await store.disconnect()
 
@@ -108,25 +115,27 @@ class Client:
         while not self.stop.exists() and time.monotonic() < until:
             action = chooser.choose()
             delay = chance.random() * 0.004 if chance.random() < self.cancelled else None
-            outcome, told = await noted(store, recorder, action, delay)
+            outcome, told = await noted(store, recorder, self.keys, action, delay)
             if outcome == "ok":
                 chooser.saw(action, told)
             await asyncio.sleep(chance.random() * self.pause)
 
 
 async def noted(
-    store: StorageBackend, recorder: Recorder, action: Action, cancel_after: float | None = None
+    store: StorageBackend, recorder: Recorder, keys: Keys, action: Action, cancel_after: float | None = None
 ) -> tuple[str, object]:
     """Do an action, write down how it ended, and return that.
 
     Args:
         store: where.
         recorder: what writes it down.
+        keys: those of the history.
         action: what is done.
         cancel_after: seconds after which it is cancelled; None for never.
     """
     number = recorder.begin(action)
-    task = asyncio.ensure_future(perform(store, action))
+    outside = Outside(recorder.folder / OUTSIDE, keys.outbox)
+    task = asyncio.ensure_future(perform(store, action, outside))
     if cancel_after is not None:
         asyncio.get_running_loop().call_later(cancel_after, task.cancel)
     outcome, told = await _outcome(task)
@@ -134,10 +143,11 @@ async def noted(
     return outcome, told
 
 
-async def read_all(store: StorageBackend, recorder: Recorder, keys: Sequence[str]) -> None:
-    """Read every key, as part of the history."""
-    for start in range(0, len(keys), 100):
-        await asyncio.gather(*(noted(store, recorder, Action("get", (key,))) for key in keys[start : start + 100]))
+async def read_all(store: StorageBackend, recorder: Recorder, keys: Keys, those: Sequence[str]) -> None:
+    """Read keys, as part of the history, and ask what was made outside."""
+    for start in range(0, len(those), 100):
+        actions = (keys.last(key) for key in those[start : start + 100])
+        await asyncio.gather(*(noted(store, recorder, keys, action) for action in actions))
 
 
 async def _outcome(task: asyncio.Future[object]) -> tuple[str, object]:

@@ -84,6 +84,10 @@ def _update(values: Values, arguments: Values) -> tuple[Any, Values]:
     return new, (new,)
 
 
+def _once(values: Values, new: Values) -> tuple[Any, Values]:
+    return (new[0], new) if values[0] is None else (values[0], values)
+
+
 def _increment(values: Values, arguments: Values) -> tuple[Any, Values]:
     [before], [by] = values, arguments
     new = (before if isinstance(before, int) else 0) + (by if isinstance(by, int) else 0)
@@ -113,6 +117,8 @@ MEANINGS: dict[str, Meaning] = {
     "compare_and_set": _compare_and_set,
     "update": _update,
     "increment": _increment,
+    "effect": _once,
+    "booking": _once,
     "get_many": _read_both,
     "set_many": _set,
     "read_both": _read_both,
@@ -125,6 +131,9 @@ READS = frozenset({"get", "exists", "get_many", "read_both"})
 
 #: Those that write whatever is there, and answer nothing.
 BLIND = frozenset({"set", "set_many"})
+
+#: Those that act on another system: where they fail, the next one goes on with what was made.
+LASTING = frozenset({"effect", "booking"})
 
 #: Those that are made of several reads and writes in a transaction.
 TRANSACTIONS = frozenset({"read_both", "replace_both", "move"})

@@ -9,6 +9,7 @@ from typing import Any
 from ad_seller.storage import StorageBackend, Transaction
 
 from .model import MEANINGS, TRANSACTIONS, Action, Value, frozen
+from .outside import Outside
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,29 @@ class Keys:
         counters: likewise; they hold ints.
         pairs: registers that transactions join.
         batches: whether several entries can be set and read as one.
+        effects: what is done once in another system, half of it as part of a request.
+        outbox: the name of the outbox that tells of those requests.
     """
 
     registers: tuple[str, ...]
     counters: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     batches: bool = True
+    effects: tuple[str, ...] = ()
+    outbox: str = ""
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every key once."""
-        return (*self.registers, *self.counters, *(key for pair in self.pairs for key in pair))
+        return (*self.registers, *self.counters, *(key for pair in self.pairs for key in pair), *self.effects)
+
+    def last(self, key: str) -> Action:
+        """Return the action by which a client looks at a key at the end."""
+        return self.once(key, ("last",)) if key in self.effects else Action("get", (key,))
+
+    def once(self, key: str, value: tuple[str]) -> Action:
+        """Return the action that makes one of the effects, or tells what was made."""
+        return Action("booking" if self.effects.index(key) % 2 else "effect", (key,), (value,))
 
 
 _REGISTER = {
@@ -67,7 +80,11 @@ class Chooser:
 
     def choose(self) -> Action:
         """Return the next action."""
-        kind = self._chance.choices(("register", "counter", "pair"), (6, 2, 4))[0]
+        kind = self._chance.choices(
+            ("register", "counter", "pair", "effect"), (12, 4, 8, bool(self._keys.effects))
+        )[0]
+        if kind == "effect":
+            return self._keys.once(self._chance.choice(self._keys.effects), self._new())
         if kind == "counter":
             action = Action(self._one_of(_COUNTER), (self._chance.choice(self._keys.counters),))
             return action._replace(arguments=(1,)) if action.name == "increment" else action
@@ -122,10 +139,14 @@ class NewKeys:
         """Nothing depends on it."""
 
 
-async def perform(store: StorageBackend, action: Action) -> Any:
+async def perform(store: StorageBackend, action: Action, outside: Outside) -> Any:
     """Do it, and return the result as the model would give it."""
     name, keys, arguments = action
     key = keys[0]
+    if name == "effect":
+        return frozen(await outside.effect(store, key, arguments[0]))
+    if name == "booking":
+        return frozen(await outside.booking(store, key, arguments[0]))
     if name in TRANSACTIONS:
         return await store.transact(lambda tx: _in_transaction(tx, action))
     if name == "update":

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .model import Action, Operation, frozen
+from .model import LASTING, Action, Operation, frozen
 
 FILE_BYTES = 8 * 1024 * 1024  #: only what is written takes room
 
@@ -41,11 +41,15 @@ class Recorder:
 
     Args:
         path: the file, from `prepare`.
+
+    Attributes:
+        folder: where the file is.
     """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb+") as file:
             self._memory = mmap.mmap(file.fileno(), FILE_BYTES)
+        self.folder = path.parent
         self._position = 0
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -112,7 +116,7 @@ class Record:
                 self.operations.append(Operation(action, start, at, frozen(told)))
                 continue
             self.errors.setdefault(outcome, []).append(f"{action.name}: {told}")
-            if outcome != "failed":
+            if outcome != "failed" or action.name in LASTING:
                 self.operations.append(Operation(action, start, None, certain=False))
         for start, action in begun.values():
             self._count("open")

@@ -15,17 +15,19 @@ from ad_seller.storage import StorageError
 
 from .arenas import Arena
 from .checker import ROLLBACK, UndecidedError, check
-from .client import WRONG, Client, connected, read_all
+from .client import MESSAGES, OUTSIDE, WRONG, Client, connected, read_all
 from .clients import Clients
+from .messages import mistakes
 from .model import READS, Operation
 from .operations import Chooser, Keys, NewKeys
+from .outside import made_twice
 from .recorder import Record, Recorder, has_begun, prepare
 
 _STOP = "stop"  #: the file that tells clients to end
 _PATIENCE = 30.0  #: seconds that clients may take to end; a call takes 5 at most
 
 #: Errors that a caller is told when something is broken; any other would be a mistake of ours.
-_EXPECTED = ("StorageConnectionError", "StorageTimeoutError", "StoreUnavailableError", "ConflictError")
+_EXPECTED = ("StorageConnectionError", "StorageTimeoutError", "StoreUnavailableError", "ConflictError", "LostError")
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,14 @@ def run_round(arena: Arena, planned: Plan, folder: Path) -> Report:
     for path in sorted(_recorded(folder)):
         record.add(path)
     if arena.shared:
-        record.add(asyncio.run(_read_at_last(arena, record, prepare(folder / "last"))))
+        record.add(asyncio.run(_read_at_last(arena, keys, record, prepare(folder / "last"))))
     recorded = time.monotonic()
     report.outcomes = record.outcomes
     report.acknowledged = sum(one.certain and one.action.name not in READS for one in record.operations)
     report.violations += _mistakes(record)
     report.violations += _unexplained(record.operations + fail_overs)
+    report.violations += made_twice(folder / OUTSIDE)
+    report.violations += mistakes(_messages(folder).operations, record.operations)
     report.seconds = (recorded - began, time.monotonic() - began)
     return report
 
@@ -134,7 +138,7 @@ def _new_client(arena: Arena, planned: Plan, folder: Path, keys: Keys) -> Callab
     def new_client(number: int) -> Client:
         return Client(
             open_store=partial(arena.open_store, timeout=planned.timeout),
-            path=prepare(folder / f"c{number}"),
+            path=_prepared(folder / f"c{number}"),
             keys=keys,
             seed=f"{planned.seed}/c{number}",
             stop=folder / _STOP,
@@ -147,6 +151,19 @@ def _new_client(arena: Arena, planned: Plan, folder: Path, keys: Keys) -> Callab
         )
 
     return new_client
+
+
+def _prepared(path: Path) -> Path:
+    prepare(path.with_suffix(MESSAGES))
+    return prepare(path)
+
+
+def _messages(folder: Path) -> Record:
+    """Return what clients wrote down about the outbox."""
+    record = Record()
+    for path in sorted(folder.glob(f"c*{MESSAGES}")):
+        record.add(path)
+    return record
 
 
 def _wait_for_all(folder: Path, clients: int) -> None:
@@ -176,13 +193,13 @@ def _inflict(arena: Arena, planned: Plan, clients: Clients, started: float) -> t
     return fail_overs, harm
 
 
-async def _read_at_last(arena: Arena, record: Record, path: Path) -> Path:
+async def _read_at_last(arena: Arena, known: Keys, record: Record, path: Path) -> Path:
     """Read every key when all is over."""
     keys = sorted({key for one in record.operations for key in one.action.keys})
     store = arena.open_store()
     await connected(store)
     with Recorder(path) as recorder:
-        await read_all(store, recorder, keys)
+        await read_all(store, recorder, known, keys)
     await store.disconnect()
     return path
 

@@ -15,7 +15,7 @@ from ad_seller.storage.sqlite_backend import SQLiteBackend
 from . import torture
 from .__main__ import main
 from .arenas import ARENAS, Arena
-from .broken_stores import BROKEN, UNTIMELY, LostUpdates
+from .broken_stores import BROKEN, OUTSIDE, UNTIMELY, LostUpdates
 from .rounds import Plan, run_round
 
 
@@ -29,13 +29,14 @@ def arena_of(store: type[SQLiteBackend], folder: Path) -> Arena:
         (SQLiteBackend, ""),
         *((one, "no order explains") for one in BROKEN),
         *((one, "time to live") for one in UNTIMELY),
+        *OUTSIDE,
     ],
 )
 def test_a_broken_promise_is_found(store: type[SQLiteBackend], told: str, tmp_path: Path) -> None:
     arena = arena_of(store, tmp_path)
     found: list[str] = []
     for number in range(1 if store is SQLiteBackend else 20):
-        report = run_round(arena, Plan(f"broken/{number}"), tmp_path / f"round-{number}")
+        report = run_round(arena, Plan(f"broken/{number}", cancelled=0.1), tmp_path / f"round-{number}")
         assert report.acknowledged > 0
         found += [violation for violation in report.violations if told in violation]
         if found:

@@ -116,7 +116,7 @@ def _rounds(
             _add(outcome, seed, report)
             if report.violations:
                 kept.mkdir(parents=True, exist_ok=True)
-                shutil.copytree(folder, kept / folder.name, dirs_exist_ok=True)
+                shutil.copytree(folder, kept / folder.name, dirs_exist_ok=True, symlinks=True)
                 (kept / folder.name / "report").write_text("\n".join([str(report.plan), *report.violations]))
             shutil.rmtree(folder)
             progress(1)
