@@ -29,6 +29,7 @@ from .recorder import Recorder
 
 LEASE = 0.6  #: seconds
 _KEYS = 3  #: of messages
+_HANGING = 0.03  #: the share of deliveries that take longer than a lease
 _PATIENCE = 20.0  #: seconds after which what still waits is left
 _TERMS = {"lease": LEASE, "first_pause": 0.02, "longest_pause": 0.1, "idle": 0.05}
 
@@ -51,6 +52,7 @@ class Courier:
     name: str
     seed: str
     _chance: random.Random = field(init=False)
+    _in_hand: bool = False
 
     def __post_init__(self) -> None:
         self._chance = random.Random(f"{self.seed} messages")
@@ -73,10 +75,12 @@ class Courier:
 
     @asynccontextmanager
     async def _delivering(self) -> AsyncIterator[None]:
-        """Deliver while the block runs."""
+        """Deliver while the block runs, and then what is in hand."""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self._deliver())
             yield
+            while self._in_hand:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
             task.cancel()
 
     async def _waits(self) -> bool:
@@ -100,15 +104,18 @@ class Courier:
     async def _deliver(self) -> None:
         async with aclosing(self.store.outbox(self.outbox).work(**_TERMS)) as messages:
             async for message in messages:
+                self._in_hand = True
                 if await self._delivered(message):
                     await self._settled(message)
+                self._in_hand = False
 
     async def _delivered(self, message: Message) -> bool:
         """Have it in hand for a while, and tell whether it arrived."""
         key, value = message.key or "", message.value
         value = value if isinstance(value, str) else json.dumps(value)
         number = self.recorder.begin(Action("deliver", (key,), ((message.id,), (value,))))
-        seconds = LEASE * 1.2 if self._chance.random() < 0.02 else self._chance.random() * 0.01
+        hangs = self._chance.random() < _HANGING
+        seconds = LEASE * 2 if hangs else self._chance.random() * 0.01
         try:
             await asyncio.sleep(seconds)
         finally:
