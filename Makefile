@@ -53,7 +53,7 @@ check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.sync.generate --check
 
-matrix: .venv/installed ## Lowest, newest and the public agent's versions, on each Python found (ARGS="--agent" asks pip about crewai)
+matrix: .venv/installed ## Lowest, newest and the public agent's versions, on each Python found
 	@$(BIN)/python -m tests.matrix $(ARGS)
 
 fmt: .venv/installed ## Put the code into the house format, fix what can be fixed

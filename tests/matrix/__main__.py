@@ -1,7 +1,8 @@
 """Runs the kit and the tests of the adapters with other versions: `make matrix`.
 
 Every Python from 3.11 that is found, each with the lowest versions that `pyproject.toml` allows, with the newest,
-and with those that the public agent wants. Environments are made by uv in `.venv-matrix`.
+and with those that the public agent wants. Environments are made by uv in `.venv-matrix`. Meanwhile pip looks for
+versions of everything that the public agent and this package with all its extras want together.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -215,20 +217,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
     parser.add_argument("--cell", choices=CELLS, action="append", help="only this one")
     parser.add_argument("--python", choices=VERSIONS, action="append", help="only this one")
-    parser.add_argument("--agent", action="store_true", help=f"also let pip resolve {AGENT} (some minutes)")
     chosen = parser.parse_args()
+    is_whole = not (chosen.cell or chosen.python)
     found = pythons()
     for version in VERSIONS:
         print(f"Python {version}: {found.get(version, 'not found; name one in PYTHONS')}")
+    if not found:
+        return 1
     program, failed = uv(), 0
-    for version, python in found.items():
-        for name in chosen.cell or CELLS:
-            if chosen.python is None or version in chosen.python:
-                cell = Cell(version, python, name)
-                failed += not told(f"{version} {name}", partial(_cell, cell, program))
-    if chosen.agent:
-        failed += not told("agent", lambda: resolve_agent(next(iter(found.values()))))
-    return 1 if failed or not found else 0
+    with ThreadPoolExecutor(1) as beside:
+        agent = partial(resolve_agent, next(iter(found.values())))
+        resolved = beside.submit(told, "the public agent and this package", agent) if is_whole else None
+        for version, python in found.items():
+            for name in chosen.cell or CELLS:
+                if chosen.python is None or version in chosen.python:
+                    cell = Cell(version, python, name)
+                    failed += not told(f"{version} {name}", partial(_cell, cell, program))
+    if resolved is not None:
+        failed += not resolved.result()
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
