@@ -28,6 +28,13 @@ def buyer(request: Request) -> str:
     return request.headers.get("X-Buyer", "anonymous")
 
 
+@app.get("/health")
+async def health(storage: Storage) -> dict[str, bool]:
+    """Tell the load balancer whether the store answers: what cannot be reached is a 503, here as everywhere."""
+    await storage.exists("health")
+    return {"reachable": True}
+
+
 @app.get("/quotes/{quote_id}")
 async def quote(quote_id: str, storage: Storage) -> Any:
     found = await storage.get_quote(quote_id)

@@ -31,9 +31,17 @@ def test_one_quote_is_sold_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     with TestClient(app) as client, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(send, range(16)))
+        assert client.get("/health").json() == {"reachable": True}
         assert client.get("/quotes/qt-1").json()["status"] == "booked"
         assert client.get("/quotes/qt-2").status_code == 404
         assert client.post("/orders/ORD-2/approve").status_code == 404
         assert client.post("/orders/ORD-1/approve").status_code == 409
     assert sorted(answers) == [200] * 2 + [409] * 14
     asyncio.run(close_storage())
+
+
+def test_a_store_that_is_gone_is_told_to_the_load_balancer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_TYPE", "redis")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    answer = TestClient(app).get("/health")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
