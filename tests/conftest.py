@@ -34,6 +34,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.hookimpl(optionalhook=True)  # nobody asks where pytest-xdist is left out: in the mutation run
 def pytest_xdist_auto_num_workers() -> int:
     """Take half as many workers again as there are cores: much of the time a test waits for something to end."""
     return max(2, (os.cpu_count() or 1) * 3 // 2)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
 
 from ad_seller.storage import CrossStoreError, StorageConnectionError, StorageError, open_url
 from ad_seller.storage.redis_backend import RedisBackend
@@ -21,6 +22,7 @@ from tests.groups import (
     check_recorded_day,
     none_left,
 )
+from tests.redis.repairs import wrong_listings
 
 pytestmark = pytest.mark.xdist_group("cluster-failures")
 
@@ -166,3 +168,8 @@ async def test_order_of_writes(cluster: RedisCluster, spread: bool) -> None:
         calls = [store.set(key, next(numbers)) for _ in range(20) for key in SPREAD]
         await asyncio.gather(*calls)
         assert list((await store.get_many(SPREAD)).values()) == list(range(19 * 30, 20 * 30))
+
+
+def test_other_programs_write_while_another_instance_repairs(cluster: RedisCluster) -> None:
+    with redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port) as client:
+        assert wrong_listings(cluster.url, client, "ad_seller:", 4) == []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from .mutants import Mutant, mutants
-from .subsets import LEFT_OUT, PACKAGE, SUBSETS, WINGS, modules, reason, subset_of
-from .trials import Verdict
+from .subsets import LEFT_OUT, PACKAGE, SUBSETS, WINGS, Subset, modules, reason, subset_of
+from .trials import Verdict, benches
 from .verdicts import Verdicts
 
 
@@ -80,6 +80,14 @@ def test_verdicts_are_kept(tmp_path: Path) -> None:
         "timed out": 1,
         "survived": 0,
     }
+
+
+def test_a_mutant_that_nothing_survives_is_found() -> None:
+    with benches(Subset(("tests/records/test_ids.py",)), 1) as [bench]:
+        bench.calibrate()
+        path = PACKAGE / "records/ids.py"
+        mutant = Mutant("records/ids", "code", 1, "", "", "", b"1 / 0\n" + path.read_bytes())
+        assert bench.judge(mutant).outcome == "found"
 
 
 def test_the_tests_of_each_subset_exist() -> None:

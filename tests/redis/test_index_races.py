@@ -15,6 +15,7 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.proxy import Proxy
 
+from .repairs import wrong_listings
 from .support import calls, plain
 
 INDEX = index_name("ad_seller:")
@@ -118,3 +119,9 @@ async def test_a_listing_is_not_older_than_a_repair_by_another_instance(
             assert len(await other.keys()) == 20 * (number + 1) + 1
             proxy.hold = False
             assert size_of(await asked) == 20 * (number + 1) + 1
+
+
+def test_other_programs_write_while_another_instance_repairs(own_redis: RedisServer) -> None:
+    """Three processes; 500 times on each kind of servers by ``python -m tests.redis.repairs``."""
+    with plain(own_redis.url) as client:
+        assert wrong_listings(own_redis.url, client, "ad_seller:", 5) == []
