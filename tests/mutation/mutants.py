@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .code import code_edits
+from .subsets import PACKAGE
 from .texts import text_edits
 
 KINDS = {"text": text_edits, "code": code_edits}
@@ -50,6 +51,7 @@ class Mutant:
 def mutants(path: Path, kinds: tuple[str, ...] = tuple(KINDS)) -> Iterator[Mutant]:
     """Yield all mutants of a file in the order of their places; those that Python refuses are none."""
     source = path.read_bytes()
+    module = str(path.relative_to(PACKAGE).with_suffix("")) if path.is_relative_to(PACKAGE) else path.stem
     tree = ast.parse(source)
     edits = [(*edit, kind) for kind in kinds for edit in KINDS[kind](source, tree)]
     for begin, end, new, kind in sorted(set(edits)):
@@ -58,7 +60,7 @@ def mutants(path: Path, kinds: tuple[str, ...] = tuple(KINDS)) -> Iterator[Mutan
             line = source[:begin].count(b"\n") + 1
             old = source[begin:end].decode()
             shown = source.splitlines()[line - 1].decode().strip()
-            yield Mutant(path.stem, kind, line, old, new, shown, changed)
+            yield Mutant(module, kind, line, old, new, shown, changed)
 
 
 def _is_valid(source: bytes) -> bool:

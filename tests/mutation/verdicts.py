@@ -30,7 +30,7 @@ class Verdicts:
     def add(self, mutant: Mutant, verdict: Verdict) -> None:
         """Keep a verdict."""
         self._known.setdefault(mutant.id, []).append(verdict)
-        self._path.parent.mkdir(exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
             file.write(json.dumps({"id": mutant.id, "mutant": str(mutant), **asdict(verdict)}) + "\n")
 

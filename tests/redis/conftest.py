@@ -27,8 +27,8 @@ def proxy(own_redis: RedisServer) -> Iterator[Proxy]:
 
 @pytest.fixture
 async def own_store(own_redis: RedisServer) -> AsyncIterator[RedisBackend]:
-    """A connected backend on the test's own server, with a short time-out."""
-    backend = RedisBackend(own_redis.url, timeout=1.0)
+    """A connected backend on the test's own server."""
+    backend = RedisBackend(own_redis.url)
     await backend.connect()
     yield backend
     if own_redis.running:
