@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -55,6 +56,20 @@ async def test_the_newer_one_wins_and_nothing_of_ours_is_overwritten(
         await older_writes(new_database, ours=4, new=4)
         assert await storage.take_over() == TakeOver(["new", "ours"])
         assert await storage.get_many(["ours", "new", "both"]) == {"ours": 4, "new": 4, "both": 2}
+
+
+async def test_writes_that_come_while_ours_run_are_told(
+    new_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await older_writes(new_database, a=1)
+    async with PostgresBackend(new_database) as storage:
+        await storage._sweep_all()
+        assert WARNING not in caplog.text
+        await older_writes(new_database, a=2, b=2)
+        async with asyncio.timeout(30):  # the server counts when the writer has gone
+            while WARNING not in caplog.text:
+                await storage._sweep_all()
+        assert f"{WARNING} 2 entries of kv_store" in caplog.text
 
 
 async def test_many_entries(new_database: str) -> None:

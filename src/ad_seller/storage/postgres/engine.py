@@ -22,7 +22,7 @@ from .listings import Listings
 from .login import Known, Login
 from .notices import Notices
 from .schema import Fetch, set_up, take_over_newer
-from .takeover import TakeOver
+from .takeover import OlderWrites, TakeOver
 from .writer import PATIENCE, Answer, Writer
 
 
@@ -69,6 +69,7 @@ class PostgresEngine(Engine):
         self._indexes = FieldIndexes(
             self._client, known, declared, may_build=lambda: create and login.has_sessions and most > 1
         )
+        self._older_writes = OlderWrites()
         self._listings = Listings(self._client, self._indexes)
         self._notices = Notices(self._client, may_listen=lambda: login.has_sessions and most > 1)
 
@@ -81,6 +82,7 @@ class PostgresEngine(Engine):
         async def prepare(fetch: Fetch) -> None:
             await set_up(fetch, self._timeout, self._declared.indexes, create=self._create)
             there[:] = await fetch(LOOK)
+            await self._older_writes.look(fetch)
 
         await self._client.open(None if self._known.is_set_up else prepare)
         self._known.is_set_up = True
@@ -165,7 +167,8 @@ class PostgresEngine(Engine):
         return await self._notices.hears()
 
     async def sweep(self, rows: int) -> int:
-        """See `Engine.sweep`."""
+        """See `Engine.sweep`; on the way, see whether an older agent's tasks still write."""
+        await self._older_writes.look(self._client.read)
         return len(await self._client.read(sql.SWEEP, rows, cancellable=True))
 
     async def take_over(self, *, apply: bool) -> TakeOver:

@@ -6,7 +6,9 @@ newer than the take-over was written after it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -88,6 +90,12 @@ _WRITTEN_SINCE = f"""
         AND NOT EXISTS (SELECT FROM {TABLE} ours WHERE ours.key = {OLD_TABLE}.key
             AND ours.value = {OLD_TABLE}.value::text)"""  # noqa: S608
 
+#: How many rows the server has seen written; null where there is no such table.
+_WRITES = f"""
+    SELECT pg_stat_get_tuples_inserted(old) + pg_stat_get_tuples_updated(old) AS writes
+    FROM (SELECT to_regclass('{OLD_TABLE}') AS old) AS it"""  # noqa: S608
+_TELL_EVERY: Final = 600.0  #: seconds between two warnings that the older table is still written
+
 #: Runs one statement and returns its rows.
 Fetch = Callable[..., Awaitable[list[Any]]]
 
@@ -133,16 +141,16 @@ async def take_over(fetch: Fetch) -> None:
     )
 
 
-async def warn_of_writes(fetch: Fetch) -> None:
-    """Say in the log if tasks of the older agent have written since the take-over."""
+async def warn_of_writes(fetch: Fetch) -> bool:
+    """Say in the log if tasks of the older agent have written since the take-over; return whether that was said."""
     moment = await _moment(fetch)
     if moment is None:
-        return
+        return False
     try:
         [row] = await fetch(_WRITTEN_SINCE, moment[0])
     except asyncpg.PostgresError as error:  # no right to read it, or too slow: connecting needs neither
         log.info("PostgreSQL: whether %s is still written could not be seen: %s", OLD_TABLE, error)
-        return
+        return False
     if row["number"]:
         log.warning(
             "PostgreSQL: tasks of the older agent have written %d entries of %s since they were taken over; these "
@@ -150,6 +158,24 @@ async def warn_of_writes(fetch: Fetch) -> None:
             row["number"],
             OLD_TABLE,
         )
+    return bool(row["number"])
+
+
+class OlderWrites:
+    """Notices that tasks of the older agent go on writing while ours run."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._writes: int | None = None
+        self._told_at = -math.inf
+
+    async def look(self, fetch: Fetch) -> None:
+        """Compare what the server counts with the last look; look closer, and say so, where it has grown."""
+        before, now = self._writes, asyncio.get_running_loop().time()
+        [row] = await fetch(_WRITES)
+        self._writes = row["writes"]
+        if before is not None and self._writes not in (None, before) and now - self._told_at >= _TELL_EVERY:
+            self._told_at = now if await warn_of_writes(fetch) else self._told_at
 
 
 async def take_over_again(fetch: Fetch, *, apply: bool) -> TakeOver:
