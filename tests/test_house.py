@@ -1,0 +1,20 @@
+"""What is shipped, and what is not."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from tests.adoption.environment import ROOT, build_wheel
+
+
+def test_what_the_wheel_carries(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_wheel(ROOT, tmp_path)) as wheel:
+        names = {name.removeprefix("ad_seller/storage/") for name in wheel.namelist()}
+    sources = {
+        str(path.relative_to(ROOT / "src/ad_seller/storage")) for path in (ROOT / "src").rglob("storage/**/*.py")
+    }
+    own = {f"testing/redis_{name}.py" for name in ("groups", "nodes", "sentinels")}
+    assert sources - names == own, "servers that only our own tests start"
+    assert {"py.typed", "_examples/seller_day.py", "ad_seller_storage_pytest.py"} <= names
+    assert not any(name.startswith(("tests/", "ad_seller/__init__")) for name in names)
