@@ -135,6 +135,14 @@ async def append(storage: StorageBackend, apart: float, number: int) -> None:
         say(count)
 
 
+async def search_in_turns(storage: StorageBackend, questions: list[dict[str, Any]]) -> None:
+    """Store some records and say the keys that each question finds, each time that a line comes."""
+    for turn in itertools.count():
+        await storage.set_many({f"ticket:b{n}": {"owner": f"o{(n + turn) % 3}", "team": f"t{n}"} for n in range(6)})
+        say([[key for key, _ in (await storage.find("ticket", where)).items] for where in questions])
+        await asyncio.to_thread(sys.stdin.readline)
+
+
 async def main() -> None:
     warnings.simplefilter("error")
     address, job, arguments = json.loads(sys.argv[1])

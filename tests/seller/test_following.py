@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from ad_seller.storage.records.ids import TICKS_PER_SECOND, id_at
 from ad_seller.storage.seller.log import Log
 from ad_seller.storage.seller.log_entries import LogForm
 from ad_seller.storage.seller.log_following import Follower, Span
+from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.atomic.support import DictBackend
 
 SPAN = Span(5_000, 2_000)
@@ -55,10 +57,14 @@ class World:
         )
 
 
-@pytest.fixture(params=["memory", "seven methods"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    backend: StorageBackend = MemoryBackend() if request.param == "memory" else DictBackend()
-    async with backend:
+@pytest.fixture(params=["memory", "seven methods", "sqlite"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    made: dict[str, StorageBackend] = {
+        "memory": MemoryBackend(),
+        "seven methods": DictBackend(),
+        "sqlite": SQLiteBackend(str(tmp_path / "log.db"), synchronous="NORMAL"),
+    }
+    async with made[request.param] as backend:
         yield World(backend)
 
 

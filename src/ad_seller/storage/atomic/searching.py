@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from ..driver.query import KeyQuery
+from ..driver.query import KeyQuery, say_how
 from ..errors import CorruptValueError
 from ..records.filters import matches
 from ..records.globs import escape
@@ -29,6 +29,7 @@ async def search(
 
     An entry that cannot be decoded counts for the limit, as it does in a scan.
     """
+    say_how(query, None)
     pattern = escape(query.glob.prefix) + ("" if query.glob.literal else "*")
     keys = sorted(filter(query.has, await backend.keys(pattern)), reverse=query.reverse)
     items: list[tuple[str, Any]] = []

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
 from ..records.filters import Condition, fulfils
 from ..records.globs import Glob, successor
 
+log = logging.getLogger("ad_seller.storage")
+
 #: What the log says of a search without an index.
-NO_INDEX: Final = "reading them all: no index that is declared fits"
+_NO_INDEX: Final = "reading them all: no index that is declared fits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,9 @@ class KeyQuery:
         """What is looked for, without the values, which may be anybody's."""
         fields = ", ".join(".".join(path) for path, _ in self.where)
         return f"{self.glob.prefix}… with {fields}"
+
+
+def say_how(query: KeyQuery, index: str | None) -> None:
+    """Say in the log which index a search uses; None for none, so that all records are read."""
+    if query.where:
+        log.debug("Find %s by %s", query.described, _NO_INDEX if index is None else f"the index {index}")

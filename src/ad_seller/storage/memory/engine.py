@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import Engine
-from ..driver.query import KeyQuery
+from ..driver.query import KeyQuery, say_how
 from ..driver.transfer import StoredEntry
 from ..errors import StorageError, StoreUnavailableError
 from ..records.expiry import Clock
@@ -68,6 +68,7 @@ class MemoryEngine(Engine):
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`; all of one moment, although others have their turn meanwhile."""
+        say_how(query, None)
         found: list[tuple[str, bytes]] = []
         pace, now = TimeSlice(), self._clock()
         with self._entries.view(query) as view:

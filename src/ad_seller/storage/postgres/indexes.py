@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from ..driver.query import NO_INDEX, KeyQuery
+from ..driver.query import KeyQuery, say_how
 from .client import PostgresClient
 from .fields import CREATE_FIELD_FUNCTION, FIELD_FUNCTION, Declared, Search, narrowness
 from .login import Known
@@ -66,7 +66,7 @@ class FieldIndexes:
     async def narrowest(self, span: KeyQuery) -> Search | None:
         """Return the search that finds the fewest records; None if all of the span have to be looked at."""
         search = await self._narrowest(span)
-        log.debug("Find %s by %s", span.described, f"the index {search.index.name}" if search else NO_INDEX)
+        say_how(span, search.index.name if search else None)
         return search
 
     async def _narrowest(self, span: KeyQuery) -> Search | None:

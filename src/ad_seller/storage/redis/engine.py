@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
 from ..driver.failures import EngineError, LostError, NotStartedError
-from ..driver.query import NO_INDEX, KeyQuery
+from ..driver.query import KeyQuery, say_how
 from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, StorageError
 from ..stats import PoolStats
@@ -29,8 +28,6 @@ from .sentinel import SentinelRouter
 from .settings import RedisSettings
 from .slots import lane_of
 from .transfer import Transfers
-
-log = logging.getLogger("ad_seller.storage")
 
 _MGET_KEYS = 1_000  #: keys of one MGET
 _MGET_BYTES = 8_000_000  #: bytes that one MGET of a listing is likely to bring; a guess from what came so far
@@ -227,8 +224,7 @@ class RedisEngine(Engine):
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """Return the names with their texts; by the index as of one moment, as far as `index.MOMENT` goes."""
-        if query.where:
-            log.debug("Find %s by %s", query.described, NO_INDEX)
+        say_how(query, None)
         if query.exact and (entries := await self._listings.entries(query)) is not None:
             return entries
         found: list[tuple[str, bytes]] = []

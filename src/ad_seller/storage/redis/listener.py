@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
+from ..concurrency.wakeups import WAITING, tell, wake_all
 from ..driver.failures import LostError, NotSentError
 from .connection import Command, RedisConnection
 from .index import run_on
@@ -58,7 +59,7 @@ class Listener:
             NotSentError, LostError: it cannot be reached.
         """
         try:
-            connection = await self._pool.dedicated(self._hear, deadline)
+            connection = await self._pool.dedicated(self._told, deadline)
         except NotSentError as error:
             if isinstance(error.__cause__, ResponseError):
                 raise error.__cause__ from error  # it cannot speak unasked
@@ -74,6 +75,16 @@ class Listener:
             self._pool.release(connection)
             raise
         self._connection = connection
+
+    def _told(self, push: list[Any]) -> None:
+        """Wake who waits for what was changed, and pass it on."""
+        if WAITING and push[0] == b"invalidate":
+            if push[1] is None:
+                wake_all()
+            else:
+                skipped = len(self._prefix.encode())
+                tell(name[skipped:].decode(errors="replace") for name in push[1])
+        self._hear(push)
 
     async def ask(self, command: Command, deadline: float) -> Any:
         """Send a command and return its answer; before it comes what had happened when the server took it."""

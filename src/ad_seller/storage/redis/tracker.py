@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from redis.exceptions import ResponseError
 
 from ..concurrency.timeslice import TimeSlice
-from ..concurrency.wakeups import WAITING, tell, wake_all
+from ..concurrency.wakeups import WAITING
 from ..driver.failures import LostError, NotSentError
 from ..records.globs import compile_glob
 from .errors import is_forbidden
@@ -260,11 +260,9 @@ class IndexTracker:
             await pace.checkpoint()
 
     def _hear(self, push: list[Any]) -> None:
-        """Remember what was changed, and wake who waits for it."""
+        """Remember what was changed."""
         if push[0] != b"invalidate" or self._generation is None:
             return
-        if WAITING:
-            self._wake(push[1])
         if push[1] is None:
             self._generation = None  # all keys were removed, perhaps to load others, of which nothing would be said
             return
@@ -278,13 +276,6 @@ class IndexTracker:
             self._changed.clear()
             self._generation = None
         self._reconcile_many()
-
-    def _wake(self, names: list[bytes] | None) -> None:
-        if names is None:
-            wake_all()
-        else:
-            skipped = len(self._prefix.encode())
-            tell(name[skipped:].decode(errors="replace") for name in names)
 
     def _reconcile_many(self) -> None:
         """Begin to look at what was changed if it has become much."""

@@ -15,7 +15,7 @@ from ..concurrency.forks import keep_for_parent
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import WOULD_BLOCK, Engine, Tell, WouldBlock
 from ..driver.failures import EngineError, NotStartedError
-from ..driver.query import NO_INDEX, KeyQuery
+from ..driver.query import KeyQuery, say_how
 from ..driver.transfer import StoredEntry
 from ..errors import (
     InvalidValueError,
@@ -182,7 +182,7 @@ class SQLiteEngine(Engine):
             return await self._list(sql.entries, query)
         narrowing = self._fields.narrowed(query)
         await self._make_wanted(narrowing)
-        log.debug("Find %s by %s", query.described, f"the index {narrowing.name}" if narrowing.name else NO_INDEX)
+        say_how(query, narrowing.name or None)
         return await self._list(partial(find, narrowing=narrowing), query)
 
     async def _make_wanted(self, narrowing: Narrowing) -> None:
