@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import copy
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..base import StorageBackend
 from ..capabilities import Capabilities, Health
@@ -23,11 +23,14 @@ from ..errors import ConfigurationError, NotConnectedError, StorageError, shown
 from ..records.expiry import TTL
 from ..records.globs import compile_glob
 from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
-from ..records.namespaces import namespace_prefix
+from ..records.namespaces import SURE, check_length, namespace_prefix
 from ..records.pages import OnCorrupt, Page, check_limit
+from ..runtime.listing import decode_all
 from ..stats import Stats
 from .names import Names
 from .sharing import close_for, open_for
+
+T = TypeVar("T")
 
 
 class NamespacedBackend(StorageBackend):
@@ -47,18 +50,20 @@ class NamespacedBackend(StorageBackend):
         if not isinstance(backend, StorageBackend):
             raise ConfigurationError(f"A namespace is one of a StorageBackend, not of {shown(backend)}")
         self.backend = backend
-        self._names = Names(namespace_prefix(namespace))
+        self._prefix = namespace_prefix(namespace)
+        self._names = Names(self._prefix)
         self.namespace = str(namespace)
+        parts = [part for part in backend._atomic_parts() if isinstance(part, StorageBackend)]
+        self._is_plain = any(type(part)._atomic_commit is StorageBackend._atomic_commit for part in parts)
         self._is_open = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings, with a copy of the backend: neither is connected."""
-        return {"backend": copy.copy(self.backend), "namespace": self.namespace, "_names": self._names}
+        return {"backend": copy.copy(self.backend), "namespace": self.namespace}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the settings."""
-        self.__dict__.update(state)
-        self._is_open = False
+        NamespacedBackend.__init__(self, **state)
 
     def __repr__(self) -> str:
         """Return the backend and the name."""
@@ -74,7 +79,7 @@ class NamespacedBackend(StorageBackend):
     def capabilities(self) -> Capabilities:
         """What the backend promises, for keys of the length that the namespace leaves."""
         promised = self.backend.capabilities
-        return replace(promised, max_key_bytes=promised.max_key_bytes - len(self._names.prefix))
+        return replace(promised, max_key_bytes=promised.max_key_bytes - len(self._prefix))
 
     async def health(self) -> Health:
         """See `StorageBackend.health`; that of the backend."""
@@ -107,88 +112,111 @@ class NamespacedBackend(StorageBackend):
 
     def _full(self, key: str) -> str:
         """Return what ``key`` is stored under; refused while the namespace is not connected."""
-        full = self._names.full(check_key(key))
+        full = self._prefix + check_key(key)
+        if len(full) > SURE:
+            check_length(full, key)
         if not self._is_open:
             raise NotConnectedError("Storage not connected. Call connect() first.")
         return full
+
+    def _all_full(self, keys: Sequence[str]) -> list[str]:
+        """Return likewise what checked keys are stored under."""
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        return [self._names.full(key) for key in keys]
+
+    async def _asked(self, call: Awaitable[T]) -> T:
+        """Return what the backend answers; its errors name keys as the caller does."""
+        try:
+            return await call
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__
 
     # --- one entry -------------------------------------------------------------------------------------
 
     async def get(self, key: str) -> Any | None:
         """See `StorageBackend.get`."""
         full = self._full(key)
-        with self._names:
+        try:
             return await self.backend.get(full)
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__
 
     def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
         full = self._full(key)
-        with self._names:
+        try:
             return self.backend._get_in_thread(full, loop)
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__
 
     async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
         """See `StorageBackend.set`."""
         full = self._full(key)
-        with self._names:
+        try:
             await self.backend.set(full, value, ttl)
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__
 
     async def delete(self, key: str) -> bool:
         """See `StorageBackend.delete`."""
         full = self._full(key)
-        with self._names:
-            return await self.backend.delete(full)
+        return await self._asked(self.backend.delete(full))
 
     async def exists(self, key: str) -> bool:
         """See `StorageBackend.exists`."""
         full = self._full(key)
-        with self._names:
-            return await self.backend.exists(full)
+        return await self._asked(self.backend.exists(full))
 
     async def ttl(self, key: str) -> float | None:
         """See `StorageBackend.ttl`."""
         full = self._full(key)
-        with self._names:
-            return await self.backend.ttl(full)
+        return await self._asked(self.backend.ttl(full))
 
     # --- several entries at once -----------------------------------------------------------------------
 
     async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
         """See `StorageBackend.get_many`."""
-        names = self._names
-        full = [self._full(key) for key in check_keys(keys)]
-        with names:
-            found = await self.backend.get_many(full, on_corrupt=names.told(on_corrupt))
-        return dict(names.local_items(found.items()))
+        names, wanted = self._names, check_keys(keys)
+        full = self._all_full(wanted)
+        if self._is_plain:
+            values = await self._asked(self.backend.get_many(full, on_corrupt=names.told(on_corrupt)))
+            return dict(names.local_items(values.items()))
+        texts = await self._asked(
+            self.backend._atomic_snapshot(full)
+        )  # the keys are checked, they need not be again
+        found = [(key, text) for key, text in zip(wanted, texts, strict=True) if text is not None]
+        return dict(await decode_all(found, on_corrupt))
 
     async def set_many(self, mapping: Mapping[str, Any], ttl: TTL | None = None) -> None:
         """See `StorageBackend.set_many`."""
         full = {self._full(key): value for key, value in copied(mapping).items()}
-        with self._names:
-            await self.backend.set_many(full, ttl)
+        await self._asked(self.backend.set_many(full, ttl))
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """See `StorageBackend.delete_many`."""
-        full = [self._full(key) for key in check_keys(keys)]
-        with self._names:
-            return await self.backend.delete_many(full)
+        full = self._all_full(check_keys(keys))
+        return await self._asked(self.backend.delete_many(full))
 
     # --- listings --------------------------------------------------------------------------------------
 
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
         full = self._pattern(pattern)
-        with self._names:
-            return self._names.local(await self.backend.keys(full))
+        found = await self._asked(self.backend.keys(full))
+        # What a backend of seven methods takes for a match is its author's idea.
+        return self._names.picked(found) if self._is_plain else self._names.local(found)
 
     async def count(self, pattern: str = "*") -> int:
         """See `StorageBackend.count`."""
+        if self._is_plain:
+            return len(await self.keys(pattern))
         full = self._pattern(pattern)
-        with self._names:
-            return await self.backend.count(full)
+        return await self._asked(self.backend.count(full))
 
     def _pattern(self, pattern: str) -> str:
         compile_glob(pattern)  # so that a message is about what the caller gave
         self._atomic_check()
-        return self._names.prefix + str.__str__(pattern)
+        return self._prefix + str.__str__(pattern)
 
     async def scan(
         self,
@@ -211,8 +239,8 @@ class NamespacedBackend(StorageBackend):
     ) -> tuple[list[tuple[str, Any]], str | None]:
         names = self._names
         self._atomic_check()
-        with names:
-            items, last = await self.backend._entry_search(names.query(query), names.told(on_corrupt))
+        asked = self.backend._entry_search(names.query(query), names.told(on_corrupt))
+        items, last = await self._asked(asked)
         return names.local_items(items), None if last is None else names.one(last)
 
     # --- whole stores ----------------------------------------------------------------------------------
@@ -225,35 +253,41 @@ class NamespacedBackend(StorageBackend):
         names = self._names
         self._atomic_check()
         start = None if after is None else names.prefix + after
-        with names:
+        try:
             async for page in self.backend._entry_pages(names.prefix + prefix, start):
                 yield [StoredEntry(names.one(key), text, deadline) for key, text, deadline in page]
+        except StorageError as error:
+            raise names.seen(error) from error.__cause__
 
     async def _entry_estimate(self, prefix: str) -> int | None:
         self._atomic_check()
-        with self._names:
-            return await self.backend._entry_estimate(self._names.prefix + prefix)
+        return await self._asked(self.backend._entry_estimate(self._prefix + prefix))
 
     async def _store_entries(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
     ) -> Sequence[bool | StorageError]:
         names = self._names
         full = [StoredEntry(self._full(key), text, deadline) for key, text, deadline in entries]
-        with names:
-            stored = await self.backend._store_entries(full, expected)
+        stored = await self._asked(self.backend._store_entries(full, expected))
         return [names.seen(flag) if isinstance(flag, StorageError) else flag for flag in stored]
 
     # --- the primitive under the atomic tools ----------------------------------------------------------
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
-        full = [self._full(key) for key in keys]
-        with self._names:
+        full = self._all_full(keys)
+        try:
             return await self.backend._atomic_snapshot(full)
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
-        self._atomic_check()
-        with self._names:
-            outcome = await self.backend._atomic_commit(self._names.commit(commit))
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        full = self._names.commit(commit)
+        try:
+            outcome = await self.backend._atomic_commit(full)
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__
         return Refused(self._names.one(outcome.key)) if isinstance(outcome, Refused) else outcome
 
     def _atomic_confirms(self, key: str) -> bool:
@@ -276,5 +310,7 @@ class NamespacedBackend(StorageBackend):
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         full = self._names.full(check_key(key))
-        with self._names:
+        try:
             return self.backend._atomic_encode(value, full)
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from types import TracebackType
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from ..concurrency.tasks import copied
@@ -13,7 +13,7 @@ from ..driver.commit import Commit, Delete, Expect, Put, Touch, Write
 from ..driver.query import KeyQuery
 from ..errors import StorageError
 from ..records.globs import Glob
-from ..records.namespaces import check_length
+from ..records.namespaces import SURE, check_length
 from ..records.pages import OnCorrupt
 
 E = TypeVar("E", bound=StorageError)
@@ -21,8 +21,6 @@ E = TypeVar("E", bound=StorageError)
 
 class Names:
     """What the keys of one namespace are called in it, and in the store.
-
-    Entered with ``with``, errors that leave the block name keys as they are called in the namespace.
 
     Args:
         prefix: with what the keys begin in the store.
@@ -32,6 +30,7 @@ class Names:
         """Keep the prefix."""
         self.prefix = prefix
         self._skipped = len(prefix)
+        self._cut = itemgetter(slice(self._skipped, None))
 
     # --- in --------------------------------------------------------------------------------------------
 
@@ -42,7 +41,8 @@ class Names:
             InvalidKeyError: it is too long there.
         """
         full = self.prefix + key
-        check_length(full, key)
+        if len(full) > SURE:
+            check_length(full, key)
         return full
 
     def query(self, query: KeyQuery) -> KeyQuery:
@@ -58,17 +58,14 @@ class Names:
 
     def commit(self, commit: Commit) -> Commit:
         """Return what a commit of the namespace is in the store."""
-        expectations = tuple(Expect(self.full(key), text) for key, text in commit.expectations)
-        return Commit(expectations, tuple(map(self._write, commit.writes)))
+        expectations = [Expect(self.full(key), text) for key, text in commit.expectations]
+        return Commit(tuple(expectations), tuple([self._write(write) for write in commit.writes]))
 
     def _write(self, write: Write) -> Write:
-        match write:
-            case Put(key, text, ttl_ms):
-                return Put(self.full(key), text, ttl_ms)
-            case Delete(key):
-                return Delete(self.full(key))
-            case Touch(key, ttl_ms):
-                return Touch(self.full(key), ttl_ms)
+        full = self.full(write.key)
+        if type(write) is Put:
+            return Put(full, write.text, write.ttl_ms)
+        return Touch(full, write.ttl_ms) if type(write) is Touch else Delete(full)
 
     # --- out -------------------------------------------------------------------------------------------
 
@@ -76,10 +73,17 @@ class Names:
         """Return what a key of the store, which is in the namespace, is called in it."""
         return full[self._skipped :]
 
-    def local(self, full: Iterable[str]) -> list[str]:
-        """Return what keys are called in the namespace; a backend's own idea of a pattern shows no others."""
-        prefix, skipped = self.prefix, self._skipped
-        return [key for one in full if one.startswith(prefix) and (key := one[skipped:])]
+    def local(self, full: list[str]) -> list[str]:
+        """Return what sorted keys are called in the namespace."""
+        if full and full[0] == self.prefix:  # of somebody who wrote past the namespace: it has no name here
+            del full[0]
+        if full and not (full[0].startswith(self.prefix) and full[-1].startswith(self.prefix)):
+            return self.picked(full)
+        return list(map(self._cut, full))
+
+    def picked(self, full: Iterable[str]) -> list[str]:
+        """Return likewise those of any keys that are in the namespace, whatever their order."""
+        return sorted(key[self._skipped :] for key in full if key.startswith(self.prefix) and key != self.prefix)
 
     def local_items(self, items: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
         """Return entries with their keys as they are called in the namespace."""
@@ -99,13 +103,3 @@ class Names:
     def told(self, on_corrupt: OnCorrupt) -> OnCorrupt:
         """Return what is to be called with errors of the store."""
         return None if on_corrupt is None else lambda error: on_corrupt(self.seen(error))
-
-    def __enter__(self) -> None:
-        """Nothing is held."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Raise the error of the store as the caller is to see it."""
-        if isinstance(error, StorageError):
-            raise self.seen(error) from error.__cause__

@@ -20,7 +20,7 @@ MARK: Final = "ns:"
 #: Bytes that a name has at most as it is written in keys: most of a key is left for what it names.
 MAX_NAME_BYTES: Final = 256
 
-_SURE: Final = MAX_KEY_BYTES // 4  #: a key of so many characters is never too long
+SURE: Final = MAX_KEY_BYTES // 4  #: a key of so many characters is never too long
 
 
 def namespace_prefix(name: object) -> str:
@@ -49,7 +49,7 @@ def namespace_prefix(name: object) -> str:
 
 def check_length(full: str, key: str) -> None:
     """Raise `InvalidKeyError` unless ``full``, which is ``key`` in a namespace, may be a key."""
-    if len(full) > _SURE and len(full.encode()) > MAX_KEY_BYTES:
+    if len(full) > SURE and len(full.encode()) > MAX_KEY_BYTES:
         room = MAX_KEY_BYTES - len(full) + len(key)
         raise InvalidKeyError(
             f"A key in this namespace has at most {room} bytes in UTF-8, this one has more: {shown(key)}", key=key

@@ -1,0 +1,109 @@
+"""What a namespace costs: ``python benchmarks/namespaces.py sqlite:///{folder}/store.db redis://localhost:6379/0``.
+
+The same calls on a backend and on a namespace of it, in turns of some milliseconds within one process. The ratio is
+the speed with a namespace by the speed without: the median over all pairs of turns, by the clock, and by the CPU
+time of this process, which other work on the machine changes less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ad_seller.storage import NamespacedBackend, StorageBackend, open_url
+
+ORDERS = 1000
+RECORD = {
+    "status": "booked",
+    "deal_id": "DEMO-A1B2C3D4E5F6",
+    "audit_log": {"transitions": [{"actor": "agent", "note": "x" * 200}] * 2},
+}
+
+Call = Callable[[StorageBackend, int], Awaitable[Any]]
+
+
+async def _update(storage: StorageBackend, number: int) -> None:
+    await storage.update(f"order:{number % ORDERS}", lambda order: {**order, "n": number})
+
+
+async def _transact(storage: StorageBackend, number: int) -> None:
+    async def work(tx: Any) -> None:
+        order = await tx.get_order(str(number % ORDERS))
+        await tx.set_order(str(number % ORDERS), {**order, "n": number})
+
+    await storage.transact(work)
+
+
+async def _get_many(storage: StorageBackend, number: int) -> None:
+    await storage.get_many([f"order:{(number + n) % ORDERS}" for n in range(100)])
+
+
+#: Each call, by how many tasks at once, and how many in one turn.
+CALLS: dict[str, tuple[Call, int, int]] = {
+    "get": (lambda s, n: s.get(f"order:{n % ORDERS}"), 1, 400),
+    "get, 64 tasks": (lambda s, n: s.get(f"order:{n % ORDERS}"), 64, 640),
+    "set, 64 tasks": (lambda s, n: s.set(f"order:{n % ORDERS}", RECORD), 64, 320),
+    "update, 64 tasks": (_update, 64, 320),
+    "transact, 16 tasks": (_transact, 16, 160),
+    "get_many of 100": (_get_many, 1, 8),
+    "keys of 1,000": (lambda s, _: s.keys("order:*"), 1, 4),
+    "list of 1,000": (lambda s, _: s.list_orders(), 1, 2),
+    "10 of 1,000 by a field": (lambda s, _: s.list_orders({"status": "open"}), 1, 8),
+}
+
+
+async def _turn(storage: StorageBackend, call: Call, tasks: int, calls: int) -> tuple[float, float]:
+    async def some(first: int) -> None:
+        for number in range(first, calls, tasks):
+            await call(storage, number)
+
+    began, cpu = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(some(first) for first in range(tasks)))
+    return time.perf_counter() - began, time.process_time() - cpu
+
+
+async def _fill(storage: StorageBackend) -> None:
+    orders = ({**RECORD, "status": "open" if n < 10 else "booked"} for n in range(ORDERS))
+    await storage.set_many({f"order:{n}": order for n, order in enumerate(orders)})
+    await storage.list_orders({"status": "open"})  # makes the index of namespaces, so that both pay for theirs
+
+
+async def measure(url: str, rounds: int) -> None:
+    """Print the ratios on one store, which must be empty; it is left so."""
+    async with open_url(url) as whole, NamespacedBackend(whole, "publisher-a") as storage:
+        if await whole.count():
+            raise SystemExit(f"{whole!r} is not empty")
+        try:
+            for one in (whole, storage):
+                await _fill(one)
+            for name, (call, tasks, calls) in CALLS.items():
+                pairs = []
+                for number in range(rounds + 2):
+                    order = (whole, storage) if number % 2 else (storage, whole)
+                    took = {one: await _turn(one, call, tasks, calls) for one in order}
+                    pairs.append([one / other for one, other in zip(took[whole], took[storage], strict=True)])
+                clock, cpu = (statistics.median(column) for column in zip(*pairs[2:], strict=True))
+                print(f"{name:24} {clock:.3f} by the clock, {cpu:.3f} by CPU", flush=True)
+        finally:
+            await whole.delete_many(await whole.keys())
+
+
+def main() -> None:
+    """Measure on each store that is named."""
+    parser = argparse.ArgumentParser(description="What a namespace costs.")
+    parser.add_argument("urls", nargs="+")
+    parser.add_argument("--rounds", type=int, default=101)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for url in arguments.urls:
+            print(url)
+            asyncio.run(measure(url.replace("{folder}", folder), arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()
