@@ -17,6 +17,7 @@ from ad_seller.storage import (
     LeaseLostError,
     StorageBackend,
     TransactionError,
+    UnsupportedError,
 )
 
 from .conftest import Engine
@@ -62,6 +63,15 @@ class TestHolding:
         second = await next_fence()
         monkeypatch.setattr(time, "time", lambda: 5.0)  # a machine whose clock is far behind
         assert first < second < await next_fence() < await next_fence()
+
+    async def test_leaves_nothing_for_ever(self, backend: StorageBackend) -> None:
+        """Leases may be named after requests."""
+        async with backend.lease(NAME, 5):
+            pass
+        with contextlib.suppress(UnsupportedError):  # a backend of seven methods cannot tell
+            left = await backend.ttl(f"lease_fence:{NAME}")
+            assert left is not None
+            assert 29 * 86_400 < left <= 30 * 86_400
 
     async def test_the_next_one_is_refused_or_waits(self, backend: StorageBackend) -> None:
         async with backend.lease(NAME, 5):

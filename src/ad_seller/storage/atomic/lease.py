@@ -33,6 +33,9 @@ log = logging.getLogger("ad_seller.storage")
 
 LEASE_PREFIX = "lease:"
 FENCE_PREFIX = "lease_fence:"
+#: How long the number of a holder is kept: leases that are named after requests leave nothing for ever, and the clock,
+#: from which the next number comes, has gone on as long.
+_FENCE_KEPT_MS = 30 * 86_400_000
 _POLL = 0.05  #: seconds between two looks at a lease that another holds
 _RENEWALS = 3  #: renewals in each time to live, so that one may fail
 
@@ -147,7 +150,8 @@ class Lease:
         # A failover may forget the last number; by then the clock has gone on.
         self.fence = max(last + 1, int(time.time() * 1000))
         self._text = encode({"holder": uuid.uuid4().hex, "fence": self.fence, "ttl_ms": self._ttl_ms})
-        writes = (Put(self.key, self._text, self._ttl_ms), Put(self._fence_key, encode(self.fence)))
+        kept = max(_FENCE_KEPT_MS, self._ttl_ms)
+        writes = (Put(self.key, self._text, self._ttl_ms), Put(self._fence_key, encode(self.fence), kept))
         commit = Commit((Expect(self.key, None), Expect(self._fence_key, fence)), writes)
         try:
             outcome = await run_to_end(self._store._atomic_commit(commit))
