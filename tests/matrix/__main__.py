@@ -36,7 +36,7 @@ CELLS: dict[str, tuple[list[str], list[str]]] = {
 #: What the public agent wants beside this package: pip has to find versions of everything.
 AGENT = "crewai[anthropic,bedrock,google-genai]>=1.14.4,<2"
 
-EXTRAS = ("redis", "postgres", "cli", "testing")
+EXTRAS = ("redis", "postgres", "cli", "otel", "testing")
 LEVELS = ("core", "entities", "atomic", "batch_and_scan")
 STORES = ("memory://", "sqlite:///{folder}/kit.db")
 TESTS = (
@@ -45,10 +45,13 @@ TESTS = (
     "tests/redis/test_redispy.py",
     "tests/redis/test_url.py",
     "tests/postgres/test_library.py",
+    "tests/telemetry/test_calls.py",
     "tests/test_settings.py",
 )
 #: What the library runs on; the tools of the tests are the newest in every cell.
-OURS = re.compile(r"(?i)(aiosqlite|asyncpg|msgspec|python-dotenv|redis|hiredis|typer|rich|click)==")
+OURS = re.compile(
+    r"(?i)(aiosqlite|asyncpg|msgspec|python-dotenv|redis|hiredis|typer|rich|click|opentelemetry-api)=="
+)
 
 
 class FailedError(Exception):

@@ -40,7 +40,7 @@ from .seller.log_following import CLOCK_SECONDS, COMMIT_SECONDS
 from .seller.outbox import Outboxes
 from .seller.together import JointWrites
 from .seller.transaction import Transaction
-from .stats import Stats
+from .stats import Stats, Target
 
 _PROBE = "health:probe"  #: a key that is asked for, never written
 
@@ -152,6 +152,10 @@ class StorageBackend(
         where it has no such thing.
         """
         return counted(self)
+
+    def _telemetry_target(self, key: str | None) -> Target:
+        """Return where calls about ``key`` go; None: about no single one."""
+        return Target(type(self).__name__.removesuffix("Backend").lower() or "other")
 
     # --- several entries at once -----------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from .namespaces.backend import NamespacedBackend
 from .options import from_settings, has_password, split_namespace, with_password
 from .registry import BUILT_IN, find_backend
 from .settings import DEFAULT_DATABASE_URL, Settings, load_settings
+from .telemetry import instrument
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -66,6 +67,8 @@ def get_storage_backend(
         MissingDependencyError: the backend's library is not installed; names the pip command.
     """
     settings = load_settings()
+    if settings.telemetry:
+        instrument()
     if not create:
         settings = replace(settings, options={**settings.options, "STORAGE_CREATE": "off"})
     for given in (storage_type, database_url, redis_url):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import ConfigurationError
-from .options import OPTIONS
+from .options import OPTIONS, flag
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -23,6 +23,7 @@ SETTINGS = (
     "DATABASE_URL",
     "REDIS_URL",
     "STORAGE_NAMESPACE",
+    "STORAGE_TELEMETRY",
     *DATABASE_PASSWORDS,
     *REDIS_PASSWORDS,
     *(option.setting for option in OPTIONS),
@@ -40,6 +41,7 @@ class Settings:
         database_password: for a PostgreSQL URL without one, or None.
         redis_password: for a Redis URL without one, or None.
         namespace: ``STORAGE_NAMESPACE``, or None: the entries of all.
+        telemetry: ``STORAGE_TELEMETRY``: whether calls are told of to OpenTelemetry.
         options: the text of every other setting that is there, by its name; see `OPTIONS`.
     """
 
@@ -49,6 +51,7 @@ class Settings:
     database_password: str | None = field(default=None, repr=False)
     redis_password: str | None = field(default=None, repr=False)
     namespace: str | None = None
+    telemetry: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,7 +59,7 @@ def load_settings() -> Settings:
     """Read the settings; an empty variable counts as absent, blanks and line ends around a value are cut.
 
     Raises:
-        ConfigurationError: there is a ``.env`` file that is no text.
+        ConfigurationError: there is a ``.env`` file that is no text, or a setting that cannot be read.
     """
     values = _known(_written()) | _known(os.environ)
 
@@ -70,6 +73,7 @@ def load_settings() -> Settings:
         first(DATABASE_PASSWORDS),
         first(REDIS_PASSWORDS),
         values.get("STORAGE_NAMESPACE"),
+        flag("STORAGE_TELEMETRY", values.get("STORAGE_TELEMETRY", "off")),
         {option.setting: values[option.setting] for option in OPTIONS if option.setting in values},
     )
 

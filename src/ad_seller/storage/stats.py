@@ -5,6 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where calls go, as telemetry tells it: what the conventions of OpenTelemetry call the database.
+
+    Attributes:
+        system: ``db.system.name``.
+        address: ``server.address``; None where there is no server.
+        port: ``server.port``, where it is not the usual one.
+        namespace: ``db.namespace``: the database on the server.
+    """
+
+    system: str
+    address: str | None = None
+    port: int | None = None
+    namespace: str | None = None
+
+    @classmethod
+    def of_url(cls, system: str, url: str, usual_port: int) -> Target:
+        """Return what a URL says; of several hosts the first, and nothing of the login."""
+        parts = urlsplit(url)
+        first = parts.netloc.rpartition("@")[2].split(",")[0]
+        host, _, port = first.rpartition(":") if first.rpartition(":")[2].isdecimal() else (first, "", "")
+        number = int(port) if port else usual_port
+        address = host.strip("[]") or None
+        return cls(
+            system, address, number if address and number != usual_port else None, parts.path.strip("/") or None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..concurrency.forks import ForkSafeLock
 from ..concurrency.locks import KeyLocks
@@ -128,6 +128,7 @@ class _Memory:
         self.deadlines = Deadlines()
         self.opening = Opening()
         self.tally = Tally()
+        self.told: dict[Any, Any] = {}  # what telemetry keeps of it: attributes by operation and kind
 
     def __reduce__(self) -> tuple[type[_Memory], tuple[()]]:
         return _Memory, ()
@@ -149,6 +150,11 @@ def deadlines_of(backend: object) -> Deadlines:
 def opening_of(backend: object) -> Opening:
     """Return who has the instance open."""
     return _memory_of(backend).opening
+
+
+def told_of(backend: object) -> dict[Any, Any]:
+    """Return what telemetry keeps of the instance."""
+    return _memory_of(backend).told
 
 
 def tally_of(backend: object) -> Tally:

@@ -26,7 +26,7 @@ from ..records.globs import compile_glob, escape
 from ..records.keys import check_key, check_keys, copied
 from ..records.namespaces import MARK, local_key
 from ..records.pages import OnCorrupt, Page, check_limit
-from ..stats import Stats
+from ..stats import Stats, Target
 from .finding import merged, owned
 from .merge import SideWalk, decode_merged, merge, merged_pages
 
@@ -129,6 +129,9 @@ class HybridBackend(StorageBackend):
         doubts = (*one.doubts, *two.doubts)
         sides = {"postgres": one, "redis": two}
         return HybridHealth(max(one.seconds, two.seconds), doubts, error, type(self).__name__, sides)
+
+    def _telemetry_target(self, key: str | None) -> Target:
+        return Target("hybrid") if not key else self.side_of(key)._telemetry_target(key)
 
     def stats(self) -> Stats:
         """See `StorageBackend.stats`; the sums of both sides, and each."""

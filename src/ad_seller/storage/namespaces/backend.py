@@ -26,7 +26,7 @@ from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_
 from ..records.namespaces import SURE, check_length, namespace_prefix
 from ..records.pages import OnCorrupt, Page, check_limit
 from ..runtime.listing import decode_all
-from ..stats import Stats
+from ..stats import Stats, Target
 from .names import Names
 from .sharing import close_for, open_for
 
@@ -89,6 +89,9 @@ class NamespacedBackend(StorageBackend):
     def stats(self) -> Stats:
         """See `StorageBackend.stats`; with all that the backend has counted, also for others."""
         return super().stats() + self.backend.stats()
+
+    def _telemetry_target(self, key: str | None) -> Target:
+        return self.backend._telemetry_target(key and self._names.full(key))
 
     # --- life cycle ------------------------------------------------------------------------------------
 

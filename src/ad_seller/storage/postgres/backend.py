@@ -13,6 +13,7 @@ from ..options import takes_url_options
 from ..passwords import Password, check_password
 from ..runtime.template import DriverBackend
 from ..seller.views import VIEWS, View
+from ..stats import Target
 from .client import Fetch
 from .engine import PostgresEngine
 from .fields import Declared
@@ -138,6 +139,9 @@ class PostgresBackend(DriverBackend):
         async with self._guarded(verb, "views", writes=True) as session:
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.change_views(work)
+
+    def _telemetry_target(self, key: str | None) -> Target:
+        return Target.of_url("postgresql", self._dsn, 5432)
 
     def _make_engine(self) -> Engine:
         return self._engine_of(PostgresEngine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError
 
@@ -15,6 +16,7 @@ from ..passwords import Password, check_password
 from ..records.codec import encode
 from ..records.keys import check_key
 from ..runtime.template import DriverBackend
+from ..stats import Target
 from .engine import RedisEngine
 from .redispy import check_options
 from .settings import RedisSettings
@@ -101,6 +103,12 @@ class RedisBackend(DriverBackend):
             shared=True,
             atomic_batches=self._settings.is_in_one_place,
         )
+
+    def _telemetry_target(self, key: str | None) -> Target:
+        url = self._settings.url
+        if url.text.startswith("unix:"):
+            return Target("redis", urlsplit(url.text).path)
+        return Target.of_url("redis", url.sample, 6379)
 
     def _make_engine(self) -> Engine:
         return RedisEngine(self._settings)

@@ -11,7 +11,9 @@ from .loop import loop_thread
 
 
 class NotHereError(Exception):
-    """Only the event loop can tell."""
+    """Only the event loop can tell: the call begins anew there, and telemetry says nothing of this one."""
+
+    begins_anew = True
 
 
 def get_here(store: StorageBackend, key: str) -> Any:
