@@ -5,18 +5,22 @@ Each stands in the table of defects of docs/testing.md. What runs in processes o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ad_seller.storage.atomic import claims, effects, outcomes
+from ad_seller.storage.atomic import claims, effects, lease, outcomes
 from ad_seller.storage.driver.commit import Commit, Delete, Put, Touch, Write
-from ad_seller.storage.postgres import indexes, writer
+from ad_seller.storage.memory import entries
+from ad_seller.storage.postgres import client, indexes, writer
 from ad_seller.storage.postgres.commits import loads
 from ad_seller.storage.records.expiry import SteadyClock
-from ad_seller.storage.redis import engine, listener, pool, scripts
+from ad_seller.storage.redis import engine, index, listener, pool, scripts
 from ad_seller.storage.seller import outbox_message
+from ad_seller.storage.sqlite import fields
 
 Patch = pytest.MonkeyPatch
 
@@ -83,6 +87,41 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """A read of many keys is made of several (row 10)."""
     patch.setattr(engine, "_MGET_KEYS", 1)
+
+
+@defect("torn-listings-redis")
+def _(patch: Patch) -> None:
+    """A listing is made of many parts, each of another moment (row 10)."""
+    patch.setattr(index, "MOMENT", 100)
+
+
+@defect("torn-listings-postgres")
+def _(patch: Patch) -> None:
+    """Likewise (row 10)."""
+    patch.setattr(client, "_BEGIN", "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+
+
+@defect("fence-forgotten")
+def _(patch: Patch) -> None:
+    """The number of a lease begins anew where the last one was lost, as after a failover (row 16)."""
+    patch.setattr(lease, "time", SimpleNamespace(**{**vars(time), "time": lambda: 0.0}))
+
+
+@defect("double-members")
+def _(patch: Patch) -> None:
+    """A member that comes twice is taken for what SQLite reads, not for what Python does (row 16)."""
+    patch.setattr(fields, "_is_there_twice", lambda name: "0")
+
+
+@defect("void-deadlines")
+def _(patch: Patch) -> None:
+    """A sweep of the memory backend goes through any number of void deadlines in one step (row 16)."""
+    sweep = entries.Entries.sweep
+
+    def all_at_once(self: entries.Entries, rows: int, now: float) -> int:
+        return sweep(self, 1 << 30, now)
+
+    patch.setattr(entries.Entries, "sweep", all_at_once)
 
 
 @defect("refused-together-redis")

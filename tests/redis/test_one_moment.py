@@ -12,6 +12,8 @@ from ad_seller.storage.redis.index import MOMENT
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 
+from .support import calls, plain
+
 NAMES = MOMENT - 1  #: that stay; one more moves
 
 Look = Callable[[RedisBackend], Awaitable[int]]
@@ -98,6 +100,10 @@ async def test_get_many_of_a_thousand_keys(own_redis: RedisServer) -> None:
                 await other.set_many(dict.fromkeys(keys, number))
 
         await other.set_many(dict.fromkeys(keys, 0))
+        with plain(own_redis.url) as client:
+            client.config_resetstat()
+        assert len(await store.get_many(keys)) == 1_000
+        assert calls(own_redis.url) == {"mget": 1}, "what is one command cannot be torn"
         task = asyncio.create_task(write())
         try:
             seen: set[int] = set()
