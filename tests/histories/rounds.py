@@ -17,7 +17,7 @@ from .arenas import Arena
 from .checker import ROLLBACK, UndecidedError, check
 from .client import MESSAGES, OUTSIDE, WRONG, Client, connected, read_all
 from .clients import Clients
-from .messages import mistakes
+from .messages import Courier, mistakes
 from .model import READS, Operation
 from .operations import Chooser, Keys, NewKeys
 from .outside import made_twice
@@ -122,7 +122,7 @@ def run_round(arena: Arena, planned: Plan, folder: Path) -> Report:
     for path in sorted(_recorded(folder)):
         record.add(path)
     if arena.shared:
-        record.add(asyncio.run(_read_at_last(arena, keys, record, prepare(folder / "last"))))
+        record.add(asyncio.run(_read_at_last(arena, keys, record, _prepared(folder / "last"))))
     recorded = time.monotonic()
     report.outcomes = record.outcomes
     report.acknowledged = sum(one.certain and one.action.name not in READS for one in record.operations)
@@ -161,7 +161,7 @@ def _prepared(path: Path) -> Path:
 def _messages(folder: Path) -> Record:
     """Return what clients wrote down about the outbox."""
     record = Record()
-    for path in sorted(folder.glob(f"c*{MESSAGES}")):
+    for path in sorted(folder.glob(f"*{MESSAGES}")):
         record.add(path)
     return record
 
@@ -194,12 +194,13 @@ def _inflict(arena: Arena, planned: Plan, clients: Clients, started: float) -> t
 
 
 async def _read_at_last(arena: Arena, known: Keys, record: Record, path: Path) -> Path:
-    """Read every key when all is over."""
+    """Read every key when all is over, and deliver what still waits."""
     keys = sorted({key for one in record.operations for key in one.action.keys})
     store = arena.open_store()
     await connected(store)
-    with Recorder(path) as recorder:
+    with Recorder(path) as recorder, Recorder(path.with_suffix(MESSAGES)) as messages:
         await read_all(store, recorder, known, keys)
+        await Courier(store, known.outbox, messages, "last", "last").deliver_all()
     await store.disconnect()
     return path
 

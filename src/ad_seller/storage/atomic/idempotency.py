@@ -28,7 +28,7 @@ from ..records.codec import canonical, decode, encode
 from ..records.expiry import check_ttl
 from ..records.keys import check_key
 from .attempts import run_transaction
-from .claims import DEFAULT_CLAIM_TTL, Claim, Found, Seen, SingleRun, escaped, named
+from .claims import DEFAULT_CLAIM_TTL, Claim, Found, Seen, SingleRun, named
 from .confirm import is_confirmed
 from .transaction import PlainTransaction
 from .work import awaited, check_work
@@ -107,7 +107,9 @@ class Idempotent(SingleRun):
         super().__init__(store, name, terms.claim_ttl, waits=terms.in_flight == "wait")
         self._begin = begin
         # Where a key was not escaped, ("a:b", "c") and ("a", "b:c") shared a record; the digest tells them apart.
-        self._names = [name] if escaped(key) == key else [name, check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}")]
+        self._names = [name]
+        if ":" in key or "%" in key:
+            self._names.append(check_key(f"{IDEMPOTENCY_PREFIX}{scope}:{key}"))
         self._legacy = terms.legacy
         self._digest = hashlib.sha256(canonical([scope, key, request])).hexdigest()
         self._ttl_ms = check_ttl(terms.ttl, key=name)
@@ -116,11 +118,18 @@ class Idempotent(SingleRun):
         self._used_ms = check_ttl(terms.remember_expired, key=name)
         if self._used_ms is not None and self._ttl_ms is None:
             raise InvalidArgumentError("remember_expired needs a ttl: without one nothing expires", key=name)
-        suffix = name.removeprefix(IDEMPOTENCY_PREFIX)
-        self._used_key = None if self._used_ms is None else check_key(USED_PREFIX + suffix)
-        self._fence_key = None if max_ms is None else check_key(FENCE_PREFIX + suffix)
-        self._keys = [*self._names, *(further for further in (self._used_key, self._fence_key) if further)]
+        self._used_key: str | None = None
+        self._fence_key: str | None = None
+        self._keys = self._names
+        if self._used_ms is not None or max_ms is not None:
+            self._name_further(name.removeprefix(IDEMPOTENCY_PREFIX), takeover=max_ms is not None)
         self._fence: bytes | None = None
+
+    def _name_further(self, suffix: str, *, takeover: bool) -> None:
+        """Name the entries beside the record that the terms ask for."""
+        self._used_key = None if self._used_ms is None else check_key(USED_PREFIX + suffix)
+        self._fence_key = check_key(FENCE_PREFIX + suffix) if takeover else None
+        self._keys = [*self._names, *(further for further in (self._used_key, self._fence_key) if further)]
 
     async def _look(self) -> Found:
         """Return what the record says; it is found by today's name or an older one."""
