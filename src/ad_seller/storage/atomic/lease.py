@@ -33,8 +33,8 @@ log = logging.getLogger("ad_seller.storage")
 
 LEASE_PREFIX = "lease:"
 FENCE_PREFIX = "lease_fence:"
-#: How long the number of a holder is kept: leases that are named after requests leave nothing for ever, and the clock,
-#: from which the next number comes, has gone on as long.
+#: How long the number of a holder is kept: leases that are named after requests leave nothing for ever, and the
+#: clock, from which the next number comes, has gone on as long.
 _FENCE_KEPT_MS = 30 * 86_400_000
 _POLL = 0.05  #: seconds between two looks at a lease that another holds
 _RENEWALS = 3  #: renewals in each time to live, so that one may fail
