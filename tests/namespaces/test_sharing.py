@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from ad_seller.storage import NamespacedBackend, NotConnectedError, StorageBackend
+from ad_seller.storage import NamespacedBackend, NotConnectedError, StorageBackend, sync
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
@@ -91,3 +91,34 @@ def test_two_event_loops_at_once(tmp_path: Path) -> None:
         thread.join()
     assert failures == []
     assert not whole._is_connected()
+
+
+async def test_a_hybrid_keeps_an_entry_where_it_would_be_without(tmp_path: Path) -> None:
+    first, second = MemoryBackend(), SQLiteBackend(str(tmp_path / "store.db"))
+    async with NamespacedBackend(HybridBackend(first, second), "a") as storage:
+        await storage.set_many({"order:1": {}, "session:1": {}, "session_index:buyer:gold": ["1"]})
+        assert await first.keys() == ["ns:a:order:1"]
+        assert await second.keys("*:session*") == ["ns:a:session:1", "ns:a:session_index:buyer:gold"]
+        for pattern, found in {"*": 3, "s*": 2, "session:*": 1, "order:?": 1, "o*": 1}.items():
+            assert len(await storage.keys(pattern)) == found, pattern
+        assert len(await storage.backend.keys("ns:*")) == len(await storage.backend.keys("ns:a*")) == 3
+
+
+async def test_what_lasts_is_updated_though_nobody_here_knows_its_expiry(tmp_path: Path) -> None:
+    """On a backend of seven methods, where another instance wrote it."""
+    for expected in (1, 2):
+        whole = TestedDirectory(f"directory:///{tmp_path}/store")
+        async with NamespacedBackend(whole, "a") as storage:
+            changed = await storage.update("order:1", lambda order: {"n": (order or {"n": 0})["n"] + 1})
+            assert changed == {"n": expected}
+
+
+def test_calls_without_await(tmp_path: Path) -> None:
+    with sync.open_url(f"sqlite:///{tmp_path}/store.db", namespace="a b") as storage:
+        storage.set("order:1", {"status": "draft"})
+        assert storage.get("order:1") == {"status": "draft"}
+        assert storage.get_order("1") == {"status": "draft"}
+        assert storage.keys() == ["order:1"]
+        assert storage.transact(lambda tx: tx.get("order:1")) == {"status": "draft"}
+    with pytest.raises(NotConnectedError):
+        storage.get("order:1")

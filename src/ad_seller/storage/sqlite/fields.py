@@ -12,6 +12,7 @@ has that size it is what we wrote; others' texts are looked through when they ar
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import ChainMap
 from collections.abc import Iterable
@@ -207,6 +208,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@functools.cache
 def _field(path: tuple[str, ...]) -> str:
     steps = (name if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) else f'"{name}"' for name in path)
     place = _quoted(".".join(("$", *steps)))
@@ -231,6 +233,7 @@ def _is_odd(names: Iterable[str]) -> str:
     )
 
 
+@functools.cache
 def _of_kind(prefix: str, *, in_namespaces: bool) -> str:
     if in_namespaces:
         start = f"{len(MARK) + 1} + instr(substr(key, {len(MARK) + 1}), ':')"
