@@ -163,7 +163,7 @@ def test_at_least_once_by_one_worker_at_a_time_in_order(failing: float, hanging:
                 await no_lane_is_held(stores[0])
                 assert was_cancelled or sorted(receiver.acknowledged) == sorted(receiver.given)
 
-    explore(scenario, 150)
+    explore(scenario, 90)
 
 
 def test_a_worker_whose_store_hangs_delivers_nothing_that_another_one_has() -> None:
@@ -201,7 +201,7 @@ def test_cancelled_at_each_await(moment: Moment) -> None:
         assert store.nothing_held()
         return reached
 
-    at_each_await(once, 5)
+    at_each_await(once, 3)
 
 
 def test_a_process_that_dies_at_each_await_is_followed_by_another() -> None:
@@ -217,7 +217,7 @@ def test_a_process_that_dies_at_each_await_is_followed_by_another() -> None:
             receiver.check()
         return reached
 
-    at_each_await(once, 5)
+    at_each_await(once, 3)
 
 
 class TestTheChecksFindDefects:
