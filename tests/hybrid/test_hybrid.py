@@ -16,7 +16,8 @@ from ad_seller.storage import (
     StorageBackend,
     Transaction,
 )
-from ad_seller.storage.hybrid.backend import DEFAULT_ROUTES, HybridBackend
+from ad_seller.storage.hybrid.backend import HybridBackend
+from ad_seller.storage.hybrid.sides import DEFAULT_ROUTES
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend

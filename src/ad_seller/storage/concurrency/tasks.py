@@ -58,8 +58,11 @@ async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
 
 async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:
     """Wait for all of them, then raise the first error, if any: nothing goes on behind the caller's back."""
+    given = list(works)
+    if len(given) == 1:
+        return [await given[0]]
     results: list[T] = []
-    for result in await asyncio.gather(*works, return_exceptions=True):
+    for result in await asyncio.gather(*given, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
         results.append(result)

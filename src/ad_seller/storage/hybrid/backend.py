@@ -6,54 +6,28 @@ before the two were joined, is not seen.
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import heapq
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any
 
 from ..base import StorageBackend
-from ..capabilities import Capabilities, Health
-from ..concurrency.tasks import run_to_end
+from ..concurrency.tasks import all_of
 from ..driver.commit import Commit, Outcome
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
-from ..errors import ConfigurationError, CrossStoreError, StorageError, shown
+from ..errors import CrossStoreError, StorageError
 from ..records.expiry import TTL, check_ttl
 from ..records.globs import compile_glob, escape
-from ..records.keys import check_key, check_keys, copied
+from ..records.keys import check_keys, copied
 from ..records.namespaces import MARK, local_key
 from ..records.pages import OnCorrupt, Page, check_limit
-from ..stats import Stats, Target
 from .finding import merged, owned
 from .merge import SideWalk, decode_merged, merge, merged_pages
-
-T = TypeVar("T")
-
-#: Key prefixes of what lives in the second backend unless told otherwise.
-DEFAULT_ROUTES: Final = ("session:", "session_index:", "cache:", "lock:", "pubsub:", "rate_limit:")
+from .sides import Sides
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HybridHealth(Health, Mapping[str, Health]):
-    """How both sides answered; as a mapping, how each did."""
-
-    def __getitem__(self, name: str) -> Health:
-        """Return how a side answered."""
-        return self.sides[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Return the names of the sides."""
-        return iter(self.sides)
-
-    def __len__(self) -> int:
-        """Return how many sides there are."""
-        return len(self.sides)
-
-
-class HybridBackend(StorageBackend):
+class HybridBackend(Sides):
     """A backend that keeps each entry in one of two others.
 
     Listings show both in one order. What is committed together must live on one side.
@@ -63,98 +37,6 @@ class HybridBackend(StorageBackend):
         redis: where the entries of ``routes`` live; Redis, or any backend.
         routes: prefixes of keys.
     """
-
-    def __init__(
-        self, postgres: StorageBackend, redis: StorageBackend, *, routes: Iterable[str] = DEFAULT_ROUTES
-    ) -> None:
-        """Check the arguments; nothing is opened yet."""
-        for name, side in (("postgres", postgres), ("redis", redis)):
-            if not isinstance(side, StorageBackend):
-                raise ConfigurationError(f"{name} is a StorageBackend, not {shown(side)}")
-        if postgres is redis:
-            raise ConfigurationError("The two sides are one and the same backend; a hybrid needs two")
-        if isinstance(routes, str):
-            raise ConfigurationError(f"routes are several prefixes, not one str: {shown(routes)}")
-        self.postgres = postgres
-        self.redis = redis
-        self.routes = tuple(check_key(route) for route in routes)
-        self._sides = (postgres, redis)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the settings, with copies of the sides: a copy is not connected, and neither is a side of it."""
-        sides = {"postgres": copy.copy(self.postgres), "redis": copy.copy(self.redis)}
-        return {"routes": self.routes, **sides}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the settings."""
-        self.__dict__.update(state)
-        self._sides = (self.postgres, self.redis)
-
-    def __repr__(self) -> str:
-        """Return the class and both sides."""
-        return f"HybridBackend({self.postgres!r}, {self.redis!r})"
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds that a call may take: as long as the slower side takes; None if one of them has no limit."""
-        limits: list[float | None] = [getattr(side, "timeout", None) for side in self._sides]
-        known = [limit for limit in limits if limit is not None]
-        return max(known) if len(known) == len(limits) else None
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What both sides promise; batches that touch both are not atomic."""
-        one, two = (side.capabilities for side in self._sides)
-        return Capabilities(
-            atomic="store" if one.atomic == two.atomic == "store" else "process",
-            expiry="store" if one.expiry == two.expiry == "store" else "process",
-            durable=one.durable and two.durable,
-            shared=one.shared and two.shared,
-            atomic_batches=False,
-            max_key_bytes=min(one.max_key_bytes, two.max_key_bytes),
-        )
-
-    def side_of(self, key: str) -> StorageBackend:
-        """Return the backend in which ``key`` lives."""
-        return self._sides[self._place_of(check_key(key))]
-
-    def _place_of(self, key: str) -> int:
-        """Return 1 for the second side; what is in a namespace goes where it would go without."""
-        return int(local_key(key).startswith(self.routes))
-
-    async def health(self) -> HybridHealth:
-        """Ask both sides at the same time; the answer tells of each, as "postgres" and "redis"."""
-        one, two = await _all([side.health() for side in self._sides])
-        error = one.error or two.error
-        doubts = (*one.doubts, *two.doubts)
-        sides = {"postgres": one, "redis": two}
-        return HybridHealth(max(one.seconds, two.seconds), doubts, error, type(self).__name__, sides)
-
-    def _telemetry_target(self, key: str | None) -> Target:
-        return Target("hybrid") if not key else self.side_of(key)._telemetry_target(key)
-
-    def stats(self) -> Stats:
-        """See `StorageBackend.stats`; the sums of both sides, and each."""
-        own, one, two = super().stats(), self.postgres.stats(), self.redis.stats()
-        return replace(own + one + two, sides={"postgres": one, "redis": two})
-
-    # --- life cycle ------------------------------------------------------------------------------------
-
-    async def connect(self) -> None:
-        """Open both sides; if one cannot be opened, the other is closed again."""
-        await self.postgres.connect()
-        try:
-            await self.redis.connect()
-        except BaseException:
-            await run_to_end(self.postgres.disconnect())
-            raise
-
-    async def disconnect(self) -> None:
-        """Close both sides, also if one of them fails at it."""
-        await _all([side.disconnect() for side in self._sides])
-
-    def _is_connected(self) -> bool:
-        return all(side._is_connected() for side in self._sides)
 
     # --- one entry -------------------------------------------------------------------------------------
 
@@ -184,7 +66,7 @@ class HybridBackend(StorageBackend):
         """See `StorageBackend.get_many`."""
         wanted = check_keys(keys)
         parts = self._split(wanted)
-        found = await _all([side.get_many(part, on_corrupt=on_corrupt) for side, part in parts])
+        found = await all_of([side.get_many(part, on_corrupt=on_corrupt) for side, part in parts])
         merged = {key: value for part in found for key, value in part.items()}
         return {key: merged[key] for key in wanted if key in merged}
 
@@ -196,11 +78,11 @@ class HybridBackend(StorageBackend):
         if len(parts) > 1:
             for key, value in mapping.items():
                 self._atomic_encode(value, key)  # checked before the first is written
-        await _all([side.set_many({key: mapping[key] for key in part}, ttl) for side, part in parts])
+        await all_of([side.set_many({key: mapping[key] for key in part}, ttl) for side, part in parts])
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """See `StorageBackend.delete_many`."""
-        return sum(await _all([side.delete_many(part) for side, part in self._split(check_keys(keys))]))
+        return sum(await all_of([side.delete_many(part) for side, part in self._split(check_keys(keys))]))
 
     def _split(self, keys: Iterable[str]) -> list[tuple[StorageBackend, list[str]]]:
         """Return the sides that have some of the keys, with those; the first side if there are none."""
@@ -214,7 +96,7 @@ class HybridBackend(StorageBackend):
     async def keys(self, pattern: str = "*") -> list[str]:
         """See `StorageBackend.keys`."""
         sides = self._sides_of(pattern)
-        found = await _all([side.keys(pattern) for side in sides])
+        found = await all_of([side.keys(pattern) for side in sides])
         own = ([k for k in keys if self._is_on(side, k)] for side, keys in zip(sides, found, strict=True))
         return list(heapq.merge(*own))
 
@@ -239,7 +121,7 @@ class HybridBackend(StorageBackend):
             SideWalk(side, partial(self._is_on, side), pattern, limit, start, last, bool(reverse))
             for side, start in zip(sides, starts, strict=True)
         ]
-        await _all([walk.read() for walk in walks])
+        await all_of([walk.read() for walk in walks])
         return merge(walks, limit, on_corrupt, reverse=bool(reverse))
 
     async def _entry_search(
@@ -249,7 +131,7 @@ class HybridBackend(StorageBackend):
         if len(sides) == 1:
             return await sides[0]._entry_search(query, on_corrupt)
         return merged(
-            await _all([owned(side, partial(self._is_on, side), query) for side in sides]), query, on_corrupt
+            await all_of([owned(side, partial(self._is_on, side), query) for side in sides]), query, on_corrupt
         )
 
     def _sides_of(self, pattern: str) -> list[StorageBackend]:
@@ -277,7 +159,7 @@ class HybridBackend(StorageBackend):
             yield page
 
     async def _entry_estimate(self, prefix: str) -> int | None:
-        numbers = await _all([side._entry_estimate(prefix) for side in self._sides_of(f"{escape(prefix)}*")])
+        numbers = await all_of([side._entry_estimate(prefix) for side in self._sides_of(f"{escape(prefix)}*")])
         known = [number for number in numbers if number is not None]
         return sum(known) if len(known) == len(numbers) else None
 
@@ -297,7 +179,7 @@ class HybridBackend(StorageBackend):
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
         parts = self._split(dict.fromkeys(keys))
-        texts = await _all([side._atomic_snapshot(part) for side, part in parts])
+        texts = await all_of([side._atomic_snapshot(part) for side, part in parts])
         found = {
             key: text
             for (_, part), column in zip(parts, texts, strict=True)
@@ -335,14 +217,3 @@ class HybridBackend(StorageBackend):
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         return self.side_of(key)._atomic_encode(value, key)
-
-
-async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all calls to their end, at the same time, and then raise the first error, if there is one."""
-    if len(calls) == 1:
-        return [await calls[0]]
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
