@@ -1,11 +1,13 @@
 """What telemetry costs: ``python benchmarks/telemetry_ratio.py`` (``--engine redis``, ``--rounds 11``).
 
-Calls a second in interleaved runs in one process, as ratios to telemetry off: off again, without an SDK, with
-metrics only, with one trace of a hundred, and with every span. Each run is a part of a seller's day: records are
-set, read and changed. Spans go to an exporter that drops them, in the thread of the SDK's batch processor.
+Interleaved runs in one process, each a part of a seller's day (records are set, read and changed): with telemetry
+off, off again, without an SDK, with metrics only, with one trace of a hundred, and with every span. For each the
+calls a second as a ratio to off, and what a call costs this process in computing time, the least of all runs: that
+depends less on what else the machine does. Spans go to an exporter that drops them, in the thread of the SDK's
+processor.
 
-With ``--installed`` two sorts of processes are compared instead: OpenTelemetry installed and not switched on, and
-not to be found.
+With ``--installed`` the computing time of two sorts of processes is compared instead: OpenTelemetry installed and
+not switched on, and not to be found.
 """
 
 from __future__ import annotations
@@ -40,9 +42,9 @@ async def part_of_a_day(store: Any, number: int) -> int:
     return 8
 
 
-async def calls_a_second(store: Any, callers: int) -> float:
-    """Return how many calls are answered in a second."""
-    began = time.perf_counter()
+async def calls_a_second(store: Any, callers: int) -> tuple[float, float]:
+    """Return how many calls are answered in a second, and the microseconds of computing time of one."""
+    began, cpu = time.perf_counter(), time.process_time()
     done = 0
 
     async def caller(first: int) -> None:
@@ -54,7 +56,7 @@ async def calls_a_second(store: Any, callers: int) -> float:
             number += callers
 
     await asyncio.gather(*(caller(first) for first in range(callers)))
-    return done / (time.perf_counter() - began)
+    return done / (time.perf_counter() - began), (time.process_time() - cpu) / done * 1e6
 
 
 def modes() -> dict[str, Callable[[], Any]]:
@@ -125,26 +127,30 @@ async def compare(engine: str, rounds: int) -> None:
         async with opened(engine, Path(folder)) as store:
             for callers in CALLERS:
                 await calls_a_second(store, callers)
-                speeds: dict[str, list[float]] = {name: [] for name in ways}
+                runs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
                 for _ in range(rounds):
                     for name, way in ways.items():
                         with way():
-                            speeds[name].append(await calls_a_second(store, callers))
-                off = speeds["off"]
-                print(f"{engine:8} {callers:3} callers  off: {statistics.median(off):8,.0f} calls/s", end="")
-                for name in list(ways)[1:]:
-                    ratios = [on / base for on, base in zip(speeds[name], off, strict=True)]
-                    print(f"  {name}: {statistics.median(ratios):.2f}", end="")
-                print(flush=True)
+                            runs[name].append(await calls_a_second(store, callers))
+                print_ratios(f"{engine}, {callers} callers", runs)
+
+
+def print_ratios(what: str, runs: dict[str, list[tuple[float, float]]]) -> None:
+    """Print what the interleaved runs say."""
+    off = [speed for speed, _ in runs["off"]]
+    print(f"{what}: {statistics.median(off):,.0f} calls a second with telemetry off")
+    for name, of_way in runs.items():
+        ratio = statistics.median(speed / base for (speed, _), base in zip(of_way, off, strict=True))
+        print(f"    {name:14} {ratio:5.2f} {min(cpu for _, cpu in of_way):7.1f} us", flush=True)
 
 
 async def child(engine: str) -> None:
-    """Print calls a second, of a process."""
+    """Print the computing time of a call, of a process."""
     with tempfile.TemporaryDirectory() as folder:
         async with opened(engine, Path(folder)) as store:
             for callers in CALLERS:
                 await calls_a_second(store, callers)
-                print(await calls_a_second(store, callers))
+                print(min([(await calls_a_second(store, callers))[1] for _ in range(5)]))
 
 
 def installed(engine: str, rounds: int) -> None:
@@ -156,7 +162,7 @@ def installed(engine: str, rounds: int) -> None:
             subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout.split()
             for more in (["--hidden"], [])
         ]
-        pairs.append([float(with_it) / float(without) for without, with_it in zip(*runs, strict=True)])
+        pairs.append([float(without) / float(with_it) for without, with_it in zip(*runs, strict=True)])
     for callers, ratios in zip(CALLERS, zip(*pairs, strict=True), strict=True):
         print(
             f"{engine:8} {callers:3} callers  installed, not switched on: {statistics.median(ratios):.2f}",

@@ -91,6 +91,7 @@ class Telling:
         self._instruments = instruments
         self._kinds = kinds
         self._met = met
+        self._is_backend: dict[type[Any], bool] = {}
 
     def begin(
         self, form: Form, owner: Any, args: tuple[Any, ...], named: dict[str, Any]
@@ -103,7 +104,10 @@ class Telling:
             args: positional arguments.
             named: the others.
         """
-        store: StorageBackend = owner if isinstance(owner, StorageBackend) else owner._store
+        is_backend = self._is_backend.get(type(owner))
+        if is_backend is None:  # asked once for a class: for abstract ones it costs as much as all the rest
+            is_backend = self._is_backend[type(owner)] = isinstance(owner, StorageBackend)
+        store: StorageBackend = owner if is_backend else owner._store
         if store is not owner and not form.is_told(owner, args):
             return None, args, named
         kind, key, size, args, named = form.read(owner, args, named, self._kinds)

@@ -33,6 +33,7 @@ class Instruments:
         """Make them; they follow a global provider that is set later."""
         ours = version("ad-seller-storage")
         self._tracer = trace.get_tracer(_NAME, ours, tracer_provider, _SCHEMA)
+        self._traces = not isinstance(self._tracer, trace.NoOpTracer)
         self._meter = metrics.get_meter(_NAME, ours, meter_provider, _SCHEMA)
         self.duration = self._meter.create_histogram(
             "db.client.operation.duration",
@@ -43,6 +44,8 @@ class Instruments:
 
     def begin_span(self, name: str, attributes: Mapping[str, Any]) -> tuple[trace.Span, Token[Any] | None]:
         """Begin a span as a child of the current one, and let it be the current one until `detach`."""
+        if not self._traces:
+            return trace.INVALID_SPAN, None
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         if span is trace.INVALID_SPAN:  # nobody traces
             return span, None
