@@ -23,8 +23,12 @@ SHARED_DAY = Path(__file__).parents[3] / "shared" / "data" / "seller-day.jsonl.g
 def run(
     *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, and return what it wrote."""
-    done = warm.run([*COMMAND, *arguments], stdin=stdin, env={**os.environ, **(env or {})}, timeout=timeout)
+    """Run the command to its end, and return what it wrote; by a new interpreter where ``env`` is about that."""
+    command, environment = [*COMMAND, *arguments], {**os.environ, **(env or {})}
+    if any(name.startswith("PYTHON") for name in env or {}):
+        done = subprocess.run(command, input=stdin, capture_output=True, env=environment, timeout=timeout)
+    else:
+        done = warm.run(command, stdin=stdin, env=environment, timeout=timeout)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
