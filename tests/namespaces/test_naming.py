@@ -18,9 +18,13 @@ from ad_seller.storage import (
     InvalidValueError,
     NamespacedBackend,
     NotConnectedError,
+    StorageBackend,
 )
+from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.records.namespaces import local_key, namespace_prefix
+from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.sqlite.support import execute
 
@@ -103,3 +107,14 @@ async def test_copies_are_not_connected() -> None:
             assert repr(other) == repr(storage) == "NamespacedBackend(MemoryBackend(), 'a')"
             with pytest.raises(NotConnectedError):
                 await other.get("a")
+
+
+def overridden(backend: type[StorageBackend]) -> set[str]:
+    names = {name for name in dir(StorageBackend) if not name.startswith("__")}
+    return {name for name in names if getattr(backend, name) is not getattr(StorageBackend, name)}
+
+
+def test_whatever_a_backend_does_by_itself_is_passed_on() -> None:
+    """A method that one of ours overrides, and a namespace does not, would take keys as they are, or fall back."""
+    ours = (HybridBackend, MemoryBackend, PostgresBackend, RedisBackend, SQLiteBackend)
+    assert set().union(*map(overridden, ours)) - overridden(NamespacedBackend) == set()
