@@ -116,5 +116,5 @@ def overridden(backend: type[StorageBackend]) -> set[str]:
 
 def test_whatever_a_backend_does_by_itself_is_passed_on() -> None:
     """A method that one of ours overrides, and a namespace does not, would take keys as they are, or fall back."""
-    ours = (HybridBackend, MemoryBackend, PostgresBackend, RedisBackend, SQLiteBackend)
+    ours: list[type[StorageBackend]] = [HybridBackend, MemoryBackend, PostgresBackend, RedisBackend, SQLiteBackend]
     assert set().union(*map(overridden, ours)) - overridden(NamespacedBackend) == set()
