@@ -1,6 +1,6 @@
 """What opening and an index cost on SQLite: `python -m benchmarks.sqlite_ratio`.
 
-Opening, a first get and closing beside naive aiosqlite; an order beside one without its index.
+Opening, a first get and closing, and a lone set, beside naive aiosqlite; an order beside one without its index.
 
 Each round has both sides, in turning order; the figures are medians of the rounds' ratios, by the clock and by the
 computing time of the process. Writes are `synchronous=FULL`, among 20,000 quotes and 10,000 orders.
@@ -23,9 +23,11 @@ from .data import filler_key, order_key, record, value
 
 ROUNDS = 15
 OPENINGS = 20  #: in one round
+SETS = 200
 ORDERS = 512
 TASKS = 64
 
+opened: list[SQLite | Naive] = []  #: to be closed at the end
 Work = Callable[[int], Awaitable[None]]
 
 
@@ -43,6 +45,21 @@ async def opening(place: Path, contender: type[SQLite | Naive]) -> Work:
             assert await store.get(order_key(1)) is not None
             await store.close()
 
+    return work
+
+
+async def setting(place: Path, contender: type[SQLite | Naive]) -> Work:
+    """Put any of 20,000 quotes, one after the other."""
+    store = contender(str(place))
+    await store.open()
+    await store.fill((key, value(key, "s")) for key in map(filler_key, range(20_000)))
+
+    async def work(turn: int) -> None:
+        for n in range(SETS):
+            key = filler_key((turn * SETS + n) * 7_919 % 20_000)
+            await store.set(key, value(key, "s", 1_000_000 + turn * SETS + n))
+
+    opened.append(store)
     return work
 
 
@@ -84,6 +101,12 @@ async def main() -> None:
             (folder / part).mkdir()
         sides = await opening(folder / "ours", SQLite), await opening(folder / "naive", Naive)
         await compare("open, first get, close, to naive aiosqlite", *sides)
+        for part in ("ours-sets", "naive-sets"):
+            (folder / part).mkdir()
+        sides = await setting(folder / "ours-sets", SQLite), await setting(folder / "naive-sets", Naive)
+        await compare("set, 1 task, to naive aiosqlite", *sides)
+        for store in opened:
+            await store.close()
         for new in (True, False):
             paths = [str(folder / f"{new}-{indexes}.db") for indexes in ("with", "without")]
             async with SQLiteBackend(paths[0]) as one, SQLiteBackend(paths[1], indexes=[]) as two:
