@@ -13,7 +13,7 @@ QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/
 CHECKED := $(wildcard src tests examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test coverage newcomer torture effects mutation check matrix fmt adoption bench bench-full bench-guard docs lock clean
+.PHONY: help demo quick test coverage newcomer torture effects mutation check matrix fmt adoption adcp bench bench-full bench-guard docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -46,6 +46,9 @@ mutation: .venv/installed ## Put small defects into modules, tell which no test 
 adoption: .venv/installed ## Move an agent of the older kind to this package and back, in a fresh environment (AGENT=path: a real one)
 	@$(BIN)/python -m tests.adoption $(ARGS) $(AGENT)
 
+adcp: .venv-adcp/installed ## The stores for the public AdCP library, against its real server (ARGS=--own: its own tests on them)
+	@.venv-adcp/bin/python -m tests.adcp_library $(ARGS)
+
 check: .venv/installed ## Lint, format, types, and who may import whom
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/ruff format --check $(CHECKED)
@@ -75,7 +78,7 @@ docs: .venv-docs/installed ## Build the documentation as pages into site/
 
 lock: ## Pin the requirements/*.txt anew from the .in files
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(PIP_QUIET) uv
-	for name in dev bench docs adoption; do \
+	for name in dev bench docs adoption adcp; do \
 		.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--no-header requirements/$$name.in -o requirements/$$name.txt && \
 		{ echo "# Pinned by \`make lock\` from requirements/$$name.in; edit that file, not this one."; \
@@ -84,7 +87,7 @@ lock: ## Pin the requirements/*.txt anew from the .in files
 	done
 
 clean: ## Remove the environments and everything that was generated
-	rm -rf .venv .venv-bench .venv-docs .venv-lock .venv-matrix .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation .coverage* build dist site
+	rm -rf .venv .venv-bench .venv-docs .venv-adcp .venv-lock .venv-matrix .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation .coverage* build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # New pins: .venv from scratch. A change of pyproject.toml, or of a file that an editable install copies: only ours is renewed.
@@ -108,6 +111,17 @@ clean: ## Remove the environments and everything that was generated
 
 .venv-bench/installed: .venv-bench/requirements pyproject.toml
 	@.venv-bench/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Its pydantic is older than that of .venv. Most of it is never imported, so nothing is compiled beforehand.
+.venv-adcp/requirements: requirements/adcp.txt
+	@echo "Setting up .venv-adcp (once, about half a minute) ..."
+	@$(PYTHON) -m venv --clear .venv-adcp
+	@.venv-adcp/bin/pip install $(PIP_QUIET) --no-compile -r requirements/adcp.txt
+	@touch $@
+
+.venv-adcp/installed: .venv-adcp/requirements pyproject.toml
+	@.venv-adcp/bin/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-docs/installed: requirements/docs.txt

@@ -199,7 +199,8 @@ class TestNames:
     def test_exist(self, page: Path) -> None:
         known = (
             words_of_the_code()
-            if page.name in ("CONTRIBUTING.md", "design.md", "decisions.md", "custom-backend.md", "reference.md")
+            if page.name
+            in ("CONTRIBUTING.md", "adcp.md", "design.md", "decisions.md", "custom-backend.md", "reference.md")
             else known_names()
         )
         for code in re.findall(r"`([^`\n]+)`", prose(page)):
@@ -272,7 +273,7 @@ def known_names() -> set[str]:
 
 
 def words_of_the_code() -> set[str]:
-    files = [path for folder in ("src", "tests") for path in (ROOT / folder).glob("**/*.py")]
+    files = [path for folder in ("src", "tests", "examples") for path in (ROOT / folder).glob("**/*.py")]
     return {word for path in files for word in re.findall(r"\w+", path.read_text())}
 
 
