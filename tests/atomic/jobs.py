@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 import os
+import signal
 import sys
 import time
 import warnings
@@ -123,6 +124,19 @@ async def keep_lease(storage: StorageBackend, name: str, ttl: float, number: int
     except LeaseLostError:
         return "lost"
     return "kept"
+
+
+async def deliver(storage: StorageBackend, last: str, number: int) -> list[str]:
+    """Deliver messages up to the ``last``; "poison" kills this process, as a system without memory does."""
+    delivered = []
+    async for message in storage.outbox("hooks").work(first_pause=0.01, longest_pause=0.02, horizon=0.001):
+        if message.value == "poison":
+            os.kill(os.getpid(), signal.SIGKILL)
+        await message.done()
+        delivered.append(message.value)
+        if message.value == last:
+            break
+    return delivered
 
 
 async def append(storage: StorageBackend, apart: float, number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -24,6 +25,8 @@ from ad_seller.storage import (
 )
 from ad_seller.storage.seller.outbox_entries import OutboxForm
 from ad_seller.storage.seller.outbox_work import Patience, Worker
+
+from .support import Address, workers
 
 
 class Shop:
@@ -339,3 +342,27 @@ class TestBadInput:
             async with await anext(messages) as message:
                 assert message.value["n"] == number
             await messages.aclose()
+
+
+class TestProcesses:
+    def test_a_message_that_kills_every_worker_is_set_aside(self, address: Address) -> None:
+        """It is older than the horizon from the start; the first death is not counted, three are enough."""
+
+        async def put(storage: StorageBackend) -> None:
+            for value in ("before", "poison", "behind"):
+                await storage.outbox("hooks").put(value, key="k")
+
+        async def aside(storage: StorageBackend) -> list[Any]:
+            return [record["value"] for _, record in (await storage.outbox("hooks").set_aside()).items]
+
+        address.run(put)
+        for _ in range(4):
+            with workers(1, address, "deliver", "behind") as [killed]:
+                killed.go()
+                assert killed.process.wait() == -signal.SIGKILL
+            assert address.run(aside) == []
+            address.run(end_leases)
+        with workers(1, address, "deliver", "behind") as [worker]:
+            worker.go()
+            assert worker.line() == ["behind"]
+        assert address.run(aside) == ["poison"]
