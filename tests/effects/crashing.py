@@ -126,7 +126,8 @@ async def check(url: str, ads_url: str, answers: Answers) -> None:
         async with asyncio.timeout(10 * CLAIM_TTL):  # until the claim of a lane ends whose process was killed
             while await storage.keys("outbox_lane:*"):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(CLAIM_TTL / 10)
-        assert await storage.keys("outbox*") == [], "messages that wait, or were set aside"
+        left = [*await storage.keys("outbox:*"), *await storage.keys("outbox_failed:*")]
+        assert left == [], "messages that wait, or were set aside"
     check_messages(made(ads_url, "deliveries"), made(ads_url, "acknowledged"), answers, deals)
 
 
