@@ -103,3 +103,24 @@ def test_the_rights_of_the_page_are_enough(own_redis: RedisServer) -> None:
     asyncio.run(others())
     with plain(own_redis.url) as client:
         assert client.acl_log() == []
+
+
+async def test_a_commit_of_several_keys_of_which_one_is_forbidden(own_redis: RedisServer) -> None:
+    """All or nothing, also where the batch is nothing but puts; with a time to live, too."""
+    with plain(own_redis.url) as client:
+        rules = ["on", ">pw", "+@all", "~ad_seller:mine:*", "~ad_seller:?index", "&*"]
+        client.execute_command("ACL", "SETUSER", "agent", "reset", *rules)
+    async with RedisBackend(own_redis.url.replace("redis://", "redis://agent:pw@")) as store:
+        for ttl in (None, 60):
+            told = await asyncio.gather(
+                store.set_many({"mine:1": 1, "theirs": 2, "mine:2": 3}, ttl),
+                store.set_many({"mine:3": 1, "mine:4": 2}, ttl),
+                store.set("mine:5", 3, ttl),
+                return_exceptions=True,
+            )
+            assert isinstance(told[0], (StoreUnavailableError, UnknownOutcomeError))
+            assert told[1] is told[2] is None
+            if ttl is None:
+                assert isinstance(told[0], StoreUnavailableError)
+                assert await store.get_many(["mine:1", "mine:2"]) == {}
+            assert await store.get_many([f"mine:{n}" for n in (3, 4, 5)]) == {"mine:3": 1, "mine:4": 2, "mine:5": 3}

@@ -22,6 +22,8 @@ SCRIPT_PARTS: Final = (
 )
 SCRIPT_BYTES: Final = 8 * 1024 * 1024  #: text of one script's values, likewise
 
+_MOST_PUTS: Final = 2_000  #: keys of `PUTS`: Lua hands no more than 8,000 arguments to a command
+
 _UNKNOWN: Final = object()
 
 
@@ -192,20 +194,30 @@ def _pack(commits: Iterable[Commit], prefix: str, index: str | None) -> Call:
 
 
 def _pack_puts(commits: Sequence[Commit], prefix: str, index: str | None) -> tuple[list[str], list[Any]] | None:
-    """Return KEYS and ARGV of `PUTS`, or None if the commits are not puts of one key each, with the same TTL."""
+    """Return KEYS and ARGV of `PUTS`, or None if the commits are others than puts with the same TTL.
+
+    Without a TTL they are one MSET, which is refused as a whole, so that a commit may have several keys.
+    """
     keys: list[str] = []
     arguments: list[Argument] = [0, 0]
     ttl_ms: object = _UNKNOWN
+    is_joint = False  # whether a commit has several keys
     for expectations, writes in commits:
-        if expectations or len(writes) != 1 or type(put := writes[0]) is not Put:
+        if expectations or not writes:
             return None
-        if put.ttl_ms != ttl_ms:
-            if ttl_ms is not _UNKNOWN or put.ttl_ms is KEEP:
+        is_joint = is_joint or len(writes) > 1
+        for put in writes:
+            if type(put) is not Put:
                 return None
-            ttl_ms = put.ttl_ms
-            arguments[0] = ttl_ms or 0
-        keys.append(prefix + put.key)
-        arguments.append(put.text)
+            if put.ttl_ms != ttl_ms:
+                if ttl_ms is not _UNKNOWN or put.ttl_ms is KEEP:
+                    return None
+                ttl_ms = put.ttl_ms
+                arguments[0] = ttl_ms or 0
+            keys.append(prefix + put.key)
+            arguments.append(put.text)
+    if len(keys) > _MOST_PUTS or (is_joint and ttl_ms is not None):
+        return None
     if index is not None:
         keys.append(index)
         arguments[1] = 1
@@ -243,7 +255,7 @@ def unpacked(answer: Any, commits: Sequence[Commit]) -> Sequence[Outcome | Excep
     if isinstance(answer, Exception):
         return [answer] * len(commits)
     if answer == [1]:
-        return [[True] for _ in commits]
+        return [[True] * len(commit.writes) for commit in commits]
     return [_unpack(item, commit) for item, commit in zip(answer, commits, strict=True)]
 
 
