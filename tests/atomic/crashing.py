@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import signal
@@ -60,6 +61,7 @@ def kill_after(seconds: float) -> None:
 
 
 def main() -> None:
+    logging.getLogger("ad_seller.storage").setLevel(logging.ERROR)  # that servers of tests keep nothing is no news
     parts, rounds = json.loads(sys.argv[1])
     killed = 0
     for number in range(rounds):

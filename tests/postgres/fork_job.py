@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 import threading
 
 from ad_seller.storage.postgres_backend import PostgresBackend
 
+logging.getLogger("ad_seller.storage").setLevel(logging.ERROR)  # that servers of tests keep little is no news
 storage = PostgresBackend(sys.argv[1])
 
 
