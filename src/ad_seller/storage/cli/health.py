@@ -19,8 +19,9 @@ commands = typer.Typer()
 async def health(store: StorageBackend, out: Output) -> int:
     """Ask whether the store answers, how fast, and what it may lose of what it acknowledged.
 
-    Exit code 0: it answers; 3: it does not; 1: there is no store. For probes of containers and load balancers. What
-    a running agent has counted (pool, waiting calls, batches, conflicts) only that process knows: `storage.stats()`.
+    Exit code 0: it answers; 3: it does not; 1: there is no store. For probes of containers and load balancers.
+    What a running agent has counted (pool, waiting calls, batches, conflicts) only that process knows:
+    `storage.stats()`.
     """
     async with store:
         found = await store.health()
