@@ -85,7 +85,7 @@ async def test_a_forbidden_command_beside_allowed_ones(own_redis: RedisServer) -
 
 
 def test_the_rights_of_the_page_are_enough(own_redis: RedisServer) -> None:
-    """A recorded day, a listing with an index, a message, and nothing in the server's log of refusals."""
+    """A recorded day, a listing with an index, a message, and only what the page names is refused."""
     [line] = re.findall("^ACL SETUSER agent on .*$", (ROOT / "docs" / "redis.md").read_text(), re.MULTILINE)
     with plain(own_redis.url) as client:
         client.execute_command(*line.replace("PASSWORD", "pw").split())
@@ -102,7 +102,8 @@ def test_the_rights_of_the_page_are_enough(own_redis: RedisServer) -> None:
 
     asyncio.run(others())
     with plain(own_redis.url) as client:
-        assert client.acl_log() == []
+        refused = {entry["object"].partition("|")[0] for entry in client.acl_log()}
+    assert refused <= {"config"}  # whether the log reaches the disk, asked at connect; the page says so
 
 
 async def test_a_commit_of_several_keys_of_which_one_is_forbidden(own_redis: RedisServer) -> None:
