@@ -116,6 +116,8 @@ WINGS = {
     "errors": Subset(("tests/test_redaction.py", "tests/test_refusals.py")),
     "factory": Subset(("tests/test_factory.py", "tests/test_settings.py")),
     "hybrid/": Subset(("tests/hybrid/test_hybrid.py",), "", ("redis", "postgres")),
+    "stats": Subset(("tests/test_stats.py",), "memory or sqlite"),
+    "telemetry/": Subset(("tests/telemetry",), "memory or sqlite"),
     "memory/": Subset(
         ("tests/memory", "tests/model/test_local.py", "tests/conformance/test_memory.py"), "not sqlite"
     ),
