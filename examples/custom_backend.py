@@ -55,7 +55,11 @@ class DirectoryBackend(StorageBackend):
         async with self._turn:
             if self._worker is None or self._pid != os.getpid():
                 worker = ThreadPoolExecutor(max_workers=1)
-                await self._run(worker, self._prepare)
+                try:
+                    await self._run(worker, self._prepare)
+                except BaseException:  # also when we are cancelled
+                    worker.shutdown(wait=False)
+                    raise
                 self._worker, self._pid = worker, os.getpid()
 
     async def disconnect(self) -> None:

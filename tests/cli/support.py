@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gzip
 import json
 import os
 import subprocess
 import sys
+import termios
+import time
+from array import array
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from ad_seller.storage import open_url
 from tests import warm
@@ -56,3 +62,14 @@ def assert_explained(done: subprocess.CompletedProcess[str], code: int, *words: 
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+
+
+def wait_until_it_reads(process: subprocess.Popen[bytes]) -> None:
+    """Wait until it has taken all that the pipe held, and sleeps, waiting for more."""
+    assert process.stdin is not None
+    left = array("i", [1])
+    give_up = time.monotonic() + 30
+    while left[0] or psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+        fcntl.ioctl(process.stdin, termios.FIONREAD, left)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from tests import warm
 from tests.cli.conftest import Invoke
-from tests.cli.support import COMMAND, assert_explained, fill, run
+from tests.cli.support import COMMAND, assert_explained, fill, run, wait_until_it_reads
 
 
 def test_a_file(invoke: Invoke, url: str, directory: Path) -> None:
@@ -73,14 +71,13 @@ def test_a_reader_that_goes_away(url: str, directory: Path) -> None:
 
 
 def test_ctrl_c_ends_an_import_that_waits_for_its_input(directory: Path) -> None:
-    reading, writing = os.pipe()
-    with warm.Popen([*COMMAND, "--url", "new.db", "import", "-"], stdin=reading, stderr=subprocess.PIPE) as process:
-        os.close(reading)
-        give_up = time.monotonic() + 30
-        while not (directory / "new.db").exists() and time.monotonic() < give_up:
-            time.sleep(0.02)
+    command = [*COMMAND, "--url", "new.db", "import", "-"]
+    with warm.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"{")
+        process.stdin.flush()
+        wait_until_it_reads(process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-        os.close(writing)
-    assert process.returncode == 130
-    assert b"Interrupted" in said
+        assert process.wait(30) == 130
+        assert process.stderr is not None
+        assert b"Interrupted" in process.stderr.read()

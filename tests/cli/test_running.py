@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import subprocess
-import termios
 import time
-from array import array
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
 from tests import warm
-from tests.cli.support import COMMAND, assert_explained, fill, run
+from tests.cli.support import COMMAND, assert_explained, fill, run, wait_until_it_reads
 
 PASSWORD = "geheim-4711"
 
@@ -152,17 +148,6 @@ class TestStreams:
         assert done.returncode == 4
         assert b"No space left" in done.stderr
         assert b"Traceback" not in done.stderr
-
-
-def wait_until_it_reads(process: subprocess.Popen[bytes]) -> None:
-    """Wait until it has taken all that the pipe held, and sleeps, waiting for more."""
-    assert process.stdin is not None
-    left = array("i", [1])
-    give_up = time.monotonic() + 30
-    while left[0] or psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
-        fcntl.ioctl(process.stdin, termios.FIONREAD, left)
 
 
 class TestInterruption:

@@ -69,7 +69,7 @@ async def import_(
     A file is looked through first: if a line is bad, nothing is stored. After an interruption run it again with
     --keep or --replace. Exit code 4 if lines were left out.
     """
-    source: str | BinaryIO = sys.stdin.buffer if file == "-" else file
+    source = standard_input() if file == "-" else file
     existing = chosen(keep=keep, replace=replace)
     async with store:
         with progress_bar("Importing", None) as advance:
@@ -89,6 +89,14 @@ async def import_(
             f"{done.stored:,} stored, {done.kept:,} kept, {done.expired:,} had expired, {done.bad:,} bad lines"
         )
     return Exit.FAILED if done.bad else Exit.OK
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input as a stream of its own: a thread may wait for it when the interpreter ends.
+
+    With `sys.stdin` that is a fatal error, as its lock is taken then (https://bugs.python.org/issue42717).
+    """
+    return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
 def chosen(*, keep: bool, replace: bool) -> operations.Existing | None:
