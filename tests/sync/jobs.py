@@ -159,6 +159,9 @@ def update(folder: str) -> None:
         try:
             storage.update("k", lambda _: 2)
         finally:
+            # An attempt that is under way may get the lock, and took effect then; a further one is not made.
+            while storage._inner._sessions._latest.commits.running:  # type: ignore[attr-defined]
+                time.sleep(0.01)
             done.set()
 
     holder = threading.Thread(target=hold)
