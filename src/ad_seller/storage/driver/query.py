@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..records.filters import Condition, fulfils
-from ..records.globs import Glob, successor
+from ..records.globs import Glob, compile_glob, successor
+from ..records.keys import decode_cursor
+from ..records.pages import check_limit
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -76,6 +78,19 @@ class KeyQuery:
         """What is looked for, without the values, which may be anybody's."""
         fields = ", ".join(".".join(path) for path, _ in self.where)
         return f"{self.glob.prefix}… with {fields}"
+
+
+def scan_query(pattern: str, limit: int | None, cursor: str | None, *, reverse: bool) -> KeyQuery:
+    """Return what a scan asks for; see `StorageBackend.scan`.
+
+    Raises:
+        InvalidArgumentError: the pattern or the limit is none.
+        InvalidCursorError: the cursor did not come from a scan.
+    """
+    glob = compile_glob(pattern)
+    check_limit(limit)
+    after = None if cursor is None else decode_cursor(cursor)
+    return KeyQuery(glob, after, limit, reverse=bool(reverse))
 
 
 def say_how(query: KeyQuery, index: str | None) -> None:

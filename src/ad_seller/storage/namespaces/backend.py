@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 from ..base import StorageBackend
 from ..capabilities import Capabilities, Health
 from ..driver.commit import Commit, Outcome, Refused
-from ..driver.query import KeyQuery
+from ..driver.query import KeyQuery, scan_query
 from ..driver.transfer import StoredEntry
 from ..errors import ConfigurationError, NotConnectedError, StorageError, shown
 from ..records.expiry import TTL
 from ..records.globs import compile_glob
-from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
+from ..records.keys import check_key, check_keys, copied, encode_cursor
 from ..records.namespaces import SURE, check_length, namespace_prefix
-from ..records.pages import OnCorrupt, Page, check_limit
+from ..records.pages import OnCorrupt, Page
 from ..runtime.listing import decode_all
 from ..stats import Stats, Target
 from .names import Names
@@ -231,10 +231,8 @@ class NamespacedBackend(StorageBackend):
         on_corrupt: OnCorrupt = None,
     ) -> Page:
         """See `StorageBackend.scan`; a cursor is a key of this namespace, whatever the backend's own are."""
-        glob = compile_glob(pattern)
-        check_limit(limit)
-        after = None if cursor is None else decode_cursor(cursor)
-        items, last = await self._entry_search(KeyQuery(glob, after, limit, reverse=bool(reverse)), on_corrupt)
+        query = scan_query(pattern, limit, cursor, reverse=reverse)
+        items, last = await self._entry_search(query, on_corrupt)
         return Page(items, None if last is None else encode_cursor(last))
 
     async def _entry_search(

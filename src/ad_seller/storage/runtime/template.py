@@ -18,14 +18,14 @@ from ..concurrency.wakeups import WAITING, tell
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Write
 from ..driver.engine import MISSING, NO_EXPIRY, WOULD_BLOCK
 from ..driver.followed import stored_keys
-from ..driver.query import KeyQuery
+from ..driver.query import KeyQuery, scan_query
 from ..driver.transfer import StoredEntry
 from ..errors import MissingKeyError, StorageError
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
 from ..records.globs import compile_glob, prefix_glob
-from ..records.keys import check_key, check_keys, copied, decode_cursor, encode_cursor
-from ..records.pages import OnCorrupt, Page, check_limit
+from ..records.keys import check_key, check_keys, copied, encode_cursor
+from ..records.pages import OnCorrupt, Page
 from .connected import ConnectedBackend
 from .listing import decode_all
 from .session import Session
@@ -137,10 +137,8 @@ class DriverBackend(ConnectedBackend):
         reverse: bool = False,
         on_corrupt: OnCorrupt = None,
     ) -> Page:
-        glob = compile_glob(pattern)
-        check_limit(limit)
-        after = None if cursor is None else decode_cursor(cursor)
-        items, last = await self._entry_search(KeyQuery(glob, after, limit, reverse=bool(reverse)), on_corrupt)
+        query = scan_query(pattern, limit, cursor, reverse=reverse)
+        items, last = await self._entry_search(query, on_corrupt)
         return Page(items, None if last is None else encode_cursor(last))
 
     async def _entry_search(
