@@ -29,7 +29,7 @@ test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" nar
 	$(PYTEST) $(ARGS)
 
 coverage: .venv/installed ## Run all tests, and tell which lines and branches none of them reaches; CI does
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
 
 newcomer: .venv/installed ## Follow the pages in a fresh clone and environment: every command that they give
 	@$(BIN)/python -m tests.newcomer $(ARGS)
