@@ -114,6 +114,7 @@ class AtomicBatchesButSilent(SQLiteBackend):
 class AtomicInOneProcessOnly(SQLiteBackend):
     async def increment(self, key: str, by: int = 1, ttl: Any = None) -> int:
         total = (await self.get(key) or 0) + by
+        await asyncio.sleep(0.002)  # so that the others read what this one has read
         await self.set(key, total)
         return int(total)
 

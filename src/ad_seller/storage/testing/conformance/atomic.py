@@ -13,7 +13,7 @@ from ...errors import InvalidArgumentError, InvalidValueError
 from ...records.markers import DELETE, LEAVE
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
-from .jobs import NewBackend, count_up, run_elsewhere
+from .jobs import NewBackend, count_up, run_together
 from .rows import rows
 
 
@@ -174,5 +174,5 @@ class AtomicConformance(Harness):
         need_sharing(backend)
         if backend.capabilities.atomic != "store":
             pytest.skip("declares that the atomic tools hold within one process")
-        await asyncio.gather(*(run_elsewhere(new_backend, count_up, "a", 50) for _ in range(4)))
+        await run_together(new_backend, count_up, *[("a", 50)] * 4)
         assert await backend.get("a") == 200

@@ -18,7 +18,7 @@ from ...errors import StorageError, UnsupportedError
 from ..levels import Level, Section, belongs
 from .durability import BATCH, a_killed_writer_leaves_halves, closed_meanwhile
 from .harness import Harness, need_second_instance, not_shown
-from .jobs import NewBackend, add_sessions, count_up, forget_to_disconnect, run_elsewhere
+from .jobs import NewBackend, add_sessions, count_up, forget_to_disconnect, run_elsewhere, run_together
 
 LOOKS = 3  #: how often halves of a batch are looked for where the backend says that there can be some
 MOST = 2000  #: changes that this process makes while it waits for another one
@@ -139,7 +139,7 @@ async def _count_in_two(backend: StorageBackend, new_backend: NewBackend) -> boo
             if await first.get("a") != 100:
                 return False
         await backend.connect()
-    await asyncio.gather(*(run_elsewhere(new_backend, count_up, "b", 100) for _ in range(2)))
+    await run_together(new_backend, count_up, *[("b", 100)] * 2)
     return await backend.get("b") == 200
 
 

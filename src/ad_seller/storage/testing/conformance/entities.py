@@ -20,7 +20,7 @@ from ...errors import (
 from ...seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX, QuoteFilters
 from ..levels import Level, Section, belongs
 from .harness import Harness, need_sharing
-from .jobs import NewBackend, add_sessions, run_elsewhere
+from .jobs import NewBackend, add_sessions_together, run_together
 from .rows import rows
 
 #: Stored in place of a record by mistake; each is listed like any other.
@@ -290,6 +290,6 @@ class EntityConformance(Harness):
     ) -> None:
         need_sharing(backend)
         groups = [[f"{process}.{n}" for n in range(100)] for process in range(4)]
-        await asyncio.gather(*(run_elsewhere(new_backend, add_sessions, "gold", group) for group in groups))
+        await run_together(new_backend, add_sessions_together, *[("gold", group) for group in groups])
         index = await backend.get_buyer_session_ids("gold")
         assert sorted(index) == sorted(one for group in groups for one in group)

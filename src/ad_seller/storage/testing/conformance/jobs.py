@@ -9,9 +9,13 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ...base import StorageBackend
@@ -32,6 +36,36 @@ async def run_elsewhere(new_backend: NewBackend, job: Job, *arguments: object, s
     order = _order(new_backend, job, arguments)
     code, errors = await asyncio.to_thread(_run, order, seconds)
     assert code == 0, f"{job.__name__} failed in another process:\n{errors.decode()}"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where processes wait for each other, so that what they do is under way at the same time.
+
+    Attributes:
+        folder: where each of them leaves a file; not the store, which may be what is wrong.
+        expected: how many they are.
+    """
+
+    folder: str
+    expected: int
+
+    async def begin(self) -> None:
+        """Wait until all of them are here."""
+        await asyncio.to_thread(self._begin)
+
+    def _begin(self) -> None:
+        folder = Path(self.folder)
+        (folder / str(os.getpid())).touch()
+        while len(list(folder.iterdir())) < self.expected:
+            time.sleep(0.002)
+
+
+async def run_together(new_backend: NewBackend, job: Job, *rows: tuple[object, ...]) -> None:
+    """Run ``job(new_backend, meeting, *row)`` for each row in a process of its own, all at the same time."""
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = Meeting(folder, len(rows))
+        await asyncio.gather(*(run_elsewhere(new_backend, job, meeting, *row) for row in rows))
 
 
 @contextlib.asynccontextmanager
@@ -115,9 +149,22 @@ def main() -> None:
 async def add_sessions(new_backend: NewBackend, pricing_key: str, session_ids: list[str]) -> None:
     """Add sessions to a buyer's index, ten at a time."""
     async with new_backend() as backend:
-        for start in range(0, len(session_ids), 10):
-            group = session_ids[start : start + 10]
-            await asyncio.gather(*(backend.add_session_to_buyer_index(one, pricing_key) for one in group))
+        await _add_sessions(backend, pricing_key, session_ids)
+
+
+async def _add_sessions(backend: StorageBackend, pricing_key: str, session_ids: list[str]) -> None:
+    for start in range(0, len(session_ids), 10):
+        group = session_ids[start : start + 10]
+        await asyncio.gather(*(backend.add_session_to_buyer_index(one, pricing_key) for one in group))
+
+
+async def add_sessions_together(
+    new_backend: NewBackend, meeting: Meeting, pricing_key: str, session_ids: list[str]
+) -> None:
+    """Add sessions to a buyer's index, ten at a time, while others do."""
+    async with new_backend() as backend:
+        await meeting.begin()
+        await _add_sessions(backend, pricing_key, session_ids)
 
 
 async def write_entries(new_backend: NewBackend, prefix: str, count: int) -> None:
@@ -129,9 +176,10 @@ async def write_entries(new_backend: NewBackend, prefix: str, count: int) -> Non
             assert await backend.get_many(names) == {name: {"name": name} for name in names}
 
 
-async def count_up(new_backend: NewBackend, key: str, times: int) -> None:
-    """Increment a counter."""
+async def count_up(new_backend: NewBackend, meeting: Meeting, key: str, times: int) -> None:
+    """Increment a counter while others do."""
     async with new_backend() as backend:
+        await meeting.begin()
         for _ in range(times):
             await backend.increment(key)
 
