@@ -93,7 +93,10 @@ SUBSETS = {
         ("records/codec", "records/values"),
         Subset(("tests/records/test_codec.py", "tests/records/test_decoding.py", "tests/test_refusals.py")),
     ),
-    "runtime/batcher": Subset(("tests/runtime/test_batcher.py", "tests/schedules/test_batcher.py")),
+    **dict.fromkeys(
+        ("runtime/batcher", "runtime/deadlines"),
+        Subset(("tests/runtime/test_batcher.py", "tests/schedules/test_batcher.py")),
+    ),
     "atomic/transaction": Subset(
         ("tests/atomic/test_transaction_rules.py", "tests/atomic/test_transaction.py"), "memory"
     ),

@@ -377,7 +377,7 @@ async def test_one_request_without_an_answer_does_not_keep_all_later_ones() -> N
     await ticks()
     for number in range(1, 2_000):
         assert await batcher.submit([number]) == [2 * number]
-    assert len(batcher._ages) < 200
+    assert len(batcher._deadlines) < 200
     stuck.set()
     assert await first == [0]
     await batcher.drain()

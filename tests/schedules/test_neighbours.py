@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,7 +107,7 @@ async def beside_a_stuck_one(world: World) -> None:
     first = asyncio.ensure_future(batcher.submit([0]))
     for number in range(1, 400):
         await batcher.submit([number])
-    assert len(batcher._ages) < 200, "requests are kept with their results"
+    assert len(batcher._deadlines) < 200, "requests are kept with their results"
     stuck.set_result(0)
     assert await first == [0]
     await batcher.drain()
@@ -222,9 +223,8 @@ class QueuesEmptyBatcher(Batcher[int, int]):
     def submit(self, items: Sequence[int]) -> asyncio.Future[list[int]]:
         request: Request[int, int] = Request(items, self._loop.create_future(), self._loop.time() + TIMEOUT)
         self._queue.append(request)
-        self._ages.append(request)
+        self._deadlines.add(request)
         self._schedule()
-        self._watch()
         return request.future
 
 
@@ -239,8 +239,9 @@ class FailsAtTellingBatcher(Batcher[int, int]):
 class KeepsAllBatcher(Batcher[int, int]):
     """A defect: what has its answer is let go from one end only."""
 
-    def _prune(self) -> None:
-        pass
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deadlines._prune_at = sys.maxsize
 
 
 class LosesLaterBatcher(Batcher[int, int]):

@@ -17,13 +17,13 @@ from ..concurrency.tasks import settle
 from ..driver.engine import Tell
 from ..driver.failures import NotStartedError
 from ..stats import BatchStats
+from .deadlines import Deadlines
 from .request import Request, items_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _WAKE = 32  #: callers that are woken in one turn of the event loop
-_KEPT = 64  #: requests that are remembered at least before those with an answer are looked for
 _GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
 
 
@@ -65,22 +65,19 @@ class Batcher(Generic[T, R]):
         self._concurrency = concurrency
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Request[T, R]] = deque()
-        self._ages: deque[Request[T, R]] = deque()
-        self._prune_at = _KEPT
+        self._deadlines: Deadlines[T, R] = Deadlines(self._expired)
         self._tasks: set[asyncio.Future[None]] = set()
         self._unfinished: set[asyncio.Future[Any]] = set()
         self.running = 0  #: bulk calls at which the engine is at work
         self._starting: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._last_not_started: BaseException | None = None
         self._calls = self._batches = self._entries = self._largest = 0
         self.put_back = 0  #: calls that had not begun and were queued again
 
     @property
     def stats(self) -> BatchStats:
-        """What was counted; from any thread: the list of a deque is made in one step."""
-        waiting = sum(not request.future.done() for request in list(self._ages))
-        return BatchStats(self._calls, self._batches, self._entries, self._largest, waiting)
+        """What was counted; from any thread."""
+        return BatchStats(self._calls, self._batches, self._entries, self._largest, self._deadlines.waiting)
 
     def submit(self, items: Sequence[T]) -> asyncio.Future[list[R]]:
         """Have ``items`` handled in one bulk call, together with those of other callers.
@@ -96,22 +93,10 @@ class Batcher(Generic[T, R]):
         request: Request[T, R] = Request(items, future, self._loop.time() + self._patience)
         self._calls += 1
         self._queue.append(request)
-        if len(self._ages) >= self._prune_at:
-            self._prune()
-        self._ages.append(request)  # for the timer
+        self._deadlines.add(request)
         if self._starting is None:
             self._schedule()
-        if self._timer is None:
-            self._watch()
         return future
-
-    def _prune(self) -> None:
-        """Forget the requests that have their answer, also behind one that has none.
-
-        So what is kept is at most twice what waits, and a little: results are not held until the oldest is done.
-        """
-        self._ages = deque(one for one in self._ages if not one.future.done())
-        self._prune_at = max(_KEPT, 2 * len(self._ages))
 
     async def drain(self) -> None:
         """Wait until everything that was submitted has been answered."""
@@ -120,9 +105,7 @@ class Batcher(Generic[T, R]):
                 await asyncio.wait(waiting)
             else:
                 await asyncio.sleep(0)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadlines.stop()
 
     def _schedule(self) -> None:
         """Have the queue taken in the next turn of the event loop, with all that this turn still brings."""
@@ -139,8 +122,7 @@ class Batcher(Generic[T, R]):
         self._tasks.discard(task)
         if self._starting is task:
             self._starting = None  # cancelled before its first step, by an event loop that ends
-        while self._ages and self._ages[0].future.done():
-            self._ages.popleft()
+        self._deadlines.forget_answered()
         if self._queue:
             self._schedule()
 
@@ -281,23 +263,13 @@ class Batcher(Generic[T, R]):
     def _too_late(self) -> TimeoutError:
         return TimeoutError(f"no answer within {self._timeout:g} s")
 
-    def _watch(self) -> None:
-        """Keep one timer, for the oldest request that has no answer yet."""
-        if self._timer is None and self._ages:
-            self._timer = self._loop.call_at(self._ages[0].deadline, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        while self._ages and (self._ages[0].future.done() or self._ages[0].deadline <= now):
-            request = self._ages.popleft()
-            if self._last_not_started is None:
-                self._fail(request, self._too_late())
-            elif request.sent:
-                self._grant_grace(request)
-            else:
-                self._fail(request, self._last_not_started)
-        self._watch()
+    def _expired(self, request: Request[T, R]) -> None:
+        if self._last_not_started is None:
+            self._fail(request, self._too_late())
+        elif request.sent:
+            self._grant_grace(request)
+        else:
+            self._fail(request, self._last_not_started)
 
     def _grant_grace(self, request: Request[T, R]) -> None:
         """Wait a little more: this attempt is about to tell whether it has started, and the outcome is known."""
