@@ -10,30 +10,27 @@ from __future__ import annotations
 
 import copy
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ..base import StorageBackend
 from ..capabilities import Capabilities, Health
-from ..driver.commit import Commit, Outcome, Refused
-from ..driver.query import KeyQuery, scan_query
-from ..driver.transfer import StoredEntry
-from ..errors import ConfigurationError, NotConnectedError, StorageError, shown
+from ..driver.query import scan_query
+from ..errors import ConfigurationError, StorageError, shown
 from ..records.expiry import TTL
 from ..records.globs import compile_glob
-from ..records.keys import check_key, check_keys, copied, encode_cursor
-from ..records.namespaces import SURE, check_length, namespace_prefix
+from ..records.keys import check_keys, copied, encode_cursor
+from ..records.namespaces import namespace_prefix
 from ..records.pages import OnCorrupt, Page
 from ..runtime.listing import decode_all
-from ..stats import Stats, Target
+from ..stats import Stats
+from .hooks import NamespaceHooks
 from .names import Names
 from .sharing import close_for, open_for
 
-T = TypeVar("T")
 
-
-class NamespacedBackend(StorageBackend):
+class NamespacedBackend(NamespaceHooks):
     """The entries of one namespace of a store that others use, too.
 
     Any number of namespaces can stand on one backend, connected or not: it is opened with the first of them and
@@ -90,9 +87,6 @@ class NamespacedBackend(StorageBackend):
         """See `StorageBackend.stats`; with all that the backend has counted, also for others."""
         return super().stats() + self.backend.stats()
 
-    def _telemetry_target(self, key: str | None) -> Target:
-        return self.backend._telemetry_target(key and self._names.full(key))
-
     # --- life cycle ------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
@@ -104,36 +98,6 @@ class NamespacedBackend(StorageBackend):
         """Close the backend, unless another namespace uses it, or it was open before any of them."""
         self._is_open = False
         await close_for(self, self.backend)
-
-    def _is_connected(self) -> bool:
-        return self._is_open and self.backend._is_connected()
-
-    def _atomic_check(self) -> None:
-        if not self._is_open:
-            raise NotConnectedError("Storage not connected. Call connect() first.")
-        self.backend._atomic_check()
-
-    def _full(self, key: str) -> str:
-        """Return what ``key`` is stored under; refused while the namespace is not connected."""
-        full = self._prefix + check_key(key)
-        if len(full) > SURE:
-            check_length(full, key)
-        if not self._is_open:
-            raise NotConnectedError("Storage not connected. Call connect() first.")
-        return full
-
-    def _all_full(self, keys: Sequence[str]) -> list[str]:
-        """Return likewise what checked keys are stored under."""
-        if not self._is_open:
-            raise NotConnectedError("Storage not connected. Call connect() first.")
-        return [self._names.full(key) for key in keys]
-
-    async def _asked(self, call: Awaitable[T]) -> T:
-        """Return what the backend answers; its errors name keys as the caller does."""
-        try:
-            return await call
-        except StorageError as error:
-            raise self._names.seen(error) from error.__cause__
 
     # --- one entry -------------------------------------------------------------------------------------
 
@@ -234,84 +198,3 @@ class NamespacedBackend(StorageBackend):
         query = scan_query(pattern, limit, cursor, reverse=reverse)
         items, last = await self._entry_search(query, on_corrupt)
         return Page(items, None if last is None else encode_cursor(last))
-
-    async def _entry_search(
-        self, query: KeyQuery, on_corrupt: OnCorrupt
-    ) -> tuple[list[tuple[str, Any]], str | None]:
-        names = self._names
-        self._atomic_check()
-        asked = self.backend._entry_search(names.query(query), names.told(on_corrupt))
-        items, last = await self._asked(asked)
-        return names.local_items(items), None if last is None else names.one(last)
-
-    # --- whole stores ----------------------------------------------------------------------------------
-
-    @property
-    def _deadline_slack(self) -> int:  # type: ignore[override]  # the backend decides
-        return self.backend._deadline_slack
-
-    async def _entry_pages(self, prefix: str, after: str | None = None) -> AsyncIterator[list[StoredEntry]]:
-        names = self._names
-        self._atomic_check()
-        start = None if after is None else names.prefix + after
-        try:
-            async for page in self.backend._entry_pages(names.prefix + prefix, start):
-                yield [StoredEntry(names.one(key), text, deadline) for key, text, deadline in page]
-        except StorageError as error:
-            raise names.seen(error) from error.__cause__
-
-    async def _entry_estimate(self, prefix: str) -> int | None:
-        self._atomic_check()
-        return await self._asked(self.backend._entry_estimate(self._prefix + prefix))
-
-    async def _store_entries(
-        self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None
-    ) -> Sequence[bool | StorageError]:
-        names = self._names
-        full = [StoredEntry(self._full(key), text, deadline) for key, text, deadline in entries]
-        stored = await self._asked(self.backend._store_entries(full, expected))
-        return [names.seen(flag) if isinstance(flag, StorageError) else flag for flag in stored]
-
-    # --- the primitive under the atomic tools ----------------------------------------------------------
-
-    async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
-        full = self._all_full(keys)
-        try:
-            return await self.backend._atomic_snapshot(full)
-        except StorageError as error:
-            raise self._names.seen(error) from error.__cause__
-
-    async def _atomic_commit(self, commit: Commit) -> Outcome:
-        if not self._is_open:
-            raise NotConnectedError("Storage not connected. Call connect() first.")
-        full = self._names.commit(commit)
-        try:
-            outcome = await self.backend._atomic_commit(full)
-        except StorageError as error:
-            raise self._names.seen(error) from error.__cause__
-        return Refused(self._names.one(outcome.key)) if isinstance(outcome, Refused) else outcome
-
-    def _atomic_confirms(self, key: str) -> bool:
-        return self.backend._atomic_confirms(self._names.full(key))
-
-    def _log_seconds(self) -> tuple[float, float]:
-        return self.backend._log_seconds()
-
-    def _stored_as(self, prefix: str) -> str:
-        return self.backend._stored_as(self._names.prefix + prefix)
-
-    async def _hears(self, prefix: str) -> bool:
-        return await self.backend._hears(self._names.prefix + prefix)
-
-    def _atomic_lasts(self, key: str) -> bool:
-        return self.backend._atomic_lasts(self._names.full(key))
-
-    def _atomic_parts(self) -> tuple[object, ...]:
-        return (self, *self.backend._atomic_parts())
-
-    def _atomic_encode(self, value: Any, key: str) -> bytes:
-        full = self._names.full(check_key(key))
-        try:
-            return self.backend._atomic_encode(value, full)
-        except StorageError as error:
-            raise self._names.seen(error) from error.__cause__
