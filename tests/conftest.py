@@ -173,6 +173,38 @@ class SkipsFailInCI:
             terminalreporter.write_line(f"SKIPPED IN CI, which counts as a failure: {line}", red=True)
 
 
+#: So many tests may pass only at their second try before the run is red all the same.
+MOST_UNSTEADY = 3
+
+
+class UnsteadyInCI:
+    """With ``--reruns 1`` a test that fails gets a second try: its first is shown, and few may need it.
+
+    One of ten thousand tests that hangs on chance must not throw away a day's work; but it is a defect, of the test
+    or of the product, and whoever reads the run must see it.
+    """
+
+    def __init__(self) -> None:
+        self.first_tries: list[pytest.TestReport] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        outcome: str = report.outcome
+        if outcome == "rerun":
+            self.first_tries.append(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if len(self.first_tries) > MOST_UNSTEADY and not hasattr(session.config, "workerinput"):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for report in self.first_tries:
+            terminalreporter.section(f"UNSTEADY, a defect to be mended: {report.nodeid}", red=True)
+            terminalreporter.write_line(report.longreprtext)
+        if len(self.first_tries) > MOST_UNSTEADY:
+            terminalreporter.write_line(f"More than {MOST_UNSTEADY} tests failed at their first try.", red=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipsFailInCI())
+        config.pluginmanager.register(UnsteadyInCI())
