@@ -13,7 +13,7 @@ from ad_seller.storage.memory.entries import Entries
 from ad_seller.storage.memory_backend import MemoryBackend
 from tests.memory_defects import MemoryWith
 
-from .bases import SevenBackend, found_by
+from .bases import SevenBackend, found_by, turns
 
 # --- one entry -----------------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class TornEngine(MemoryEngine):
         outcomes: list[Outcome | Exception] = []
         for commit in commits:
             [outcome] = await super().apply([Commit(commit.expectations, commit.writes[:1])])
-            await asyncio.sleep(0.001)
+            await turns(20)
             rest = Commit((), commit.writes[1:] if not isinstance(outcome, Refused) else ())
             [more] = await super().apply([rest])
             both = isinstance(outcome, list) and isinstance(more, list)

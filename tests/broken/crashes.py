@@ -7,13 +7,14 @@ import contextlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ad_seller.storage import Capabilities
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 
-from .bases import SevenBackend, found_by
+from .bases import SevenBackend, found_by, turns
 
 # --- callers that give up ------------------------------------------------------------------------------
 
@@ -29,21 +30,27 @@ class MixesReplies(SevenBackend):
     async def get(self, key: str) -> Any | None:
         found = await self.live(key)
         self.replies.append(None if found is None else found[0])
-        await asyncio.sleep(0.0005)
+        await turns(20)
         reply = self.replies.popleft()
         return None if reply is None else self.load(reply, key)
 
 
 @found_by("cancelled_writes_do_not_come_back")
 class CancelledWritesComeLate(MemoryBackend):
+    """What was cancelled is written all the same, after the write that follows it."""
+
+    late: tuple[Any, ...] = ()
+
     async def set(self, key: str, value: Any, ttl: Any = None) -> None:
-        write = super().set
-
-        async def slowly() -> None:
-            await asyncio.sleep(0.0005 * (value[0] == "cancelled"))
-            await write(key, value, ttl)
-
-        await asyncio.shield(asyncio.ensure_future(slowly()))
+        try:
+            await turns(20)
+        except asyncio.CancelledError:
+            self.late = (key, value, ttl)
+            raise
+        await super().set(key, value, ttl)
+        late, self.late = self.late, ()
+        if late:
+            await super().set(*late)
 
 
 @found_by("storm_of_cancellations", hangs=True)
@@ -152,11 +159,14 @@ class AcknowledgesTooEarly(SQLiteBackend):
 
 @found_by("killed_process_leaves_no_half_of_a_batch")
 class BatchInTwoCommits(SQLiteBackend):
+    """The second half follows so late that nobody can kill the process after it."""
+
     async def set_many(self, mapping: Mapping[str, Any], ttl: Any = None) -> None:
         entries = list(mapping.items())
         await super().set_many(dict(entries[:20]), ttl)
-        await asyncio.sleep(0.2)
-        await super().set_many(dict(entries[20:]), ttl)
+        follows = partial(super().set_many, dict(entries[20:]), ttl)
+        loop = asyncio.get_running_loop()
+        loop.call_later(3600, lambda: loop.create_task(follows()))
 
 
 @found_by("forked_child_works_or_gets_a_clear_error", hangs=True)

@@ -204,21 +204,21 @@ class LeaksErrorsOfItsDecoder(SevenBackend):
 class ExpiresLate(SevenBackend):
     def is_live(self, key: str) -> bool:
         _, expires_at = self.entries.get(key, (None, 0.0))
-        return expires_at is None or self.now() < expires_at + 0.5 * (expires_at > 0)
+        return expires_at is None or self.now() < expires_at + 60 * (expires_at > 0)
 
 
 @found_by("expires_never_early_and_hardly_late[1]")
 class ExpiresEarly(SevenBackend):
     def is_live(self, key: str) -> bool:
         _, expires_at = self.entries.get(key, (None, 0.0))
-        return expires_at is None or self.now() < expires_at - 0.5
+        return expires_at is None or self.now() < expires_at - 60
 
 
 @found_by("expires_never_early_and_hardly_late[0.1]")
-class KnowsWholeSecondsOnly(SevenBackend):
+class KnowsWholeMinutesOnly(SevenBackend):
     async def set(self, key: str, value: Any, ttl: Any = None) -> None:
         ttl_ms = check_ttl(ttl, key=key)
-        await super().set(key, value, None if ttl_ms is None else max(1, ttl_ms // 1000))
+        await super().set(key, value, None if ttl_ms is None else 60 * max(1, ttl_ms // 60_000))
 
 
 @found_by("gone_for_every_operation[get]")

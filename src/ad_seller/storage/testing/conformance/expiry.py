@@ -234,6 +234,10 @@ class ExpiryConformance(Harness):
         async with new_backend() as other:
             assert not await other.exists("gone")
             await watch_it_expire(other, "short", before + 0.4, after + 0.4)
+            if other.capabilities.expiry == "store":
+                left = await other.ttl("long")
+                assert left is not None, "its time to live is forgotten"
+                assert left <= 60
             assert await other.keys() == ["for ever", "long"]
 
     @belongs(Level.DURABLE, Section.TTL)
