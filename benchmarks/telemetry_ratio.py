@@ -1,10 +1,12 @@
-"""What telemetry costs: ``python benchmarks/telemetry_ratio.py`` (``--engine redis``, ``--rounds 11``).
+"""What telemetry costs: ``python benchmarks/telemetry_ratio.py`` (``--engine redis``, ``--rounds 31``).
 
-Interleaved runs in one process, each a part of a seller's day (records are set, read and changed): with telemetry
-off, off again, without an SDK, with metrics only, with one trace of a hundred, and with every span. For each the
-calls a second as a ratio to off, and what a call costs this process in computing time, the least of all runs: that
-depends less on what else the machine does. Spans go to an exporter that drops them, in the thread of the SDK's
-processor.
+A part of a seller's day (records are set, read and changed) in one process, in turns of a tenth of a second: with
+telemetry and without, one after the other, by turns in either order. For each way to switch it on the median over
+all pairs of turns, by the clock and by the computing time of this process, which other work on the machine changes
+less. Where there are traces, the agent has a span of its own for each part of its day, also without our telemetry.
+Spans go to an exporter that drops them, in the thread of the SDK's processor.
+
+The first lines are what the SDK takes in a bare loop; the last way is the SDK around the same calls, without us.
 
 With ``--installed`` the computing time of two sorts of processes is compared instead: OpenTelemetry installed and
 not switched on, and not to be found.
@@ -19,13 +21,89 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 CALLERS = (1, 64)
-SECONDS = 0.4
+ATTRIBUTES = {"db.system.name": "sqlite", "db.operation.name": "set", "db.collection.name": "deal"}
+SECONDS = 0.1  #: of a turn
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to switch it on.
+
+    Attributes:
+        tracing: the provider of the agent's spans and ours; None: there are none.
+        metering: the provider of our metrics; None: there are none.
+        durations: how these are told.
+        is_on: False: it is not.
+        by_hand: the agent itself tells of each call, and we do not.
+    """
+
+    tracing: Any = None
+    metering: Any = None
+    durations: str = "histogram"
+    is_on: bool = True
+    by_hand: bool = False
+
+    def span(self) -> Any:
+        """Return the context of a span of the agent."""
+        return (
+            nullcontext() if self.tracing is None else self.tracing.get_tracer("agent").start_as_current_span("day")
+        )
+
+    @contextmanager
+    def on(self, store: Any) -> Iterator[Any]:
+        """Have it switched on, and yield what is called."""
+        from opentelemetry.metrics import NoOpMeterProvider
+        from opentelemetry.trace import NoOpTracerProvider
+
+        from ad_seller.storage.telemetry import instrument, uninstrument
+
+        if self.by_hand:
+            yield ByHand(store, self.tracing.get_tracer("hand"), self.metering.get_meter("hand"))
+            return
+        if self.is_on:
+            instrument(
+                tracer_provider=self.tracing or NoOpTracerProvider(),
+                meter_provider=self.metering or NoOpMeterProvider(),
+                durations=self.durations,
+            )
+        try:
+            yield store
+        finally:
+            uninstrument()
+
+
+class ByHand:
+    """A store of which each call is told by the SDK with as little around as there can be."""
+
+    def __init__(self, store: Any, tracer: Any, meter: Any) -> None:
+        self._store, self._tracer = store, tracer
+        self._record = meter.create_histogram("hand").record
+
+    def __getattr__(self, name: str) -> Any:
+        from opentelemetry import context, trace
+
+        method = getattr(self._store, name)
+
+        async def call(*args: Any) -> Any:
+            span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=ATTRIBUTES)
+            token = context.attach(trace.set_span_in_context(span))
+            began = time.perf_counter()
+            result = await method(*args)
+            seconds = time.perf_counter() - began
+            context.detach(token)
+            span.end()
+            self._record(seconds, ATTRIBUTES)
+            return result
+
+        self.__dict__[name] = call
+        return call
 
 
 async def part_of_a_day(store: Any, number: int) -> int:
@@ -42,7 +120,7 @@ async def part_of_a_day(store: Any, number: int) -> int:
     return 8
 
 
-async def calls_a_second(store: Any, callers: int) -> tuple[float, float]:
+async def calls_a_second(store: Any, callers: int, way: Way) -> tuple[float, float]:
     """Return how many calls are answered in a second, and the microseconds of computing time of one."""
     began, cpu = time.perf_counter(), time.process_time()
     done = 0
@@ -51,7 +129,8 @@ async def calls_a_second(store: Any, callers: int) -> tuple[float, float]:
         nonlocal done
         number = first
         while time.perf_counter() - began < SECONDS:
-            calls = await part_of_a_day(store, number)
+            with way.span():
+                calls = await part_of_a_day(store, number)
             done += calls
             number += callers
 
@@ -59,46 +138,59 @@ async def calls_a_second(store: Any, callers: int) -> tuple[float, float]:
     return done / (time.perf_counter() - began), (time.process_time() - cpu) / done * 1e6
 
 
-def modes() -> dict[str, Callable[[], Any]]:
-    """Return how telemetry is switched on, by name; the context switches it off again."""
-    from opentelemetry.metrics import NoOpMeterProvider
+def ways() -> dict[str, Way]:
+    """Return all that are compared."""
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
-    from opentelemetry.trace import NoOpTracerProvider
-
-    from ad_seller.storage.telemetry import instrument, uninstrument
 
     class Dropped(SpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             return SpanExportResult.SUCCESS
 
-    def tracing(sampler: Any) -> Any:
-        provider = TracerProvider(sampler=sampler)
+    def tracing(root: Any) -> Any:
+        provider = TracerProvider(sampler=ParentBased(root))
         provider.add_span_processor(BatchSpanProcessor(Dropped()))
         return provider
 
     meters = MeterProvider(metric_readers=[InMemoryMetricReader()])
-    some, every = tracing(ParentBased(TraceIdRatioBased(0.01))), tracing(ALWAYS_ON)
-
-    @contextmanager
-    def on(tracer_provider: Any, meter_provider: Any) -> Iterator[None]:
-        instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)
-        try:
-            yield
-        finally:
-            uninstrument()
-
+    some, every = tracing(TraceIdRatioBased(0.01)), tracing(ALWAYS_ON)
+    in_a_loop(meters, every)
     return {
-        "off": ExitStack,
-        "off again": ExitStack,
-        "no SDK": lambda: on(NoOpTracerProvider(), NoOpMeterProvider()),
-        "metrics": lambda: on(NoOpTracerProvider(), meters),
-        "1 % of traces": lambda: on(some, meters),
-        "every span": lambda: on(every, meters),
+        "off, once more": Way(is_on=False),
+        "no SDK": Way(),
+        "counters": Way(None, meters, "counters"),
+        "histogram": Way(None, meters),
+        "counters, 1 % of traces": Way(some, meters, "counters"),
+        "histogram, 1 % of traces": Way(some, meters),
+        "counters, every span": Way(every, meters, "counters"),
+        "histogram, every span": Way(every, meters),
+        "the same by hand": Way(every, meters, by_hand=True),
     }
+
+
+def in_a_loop(metering: Any, tracing: Any) -> None:
+    """Print what the SDK takes for one duration and one span, with nothing of ours around."""
+    from opentelemetry import context, trace
+    from opentelemetry.sdk.version import __version__
+
+    histogram, tracer = metering.get_meter("loop").create_histogram("loop"), tracing.get_tracer("loop")
+
+    def span() -> None:
+        span = tracer.start_span("set deal", kind=trace.SpanKind.CLIENT, attributes=ATTRIBUTES)
+        context.detach(context.attach(trace.set_span_in_context(span)))
+        span.end()
+
+    for name, act in {"record()": lambda: histogram.record(0.001, ATTRIBUTES), "a recorded span": span}.items():
+        took = []
+        for _ in range(20):
+            cpu = time.process_time()
+            for _ in range(1000):
+                act()
+            took.append((time.process_time() - cpu) * 1000)
+        print(f"SDK {__version__}, {name} in a loop: {statistics.median(took):.1f} us", flush=True)
 
 
 @asynccontextmanager
@@ -122,26 +214,27 @@ async def opened(engine: str, folder: Path) -> AsyncIterator[Any]:
 
 async def compare(engine: str, rounds: int) -> None:
     """Print the ratios of one engine."""
-    ways = modes()
+    compared = ways()
     with tempfile.TemporaryDirectory() as folder:
         async with opened(engine, Path(folder)) as store:
             for callers in CALLERS:
-                await calls_a_second(store, callers)
-                runs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-                for _ in range(rounds):
-                    for name, way in ways.items():
-                        with way():
-                            runs[name].append(await calls_a_second(store, callers))
-                print_ratios(f"{engine}, {callers} callers", runs)
+                print(f"{engine}, {callers} callers: on by off, by the clock and by CPU; us of CPU of a call, more")
+                for name, way in compared.items():
+                    print(f"    {name:26}{await ratios(store, callers, way, rounds)}", flush=True)
 
 
-def print_ratios(what: str, runs: dict[str, list[tuple[float, float]]]) -> None:
-    """Print what the interleaved runs say."""
-    off = [speed for speed, _ in runs["off"]]
-    print(f"{what}: {statistics.median(off):,.0f} calls a second with telemetry off")
-    for name, of_way in runs.items():
-        ratio = statistics.median(speed / base for (speed, _), base in zip(of_way, off, strict=True))
-        print(f"    {name:14} {ratio:5.2f} {min(cpu for _, cpu in of_way):7.1f} us", flush=True)
+async def ratios(store: Any, callers: int, way: Way, rounds: int) -> str:
+    """Return what pairs of turns say of one way."""
+    pairs = []
+    for number in range(rounds + 2):
+        turns = {}
+        for is_on in (True, False) if number % 2 else (False, True):
+            with way.on(store) if is_on else nullcontext(store) as called:
+                turns[is_on] = await calls_a_second(called, callers, way)
+        (speed, cpu), (base, less) = turns[True], turns[False]
+        pairs.append((speed / base, less / cpu, less, cpu - less))
+    clock, by_cpu, less, more = (statistics.median(column) for column in zip(*pairs[2:], strict=True))
+    return f"{clock:5.2f} {by_cpu:5.2f} {less:7.1f} {more:+6.1f}"
 
 
 async def child(engine: str) -> None:
@@ -149,8 +242,8 @@ async def child(engine: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with opened(engine, Path(folder)) as store:
             for callers in CALLERS:
-                await calls_a_second(store, callers)
-                print(min([(await calls_a_second(store, callers))[1] for _ in range(5)]))
+                turns = [await calls_a_second(store, callers, Way(is_on=False)) for _ in range(20)]
+                print(min(cpu for _, cpu in turns[2:]))
 
 
 def installed(engine: str, rounds: int) -> None:
@@ -174,7 +267,7 @@ def main() -> None:
     """Compare, or be one of the processes."""
     parser = argparse.ArgumentParser(description="What telemetry costs.")
     parser.add_argument("--engine", choices=("memory", "sqlite", "redis", "postgres"))
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--installed", action="store_true", help="compare with a process that finds no library")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--hidden", action="store_true", help=argparse.SUPPRESS)

@@ -15,6 +15,22 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from ad_seller.storage.telemetry import instrument, uninstrument
 
 
+def points_of(reader: InMemoryMetricReader) -> tuple[dict[str, list[tuple[Mapping[str, Any], Any]]], str]:
+    """Return attributes and value of each point, by metric, and all as text; of a histogram the point itself."""
+    data = reader.get_metrics_data()
+    if data is None:
+        return {}, ""
+    points: dict[str, list[tuple[Mapping[str, Any], Any]]] = {
+        metric.name: [
+            (dict(point.attributes or {}), getattr(point, "value", point)) for point in metric.data.data_points
+        ]
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    return points, data.to_json()
+
+
 class Told:
     """What was exported."""
 
@@ -38,17 +54,9 @@ class Told:
 
     def points(self) -> dict[str, list[tuple[Mapping[str, Any], Any]]]:
         """Return attributes and value of each point, by metric; of a histogram the point itself."""
-        data = self.reader.get_metrics_data()
-        assert data is not None
-        self._text += data.to_json()
-        return {
-            metric.name: [
-                (dict(point.attributes or {}), getattr(point, "value", point)) for point in metric.data.data_points
-            ]
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
+        points, text = points_of(self.reader)
+        self._text += text
+        return points
 
     def text(self) -> str:
         """Return all that was ever exported."""

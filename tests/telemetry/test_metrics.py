@@ -75,11 +75,10 @@ async def test_two_backends_of_one_sort_are_told_together_and_garbage_is_forgott
 
 
 @pytest.fixture
-def prometheus() -> Iterator[None]:
+def prometheus() -> Iterator[MeterProvider]:
     provider = MeterProvider(metric_readers=[PrometheusMetricReader()])
-    instrument(meter_provider=provider)
     try:
-        yield
+        yield provider
     finally:
         uninstrument()
         provider.shutdown()
@@ -102,15 +101,24 @@ def queries(part: Any) -> Iterator[str]:
         yield from queries(each)
 
 
+async def called(*stores: StorageBackend) -> None:
+    """Call each, once in vain."""
+    for store in stores:
+        await store.set("deal:1", 1)
+        with pytest.raises(InvalidValueError):
+            await store.set("deal:1", float("nan"))
+        assert await store.keys("*")
+
+
 async def test_the_dashboard_asks_for_what_is_exported(
-    prometheus: None, postgres_url: str, redis_url: str, redis_prefix: str
+    prometheus: MeterProvider, postgres_url: str, redis_url: str, redis_prefix: str
 ) -> None:
     async with PostgresBackend(postgres_url) as one, RedisBackend(redis_url, key_prefix=redis_prefix) as two:
-        for store in (one, two):
-            await store.set("deal:1", 1)
-            with pytest.raises(InvalidValueError):
-                await store.set("deal:1", float("nan"))
-            assert await store.keys("*")
+        instrument(meter_provider=prometheus)
+        await called(one, two)
+        uninstrument()
+        instrument(meter_provider=prometheus, durations="counters")
+        await called(one, two)
         entries = two.log("event").follow()
         await two.log("event").append({"n": 1})
         await anext(entries)

@@ -68,7 +68,7 @@ def get_storage_backend(
     """
     settings = load_settings()
     if settings.telemetry:
-        instrument()
+        instrument(durations=settings.durations)
     if not create:
         settings = replace(settings, options={**settings.options, "STORAGE_CREATE": "off"})
     for given in (storage_type, database_url, redis_url):

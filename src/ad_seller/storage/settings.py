@@ -42,6 +42,7 @@ class Settings:
         redis_password: for a Redis URL without one, or None.
         namespace: ``STORAGE_NAMESPACE``, or None: the entries of all.
         telemetry: ``STORAGE_TELEMETRY``: whether calls are told of to OpenTelemetry.
+        durations: how these are told: "counters" if ``STORAGE_TELEMETRY`` says so, or else "histogram".
         options: the text of every other setting that is there, by its name; see `OPTIONS`.
     """
 
@@ -52,6 +53,7 @@ class Settings:
     redis_password: str | None = field(default=None, repr=False)
     namespace: str | None = None
     telemetry: bool = False
+    durations: str = "histogram"
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +68,7 @@ def load_settings() -> Settings:
     def first(names: tuple[str, ...]) -> str | None:
         return next((values[name] for name in names if name in values), None)
 
+    telemetry = values.get("STORAGE_TELEMETRY", "off").lower()
     return Settings(
         values.get("STORAGE_TYPE"),
         values.get("DATABASE_URL"),
@@ -73,7 +76,8 @@ def load_settings() -> Settings:
         first(DATABASE_PASSWORDS),
         first(REDIS_PASSWORDS),
         values.get("STORAGE_NAMESPACE"),
-        flag("STORAGE_TELEMETRY", values.get("STORAGE_TELEMETRY", "off")),
+        telemetry == "counters" or flag("STORAGE_TELEMETRY", telemetry),
+        "counters" if telemetry == "counters" else "histogram",
         {option.setting: values[option.setting] for option in OPTIONS if option.setting in values},
     )
 

@@ -3,64 +3,54 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
+from time import perf_counter
 from typing import Any, Final
 
 from ..atomic.state import told_of
 from ..base import StorageBackend
-from .library import Instruments
+from .durations import Durations
+from .library import Begun, Instruments
 from .names import Form
 
 _BATCH_SIZE: Final = "db.operation.batch.size"  #: of the span only; as the conventions have it, not below 2
 _ERROR: Final = "error.type"
 
 
-class Call:
-    """A public call that is under way."""
-
-    __slots__ = ("_attributes", "_began", "_instruments", "_span", "_token", "ended")
-
-    def __init__(self, instruments: Instruments, told: Told, size: int) -> None:
-        """Begin now."""
-        self.ended = False
-        self._instruments = instruments
-        self._attributes = told.attributes
-        attributes = told.attributes if size < 2 else {**told.attributes, _BATCH_SIZE: size}
-        self._span, self._token = instruments.begin_span(told.name, attributes)
-        self._began = time.perf_counter()
-
-    def end(self, error: BaseException | None = None) -> None:
-        """Tell how long it took, and what it failed with: the class, never the text, which names the key."""
-        elapsed = time.perf_counter() - self._began
-        self.leave()
-        attributes = self._attributes
-        if error is not None:
-            attributes = {**attributes, _ERROR: type(error).__qualname__}
-            self._instruments.fail(self._span, _ERROR, attributes[_ERROR])
-        self._span.end()
-        self._instruments.duration.record(elapsed, attributes)
-
-    def leave(self) -> None:
-        """Be the current span no longer."""
-        self.ended = True
-        if self._token is not None:
-            self._instruments.detach(self._token)
-
-
 class Told:
-    """What is told of all calls of one operation on one kind of record."""
+    """What is told of all calls of one operation on one kind of record.
 
-    __slots__ = ("attributes", "name")
+    Args:
+        name: of the span.
+        attributes: of span and duration.
+        durations: where the latter goes.
+    """
 
-    def __init__(self, store: StorageBackend, operation: str, kind: str | None, key: str | None) -> None:
-        """Make the name of the span, and the attributes of both."""
-        self.attributes: dict[str, Any] = {**target_attributes(store, key), "db.operation.name": operation}
-        self.name = operation
-        if kind is not None:
-            self.attributes["db.collection.name"] = kind
-            self.name = f"{operation} {kind}"
+    __slots__ = ("_durations", "_failed", "attributes", "name", "record")
+
+    def __init__(self, name: str, attributes: dict[str, Any], durations: Durations) -> None:
+        """Keep what need not be made for each call."""
+        self.name = name
+        self.attributes = attributes
+        self.record = durations.recorder(attributes)
+        self._durations = durations
+        self._failed: dict[str, Told] = {}
+
+    def failed(self, error: str) -> Told:
+        """Return what is told of those that failed with this class of error."""
+        told = self._failed.get(error)
+        if told is None:
+            attributes = {**self.attributes, _ERROR: error}
+            told = self._failed[error] = Told(self.name, attributes, self._durations)
+        return told
+
+
+class Call:
+    """A public call that is told; one that ``ended`` may still be seen by a task that it had begun."""
+
+    __slots__ = ("ended",)
+    ended: bool
 
 
 def target_attributes(store: StorageBackend, key: str | None) -> dict[str, str | int]:
@@ -75,28 +65,70 @@ def target_attributes(store: StorageBackend, key: str | None) -> dict[str, str |
     return {name: value for name, value in named.items() if value is not None}
 
 
+#: What is told of a call, or None if it is not; how many entries it is about; its arguments.
+Looked = tuple[Told | None, int, tuple[Any, ...], dict[str, Any]]
+
+
+class Known(dict[tuple[Any, ...], Told]):
+    """What is told of one backend, by operation and kind of record.
+
+    Attributes:
+        is_routed: its keys live in several places, and what is told is by place, too: a hybrid tells of the side on
+            which a key lives.
+    """
+
+    is_routed = False
+
+
 class Telling:
     """What is told, to whom; at most one for a process.
 
     Args:
         instruments: of the library.
+        durations: where these go.
         kinds: what may be told as kind of record.
         met: is called with a backend at its first call.
     """
 
     def __init__(
-        self, instruments: Instruments, kinds: frozenset[str], met: Callable[[StorageBackend], None]
+        self,
+        instruments: Instruments,
+        durations: Durations,
+        kinds: frozenset[str],
+        met: Callable[[StorageBackend], None],
     ) -> None:
         """Be ready."""
         self._instruments = instruments
+        self._durations = durations
         self._kinds = kinds
         self._met = met
         self._is_backend: dict[type[Any], bool] = {}
 
-    def begin(
-        self, form: Form, owner: Any, args: tuple[Any, ...], named: dict[str, Any]
-    ) -> tuple[Call | None, tuple[Any, ...], dict[str, Any]]:
-        """Return the call that begins, or None if it is not told, and its arguments.
+    def told(self, form: Form, owner: Any, args: tuple[Any, ...]) -> Told | None:
+        """Return what is told of a call on a backend if that is soon seen, as it is of most; None: `look` at it.
+
+        Args:
+            form: of the method.
+            owner: whose method it is.
+            args: positional arguments.
+        """
+        if not self._is_backend.get(type(owner)):
+            return None
+        known = told_of(owner).get(self)
+        if known is None:
+            return None
+        kind = form.fixed_kind
+        if form.is_of_one:
+            if not args or type(key := args[0]) is not str:
+                return None
+            kind = key.partition(":")[0]
+        elif kind is None:
+            return None
+        told: Told | None = known.get((form.operation, kind))  # what is not a kind that may be told is not there
+        return told
+
+    def look(self, form: Form, owner: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Looked:
+        """Return what is told of a call, or None if it is not; its number of entries, and its arguments.
 
         Args:
             form: of the method.
@@ -109,50 +141,115 @@ class Telling:
             is_backend = self._is_backend[type(owner)] = isinstance(owner, StorageBackend)
         store: StorageBackend = owner if is_backend else owner._store
         if store is not owner and not form.is_told(owner, args):
-            return None, args, named
+            return None, 0, args, named
         kind, key, size, args, named = form.read(owner, args, named, self._kinds)
-        cache = told_of(store)
-        is_routed = cache.get(self)
-        if is_routed is None:
-            is_routed = self._meet(store, cache)
-        # A hybrid tells of the side on which the key lives.
-        told_as = (form.operation, kind, store._telemetry_target(key) if is_routed and key else None)
-        told = cache.get(told_as)
+        known = told_of(store).get(self)
+        if known is None:
+            known = self._meet(store)
+        about = (form.operation, kind, store._telemetry_target(key)) if known.is_routed else (form.operation, kind)
+        told = known.get(about)
         if told is None:
-            told = cache[told_as] = Told(store, form.operation, kind, key)
-        return Call(self._instruments, told, size), args, named
+            told = known[about] = self._told_anew(store, form.operation, kind, key)
+        return told, size, args, named
 
-    def _meet(self, store: StorageBackend, cache: dict[Any, Any]) -> bool:
-        """Forget what an earlier telemetry kept of a backend; return whether its keys live in several places."""
-        cache.clear()
-        cache[self] = is_routed = len(store._atomic_parts()) > 1
+    def _told_anew(self, store: StorageBackend, operation: str, kind: str | None, key: str | None) -> Told:
+        attributes: dict[str, Any] = {**target_attributes(store, key), "db.operation.name": operation}
+        if kind is None:
+            return Told(operation, attributes, self._durations)
+        return Told(f"{operation} {kind}", {**attributes, "db.collection.name": kind}, self._durations)
+
+    def begin_span(self, told: Told, size: int) -> Begun | None:
+        """Begin the span of a call, which is the current one until `end_span`."""
+        if not self._instruments.traces:
+            return None
+        attributes = told.attributes if size < 2 else {**told.attributes, _BATCH_SIZE: size}
+        return self._instruments.begin_span(told.name, attributes)
+
+    def end(self, told: Told, begun: Begun | None, seconds: float, error: BaseException | None = None) -> None:
+        """Tell how long a call took, and what it failed with: the class, never the text, which names the key.
+
+        Args:
+            told: what is told of it.
+            begun: its span.
+            seconds: how long it took.
+            error: with which it failed.
+        """
+        if begun is not None:
+            self._instruments.detach(begun)
+        if error is not None:
+            if getattr(error, "begins_anew", False):
+                return
+            told = told.failed(type(error).__qualname__)
+            if begun is not None:
+                self._instruments.fail(begun[0], _ERROR, told.attributes[_ERROR])
+        if begun is not None:
+            begun[0].end()
+        told.record(seconds)
+
+    def leave(self, begun: Begun | None) -> None:
+        """Have a call not told that another one stands for."""
+        if begun is not None:
+            self._instruments.detach(begun)
+
+    def _meet(self, store: StorageBackend) -> Known:
+        """Forget what an earlier telemetry kept of a backend, and begin anew."""
+        kept = told_of(store)
+        kept.clear()
+        kept[self] = known = Known()
+        known.is_routed = len(_engines(store)) > 1
         self._met(store)
-        return is_routed
+        return known
+
+
+def _engines(store: StorageBackend) -> list[object]:
+    """Return the parts of a backend that stand on no other one."""
+    return [
+        part
+        for part in store._atomic_parts()
+        if not isinstance(part, StorageBackend) or len(part._atomic_parts()) == 1
+    ]
 
 
 _current: ContextVar[Call | None] = ContextVar("ad_seller_storage_call", default=None)
 
 
 def wrapped(method: Callable[..., Awaitable[Any]], form: Form, telling: Telling) -> Callable[..., Awaitable[Any]]:
-    """Return an async method that tells of its calls, unless it is called by one that does."""
+    """Return an async method that tells of its calls, unless it is called by one that does.
+
+    It is on the way of every call, and a call in memory takes eight microseconds: so it is one long function.
+    """
 
     @functools.wraps(method)
     async def call(self: Any, *args: Any, **named: Any) -> Any:
         outer = _current.get()
         if outer is not None and not outer.ended:  # an ended one: of a task that it had begun
             return await method(self, *args, **named)
-        begun, args, named = telling.begin(form, self, args, named)
-        if begun is None:
-            return await method(self, *args, **named)
-        token = _current.set(begun)
+        told, size = telling.told(form, self, args), 0
+        if told is None:
+            told, size, args, named = telling.look(form, self, args, named)
+            if told is None:
+                return await method(self, *args, **named)
+        one = Call()
+        one.ended = False
+        token = _current.set(one)
+        begun = telling.begin_span(told, size)
+        began = perf_counter()
         try:
             result = await method(self, *args, **named)
         except GeneratorExit:  # closed from elsewhere, after its event loop
             raise
         except BaseException as error:
-            _end(begun, token, error)
+            one.ended = True
+            _current.reset(token)
+            telling.end(told, begun, perf_counter() - began, error)
             raise
-        _end(begun, token, None)
+        seconds = perf_counter() - began
+        one.ended = True
+        _current.reset(token)
+        if begun is None:
+            told.record(seconds)
+        else:
+            telling.end(told, begun, seconds)
         return result
 
     return call
@@ -166,26 +263,20 @@ def wrapped_in_thread(method: Callable[..., Any], form: Form, telling: Telling) 
         outer = _current.get()
         if outer is not None and not outer.ended:
             return method(self, *args, **named)
-        begun, _, _ = telling.begin(form, self, args, named)
-        if begun is None:
+        told, size, _, _ = telling.look(form, self, args, named)
+        if told is None:
             return method(self, *args, **named)
+        begun = telling.begin_span(told, size)
+        began = perf_counter()
         try:
             found = method(self, *args, **named)
         except BaseException as error:
-            begun.end(error)
+            telling.end(told, begun, perf_counter() - began, error)
             raise
         if found is None:
-            begun.leave()
+            telling.leave(begun)
         else:
-            begun.end()
+            telling.end(told, begun, perf_counter() - began)
         return found
 
     return call
-
-
-def _end(begun: Call, token: Token[Call | None], error: BaseException | None) -> None:
-    _current.reset(token)
-    if getattr(error, "begins_anew", False):
-        begun.leave()
-    else:
-        begun.end(error)

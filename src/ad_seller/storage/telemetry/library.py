@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
 from importlib.metadata import version
 from typing import Any, Final
@@ -14,11 +14,16 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 _NAME: Final = "ad_seller.storage"
 #: The conventions that the names follow; the database ones are stable since this version.
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.33.0"
-#: Seconds; the conventions ask for these.
-_BOUNDARIES: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
+#: What samplers of the SDK call themselves that drop every span whose parent is dropped.
+_FOLLOWS: Final = ("remoteParentNotSampled:AlwaysOffSampler", "localParentNotSampled:AlwaysOffSampler")
 
 #: What is observed: pairs of a number and what it belongs to.
 Observed = Iterable[tuple[float, Mapping[str, Any]]]
+#: What is looked at for a metric of a provider (None: the global one). A provider makes an instrument once, and
+#: cannot forget it: one that telemetry asks for anew is the one that it had, with the callback of that time.
+_looks: dict[tuple[MeterProvider | None, str], Callable[[], Observed]] = {}
+#: A span that is the current one, and what makes the one before it that again.
+Begun = tuple[trace.Span, Token[Any]]
 
 
 class Instruments:
@@ -32,33 +37,49 @@ class Instruments:
     def __init__(self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
         """Make them; they follow a global provider that is set later."""
         ours = version("ad-seller-storage")
+        self._provider = tracer_provider
+        self._meter_provider = meter_provider
         self._tracer = trace.get_tracer(_NAME, ours, tracer_provider, _SCHEMA)
-        self._traces = not isinstance(self._tracer, trace.NoOpTracer)
         self._meter = metrics.get_meter(_NAME, ours, meter_provider, _SCHEMA)
-        self.duration = self._meter.create_histogram(
-            "db.client.operation.duration",
-            unit="s",
-            description="Duration of database client operations.",
-            explicit_bucket_boundaries_advisory=_BOUNDARIES,
-        )
+        self._follows_parent: bool | None = None
+        self.traces = not isinstance(self._tracer, trace.NoOpTracer)
 
-    def begin_span(self, name: str, attributes: Mapping[str, Any]) -> tuple[trace.Span, Token[Any] | None]:
-        """Begin a span as a child of the current one, and let it be the current one until `detach`."""
-        if not self._traces:
-            return trace.INVALID_SPAN, None
+    def begin_span(self, name: str, attributes: Mapping[str, Any]) -> Begun | None:
+        """Begin a span as a child of the current one, and let it be the current one until `detach`.
+
+        Where the trace is not sampled, and the sampler drops every span of such a trace, there is none.
+        """
+        parent = trace.get_current_span()
+        if parent is not trace.INVALID_SPAN and not parent.get_span_context().trace_flags & 1:
+            if self._follows_parent is None:
+                self._follows_parent = self._has_sampler_that_follows()
+            if self._follows_parent:
+                return None
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         if span is trace.INVALID_SPAN:  # nobody traces
-            return span, None
+            return None
         return span, context.attach(trace.set_span_in_context(span))
 
-    def detach(self, token: Token[Any]) -> None:
+    def _has_sampler_that_follows(self) -> bool:
+        """Tell whether the provider, which is there by now, is the SDK's, with a sampler such as its default."""
+        sampler = getattr(self._provider or trace.get_tracer_provider(), "sampler", None)
+        told = str(sampler.get_description()) if sampler is not None else ""
+        return told.startswith("ParentBased{") and told.endswith("}") and all(part in told for part in _FOLLOWS)
+
+    def detach(self, begun: Begun) -> None:
         """Let the span before be the current one again."""
-        context.detach(token)
+        context.detach(begun[1])
 
     def fail(self, span: trace.Span, name: str, kind: str) -> None:
         """Mark a span as failed; no description, because messages name keys."""
         span.set_attribute(name, kind)
         span.set_status(Status(StatusCode.ERROR))
+
+    def histogram(self, name: str, unit: str, description: str, boundaries: Sequence[float]) -> Callable[..., None]:
+        """Make a histogram, and return what takes a number and its attributes."""
+        return self._meter.create_histogram(
+            name, unit=unit, description=description, explicit_bucket_boundaries_advisory=boundaries
+        ).record
 
     def observe(self, kind: str, name: str, unit: str, description: str, look: Callable[[], Observed]) -> None:
         """Make an observable instrument.
@@ -70,9 +91,12 @@ class Instruments:
             description: for readers.
             look: called at each export.
         """
+        about = (self._meter_provider, name)
+        _looks[about] = look
 
         def callback(options: CallbackOptions) -> list[Observation]:
-            return [Observation(number, dict(attributes)) for number, attributes in look()]
+            look = _looks.get(about)
+            return [] if look is None else [Observation(number, dict(belongs)) for number, belongs in look()]
 
         make = {
             "counter": self._meter.create_observable_counter,
@@ -80,3 +104,7 @@ class Instruments:
             "gauge": self._meter.create_observable_gauge,
         }[kind]
         make(name, callbacks=[callback], unit=unit, description=description)
+
+    def forget(self) -> None:
+        """Have nothing observed any more."""
+        _looks.clear()

@@ -72,6 +72,8 @@ class Form:
         self._group = group
         parameters = list(inspect.signature(method).parameters)[1:2]
         self._about = next((each for each in parameters if each in ("key", "pattern", "keys", "mapping")), None)
+        self.is_of_one = not group and self._about == "key"  #: its first argument is a key
+        self.fixed_kind = None if group or self._about else self._kind  #: of whatever its calls are about
 
     def is_told(self, owner: Any, args: tuple[Any, ...]) -> bool:
         """Tell whether a call on something that is no backend asks the store.

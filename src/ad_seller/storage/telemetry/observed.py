@@ -87,11 +87,6 @@ class Watched:
         with self._lock:
             self._backends[id(backend)] = backend
 
-    def forget(self) -> None:
-        """Know none any more; instruments cannot be taken back, and then tell nothing."""
-        with self._lock:
-            self._backends.clear()
-
     def register(self, instruments: Instruments) -> None:
         """Have all metrics looked at when they are exported."""
         for kind, name, unit, meaning, look in METRICS:

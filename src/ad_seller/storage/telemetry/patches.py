@@ -12,6 +12,7 @@ from ..seller.log import Log
 from ..seller.outbox import Outbox
 from ..seller.transaction import Transaction
 from .calls import Telling, wrapped, wrapped_in_thread
+from .durations import Counters, Histogram
 from .library import Instruments
 from .names import Form
 from .observed import Watched
@@ -41,6 +42,7 @@ class Patches:
         kinds: what may be told as kind of record.
         tracer_provider: None for the global one.
         meter_provider: None for the global one.
+        adds_up: durations are added up here, and told as counters.
     """
 
     def __init__(
@@ -48,11 +50,14 @@ class Patches:
         kinds: frozenset[str],
         tracer_provider: TracerProvider | None,
         meter_provider: MeterProvider | None,
+        *,
+        adds_up: bool,
     ) -> None:
         """Wrap them."""
-        self._watched = Watched()
-        instruments = Instruments(tracer_provider, meter_provider)
-        self._telling = Telling(instruments, kinds, self._watched.add)
+        watched = Watched()
+        self._instruments = Instruments(tracer_provider, meter_provider)
+        durations = Counters(self._instruments) if adds_up else Histogram(self._instruments)
+        self._telling = Telling(self._instruments, durations, kinds, watched.add)
         self._before: list[tuple[type[Any], str, Any]] = []
         self._seen: set[type[Any]] = set()
         for cls in _family(StorageBackend):
@@ -60,14 +65,14 @@ class Patches:
         for part, group, names in _PARTS:
             self._wrap_part(part, group, names)
         self._wrap_those_to_come()
-        self._watched.register(instruments)
+        watched.register(self._instruments)
 
     def undo(self) -> None:
         """Put every method back."""
         for cls, name, before in reversed(self._before):
             setattr(cls, name, before)
         self._before.clear()
-        self._watched.forget()
+        self._instruments.forget()
 
     def _wrap_backend(self, cls: type[Any]) -> None:
         if cls in self._seen:
