@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -159,7 +160,10 @@ class Run:
     def _cold(self, name: str) -> Burst:
         key = work_key("s", 7)
         command = [sys.executable, "-m", "benchmarks.cold", name, self._place[name], key]
-        run = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, timeout=60, check=False)
+        # With bytecode, as an installed package has it: where this variable is set, what is imported from a folder
+        # would be compiled anew each time.
+        env = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        run = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, timeout=60, check=False, env=env)
         try:
             said = json.loads(run.stdout.splitlines()[-1])
         except (ValueError, IndexError):

@@ -19,6 +19,7 @@ import ad_seller.storage
 import ad_seller.storage.fastapi
 import ad_seller.storage.operations
 import ad_seller.storage.sync
+import ad_seller.storage.telemetry
 from ad_seller.storage import PREFIXES, Lease, Log, Message, Outbox, StorageBackend, StorageError, Transaction
 from ad_seller.storage.cli.app import app
 from ad_seller.storage.cli.running import Exit
@@ -256,6 +257,7 @@ def known_names() -> set[str]:
         ad_seller.storage.fastapi,
         ad_seller.storage.operations,
         ad_seller.storage.sync,
+        ad_seller.storage.telemetry,
         builtins,
     )
     names = {name for source in sources for name in dir(source) if not name.startswith("_")}

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .atomic import fallback as process
 from .atomic import searching
@@ -24,7 +24,6 @@ from .atomic.transfer import BulkTransfer
 from .capabilities import Capabilities, Health
 from .driver.commit import Commit, Outcome
 from .driver.query import KeyQuery
-from .driver.search import Search
 from .errors import CorruptValueError, InvalidArgumentError, NotConnectedError, StorageError
 from .records.codec import encode
 from .records.expiry import TTL, check_ttl
@@ -35,25 +34,24 @@ from .seller.entities import EntityHelpers
 from .seller.indexes import IndexHelpers
 from .seller.kinds import LASTING
 from .seller.lifecycle import LifecycleHelpers
-from .seller.log import Logs
-from .seller.log_following import CLOCK_SECONDS, COMMIT_SECONDS
-from .seller.outbox import Outboxes
+from .seller.streams import CLOCK_SECONDS, COMMIT_SECONDS, Streams
 from .seller.together import JointWrites
-from .seller.transaction import Transaction
 from .stats import Stats, Target
+
+if TYPE_CHECKING:
+    from .seller.transaction import Transaction
 
 _PROBE = "health:probe"  #: a key that is asked for, never written
 
 
 class StorageBackend(
-    OnceOperations[Transaction],
+    OnceOperations["Transaction"],
     BulkTransfer,
     JointWrites,
     EntityHelpers,
     IndexHelpers,
     LifecycleHelpers,
-    Logs,
-    Outboxes,
+    Streams,
     ABC,
 ):
     """An asynchronous key-value store for the state of a seller agent.
@@ -290,6 +288,8 @@ class StorageBackend(
             InvalidCursorError: the cursor is of another search.
             CorruptValueError: a value is not JSON, and ``on_corrupt`` is None.
         """
+        from .driver.search import Search  # with what it needs, when somebody does
+
         search = Search.of(pattern, where, reverse=bool(reverse))
         check_limit(limit)
         items, last = await self._entry_search(search.query(cursor, limit), on_corrupt)
@@ -361,6 +361,8 @@ class StorageBackend(
         return None
 
     def _new_transaction(self) -> Transaction:
+        from .seller.transaction import Transaction  # with what it needs, when somebody does
+
         return Transaction(self)
 
     # --- use as a context ------------------------------------------------------------------------------

@@ -17,11 +17,9 @@ from .base import StorageBackend
 from .concurrency.forks import ForkSafeLock
 from .concurrency.loops import ByLoop
 from .errors import ConfigurationError, redact, shown_url
-from .namespaces.backend import NamespacedBackend
 from .options import from_settings, has_password, split_namespace, with_password
 from .registry import BUILT_IN, find_backend
 from .settings import DEFAULT_DATABASE_URL, Settings, load_settings
-from .telemetry import instrument
 
 log = logging.getLogger("ad_seller.storage")
 
@@ -68,6 +66,8 @@ def get_storage_backend(
     """
     settings = load_settings()
     if settings.telemetry:
+        from .telemetry import instrument
+
         instrument(durations=settings.durations)
     if not create:
         settings = replace(settings, options={**settings.options, "STORAGE_CREATE": "off"})
@@ -91,7 +91,11 @@ def get_storage_backend(
         namespace = in_url if namespace is None else namespace
     namespace = settings.namespace if namespace is None else namespace
     whole = _whole(name, backend, settings, database, redis)
-    return whole if namespace is None else NamespacedBackend(whole, namespace)
+    if namespace is None:
+        return whole
+    from .namespaces.backend import NamespacedBackend
+
+    return NamespacedBackend(whole, namespace)
 
 
 def _whole(

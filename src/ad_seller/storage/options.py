@@ -8,8 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, NamedTuple, ParamSpec
 from urllib.parse import unquote_plus, urlencode
 
 from .errors import ConfigurationError, shown
@@ -75,8 +74,7 @@ def several(name: str, text: str) -> tuple[str, ...]:
     return () if names == ("none",) else names
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option.
 
     Attributes:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .base import StorageBackend
 from .errors import ConfigurationError, MissingDependencyError, shown
@@ -19,8 +17,7 @@ ENTRY_POINT_GROUP = "ad_seller.storage.backends"
 BackendClass = type[StorageBackend]
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(NamedTuple):
     """One storage type.
 
     Attributes:
@@ -105,6 +102,8 @@ def find_backend(name: str) -> BackendClass:
 
 def _suggestion(name: str) -> str:
     """Return a sentence with the type that was probably meant, if there is one."""
+    from difflib import get_close_matches  # for those who make a mistake
+
     [near] = get_close_matches(name, backend_names(), n=1, cutoff=0.5) or [_MEANT.get(name, "")]
     return f" Did you mean {near!r}?" if near else ""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..concurrency.backoff import backoff
 from ..errors import ConflictError
 from .committer import Committer
 from .state import retry_turn, tally_of
-from .transaction import PlainTransaction
 
-Tx = TypeVar("Tx", bound=PlainTransaction)
+if TYPE_CHECKING:
+    from .transaction import PlainTransaction
+
+Tx = TypeVar("Tx", bound="PlainTransaction")
 T = TypeVar("T")
 
 

@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..records.codec import encode
 from ..records.expiry import check_ttl
-from .expiring import ExpiryCap
+from .expiring import DEFAULT_CLAIM_TTL, ExpiryCap
 from .state import LoopState, state_of
 from .waits import Run
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ad_seller.storage")
 
-DEFAULT_CLAIM_TTL = 10.0  #: seconds after which the claim of a process that died ends
 _POLL = 0.02  #: seconds between two looks at what another process runs
 _NESTED_PATIENCE = 10.0  #: seconds at least that a run inside of another one waits for another process
 _RENEWALS = 3  #: renewals in each time to live of a claim, so that one may fail

@@ -9,6 +9,7 @@ from typing import Protocol
 from ..driver.commit import Commit, Expect, Outcome, Touch
 from ..errors import MissingKeyError, UnsupportedError
 
+DEFAULT_CLAIM_TTL = 10.0  #: seconds after which the claim of a process that died ends
 _TOLERANCE = 1.05  #: how much longer than its time to live an entry may seem to have, by clocks that are corrected
 
 

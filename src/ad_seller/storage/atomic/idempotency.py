@@ -28,8 +28,9 @@ from ..records.codec import canonical, decode, encode
 from ..records.expiry import check_ttl
 from ..records.keys import check_key
 from .attempts import run_transaction
-from .claims import DEFAULT_CLAIM_TTL, Claim, Found, Seen, SingleRun, named
+from .claims import Claim, Found, Seen, SingleRun, named
 from .confirm import is_confirmed
+from .expiring import DEFAULT_CLAIM_TTL
 from .transaction import PlainTransaction
 from .work import awaited, check_work
 

@@ -1,4 +1,7 @@
-"""Requests that run once, and effects outside the store that are made once."""
+"""Requests that run once, and effects outside the store that are made once.
+
+What does the work is imported by the first that asks for it: all backends have these methods, and few use them.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UnsupportedError
 from ..records.expiry import TTL
-from .claims import DEFAULT_CLAIM_TTL
-from .effects import Effect, EffectTerms
-from .idempotency import Answer, Idempotent, InFlight, Terms
-from .open_effects import OpenEffect, open_effects, resolve_effect
+from .expiring import DEFAULT_CLAIM_TTL
 from .operations import AtomicOperations
-from .outcomes import Applied, NotApplied, Reconciled
-from .transaction import PlainTransaction
 
 if TYPE_CHECKING:
     from ..capabilities import Capabilities
+    from .idempotency import Answer, InFlight
+    from .open_effects import OpenEffect
+    from .outcomes import Applied, NotApplied, Reconciled
+    from .transaction import PlainTransaction
 
 WEEK = 7 * 86_400  #: seconds
 
-Tx = TypeVar("Tx", bound=PlainTransaction)
+Tx = TypeVar("Tx", bound="PlainTransaction")
 T = TypeVar("T")
 
 
@@ -75,6 +77,8 @@ class OnceOperations(AtomicOperations[Tx]):
             InFlightError: the request runs, and ``in_flight`` is "raise".
             ConflictError: others changed what ``work`` reads each time; nothing was written.
         """
+        from .idempotency import Idempotent, Terms
+
         terms = Terms(ttl, claim_ttl, legacy, in_flight, max_seconds, remember_expired)
         record, _ = await Idempotent(self, self._new_transaction, scope, key, request, work, terms).answer()
         result: T = record["result"]
@@ -114,6 +118,8 @@ class OnceOperations(AtomicOperations[Tx]):
             InFlightError: the request runs, and ``in_flight`` is "raise".
             ConflictError: others changed what ``work`` reads each time; nothing was written.
         """
+        from .idempotency import Answer, Idempotent, Terms
+
         terms = Terms(ttl, claim_ttl, legacy, in_flight, max_seconds, remember_expired)
         run = Idempotent(self, self._new_transaction, scope, key, request, work, terms)
         return Answer.of(*await run.answer())
@@ -155,6 +161,8 @@ class OnceOperations(AtomicOperations[Tx]):
             InvalidValueError: JSON cannot carry the result; the next try asks ``reconcile`` for one.
             UnsupportedError: the backend is atomic within one process only.
         """
+        from .effects import Effect, EffectTerms
+
         self._check_effects()
         terms = EffectTerms(call, reconcile, then, timeout, ttl, claim_ttl)
         result: T = (await Effect(self, self._new_transaction, scope, name, terms).answer())[0]
@@ -162,6 +170,8 @@ class OnceOperations(AtomicOperations[Tx]):
 
     async def open_effects(self) -> list[OpenEffect]:
         """Return the effects that are being made, and those of which nobody knows, the oldest first."""
+        from .open_effects import open_effects
+
         return await open_effects(self)
 
     async def resolve_effect(
@@ -178,6 +188,8 @@ class OnceOperations(AtomicOperations[Tx]):
         Raises:
             InFlightError: somebody is at work on it.
         """
+        from .open_effects import resolve_effect
+
         self._check_effects()
         return await resolve_effect(self, scope, name, outcome, ttl)
 

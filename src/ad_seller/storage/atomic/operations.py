@@ -19,18 +19,18 @@ from ..records.markers import KEEP, Keep, Marker
 from .attempts import run_transaction
 from .committer import Committer
 from .confirm import is_confirmed
-from .lease import Lease
 from .state import tally_of
-from .transaction import PlainTransaction
 from .updates import update_entry
 from .work import awaited, check_work
 
 if TYPE_CHECKING:
     from ..driver.query import KeyQuery
     from ..records.pages import OnCorrupt
+    from .lease import Lease
+    from .transaction import PlainTransaction
 
 Change = Callable[[Any], Any]
-Tx = TypeVar("Tx", bound=PlainTransaction)
+Tx = TypeVar("Tx", bound="PlainTransaction")
 T = TypeVar("T")
 
 
@@ -253,6 +253,8 @@ class AtomicOperations(Generic[Tx]):
             LeaseHeldError: on entering: another holder has it.
             LeaseLostError: out of the block: it could not be renewed in time.
         """
+        from .lease import Lease  # with what it needs, when somebody does
+
         return Lease(self, name, ttl, wait)
 
 

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
 from ..passwords import Password, check_password
 from ..runtime.template import DriverBackend
-from ..seller.views import VIEWS, View
+from ..seller.views import View
 from ..stats import Target
 from .client import Fetch
 from .engine import PostgresEngine
@@ -108,7 +108,7 @@ class PostgresBackend(DriverBackend):
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.build_indexes()
 
-    def view_statements(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+    def view_statements(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Return the statements that `create_views` runs.
 
         Raises:
@@ -116,18 +116,18 @@ class PostgresBackend(DriverBackend):
         """
         return [*FUNCTIONS, *view_statements(views).values()]
 
-    async def create_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+    async def create_views(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Make views of a seller's records for dashboards, anew where they are there; return their names.
 
         Args:
-            views: which.
+            views: which; None for those of a seller, `VIEWS`.
 
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
         return await self._change_views("create", partial(create, views=views))
 
-    async def drop_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+    async def drop_views(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Remove the views that `create_views` made; return the names of those that were there.
 
         Raises:

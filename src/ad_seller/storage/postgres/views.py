@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..errors import StoreUnavailableError
 from ..records.globs import successor
 from ..records.namespaces import MARK
-from ..seller.views import ENTRIES, Column, Path, View, check_views, text_literal
+from ..seller.views import ENTRIES, Column, Path, View, checked, text_literal
 from .client import Fetch
 from .statements import LIVE, TABLE
 
@@ -58,9 +58,9 @@ $function$""",
 )
 
 
-def view_statements(views: tuple[View, ...]) -> dict[str, str]:
+def view_statements(views: tuple[View, ...] | None) -> dict[str, str]:
     """Return the statement that makes each view, by its name; `FUNCTIONS` come first."""
-    check_views(views)
+    views = checked(views)
     return {view.name: _create(view) for view in views} | {ENTRIES: _create_entries()}
 
 
@@ -129,7 +129,7 @@ _READERS: Final = {
 }
 
 
-async def create(fetch: Fetch, views: tuple[View, ...]) -> list[str]:
+async def create(fetch: Fetch, views: tuple[View, ...] | None) -> list[str]:
     """Make the views in one transaction, in place of those that an earlier call made; return their names.
 
     What was granted on them stays.
@@ -149,7 +149,7 @@ async def create(fetch: Fetch, views: tuple[View, ...]) -> list[str]:
     return list(wanted)
 
 
-async def drop(fetch: Fetch, views: tuple[View, ...]) -> list[str]:
+async def drop(fetch: Fetch, views: tuple[View, ...] | None) -> list[str]:
     """Remove the views that `create` made, and their functions; return their names."""
     await fetch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     there = await _ours(fetch, view_statements(views))

@@ -7,7 +7,6 @@ the place of what it refuses.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -133,6 +132,8 @@ def _decode_slowly(text: bytes | str, key: str | None) -> Any:
     try:
         if not isinstance(text, str):
             text = text.decode()  # strictly UTF-8; json would guess
+        import json  # costs a millisecond of our start, and few texts come here
+
         return json.loads(text, parse_int=parse_int, parse_float=_parse_float, parse_constant=_no_constant)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptValueError(

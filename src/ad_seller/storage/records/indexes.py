@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -65,6 +64,8 @@ class Index:
 
 def unique_name(*parts: str) -> str:
     """Return a name of at most 46 small letters, digits and ``_`` that other parts do not have."""
+    import hashlib  # costs a millisecond of our start
+
     readable = re.sub("[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")[:36]
     return f"{readable}_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:9]}"
 

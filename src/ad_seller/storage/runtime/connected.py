@@ -17,7 +17,7 @@ from ..errors import InvalidArgumentError, StorageError, shown
 from ..records.codec import DEFAULT_MAX_VALUE_BYTES
 from ..records.expiry import Clock, system_clock
 from ..records.indexes import DEFAULT_INDEXES, Index, declared
-from ..seller.log_following import CLOCK_SECONDS
+from ..seller.streams import CLOCK_SECONDS
 from ..stats import Stats
 from .session import Session
 from .sessions import Sessions

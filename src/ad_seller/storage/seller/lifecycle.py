@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from ..errors import InvalidArgumentError, InvalidTransitionError, InvalidValueError, MissingKeyError, shown
 from .access import Record, entity_key
@@ -164,8 +164,7 @@ class LifecycleHelpers(Host):
         return _trail(await self.get(key := entity_key("change_request", change_request_id)), key)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One transition of one record: a function for `update` that checks it and appends its audit entry."""
 
     lifecycle: Lifecycle
@@ -176,7 +175,7 @@ class Step:
     expect: str | None
     metadata: Record | None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Check what can be checked without the record."""
         if not isinstance(self.lifecycle, Lifecycle):
             raise InvalidArgumentError(f"lifecycle is a Lifecycle, not {shown(self.lifecycle)}", key=self.key)
@@ -195,6 +194,7 @@ class Step:
 
     def bound(self) -> Callable[[Any], Any]:
         """Return the change; its id and time are fixed, however often a conflict makes it run."""
+        self.check()
         transition_id = str(uuid.uuid4())
         # The recorded orders carry UTC without an offset.
         timestamp = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

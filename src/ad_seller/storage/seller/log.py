@@ -7,7 +7,7 @@ those of `new_id`, so the order of the keys is the order of making.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -257,40 +257,3 @@ class Log:
 
 def _passed_over(error: CorruptValueError) -> None:
     """Leave an entry where it is that cannot be read: `trim` removes what it knows."""
-
-
-class Logs:
-    """The logs of a backend; mixed into it."""
-
-    def log(
-        self: Stored,
-        name: str,
-        by: Iterable[str] = (),
-        *,
-        retention: TTL | None = None,
-        commit_seconds: float | None = None,
-        clock_seconds: float | None = None,
-    ) -> Log:
-        """Return the log called ``name``; it costs nothing and stores nothing until something is appended.
-
-        Args:
-            name: e.g. ``event``; its entries stand under ``log:event:{id}``.
-            by: the fields of its entries (paths with dots) that it can be read by, e.g. ``("session_id", "type")``.
-                Every process that appends declares the same.
-            retention: seconds after which an entry is removed; None for never.
-            commit_seconds: how long an append, or the rest of its transaction, may take at most. Those who follow
-                look back by as much. None for the backend's ``log_commit_seconds``, which is its time-out of calls
-                unless given.
-            clock_seconds: how much the clocks of two machines may differ. None for the backend's
-                ``log_clock_seconds``, which is 2 unless given.
-
-        Raises:
-            InvalidArgumentError: the name or a field is no non-empty str.
-            InvalidTTLError: a time is not positive.
-        """
-        form = LogForm.of(name, by)
-        commit, clock = self._log_seconds()
-        span = Span.of(
-            commit if commit_seconds is None else commit_seconds, clock if clock_seconds is None else clock_seconds
-        )
-        return Log(self, form, check_ttl(retention), span)

@@ -23,9 +23,6 @@ from .stored import Stored
 
 _PAGE = 500
 
-COMMIT_SECONDS = 5.0  #: how long an append may take, where a backend has no time-out
-CLOCK_SECONDS = 2.0  #: how much the clocks of two machines may differ
-
 
 class LogEntry(NamedTuple):
     """An entry as `follow` gives it.

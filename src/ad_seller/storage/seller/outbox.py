@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..driver.commit import Commit, Put
-from ..errors import InvalidArgumentError, UnsupportedError
+from ..errors import InvalidArgumentError
 from ..records.expiry import check_ttl
 from ..records.globs import escape
 from ..records.pages import OnCorrupt, Page
@@ -19,7 +19,9 @@ from .outbox_entries import OutboxForm, Waiting
 from .outbox_message import Message
 from .outbox_work import Patience, Worker
 from .stored import Stored
-from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from .transaction import Transaction
 
 
 class Outbox:
@@ -127,24 +129,3 @@ class Outbox:
     async def drop(self, message_id: str) -> bool:
         """Remove a message that was set aside, for good; tell whether there was one."""
         return await self._store.delete(self._form.failed_key(message_id))
-
-
-class Outboxes:
-    """The outboxes of a backend; mixed into it."""
-
-    def outbox(self: Stored, name: str) -> Outbox:
-        """Return the outbox called ``name``; it costs nothing and stores nothing until something is put.
-
-        Args:
-            name: e.g. ``webhooks``; its messages stand under ``outbox:webhooks:``.
-
-        Raises:
-            InvalidArgumentError: the name is no non-empty str.
-            UnsupportedError: the backend is atomic within a process only: two workers could have one message.
-        """
-        if self.capabilities.atomic != "store":
-            raise UnsupportedError(
-                f"{type(self).__name__} is atomic within one process only (capabilities.atomic), so it cannot "
-                "promise that a message has one worker. Use SQLite, Redis or PostgreSQL for an outbox."
-            )
-        return Outbox(self, OutboxForm.of(name))

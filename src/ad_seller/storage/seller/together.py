@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..records.expiry import TTL
 from .access import Record, entity_key
 from .host import Host
 from .kinds import AGENT_URL_INDEX_PREFIX
-from .transaction import Transaction
 from .urls import agent_url_keys
+
+if TYPE_CHECKING:
+    from .transaction import Transaction
 
 
 class JointWrites(Host):

@@ -161,8 +161,14 @@ VIEWS: Final = (
 ENTRIES: Final = "seller_entries"
 
 
-def check_views(views: tuple[View, ...]) -> None:
-    """Raise `InvalidArgumentError` unless every name is one that needs no quoting, and comes once."""
+def checked(views: tuple[View, ...] | None) -> tuple[View, ...]:
+    """Return the views, `VIEWS` for None.
+
+    Raises:
+        InvalidArgumentError: a name needs quoting, or comes twice.
+    """
+    if views is None:
+        return VIEWS
     names = [view.name for view in views]
     if len({*names, ENTRIES}) < len(names) + 1:
         raise InvalidArgumentError(f"Two views have one name: {shown(names)}")
@@ -176,6 +182,7 @@ def check_views(views: tuple[View, ...]) -> None:
         for part in (part for column in view.columns for path in column.paths for part in path):
             if part != -1 and not (isinstance(part, str) and _MEMBER.fullmatch(part)):
                 raise InvalidArgumentError(f"A place in a record is names, or -1; not {shown(part)}")
+    return views
 
 
 def text_literal(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiosqlite
 
@@ -15,13 +15,14 @@ from ..errors import ConfigurationError, shown
 from ..options import takes_url_options
 from ..records.expiry import SteadyClock
 from ..runtime.template import DriverBackend
-from ..seller.views import VIEWS, View
 from .database import Database
 from .engine import SQLiteEngine
 from .fields import FieldIndexes
 from .shared import SharedDatabase
 from .url import MEMORY, parse_sqlite_url
-from .views import create, drop, view_statements
+
+if TYPE_CHECKING:
+    from ..seller.views import View
 
 
 class SQLiteBackend(DriverBackend):
@@ -86,31 +87,37 @@ class SQLiteBackend(DriverBackend):
         on_disk = self.path != MEMORY
         return Capabilities(atomic="store", expiry="store", durable=on_disk, shared=on_disk, atomic_batches=True)
 
-    def view_statements(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+    def view_statements(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Return the statements that `create_views` runs.
 
         Raises:
             InvalidArgumentError: a name is not lower case, digits and _.
         """
+        from .views import view_statements  # these, too, when somebody asks
+
         return list(view_statements(views).values())
 
-    async def create_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+    async def create_views(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Make views of a seller's records for dashboards, anew where they are there; return their names.
 
         Args:
-            views: which.
+            views: which; None for those of a seller, `VIEWS`.
 
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
+        from .views import create
+
         return await self._change_views("create", partial(create, views=views))
 
-    async def drop_views(self, views: tuple[View, ...] = VIEWS) -> list[str]:
+    async def drop_views(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Remove the views that `create_views` made; return the names of those that were there.
 
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
+        from .views import drop
+
         return await self._change_views("drop", partial(drop, views=views))
 
     async def _change_views(self, verb: str, work: Callable[[sqlite3.Connection], list[str]]) -> list[str]:

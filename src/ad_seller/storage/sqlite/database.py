@@ -13,12 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..driver.failures import LostError, NotStartedError
 from ..errors import StoreUnavailableError
 from ..records.expiry import SteadyClock
-from . import backup, guard
+from . import guard
 from .clock import learn, tell
 from .fields import FieldIndexes
 from .files import check_path
@@ -30,6 +30,9 @@ from .openfiles import OpenFile, open_files
 from .schema import prepare
 from .url import MEMORY
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from . import backup
 
 R = TypeVar("R")
 
@@ -131,6 +134,8 @@ class Database:
             if self._file is not None:
                 self._file.renew()
             db = self._open_reader(self._patience)
+        from . import backup  # with what it needs, when somebody saves
+
         try:
             backup.save(db, to, told)
         finally:

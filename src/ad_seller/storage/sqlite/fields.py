@@ -16,8 +16,7 @@ import functools
 import re
 from collections import ChainMap
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..driver.query import KeyQuery
 from ..records.filters import Condition
@@ -51,8 +50,7 @@ _LARGEST: Final = 1e300  #: numbers of more are looked for in all records
 _NAMESPACE: Final = f"substr(key, 1, {len(MARK)} + instr(substr(key, {len(MARK) + 1}), ':'))"
 
 
-@dataclass(frozen=True, slots=True)
-class Narrowing:
+class Narrowing(NamedTuple):
     """What an index knows of a search.
 
     Attributes:
@@ -105,10 +103,11 @@ class FieldIndexes:
         self.statements = {
             name: statement for found in self._by_kind.values() for name, statement in self._statements_of(found)
         }
-        #: Likewise those of all namespaces together, by kind; made when a namespace is first searched.
-        self.of_namespaces = {
-            kind: dict(self._statements_of(found, in_namespaces=True)) for kind, found in self._by_kind.items()
-        }
+
+    @functools.cached_property
+    def of_namespaces(self) -> dict[str, dict[str, str]]:
+        """Likewise those of all namespaces together, by kind; made when a namespace is first searched."""
+        return {kind: dict(self._statements_of(found, in_namespaces=True)) for kind, found in self._by_kind.items()}
 
     def _statements_of(self, indexes: list[Index], *, in_namespaces: bool = False) -> Iterable[tuple[str, str]]:
         kind, names = indexes[0].kind, _names(indexes)
@@ -121,16 +120,21 @@ class FieldIndexes:
 
     def is_unwanted(self, name: str) -> bool:
         """Tell whether an index of ours is declared no longer; who declares none keeps those of others."""
-        if name in self.statements or any(name in statements for statements in self.of_namespaces.values()):
-            return False
         if name in UNASKED:
-            return True
-        return not self.is_default and (name.startswith(DECLARED) or name in _OURS)
+            return name not in self.statements
+        if self.is_default or not (name.startswith(DECLARED) or name in _OURS):
+            return False
+        return self._statement_of(name) is None
 
     def is_outdated(self, name: str, statement: str) -> bool:
         """Tell whether an index that is there was defined in another way than now."""
-        wanted = ChainMap(self.statements, *self.of_namespaces.values()).get(name)
+        wanted = self._statement_of(name)
         return wanted is not None and wanted.partition(" ON ")[2] != statement.partition(" ON ")[2]
+
+    def _statement_of(self, name: str) -> str | None:
+        if name in self.statements or not name.startswith(DECLARED):
+            return self.statements.get(name)
+        return ChainMap(*self.of_namespaces.values()).get(name)
 
     def narrowed(self, span: KeyQuery) -> Narrowing:
         """Return what the best of the indexes knows of the search ``span``.

@@ -13,7 +13,7 @@ from typing import Final
 from ..errors import StoreUnavailableError
 from ..records.globs import successor
 from ..records.namespaces import MARK
-from ..seller.views import ENTRIES, Column, Path, View, check_views, text_literal
+from ..seller.views import ENTRIES, Column, Path, View, checked, text_literal
 from .locks import take_write_lock
 
 _MARK: Final = "/* made by `ad-seller-storage views create`; changes of your own are lost at the next one */"
@@ -33,9 +33,9 @@ _REST: Final = f"substr(key, {len(MARK) + 1} + {_COLON})"
 _RECORD: Final = "CASE WHEN typeof(value) = 'text' AND json_valid(value) THEN value ELSE 'null' END"
 
 
-def view_statements(views: tuple[View, ...]) -> dict[str, str]:
+def view_statements(views: tuple[View, ...] | None) -> dict[str, str]:
     """Return the statement that makes each view, by its name."""
-    check_views(views)
+    views = checked(views)
     return {view.name: _create(view) for view in views} | {ENTRIES: _create_entries()}
 
 
@@ -146,7 +146,7 @@ _READERS: Final[dict[str, Callable[[str], str]]] = {
 }
 
 
-def create(db: sqlite3.Connection, views: tuple[View, ...]) -> list[str]:
+def create(db: sqlite3.Connection, views: tuple[View, ...] | None) -> list[str]:
     """Make the views, in place of those that an earlier call made; return their names.
 
     Raises:
@@ -167,7 +167,7 @@ def create(db: sqlite3.Connection, views: tuple[View, ...]) -> list[str]:
     return list(wanted)
 
 
-def drop(db: sqlite3.Connection, views: tuple[View, ...]) -> list[str]:
+def drop(db: sqlite3.Connection, views: tuple[View, ...] | None) -> list[str]:
     """Remove the views that `create` made; return their names."""
     names = view_statements(views)
     take_write_lock(db)
