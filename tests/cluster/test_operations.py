@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ad_seller.storage.operations import erase, examine, fixes, place_hold
+from ad_seller.storage.operations import RetentionRule, erase, examine, fixes, place_hold
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
-from tests.operations.test_retention import ORDERS, QUOTES, applied, at, order
+from tests.operations.test_retention import DAY, ORDERS, QUOTES, applied, at, order
 
 pytestmark = pytest.mark.xdist_group("cluster-failures")
 
@@ -25,6 +25,17 @@ async def test_each_entry_is_a_commit_of_its_own(cluster: RedisCluster) -> None:
         erased = await erase(store, "b", dry_run=False, pause=0)
         assert erased.counts["session:"] == {"deleted": 19, "held": 1}
         assert await store.keys("session:*") == ["session:7"]
+
+        log = store.log("audit", by=("who",))
+        await store.set_many({f"seen:{n}": {"who": "a", "at": at(90 - n)} for n in range(9)})
+        await log.take_in("seen:*", at="at")
+        ids = [entry_id for entry_id, _ in (await log.read()).items]
+        await place_hold(store, "case", [f"log:audit:{ids[3]}"], reason="litigation")
+        rule = RetentionRule("audit", log="audit", by=("who",), older_than=84.5 * DAY)
+        trimmed = (await applied(store, [rule]))["audit"]
+        assert (trimmed.removed, dict(trimmed.kept)) == (5, {"held": 1})
+        assert [one for one, _ in (await log.read(who="a")).items] == [ids[3], *ids[6:]]
+        await store.delete_many(await store.keys("*:audit*"))
 
         await store.set_many({"agent_url_index:u": "gone", "session_index:buyer:x": ["7", "gone"]})
         found = await examine(store)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ from ad_seller.storage import (
     InvalidArgumentError,
     InvalidValueError,
     LeaseHeldError,
+    Log,
+    LogEntry,
+    LogGapError,
     StorageBackend,
 )
 from ad_seller.storage.memory_backend import MemoryBackend
@@ -63,10 +67,15 @@ def order(days_ago: float, status: str = "completed") -> dict[str, Any]:
 
 
 async def applied(
-    store: StorageBackend, rules: Iterable[RetentionRule], *, dry_run: bool = False
+    store: StorageBackend, rules: Iterable[RetentionRule], *, dry_run: bool = False, now: float = NOW
 ) -> dict[str, Retained]:
-    run = apply_retention(store, rules, dry_run=dry_run, clock=lambda: NOW, pause=0)
+    run = apply_retention(store, rules, dry_run=dry_run, clock=lambda: now, pause=0)
     return {done.rule: done async for done in run}
+
+
+async def followed(log: Log, count: int, since: str | None = None) -> list[LogEntry]:
+    async with aclosing(log.follow(since)) as entries:
+        return [await anext(entries) for _ in range(count)]
 
 
 async def test_what_is_due_goes_and_all_else_stays(store: StorageBackend) -> None:
@@ -122,27 +131,41 @@ async def test_by_number(store: StorageBackend) -> None:
         assert (await applied(store, [replace(rule, keep_newest=0)]))["events"].removed == 100
 
 
-async def test_logs() -> None:
-    async with MemoryBackend() as store:
+async def test_logs(store: StorageBackend) -> None:
+    """All goes that is due, but what is held; those who follow from before are told."""
+    async with store:
         log = store.log("audit", by=("who",))
-        old = {f"seen:{n}": {"who": "a", "at": at(100 - n)} for n in range(50)}
+        old = {f"seen:{n:02}": {"who": "a", "at": at(100 - n)} for n in range(50)}
         await store.set_many(old)
         await log.take_in("seen:*", at="at")
         new = await log.append({"who": "a"})
+        cursors = [entry.cursor for entry in await followed(log, 50)]
         by_age = RetentionRule("audit", log="audit", by=("who",), older_than=70.5 * DAY)
         by_number = replace(by_age, older_than=None, keep_newest=11)
-        await place_hold(store, "case", ["log:audit:*"], reason="litigation")
+        ids = [entry_id for entry_id, _ in (await log.read()).items]
+        await place_hold(store, "case", [f"log:audit:{ids[n]}" for n in (0, 7)], reason="litigation")
+        dry = (await applied(store, [by_age], dry_run=True))["audit"]
+        assert (dry.due, dry.removed, dict(dry.kept), dry.holds) == (30, 0, {"held": 2}, {"case"})
         done = (await applied(store, [by_age]))["audit"]
-        assert (done.due, done.removed, dict(done.kept), done.holds) == (30, 0, {"held": 30}, {"case"})
+        assert (done.due, done.removed, dict(done.kept), done.holds) == (30, 28, {"held": 2}, {"case"})
+        assert done.oldest == ("log:audit:" + ids[0], at(100))
+        left = [ids[0], ids[7], *ids[30:]]
+        assert [entry_id for entry_id, _ in (await log.read(who="a")).items] == left  # and still found by a field
+        assert await store.count("log_by:*") == 23  # no key of a field is left behind
+        assert [entry.id for entry in await followed(log, len(left))] == left
+        with pytest.raises(LogGapError, match="'audit'"):
+            await followed(log, 1, cursors[25])
+        assert [entry.id for entry in await followed(log, 10, cursors[40])] == ids[40:50]
+
         await release_hold(store, "case")
-        assert (await applied(store, [by_age], dry_run=True))["audit"].removed == 0
-        done = (await applied(store, [by_age]))["audit"]
-        assert (done.due, done.removed, done.oldest is not None and done.oldest[1]) == (30, 30, at(100))
-        assert await store.count("log_by:*") == 21  # no key of a field is left behind
+        older = replace(by_age, older_than=80.5 * DAY)
+        assert (await applied(store, [older]))["audit"].removed == 2
+        with pytest.raises(LogGapError):  # to trim up to an earlier time takes nothing back
+            await followed(log, 1, cursors[25])
         assert (await applied(store, [by_number]))["audit"].removed == 10
         assert [page[0] for page in (await log.read(newest=True, limit=1)).items] == [new]
-        done = (await applied(store, [replace(by_age, older_than=0.0)]))["audit"]
-        assert done.removed == 0 or done.problem is None or "on their way" in done.problem
+        done = (await applied(store, [by_age], now=NOW + 9_999 * DAY))["audit"]
+        assert (done.removed, done.problem is not None and "on their way" in done.problem) == (0, True)
 
 
 async def test_outboxes(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -22,8 +22,17 @@ _ATTEMPTS: Final = 5
 #: Decides about an entry as it is at the commit: a word for the report, and DELETE, LEAVE or the new value.
 Decide = Callable[[str, Any, Holds], tuple[str, Any]]
 
+#: The keys that lead to an entry, by its key and value: they go with it.
+Leading = Callable[[str, Any], Iterable[str]]
 
-async def change_entries(store: StorageBackend, lease: Lease, keys: list[str], decide: Decide) -> Counter[str]:
+
+def _nothing(key: str, value: Any) -> Iterable[str]:
+    return ()
+
+
+async def change_entries(
+    store: StorageBackend, lease: Lease, keys: list[str], decide: Decide, leading: Leading = _nothing
+) -> Counter[str]:
     """Remove or change entries, all or nothing, if the lease and the holds are as they were; count by word.
 
     Where they do not lie in one place (a cluster, a hybrid), each entry is a commit of its own, and the holds are
@@ -34,36 +43,54 @@ async def change_entries(store: StorageBackend, lease: Lease, keys: list[str], d
         lease: held.
         keys: some; "changed" stands for those that are gone, or that others change all the time.
         decide: see `Decide`.
+        leading: see `Leading`.
     """
     if not keys:
         return Counter()
     try:
-        return await store.transact(partial(_together, lease, keys, decide), attempts=_ATTEMPTS)
+        return await store.transact(partial(_together, lease, keys, decide, leading), attempts=_ATTEMPTS)
     except (CrossStoreError, ConflictError, CorruptValueError):
         if len(keys) > 1:
-            return sum([await change_entries(store, lease, [key], decide) for key in keys], Counter[str]())
-    return await _alone(store, lease, keys[0], decide)
+            alone = [await change_entries(store, lease, [key], decide, leading) for key in keys]
+            return sum(alone, Counter[str]())
+    return await _alone(store, lease, keys[0], decide, leading)
 
 
-async def _together(lease: Lease, keys: list[str], decide: Decide, tx: Transaction) -> Counter[str]:
+async def _together(
+    lease: Lease, keys: list[str], decide: Decide, leading: Leading, tx: Transaction
+) -> Counter[str]:
+    async def drop(keys: list[str]) -> None:
+        for key in await tx.get_many(keys):
+            await tx.delete(key)
+
     await tx.hold(lease)
-    return await _apply(keys, decide, Holds(await tx.get(HOLDS_KEY)), tx)
+    return await _apply(keys, decide, leading, Holds(await tx.get(HOLDS_KEY)), drop, tx)
 
 
-async def _alone(store: StorageBackend, lease: Lease, key: str, decide: Decide) -> Counter[str]:
+async def _alone(store: StorageBackend, lease: Lease, key: str, decide: Decide, leading: Leading) -> Counter[str]:
     lease.check()
     holds = Holds(await store.get(HOLDS_KEY))
     try:
-        return await store.transact(partial(_apply, [key], decide, holds), attempts=_ATTEMPTS)
+        # What leads to the entry lies elsewhere. It goes first: a stop leaves nothing that leads to no entry.
+        work = partial(_apply, [key], decide, leading, holds, store.delete_many)
+        return await store.transact(work, attempts=_ATTEMPTS)
     except CorruptValueError:
         return Counter({"unreadable": 1})
     except ConflictError:
         return Counter({"changed": 1})
 
 
-async def _apply(keys: list[str], decide: Decide, holds: Holds, tx: Transaction) -> Counter[str]:
+async def _apply(
+    keys: list[str],
+    decide: Decide,
+    leading: Leading,
+    holds: Holds,
+    drop: Callable[[list[str]], Awaitable[object]],
+    tx: Transaction,
+) -> Counter[str]:
     said: Counter[str] = Counter()
     found = await tx.get_many(keys)
+    gone: list[str] = []
     for key in keys:
         if key not in found:
             said["changed"] += 1
@@ -71,7 +98,10 @@ async def _apply(keys: list[str], decide: Decide, holds: Holds, tx: Transaction)
         word, change = decide(key, found[key], holds)
         said[word] += 1
         if change is DELETE:
-            await tx.delete(key)
+            gone.append(key)
         elif change is not LEAVE:
             await tx.set(key, change, ttl=KEEP)
+    await drop([each for key in gone for each in leading(key, found[key])])
+    for key in gone:
+        await tx.delete(key)
     return said

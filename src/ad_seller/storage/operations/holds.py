@@ -64,14 +64,6 @@ class Holds:
         """Return the name of a hold over a key, or None."""
         return next((name for name, glob in self._globs if glob.matches(key)), None)
 
-    def over_some(self, prefix: str) -> str | None:
-        """Return the name of a hold that may be over a key with a prefix, or None."""
-        return next((name for name, glob in self._globs if _meet(glob.prefix, prefix)), None)
-
-
-def _meet(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
-
 
 def _parsed(stored: Any) -> tuple[Hold, ...]:
     if stored is None:

@@ -43,6 +43,8 @@ Clock = Callable[[], float]
 #: Seconds since 1970, and a key: it tells those of one time apart.
 Moment = tuple[float, str]
 
+_NEVER: Final[Moment] = (float("-inf"), "")
+
 
 @dataclass(slots=True)
 class Retained:
@@ -175,16 +177,30 @@ class _Run:
         self._now = now
         self._lease = lease
         self._pause = pause
+        self._trimming = store.log(rule.log, rule.by)._trimming() if rule.log else None
         self._oldest: Moment | None = None
         self.done = Retained(rule.name, rule.keys)
 
     async def run(self) -> Retained:
         until = await self._until()
-        await (self._trim(until) if self._rule.log else self._remove(until))
+        if (problem := self._problem(until)) is None:
+            await self._remove(until)
+        else:
+            self.done.problem = problem
         if self._oldest is not None:
             seconds, key = self._oldest
             self.done.oldest = (key, moment_of(seconds))
         return self.done
+
+    def _problem(self, until: Moment) -> str | None:
+        """Return why a log cannot be trimmed up to there."""
+        if self._trimming is None or until == _NEVER:
+            return None
+        try:
+            self._trimming.check(until[0])
+        except InvalidArgumentError as error:
+            return f"{error}: with a minimum_age, or a longer older_than"
+        return None
 
     async def _until(self) -> Moment:
         """Return the moment up to which entries are due."""
@@ -199,7 +215,7 @@ class _Run:
                 if len(kept) > count + 1:
                     heapq.heappop(kept)
         if len(kept) <= count:
-            return float("-inf"), ""
+            return _NEVER
         newest, *_ = beyond = heapq.nsmallest(2, kept)  # the newest beyond the number, and the oldest within
         if self._rule.log and len(beyond) == 2 and beyond[1][0] == newest[0]:
             newest = (newest[0] - _TICK, _LAST)  # a log is trimmed up to a time
@@ -263,32 +279,17 @@ class _Run:
         if self._oldest is None or seconds < self._oldest[0]:
             self._oldest = (seconds, key)
 
+    def _leading(self, key: str, value: Any) -> list[str]:
+        """Return the keys by which an entry of a log is found."""
+        return [] if self._trimming is None else self._trimming.marks(key, value)
+
     async def _commit(self, until: Moment, keys: list[str]) -> None:
         if self._lease is None or not keys:
             return
-        said = await change_entries(self._store, self._lease, keys, partial(self._judge, until))
+        if self._trimming is not None:
+            await self._trimming.tell(until[0])
+        said = await change_entries(self._store, self._lease, keys, partial(self._judge, until), self._leading)
         self.done.removed += said.pop("removed", 0)
         self.done.kept["changed"] += sum(said.pop(word, 0) for word in ("changed", "young", "other"))
         self.done.kept += said
         await asyncio.sleep(self._pause)
-
-    async def _trim(self, until: Moment) -> None:
-        """Let the log remove what is due: its entries have keys of their fields, too."""
-        last = until[0]
-        async for key, value in self._entries(lambda error: self._unreadable()):
-            self.done.seen += 1
-            seconds = self._seconds(key, value)
-            if seconds is None:
-                self.done.kept["no time"] += 1
-            elif seconds <= last:
-                self._is_due(key, value)
-        held = self._holds.over_some(self._rule.keys)
-        if held is not None and self.done.due:
-            self.done.holds.add(held)
-            self.done.kept["held"] = self.done.due
-        elif self._lease is not None and self.done.due:
-            self._lease.check()
-            try:
-                self.done.removed = await self._store.log(self._rule.log, self._rule.by).trim_up_to(last)
-            except InvalidArgumentError as error:
-                self.done.problem = str(error)

@@ -12,15 +12,16 @@ from contextlib import aclosing
 from typing import Any
 
 from ..driver.commit import Commit, Put
-from ..errors import CorruptValueError, CrossStoreError, InvalidArgumentError, InvalidKeyError, shown
+from ..errors import CrossStoreError, InvalidArgumentError, InvalidKeyError, shown
 from ..records.expiry import TTL, check_ttl
 from ..records.globs import escape
 from ..records.ids import new_id
 from ..records.keys import check_key
 from ..records.pages import OnCorrupt, Page
-from .log_entries import FIELD_MARK, LogForm, fits, last_of, packed
+from .log_entries import FIELD_MARK, LogForm, fits, packed
 from .log_following import Follower, LogEntry, Span
 from .log_taking import Taken, take_in
+from .log_trimming import Trimming
 from .stored import Stored
 
 _AT_ONCE = 500  #: entries that one step reads or removes
@@ -96,34 +97,10 @@ class Log:
         Raises:
             InvalidArgumentError: it is later than what followers look back to.
         """
-        until = round(seconds * 1000)
-        if until > int(self._clock() * 1000) - self._span.milliseconds:
-            raise InvalidArgumentError(
-                f"Entries of the last {self._span.milliseconds / 1000:g} seconds may still be on their way to "
-                "those who follow; trim up to an earlier time"
-            )
-        last, removed = self._form.prefix + last_of(until), 0
-        cursor: str | None = None
-        while True:
-            page = await self._store.scan(
-                f"{escape(self._form.prefix)}*", limit=_AT_ONCE, cursor=cursor, on_corrupt=_passed_over
-            )
-            cursor = page.cursor
-            old = [(key, value) for key, value in page.items if key < last]
-            if old:
-                if not removed:
-                    await self._store.set(self._form.trimmed_key, until)
-                await self._remove(old)
-                removed += len(old)
-            if cursor is None or len(old) < len(page.items):
-                return removed
+        return await self._trimming().up_to(seconds)
 
-    async def _remove(self, entries: list[tuple[str, Any]]) -> None:
-        """Remove the keys that lead to the entries, then these: a stop in between leaves none without its entry."""
-        ids = [(key.removeprefix(self._form.prefix), value) for key, value in entries]
-        marks = [mark for entry_id, value in ids for mark in self._form.known_keys(entry_id, value)[1:]]
-        await self._store.delete_many(marks)
-        await self._store.delete_many([key for key, _ in entries])
+    def _trimming(self) -> Trimming:
+        return Trimming(self._store, self._form, self._span, self._clock)
 
     async def take_in(
         self, pattern: str, *, at: str, records: str | None = None, on_corrupt: OnCorrupt = None
@@ -253,7 +230,3 @@ class Log:
 
     def _follower(self) -> Follower:
         return Follower(self._store, self._form, self._retention_ms, self._span, self._clock)
-
-
-def _passed_over(error: CorruptValueError) -> None:
-    """Leave an entry where it is that cannot be read: `trim` removes what it knows."""
