@@ -18,7 +18,7 @@ from ad_seller.storage.memory import entries
 from ad_seller.storage.postgres import client, indexes, writer
 from ad_seller.storage.postgres.commits import loads
 from ad_seller.storage.records.expiry import SteadyClock
-from ad_seller.storage.redis import engine, index, listener, pool, scripts
+from ad_seller.storage.redis import commits, engine, index, listener, pool, scripts
 from ad_seller.storage.seller import outbox_message
 from ad_seller.storage.sqlite import fields
 
@@ -158,7 +158,7 @@ def _(patch: Patch) -> None:
 @defect("never-sent")
 def _(patch: Patch) -> None:
     """A batch of which nothing was sent is told as the answer of its one try (row 16)."""
-    patch.setattr(engine.RedisEngine, "_check_started", lambda self, answers: None)
+    patch.setattr(commits.Commits, "_check_started", lambda self, answers: None)
 
 
 @defect("effect-unfenced")

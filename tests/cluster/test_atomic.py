@@ -22,7 +22,9 @@ def engine() -> tuple[str, None]:
 
 
 @pytest.fixture
-def address(cluster: RedisCluster) -> Address:
+def address(cluster: RedisCluster, request: pytest.FixtureRequest) -> Address:
+    if "100_001" in request.node.name:  # where the machine is slow, the others would take a node for dead meanwhile
+        request.getfixturevalue("patient")
     return Address("redis", cluster.url, "{tenant-1}:")
 
 

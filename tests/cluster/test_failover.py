@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +10,6 @@ from ad_seller.storage import StorageError
 from ad_seller.storage.redis.slots import lane_of
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
-from ad_seller.storage.testing.redis_nodes import ask
 from tests.failover import TOLERANCE, Load
 from tests.groups import FAILOVERS, check_a_listing_waits, check_too_few_confirm, set_at_last
 
@@ -64,17 +62,6 @@ async def test_a_master_freezes_under_load_and_thaws(cluster: RedisCluster, time
     for load in (any_load, safe_load):
         load.assert_clear()
     assert safe_load.stale == []
-
-
-@pytest.fixture
-def patient(cluster: RedisCluster) -> Iterator[None]:
-    """Nobody takes a silent node for dead, so none is replaced while the test looks on."""
-    before = ask(cluster.nodes[0], "CONFIG", "GET", "cluster-node-timeout")[1]
-    for node in cluster.nodes:
-        ask(node, "CONFIG", "SET", "cluster-node-timeout", 60_000)
-    yield
-    for node in cluster.nodes:
-        ask(node, "CONFIG", "SET", "cluster-node-timeout", before)
 
 
 @pytest.mark.usefixtures("patient")

@@ -110,7 +110,10 @@ SUBSETS = {
 #: The other modules, by what their names begin with: the longest counts.
 WINGS = {
     "atomic/": Subset(("tests/atomic",), "memory or dict"),
-    "base": Subset(("tests/test_base.py", "tests/test_interface.py", "tests/conformance/test_custom.py")),
+    **dict.fromkeys(
+        ("atomic/bulk", "base"),
+        Subset(("tests/test_base.py", "tests/test_interface.py", "tests/conformance/test_custom.py")),
+    ),
     "capabilities": Subset(("tests/test_base.py", "tests/conformance/test_custom.py")),
     "concurrency/": Subset(("tests/concurrency", "tests/runtime/test_batcher.py", "tests/atomic/test_update.py")),
     "driver/": Subset(
@@ -137,6 +140,8 @@ WINGS = {
     "postgres/url": Subset(("tests/postgres/test_url.py",)),
     "records/": Subset(("tests/records", "tests/test_refusals.py")),
     "redis/": replace(_REDIS, tests=("tests/redis",), chosen="redis"),
+    "redis/commits": _REDIS,
+    **dict.fromkeys(("redis/news", "redis/tracker", "redis/walks"), _REDIS_INDEX),
     "redis/url": Subset(("tests/redis/test_url.py", "tests/redis/test_group_url.py")),
     "registry": Subset(("tests/test_registry.py",)),
     "runtime/": Subset(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.redis import tracker
+from ad_seller.storage.redis import news
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
@@ -265,7 +265,7 @@ async def test_a_connection_that_is_cut_misses_nothing(listed: RedisBackend, cli
 async def test_more_changes_than_are_remembered(
     listed: RedisBackend, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracker, "_MOST", 200)
+    monkeypatch.setattr(news, "_MOST", 200)
     client.mset({f"ad_seller:many:{n}": "1" for n in range(1000)})
     client.set("ad_seller:deal:9", "1")
     assert await listed.count() == 1006

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.redis import tracker
+from ad_seller.storage.redis import news
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
@@ -38,7 +38,7 @@ async def test_what_was_written_before_a_listing_is_in_it_however_late_the_news_
     lose_trust: Callable[[Any], None], own_redis: RedisServer, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that the server tells the instance comes with the answer of the listing, and not before it."""
-    monkeypatch.setattr(tracker, "_MOST", 200)
+    monkeypatch.setattr(news, "_MOST", 200)
     async with RedisBackend(f"redis://127.0.0.1:{proxy.port}") as store:
         await store.set("old", 1)
         assert await store.keys() == ["old"]

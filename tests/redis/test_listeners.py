@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import StoreUnavailableError
-from ad_seller.storage.redis import listener, tracker
+from ad_seller.storage.redis import listener, news
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests import warm
@@ -93,8 +93,8 @@ async def test_short_of_memory_silent_listeners_go_first(own_redis: RedisServer)
 async def test_who_does_not_list_any_more_stops_listening(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracker, "_MANY", 500)
-    monkeypatch.setattr(tracker, "_FEW", 500)
+    monkeypatch.setattr(news, "_MANY", 500)
+    monkeypatch.setattr(news, "_FEW", 500)
 
     def listening() -> int:
         with plain(own_redis.url) as client:

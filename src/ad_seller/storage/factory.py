@@ -17,7 +17,8 @@ from .base import StorageBackend
 from .concurrency.forks import ForkSafeLock
 from .concurrency.loops import ByLoop
 from .errors import ConfigurationError, redact, shown_url
-from .options import from_settings, has_password, split_namespace, with_password
+from .options import from_settings, split_namespace
+from .passwords import has_password, with_password
 from .registry import BUILT_IN, find_backend
 from .settings import DEFAULT_DATABASE_URL, Settings, load_settings
 

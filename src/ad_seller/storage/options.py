@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, ParamSpec
-from urllib.parse import unquote_plus, urlencode
+from urllib.parse import unquote_plus
 
 from .errors import ConfigurationError, shown
 
@@ -105,8 +105,6 @@ class Option(NamedTuple):
 
 
 ALL: Final = ("sqlite", "redis", "postgres", "memory")
-_SERVERS: Final = ("redis", "postgres")
-_FILES: Final = ("sqlite", "redis", "postgres")
 
 #: The options, in the order in which the docs show them.
 OPTIONS: Final = (
@@ -298,17 +296,3 @@ def takes_url_options(backend: str) -> Callable[[Callable[P, None]], Callable[P,
         return wrapped
 
     return decorate
-
-
-def with_password(url: str, password: str | None) -> str:
-    """Return the URL with a password as an option, unless it has one."""
-    if password is None or has_password(url):
-        return url
-    return f"{url}{'&' if '?' in url else '?'}{urlencode({'password': password})}"
-
-
-def has_password(url: str) -> bool:
-    """Tell whether a URL has a password, in its login or as an option."""
-    _, _, rest = url.partition("://")
-    login, at, _ = rest.rpartition("@")
-    return bool(at and login.partition(":")[2]) or "password=" in rest.partition("?")[2]

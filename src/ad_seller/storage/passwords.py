@@ -1,9 +1,10 @@
-"""A password that is told, or asked for at each new connection, because it changes."""
+"""A password that is told, in a URL too, or asked for at each new connection, because it changes."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode
 
 from .errors import ConfigurationError, shown
 
@@ -38,3 +39,17 @@ async def asked(password: Password) -> str:
     if not isinstance(text, str) or not text:
         raise PasswordFunctionError(f"the function for the password returned {type(text).__name__}, no text")
     return text
+
+
+def with_password(url: str, password: str | None) -> str:
+    """Return the URL with a password as an option, unless it has one."""
+    if password is None or has_password(url):
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'password': password})}"
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a URL has a password, in its login or as an option."""
+    _, _, rest = url.partition("://")
+    login, at, _ = rest.rpartition("@")
+    return bool(at and login.partition(":")[2]) or "password=" in rest.partition("?")[2]

@@ -41,9 +41,8 @@ class ClusterRouter(GroupRouter):
             groups.setdefault(key_slot(key.encode()), []).append(position)
         return list(groups.values())
 
-    async def masters(self) -> list[NodePool]:
-        """Return pools to all masters."""
-        await self._refresh(self._deadline())
+    def masters(self) -> list[NodePool]:
+        """Return pools to all masters that are known."""
         return [self._pool_of(node) for node in self._masters]
 
     # --- one slot --------------------------------------------------------------------------------------
@@ -120,18 +119,18 @@ class ClusterRouter(GroupRouter):
         except (UncoveredError, ClusterDownError) as error:
             raise _map_error(error) from error
 
-    async def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> T | None:
+    async def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
         """Do ``work`` with the master of the slot of ``name``, unless slots are or were on their way meanwhile."""
         try:
             self._invalidate()
             before = await self._layout()
             if is_moving(before):
-                return None
+                return []
             result = await work(self._locate(RoutedCommand(name, ()), None))
-            return result if before == await self._layout() else None
+            return [result] if before == await self._layout() else []
         except (NotSentError, LostError, ResponseError) as error:
             self._observe([error])
-            return None  # a listing of all masters tries longer, and says what is wrong
+            return []  # a listing of all masters tries longer, and says what is wrong
 
     async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
         """Do the work with every master, and again if slots were on their way meanwhile.

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
 
+from ..driver.failures import LostError
 from .connection import Command
 from .scripts import COMMITS, COUNT, PUTS, Call, Script
 from .transfer_scripts import STORE
 
 T = TypeVar("T")
 
-__all__ = ["Call", "RoutedCommand", "error_code", "joined", "pieces", "routed_script"]
+__all__ = ["Call", "RoutedCommand", "confirmed", "error_code", "joined", "pieces", "routed_script"]
 
 #: Error codes with which a server says that it executed nothing and that another one, or a later moment, will
 #: do. Before Redis 7 a script's error carries the code inside its text.
@@ -95,3 +96,19 @@ def joined(answers: Sequence[Any]) -> Any:
     """Return the answers to the pieces of a read as one, or the first error."""
     failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
     return failed or list(answers)
+
+
+def confirmed(answer: Any, replicas: Any, wanted: int) -> Any:
+    """Return the answer to a write, or the error that says that ``wanted`` replicas did not confirm it.
+
+    Args:
+        answer: that of the write.
+        replicas: that of the WAIT behind it.
+        wanted: how many must have it.
+    """
+    if isinstance(replicas, int) and replicas >= wanted:
+        return answer
+    return LostError(
+        f"the master has applied the write, but only {replicas} of {wanted} replicas confirmed it in time, so a "
+        "failover may lose it"
+    )

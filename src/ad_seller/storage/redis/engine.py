@@ -6,24 +6,24 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
-from ..driver.failures import EngineError, LostError, NotStartedError
 from ..driver.query import KeyQuery, say_how
 from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, StorageError
 from ..stats import PoolStats
-from .batches import split_into_calls, spread
+from .batches import spread
 from .cluster import ClusterRouter
 from .commands import RoutedCommand
-from .errors import explain, is_out_of_memory
+from .commits import Commits
+from .errors import explain
 from .facts import doubts, facts, parse_info
 from .listings import Listings, taken
 from .router import RedisRouter
-from .scripts import COUNT, EXPIRIES, PUTS, Call, Script, packed, unpacked, whole_batch
+from .scripts import COUNT, EXPIRIES, Call
 from .sentinel import SentinelRouter
 from .settings import RedisSettings
 from .slots import lane_of
@@ -35,9 +35,6 @@ _FIRST_KEYS = 16  #: keys of a listing's first MGET, before anything is known
 
 #: Steps over the index that one look for names of expired entries takes at least, with `SWEEP_ROWS` names each.
 _SWEEP_STEPS = 20
-
-#: Seconds between two looks for what fills the server's memory, while it refuses writes.
-_SHORT_OF_MEMORY = 1.0
 
 _ROUTERS: dict[str, type[RedisRouter]] = {
     "server": RedisRouter,
@@ -65,6 +62,7 @@ class RedisEngine(Engine):
         self._is_in_one_place = settings.is_in_one_place
         self.router = _ROUTERS[settings.url.kind](settings)
         self._listings = Listings(self.router, settings.prefix, settings.patience, indexed=self._is_in_one_place)
+        self._commits = Commits(settings, self.router, self._listings, self._split)
         self._transfers = Transfers(settings, self.router, self._listings, self._split)
         if not self._is_in_one_place:
             self.partition_of = lambda key: lane_of(settings.prefix + key)
@@ -127,84 +125,9 @@ class RedisEngine(Engine):
         left = spread(len(keys), groups, await self.router.run(EXPIRIES, calls, writes=False))
         return [1 if isinstance(ms, int) and ms == 0 else ms for ms in left]
 
-    async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
+    def apply(self, commits: list[Commit]) -> Coroutine[Any, Any, Sequence[Outcome | Exception]]:
         """Apply the commits with as few scripts as can be."""
-        if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
-            [answer] = await self.router.run(PUTS, [call], writes=True, brief=True)
-            if answer == [1]:  # most often
-                return unpacked(answer, commits)
-            outcomes = await self._told_alike(answer, commits)
-        else:
-            outcomes = await self._apply_in_stages(commits)
-        if any(map(is_out_of_memory, outcomes)):
-            await self._listings.end_silent_listeners(_SHORT_OF_MEMORY)
-        return outcomes
-
-    async def _told_alike(self, answer: Any, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        """Return the outcomes of puts that were one call, from the one answer that is not good."""
-        self._check_started([answer])
-        if isinstance(answer, NoPermissionError) and len(commits) > 1:
-            return [await self._apply_alone(commit) for commit in commits]
-        return unpacked(self.router.map_error(answer), commits)
-
-    async def _apply_in_stages(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        outcomes: list[Outcome | Exception | None] = [None] * len(commits)
-        for stage in split_into_calls(
-            commits, outcomes, self._prefix, self._split, slots_move=self._settings.url.kind == "cluster"
-        ):
-            try:
-                await self._apply_stage(stage, commits, outcomes)
-            except NotStartedError:
-                raise
-            except Exception as error:  # what was applied before is told by its own outcome
-                for i in (i for chunk in stage for i in chunk if outcomes[i] is None):
-                    outcomes[i] = _uncertain(error)
-        return [outcome if outcome is not None else [] for outcome in outcomes]
-
-    async def _apply_stage(
-        self, stage: list[list[int]], commits: list[Commit], outcomes: list[Outcome | Exception | None]
-    ) -> None:
-        """Run one script for each chunk; their keys lie in different slots."""
-        calls: dict[Script, list[Call]] = {}
-        places: dict[Script, list[list[int]]] = {}
-        for chunk in stage:
-            script, call = packed([commits[i] for i in chunk], self._prefix, self._index)
-            calls.setdefault(script, []).append(call)
-            places.setdefault(script, []).append(chunk)
-        for script in calls:
-            is_first = all(outcome is None for outcome in outcomes)
-            answers = await self.router.run(script, calls[script], writes=True, brief=is_first)
-            if is_first:
-                self._check_started(answers)
-            for chunk, answer in zip(places[script], answers, strict=True):
-                if isinstance(answer, NoPermissionError) and len(chunk) > 1:
-                    for i in chunk:
-                        outcomes[i] = await self._apply_alone(commits[i])
-                    continue
-                for i, outcome in zip(
-                    chunk, unpacked(self.router.map_error(answer), [commits[i] for i in chunk]), strict=True
-                ):
-                    outcomes[i] = outcome
-
-    async def _apply_alone(self, commit: Commit) -> Outcome | Exception:
-        """Apply a commit by a script of its own: the server refused a script because of one of its keys."""
-        script, call = packed([commit], self._prefix, self._index)
-        [answer] = await self.router.run(script, [call], writes=True)
-        return unpacked(self.router.map_error(answer), [commit])[0]
-
-    def _check_started(self, answers: list[Any]) -> None:
-        """Have the batch tried again if nothing of it was sent, while it is looked for who takes it.
-
-        Each call then has its own time for that, and is told that nothing was written when it is over.
-
-        Raises:
-            NotStartedError: nothing was sent, and trying again may help.
-        """
-        if all(map(self.router.may_retry, answers)):
-            trouble = self.router.map_error(answers[0])
-            if not isinstance(trouble, StorageError):
-                trouble = f"{self._settings.address} cannot be reached ({trouble})"
-            raise NotStartedError(str(trouble)) from (answers[0].__cause__ or answers[0])
+        return self._commits.apply(commits)
 
     def _split(self, names: Sequence[str]) -> list[list[int]]:
         """Return the positions of the names in groups that one command can carry."""
@@ -321,15 +244,6 @@ class RedisEngine(Engine):
         """See `errors.explain`."""
         settings = self._settings
         return explain(error, what, key, address=settings.address, grant=settings.grant, timeout=settings.timeout)
-
-
-def _uncertain(error: Exception) -> Exception:
-    """Return the outcome of commits whose call raised: lost, unless the error itself says that nothing happened."""
-    if isinstance(error, EngineError | ResponseError | StorageError):
-        return error
-    lost = LostError(str(error) or type(error).__name__)
-    lost.__cause__ = error
-    return lost
 
 
 def _good(answer: Any) -> Any:

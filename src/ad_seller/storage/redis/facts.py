@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from ..options import has_password
+from ..passwords import has_password
 from .settings import RedisSettings
 
 Ask = Callable[..., Awaitable[Any]]

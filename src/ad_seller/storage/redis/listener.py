@@ -47,6 +47,11 @@ class Listener:
         """Whether there is a connection, as far as is known."""
         return self._connection is not None and not self._connection.is_closing
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is a connection that has missed nothing, as can be told without a closer look."""
+        return self._connection is not None and self._connection.is_quiet
+
     async def is_usable(self) -> bool:
         """Tell whether there is a connection that has missed nothing."""
         return self._connection is not None and await self._connection.is_reusable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -25,20 +24,17 @@ from .index import (
     first_part,
     index_name,
     keys_of,
-    scanned,
 )
 from .listener import end_silent_listeners
 from .pool import NodePool
 from .router import RedisRouter
 from .scripts import Call
 from .tracker import IndexTracker
+from .walks import Walks
 
 log = logging.getLogger("ad_seller.storage")
 
 T = TypeVar("T")
-
-#: Listings that walk over the keys at the same time; the other connections stay free for reads and writes.
-_WALKS = 2
 
 #: Entries that a search looks at, for each record that it wants, before it reads as much as belongs to one moment.
 _FEW = 20
@@ -84,7 +80,7 @@ class Listings:
         self._tracker: IndexTracker | None = None
         self._swept = FIRST_NAME
         self._looked_at = -math.inf  # when silent listeners were looked for
-        self._walks = asyncio.Semaphore(_WALKS)
+        self._walks = Walks(router, prefix, timeout)
 
     @property
     def index_trusted(self) -> bool | None:
@@ -121,13 +117,16 @@ class Listings:
             return found[: span.limit]
 
         found = await self._from_index(collect)
-        return await self._walked(span) if found is None else found
+        return await self._walks.keys(span) if found is None else found
 
     async def count(self, span: KeyQuery) -> int:
         """Return how many living keys ``span`` has."""
 
         async def collect(pool: NodePool, deadline: float) -> int:
-            return sum([number async for number in self._parts(pool, span, "count", deadline)])
+            count = 0
+            async for number in self._parts(pool, span, "count", deadline):
+                count += number
+            return count
 
         found = await self._from_index(collect) if span.exact and span.limit is None else None
         return len(await self.keys(span)) if found is None else found
@@ -155,7 +154,7 @@ class Listings:
         """Return the records that a search is for, if the first entries are enough: what many have is soon met."""
         few = max(_FEW * (span.limit or 0), _LEAST_FEW)
         part = first_part(self._prefix, replace(span, limit=few, where=()), "names")
-        generation = await (await self._tracker_of(pool)).assure(deadline)
+        generation = await (self._tracker_here(pool) or await self._tracker_of(pool)).assure(deadline)
         last, names, texts = await self._entry_part(generation, part, _FEW_BYTES, deadline)
         found = await taken(zip(keys_of(names, self._prefix), texts, strict=True), span)
         return found[: span.limit] if not last or len(found) >= (span.limit or 0) else None
@@ -165,7 +164,7 @@ class Listings:
     ) -> AsyncIterator[tuple[bytes, list[bytes]]]:
         """Yield names and texts, part after part; the first one is as of one moment."""
         part, size, missing = first_part(self._prefix, span, "names"), MOMENT_BYTES, span.limit
-        tracker = await self._tracker_of(pool)
+        tracker = self._tracker_here(pool) or await self._tracker_of(pool)
         generation = await tracker.assure(deadline)
         while True:
             last, names, texts = await self._entry_part(generation, part, size, deadline)
@@ -218,7 +217,7 @@ class Listings:
         if self._indexed and now - self._looked_at >= pause:
             self._looked_at = now
             with suppress(NotSentError, LostError):  # there will be another look
-                for pool in await self._router.masters():
+                for pool in self._router.masters():
                     if ended := await end_silent_listeners(pool, now + self._timeout):
                         log.warning("Ended %d connections that read nothing: the server kept too much", ended)
 
@@ -229,13 +228,14 @@ class Listings:
             return None
         deadline = asyncio.get_running_loop().time() + self._timeout
         try:
-            return await self._router.with_owner(index_name(self._prefix), lambda pool: collect(pool, deadline))
+            found = await self._router.with_owner(index_name(self._prefix), lambda pool: collect(pool, deadline))
         except _NoIndexError:
             return None
+        return found[0] if found else None
 
     async def _parts(self, pool: NodePool, span: KeyQuery, mode: Mode, deadline: float) -> AsyncIterator[Any]:
         """Yield what the index tells, part after part."""
-        tracker = await self._tracker_of(pool)
+        tracker = self._tracker_here(pool) or await self._tracker_of(pool)
         part = first_part(self._prefix, span, mode)
         first = True
         while True:
@@ -250,43 +250,15 @@ class Listings:
             deadline = asyncio.get_running_loop().time() + self._timeout
             await asyncio.sleep(0)
 
+    def _tracker_here(self, pool: NodePool) -> IndexTracker | None:
+        """Return the tracker over the server, if there is one."""
+        tracker = self._tracker
+        return tracker if tracker is not None and tracker.pool is pool else None
+
     async def _tracker_of(self, pool: NodePool) -> IndexTracker:
-        """Return the tracker over the server; another one than before if entries are elsewhere now."""
-        while self._tracker is None or self._tracker.pool is not pool:
+        """Return a new tracker over the server, in place of one over where entries are no more."""
+        while (tracker := self._tracker_here(pool)) is None:
             await self.close()
             if self._tracker is None:  # nobody was faster
                 self._tracker = IndexTracker(pool, self._prefix, self._timeout)
-        return self._tracker
-
-    # --- by walking ------------------------------------------------------------------------------------
-
-    async def _walked(self, span: KeyQuery) -> list[str]:
-        async with asyncio.timeout(self._timeout):
-            await self._walks.acquire()
-        try:
-            found: list[str] = []
-            async for key in self._sorted(span):
-                found.append(key)
-                if span.limit is not None and len(found) >= span.limit:
-                    break
-            return found
-        finally:
-            self._walks.release()
-
-    async def _sorted(self, span: KeyQuery) -> AsyncIterator[str]:
-        """Yield the keys of ``span`` in order, each once."""
-        found = await self._router.with_all(lambda pool: self._scanned(pool, span))
-        runs = [run for server in found for run in server]
-        pace = TimeSlice()
-        previous = None
-        for position, key in enumerate(heapq.merge(*runs, reverse=span.reverse)):
-            if key != previous and span.has(key):
-                yield key
-            previous = key
-            if position % 256 == 255:
-                await pace.checkpoint()
-
-    async def _scanned(self, pool: NodePool, span: KeyQuery) -> list[list[str]]:
-        skipped = len(self._prefix.encode())
-        parts = scanned(pool, self._prefix, span.glob, self._timeout)
-        return [sorted([name[skipped:].decode() for name in names], reverse=span.reverse) async for names in parts]
+        return tracker

@@ -12,7 +12,7 @@ from ..concurrency.tasks import all_of
 from ..driver.failures import LostError, NotSentError
 from ..passwords import Password
 from ..stats import PoolStats
-from .commands import Call, RoutedCommand, error_code, routed_script
+from .commands import Call, RoutedCommand, confirmed, error_code, routed_script
 from .connection import Argument, Command
 from .pool import NodePool
 from .scripts import Script
@@ -81,8 +81,8 @@ class RedisRouter:
         """Return the positions of the keys in groups; one command can carry the keys of a group."""
         return [list(range(len(keys)))] if keys else []
 
-    async def masters(self) -> list[NodePool]:
-        """Return pools to all servers that hold entries."""
+    def masters(self) -> list[NodePool]:
+        """Return pools to all servers that hold entries, as far as is known."""
         return [self._pool_at(self._url.text)]
 
     async def ask(self, *command: Argument) -> Any:
@@ -178,19 +178,19 @@ class RedisRouter:
                     raise
                 self.retries += 1
 
-    async def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> T | None:
+    def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> Coroutine[Any, Any, list[T]]:
         """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.
 
         Returns:
-            What it gave, or None if that is not all in one place for now.
+            What it gave, alone; nothing if that is not all in one place for now.
         """
-        [result] = await self.with_all(work)
-        return result
+        return self.with_all(work)
 
     async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
         """Do the work once with every server."""
-        await self._refresh(deadline)
-        pools = await self.masters()
+        if self._is_stale():
+            await self._refresh(deadline)
+        pools = self.masters()
         if len(pools) == 1:
             return [await work(pools[0])]  # without a task of its own
         return await all_of(work(pool) for pool in pools)
@@ -243,15 +243,7 @@ class RedisRouter:
         for i, place in zip(load, places, strict=True):
             answers[i] = found[place]
             if wait and not isinstance(found[place], ResponseError):
-                answers[i] = self._confirmed(found[place], found[-1])
-
-    def _confirmed(self, answer: Any, replicas: Any) -> Any:
-        if isinstance(replicas, int) and replicas >= self._wait_replicas:
-            return answer
-        return LostError(
-            f"the master has applied the write, but only {replicas} of {self._wait_replicas} replicas confirmed it "
-            "in time, so a failover may lose it"
-        )
+                answers[i] = confirmed(found[place], found[-1], self._wait_replicas)
 
     def _pool_at(self, url: str) -> NodePool:
         """Return the pool to a server with entries."""

@@ -67,9 +67,12 @@ class SentinelRouter(GroupRouter):
         self._confirms_all = settings.trust_master == 0
         self._ask_every = self._fresh_for = settings.trust_master or _ASK_EVERY
 
-    async def masters(self) -> list[NodePool]:
-        """Return the pool to the master."""
-        await self._refresh(self._deadline())
+    def masters(self) -> list[NodePool]:
+        """Return the pool to the master.
+
+        Raises:
+            NotSentError: none is known.
+        """
         return [self._pool_of(self._known_master())]
 
     def _known_master(self) -> Node:
@@ -85,7 +88,9 @@ class SentinelRouter(GroupRouter):
             raise NotSentError("the server is not a master (any more)")
 
     async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
-        [pool] = await self.masters()
+        if self._is_stale():
+            await self._refresh(deadline)
+        [pool] = self.masters()
         result = await work(pool)
         sent = asyncio.get_running_loop().time()
         [role] = await pool.pipeline([self._proof], self._deadline())

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -23,19 +23,16 @@ from ..concurrency.wakeups import WAITING
 from ..driver.failures import LostError, NotSentError
 from ..records.globs import compile_glob
 from .errors import is_forbidden
-from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, own_names, scanned
+from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, scanned
 from .listener import Listener
+from .news import News
 from .pool import NodePool
+from .scripts import Argument, Script
 
 log = logging.getLogger("ad_seller.storage")
 
 T = TypeVar("T")
 
-_SOON: Final = 1_000  #: changed names that are looked at without waiting for a listing
-_MOST: Final = 100_000  #: changed names that are remembered; with more, a rebuild is as good
-_TOLD: Final = 5e-6  #: seconds that a server takes to tell one instance something (benchmarks/listeners.py)
-_FEW: Final = 1_000  #: news without a listing after which an instance stops listening at the earliest
-_MANY: Final = 20_000  #: the same at the latest, or twice its names
 _TRIES: Final = 3  #: rebuilds that a listing waits for, while somebody keeps removing the index
 _FAREWELL: Final = 0.5  #: seconds in which a server may take note that we leave
 _FORBIDDEN_FOR: Final = 60.0  #: seconds after which a server that allows no index is asked again
@@ -66,10 +63,7 @@ class IndexTracker:
         self._generation: bytes | None = None  # stands in the index that is, or is being, rebuilt
         self._last_generation = b""  # the last generation that was put there, trusted or not
         self._is_rebuilt = False
-        self._names = 0  # how many there were then
-        self._heard = 0  # news since the last listing
-        self._enough = _MANY  # so many cost as much as to look at all keys
-        self._changed: set[bytes] = set()  # names that were not looked at since
+        self._news = News(prefix, self._index)
         self._reconciling: asyncio.Task[None] | None = None
         self._next_round: asyncio.Task[bytes | None] | None = None  # of `assure`, not begun yet
         self._closed = False
@@ -123,17 +117,23 @@ class IndexTracker:
             failed_at, failure = self._failure
             if failed_at > began:
                 raise NotSentError(str(failure)) from failure  # or all who wait here would try one after the other
-            self._heard = 0
+            self._news.listed()
             try:
-                return await self._answer(work, deadline)
+                for _ in range(_TRIES):
+                    if not (self.is_trusted and self._listener.is_quiet):
+                        deadline = await self._prepare(deadline)
+                    with self._wrong_type_removed():
+                        if (answer := await work(deadline)) is not None:
+                            return answer
+                    self._generation = None
             except ResponseError as error:
                 self._give_up(error)
-                return None
             except (NotSentError, LostError) as error:
                 self.pool.learn(error)
                 cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
                 self._failure = (self._loop.time(), cause)
                 raise
+        return None
 
     @property
     def hears(self) -> bool:
@@ -156,28 +156,28 @@ class IndexTracker:
                     command = ("EVAL", END.text, 1, self._index, self._last_generation)
                     await self.pool.pipeline([command], self._loop.time() + _FAREWELL)
 
-    async def _answer(self, work: Callable[[float], Awaitable[T | None]], deadline: float) -> T | None:
-        for _ in range(_TRIES):
-            if not await self._listener.is_usable():
+    @contextmanager
+    def _wrong_type_removed(self) -> Iterator[None]:
+        """Pass over an answer that something else is stored under the index's name: the next rebuild removes it."""
+        try:
+            yield
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+
+    async def _prepare(self, deadline: float) -> float:
+        """Listen, and rebuild the index if need be; return the deadline, later by what a rebuild took."""
+        if not await self._listener.is_usable():
+            self._drop()
+            await self._listener.connect(deadline)
+            if self._closed:
                 self._drop()
-                await self._listener.connect(deadline)
-                if self._closed:
-                    self._drop()
-                    raise NotSentError("the listings were closed")
-            if self._generation is None or not self._is_rebuilt:
-                began = self._loop.time()
-                await self._rebuild()
-                deadline += self._loop.time() - began
-            try:
-                answer = await work(deadline)
-            except ResponseError as error:
-                if "WRONGTYPE" not in str(error):
-                    raise
-                answer = None  # something else is stored under its name: the next rebuild removes that
-            if answer is not None:
-                return answer
-            self._generation = None
-        return None
+                raise NotSentError("the listings were closed")
+        if not self.is_trusted:
+            began = self._loop.time()
+            await self._rebuild()
+            deadline += self._loop.time() - began
+        return deadline
 
     async def _list(self, part: Part, deadline: float, first: bool) -> list[Any] | None:
         """Return what the index answers; None if somebody removed it, or changed more than can be remembered.
@@ -186,62 +186,55 @@ class IndexTracker:
         before that answer. It is not enough to find it right later, because others repair it, too.
         """
         generation = self._generation
-        was_quiet = not self._changed
+        was_quiet = not self._news
         if first and not was_quiet:
             await self._listener.ask(("PING",), deadline)  # before its answer comes the news of all that had ended
         answer = await self._list_now(part, deadline)
-        if first and was_quiet and self._changed:
+        if first and was_quiet and self._news:
             answer = await self._list_now(part, deadline)
         return answer if self._generation == generation or not first else None
 
     async def _up_to_date(self, deadline: float) -> bytes | None:
         generation = self._generation
         score = await self._listener.ask(("ZSCORE", self._index, generation or b""), deadline)
-        if self._changed:  # all names of what had ended when this was asked are known now
+        if self._news:  # all names of what had ended when this was asked are known now
             await self._reconcile(deadline)
         return generation if score is not None and self._generation == generation else None
 
     async def _list_now(self, part: Part, deadline: float) -> list[Any] | None:
         """Make the index right about the names that are known to have changed, then ask it, in one round trip."""
-        if len(self._changed) > PART:
+        if len(self._news) > PART:
             await self._reconcile(deadline)
-        names = self._take_changed()
+        names = self._news.take()
         question = (LIST, (self._generation or b"", *part.arguments))
         with self._doubting():
-            if not names:
-                [answer] = await self._listener.run([question], deadline)
-            else:
-                [_, answer] = await self._listener.run([(RECONCILE, [0, *names]), question], deadline)
-        found: list[Any] | None = answer
-        return found
+            calls: list[tuple[Script, Sequence[Argument]]]
+            calls = [(RECONCILE, [0, *names]), question] if names else [question]
+            answers: list[list[Any] | None] = await self._listener.run(calls, deadline)
+        return answers[-1]
 
     # --- trust -----------------------------------------------------------------------------------------
 
     async def _rebuild(self) -> None:
         """Look at every key; from now on the index misses none."""
         began = self._loop.time()
-        self._changed.clear()
+        self._news.clear()
         self._is_rebuilt = False
         self._generation = generation = b"\0" + uuid.uuid4().hex.encode()
         before, self._last_generation = self._last_generation, generation
         await self._listener.run([(BEGIN, (generation, before))], self._loop.time() + self._timeout)
-        self._names = 0
+        many = 0
         async for names in scanned(self.pool, self._prefix, compile_glob("*"), self._timeout):
-            self._names += len(names)
+            many += len(names)
             await self._look_at(names, None, strings=True)
         self._is_rebuilt = self._generation == generation
-        spent = int((self._loop.time() - began) / _TOLD)
-        self._enough = min(max(_FEW, spent), max(_MANY, 2 * self._names))
+        self._news.rebuilt(self._loop.time() - began, many)
 
     async def _reconcile(self, deadline: float | None) -> None:
         """Make the index right about the names that were changed."""
-        names = self._take_changed()
+        names = self._news.take()
         with self._doubting():
             await self._look_at(names, deadline)
-
-    def _take_changed(self) -> list[bytes]:
-        names, self._changed = self._changed, set()
-        return own_names(names, self._prefix)
 
     @contextmanager
     def _doubting(self) -> Iterator[None]:
@@ -266,27 +259,24 @@ class IndexTracker:
         if push[1] is None:
             self._generation = None  # all keys were removed, perhaps to load others, of which nothing would be said
             return
-        self._heard += 1 + len(push[1]) // 10  # it is the message that costs, a name in it little
-        if self._heard > self._enough and not (self._lock.locked() or WAITING):
-            self._drop()  # to be told goes on costing more than to look again when somebody lists
+        self._news.add(push[1])
+        if self._news.cost_more and not (self._lock.locked() or WAITING):
+            self._drop()
             return
-        self._changed.update(push[1])
-        self._changed.discard(self._index.encode())
-        if len(self._changed) > _MOST:
-            self._changed.clear()
+        if self._news.are_too_many:
+            self._news.clear()
             self._generation = None
         self._reconcile_many()
 
     def _reconcile_many(self) -> None:
         """Begin to look at what was changed if it has become much."""
-        trusted = self._generation is not None and self._is_rebuilt and not self._closed
-        if trusted and len(self._changed) > _SOON and self._reconciling is None:
+        if self.is_trusted and not self._closed and self._news.are_many and self._reconciling is None:
             self._reconciling = self._loop.create_task(self._reconcile_soon())
             self._reconciling.add_done_callback(self._reconciled)
 
     async def _reconcile_soon(self) -> None:
         async with self._lock:
-            if self._generation is not None and self._is_rebuilt:
+            if self.is_trusted:
                 with suppress(ResponseError, NotSentError, LostError):  # the next listing will see, and say so
                     await self._reconcile(None)
 
@@ -305,6 +295,6 @@ class IndexTracker:
 
     def _drop(self) -> None:
         self._generation = None
-        self._changed.clear()
-        self._heard = 0
+        self._news.clear()
+        self._news.listed()
         self._listener.drop()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ..driver.query import KeyQuery
 from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry
 from ..records.globs import prefix_glob
+from .batches import Split
 from .listings import Listings
 from .router import RedisRouter
 from .scripts import SCRIPT_BYTES, SCRIPT_PARTS, Argument, Call
@@ -33,7 +34,7 @@ class Transfers:
         settings: RedisSettings,
         router: RedisRouter,
         listings: Listings,
-        split: Callable[[Sequence[str]], list[list[int]]],
+        split: Split,
     ) -> None:
         """Nothing is read yet."""
         self._prefix = settings.prefix

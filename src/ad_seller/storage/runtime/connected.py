@@ -167,7 +167,7 @@ class ConnectedBackend(StorageBackend):
     @asynccontextmanager
     async def _guarded(self, verb: str, subject: str, *, writes: bool = False) -> AsyncIterator[Session]:
         """Yield the session for a call beside the batches: it is waited for, and its errors become ours."""
-        session = await self._here()
+        session = self._sessions.here() or await self._sessions.join()
         async with session.busy():
             try:
                 yield session

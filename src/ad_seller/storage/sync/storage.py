@@ -14,6 +14,7 @@ from .lease import SyncLease
 from .log import SyncLog
 from .loop import loop_thread
 from .methods.base import StorageMethods
+from .methods.bulk import BulkMethods
 from .methods.entities import EntityMethods
 from .methods.indexes import IndexMethods
 from .methods.lifecycle import LifecycleMethods
@@ -31,6 +32,7 @@ R = TypeVar("R")
 
 class SyncStorage(
     StorageMethods,
+    BulkMethods,
     AtomicMethods[SyncTransaction],
     OnceMethods[SyncTransaction],
     JointMethods,
