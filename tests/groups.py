@@ -143,10 +143,15 @@ async def check_a_listing_waits(url: str, kill_master: Callable[[], object]) -> 
 
 async def check_too_few_confirm(url: str, prefix: str, *, replicas: int) -> None:
     """Wait for one replica more than there are: the write is there, and its caller is told that it may be lost."""
+    text = ""
     async with RedisBackend(url, prefix, timeout=2, wait_replicas=replicas + 1) as store:
-        with pytest.raises(UnknownOutcomeError, match=f"{replicas} of {replicas + 1} replicas") as caught:
-            await store.set("a", 1)
-        assert caught.value.key == "a"
+        for _ in range(5):  # the server waits for 90 % of the time; a busy machine may need more than the rest
+            with pytest.raises(UnknownOutcomeError) as caught:
+                await store.set("a", 1)
+            assert caught.value.key == "a"
+            if "no answer in time" not in (text := str(caught.value)):
+                break
+        assert f"{replicas} of {replicas + 1} replicas" in text
         assert await store.get("a") == 1
 
 

@@ -65,8 +65,9 @@ def test_a_revoked_key_stays_revoked(address: Address) -> None:
 
     async def revoke(storage: StorageBackend) -> None:
         for number in range(keys):
+            while not (await storage.get(f"api_key:k{number}"))["use_count"]:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.005)
             await revoke_key(storage, f"k{number}")
-            await asyncio.sleep(0.005)
 
     async def found(storage: StorageBackend) -> list[dict[str, Any]]:
         return [value for _, value in (await storage.scan("api_key:*")).items]
@@ -79,7 +80,7 @@ def test_a_revoked_key_stays_revoked(address: Address) -> None:
         used = sum(worker.result() for worker in started)
     stored = address.run(found)
     assert all(key["revoked"] for key in stored)
-    assert sum(key["use_count"] for key in stored) == used > 0
+    assert sum(key["use_count"] for key in stored) == used >= keys
 
 
 def test_the_same_request_runs_once(address: Address) -> None:

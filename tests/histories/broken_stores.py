@@ -19,6 +19,7 @@ class LostUpdates(SQLiteBackend):
 
     async def update(self, key: str, change: Callable[[Any], Any], **settings: Any) -> Any:
         value = change(await self.get(key))
+        await asyncio.sleep(0.005)  # so that others read what this one has read
         await self.set(key, value)
         return value
 

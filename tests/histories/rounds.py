@@ -113,6 +113,7 @@ def run_round(arena: Arena, planned: Plan, folder: Path) -> Report:
         report.violations += harm
         arena.mend()
         time.sleep(max(0.0, started + arena.seconds - time.monotonic()))
+        _wait_for_a_write(folder)
     finally:
         (folder / _STOP).touch()
         report.violations += clients.join(_PATIENCE)
@@ -125,7 +126,7 @@ def run_round(arena: Arena, planned: Plan, folder: Path) -> Report:
         record.add(asyncio.run(_read_at_last(arena, keys, record, _prepared(folder / "last"))))
     recorded = time.monotonic()
     report.outcomes = record.outcomes
-    report.acknowledged = sum(one.certain and one.action.name not in READS for one in record.operations)
+    report.acknowledged = _writes(record)
     report.violations += _mistakes(record)
     report.violations += _unexplained(record.operations + fail_overs)
     report.violations += made_twice(folder / OUTSIDE)
@@ -171,6 +172,23 @@ def _wait_for_all(folder: Path, clients: int) -> None:
     until = time.monotonic() + _PATIENCE
     while sum(map(has_begun, _recorded(folder))) < clients and time.monotonic() < until:
         time.sleep(0.005)
+
+
+def _wait_for_a_write(folder: Path) -> None:
+    """Wait until one was acknowledged: on a busy machine a round may be over before anything has come of it."""
+    until = time.monotonic() + _PATIENCE
+    while not any(map(_acknowledged, _recorded(folder))) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _acknowledged(path: Path) -> int:
+    record = Record()
+    record.add(path)
+    return _writes(record)
+
+
+def _writes(record: Record) -> int:
+    return sum(one.certain and one.action.name not in READS for one in record.operations)
 
 
 def _recorded(folder: Path) -> Iterator[Path]:

@@ -184,7 +184,7 @@ class TestRaces:
         self, postgres_url: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         keys = [f"k:{n}" for n in range(30)]
-        instances = [PostgresBackend(postgres_url, 1, 3) for _ in range(4)]
+        instances = [PostgresBackend(postgres_url, 1, 3, timeout=60) for _ in range(4)]
         await asyncio.gather(*(instance.connect() for instance in instances))
 
         async def work(instance: PostgresBackend, seed: int) -> None:

@@ -107,7 +107,7 @@ print("parent", storage.get("k"))
 def interrupted(storage: SyncStorage, call: Any) -> None:
     """Make a call that lasts, until somebody sends SIGINT; then look at what is left."""
     storage.set("k", 1)
-    print("waiting", flush=True)
+    threading.Thread(target=tell_when_under_way).start()
     try:
         call()
     except KeyboardInterrupt:
@@ -115,6 +115,12 @@ def interrupted(storage: SyncStorage, call: Any) -> None:
     print("under way:", len(calls._under_way))
     print(storage.get("k"))
     storage.disconnect()
+
+
+def tell_when_under_way() -> None:
+    while not calls._under_way:
+        time.sleep(0.005)
+    print("waiting", flush=True)
 
 
 def connected(folder: str) -> SyncStorage:
