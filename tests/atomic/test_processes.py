@@ -65,8 +65,10 @@ def test_a_revoked_key_stays_revoked(address: Address) -> None:
 
     async def revoke(storage: StorageBackend) -> None:
         for number in range(keys):
-            while not (await storage.get(f"api_key:k{number}"))["use_count"]:  # noqa: ASYNC110 - nothing tells
+            key: Any = None
+            while not (key and key["use_count"]):
                 await asyncio.sleep(0.005)
+                key = await storage.get(f"api_key:k{number}")
             await revoke_key(storage, f"k{number}")
 
     async def found(storage: StorageBackend) -> list[dict[str, Any]]:
