@@ -50,6 +50,31 @@ def test_copy_and_verify(url: str, directory: Path, monkeypatch: pytest.MonkeyPa
     assert run("verify", "-", "b.db").returncode == 0
 
 
+def test_a_move_that_is_finished_is_not_gone_on_with(url: str, directory: Path) -> None:
+    """After the switch the target is written to: to follow the old store would overwrite that."""
+    fill(url, {"deal:1": {"status": "active"}})
+    assert run("copy", url, "b.db").returncode == 0
+    last = run("copy", url, "b.db", "--again", "--final")
+    assert (last.returncode, last.stderr.splitlines()[-1]) == (
+        0, "The move is finished: start what used FROM with the settings of TO.",
+    )  # fmt: skip
+    newer = {"deal:1": {"status": "booked"}, "deal:2": {"status": "active"}}
+    fill("b.db", newer)
+    for words in (["--again"], ["--again", "--final"], []):
+        assert_explained(run("copy", url, "b.db", *words), 2, "finished at 2")
+    assert_explained(run("copy", url, "b.db", "--again"), 2, "verify", "--force")
+    assert_explained(
+        run("copy", url, "b.db", "--replace"), 2, "begun into an empty target", "Leave `--replace` out"
+    )
+    assert run("copy", url, "b.db", "--resume").returncode == 4  # it only compares
+    listed = json.loads(run("--url", "sqlite:///./b.db", "list", "deal:*", "--json").stdout)["items"]
+    assert {each["key"]: each["value"] for each in listed} == newer
+    assert run("copy", url, "b.db", "--again", "--force").returncode == 0
+    assert run("--url", "sqlite:///./b.db", "keys").stdout == "deal:1\n"
+    assert run("copy", url, "b.db", "--again").returncode == 0  # it was taken up again
+    assert_explained(run("copy", url, "b.db", "--final", "--dry-run"), 2, "dry run")
+
+
 def test_all_of_many_differences_are_counted(url: str, directory: Path) -> None:
     fill(url, {f"deal:{n:03}": n for n in range(50)})
     fill("b.db", {"x": 1})

@@ -148,7 +148,7 @@ async def test_backends_of_seven_methods() -> None:
         assert (await copy_entries(target, other)).verified.faults == 0
 
 
-async def test_what_the_target_refuses_is_named() -> None:
+async def test_what_the_target_refuses_is_named(tmp_path: Path) -> None:
     class Picky(DictBackend):
         async def set(self, key: str, value: Any, ttl: Any = None) -> None:
             if value == {"n": 333}:
@@ -166,10 +166,15 @@ async def test_what_the_target_refuses_is_named() -> None:
         assert (done.stored, done.refused) == (399, 2)
         assert faults(done.verified) == {"missing": ["deal:000333", "deal:bad"]}
 
+        file = tmp_path / "copy.json"  # where something differs the move is not finished
+        await copy_entries(source, target, existing="replace", checkpoint=file, final=True)
+        assert json.loads(file.read_bytes())["finished"] is None
+        assert (await copy_entries(source, target, checkpoint=file, again=True)).verified.faults == 2
+
 
 async def test_wrong_arguments() -> None:
     async with MemoryBackend() as one, DictBackend() as other:
-        for words in ({"existing": "mine"}, {"resume": True, "again": True}):
+        for words in ({"existing": "mine"}, {"resume": True, "again": True}, {"final": True}):
             with pytest.raises(InvalidArgumentError):
                 await copy_entries(one, other, **cast("dict[str, Any]", words))
         with pytest.raises(InvalidArgumentError, match="one store"):

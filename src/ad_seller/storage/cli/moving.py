@@ -41,14 +41,21 @@ async def copy(
     again: Annotated[
         bool, typer.Option("--again", help="Repair what has changed since the copy; TO becomes equal to FROM.")
     ] = False,
+    final: Annotated[
+        bool,
+        typer.Option("--final", help="FROM is not written any more: if nothing differs, the move is over."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="--again also after --final: what is newer in TO is lost.")
+    ] = False,
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", metavar="FILE", help="Says how far the copy has come.")
     ] = CHECKPOINT,
 ) -> int:
     """Copy all entries from one store to another, then compare both; exit code 4 if they differ.
 
-    Agents may use FROM meanwhile; what they change is repaired by --again. Stop them for the last time that you run
-    that.
+    Agents may use FROM meanwhile; what they change is repaired by --again. Stop them before you run it for the last
+    time, with --final.
     """
     existing = chosen(keep=keep, replace=replace)
     async with AsyncExitStack() as stack:
@@ -65,17 +72,24 @@ async def copy(
                     checkpoint=checkpoint,
                     resume=resume,
                     again=again,
+                    final=final,
+                    force=force,
                     dry_run=dry_run,
                     on_refused=lambda key, error: _refused(out, key, error),
                     progress=advance,
                 )
         except asyncio.CancelledError:
-            out.note("What was copied stays. `--resume` goes on from there.")
+            out.note(f"What was copied stays. `{'--again' if again else '--resume'}` goes on from there.")
             raise
     facts = {"stored": done.stored, "deleted": done.deleted, "refused": done.refused, "passes": done.passes}
     if not out.as_json:
         out.note(f"{done.stored:,} entries stored, {done.deleted:,} removed, {done.refused:,} refused.")
-    return _told(out, done.verified, facts)
+    code = _told(out, done.verified, facts)
+    if final and code is Exit.OK:
+        out.note("The move is finished: start what used FROM with the settings of TO.")
+    elif final:
+        out.note("The move is not finished: stop all that writes to FROM, and run this again.")
+    return code
 
 
 @commands.command()

@@ -13,6 +13,7 @@ from ..base import StorageBackend
 from ..concurrency.tasks import run_to_end
 from ..concurrency.threads import in_thread
 from ..errors import CheckpointError, redact
+from .fields import moment_of
 from .files import whole_file
 
 _FORMAT: Final = "ad-seller-storage copy"
@@ -32,6 +33,7 @@ class State:
         existing: what wins; None: the target was empty.
         after: all keys up to this one have been copied.
         done: whether all have.
+        finished: when the move was over (ISO 8601): the target may have been written since.
         format: `_FORMAT`.
         version: of the format.
     """
@@ -42,6 +44,7 @@ class State:
     existing: str | None
     after: str | None = None
     done: bool = False
+    finished: str | None = None
     format: str = _FORMAT
     version: int = _VERSION
 
@@ -68,11 +71,6 @@ class Checkpoint:
         self.state = State(redact(repr(source)), redact(repr(target)), prefix, existing)
         self._noted = 0.0
 
-    @property
-    def kept(self) -> bool:
-        """Whether there is a file."""
-        return self._path is not None
-
     def begin(self) -> None:
         """Make sure that there is no other copy's file in the way.
 
@@ -82,6 +80,11 @@ class Checkpoint:
         if (found := self._read()) is None:
             return
         self._check_pair(found)
+        if found.finished is not None:
+            raise CheckpointError(
+                f"{str(self._path)!r} says that this move was finished at {found.finished}. To begin anew, "
+                "remove the file."
+            )
         if found.done:
             raise CheckpointError(
                 f"{str(self._path)!r} says that this copy was done. `--again` copies what has changed since; to "
@@ -107,6 +110,31 @@ class Checkpoint:
             )
         self._check_pair(found)
         self.state = found
+
+    def follow(self, *, force: bool) -> None:
+        """Go on with a copy that is done.
+
+        Args:
+            force: also where the move was finished.
+
+        Raises:
+            CheckpointError: it is not done, or the move was finished; see `resume`, too.
+        """
+        self.resume()
+        if self._path is not None and not self.state.done:
+            raise CheckpointError("This copy is not done yet: `--resume` goes on with it")
+        if self.state.finished is not None and not force:
+            raise CheckpointError(
+                f"{str(self._path)!r} says that this move was finished at {self.state.finished}. `--again` would "
+                "overwrite what has been written to the target since, and remove what is new there: `verify` names "
+                "it. `--force` does it all the same."
+            )
+        self.state.finished = None
+
+    async def finish(self) -> None:
+        """Write down that the move is over."""
+        self.state.finished = moment_of(time.time())
+        await self.note(self.state.after, done=True)
 
     async def note(self, after: str | None, *, done: bool = False, now: bool = False) -> None:
         """Write down how far the copy has come, unless that was done a moment ago."""
@@ -140,6 +168,12 @@ class Checkpoint:
     def _check_pair(self, found: State) -> None:
         for name in _PAIR if self.state.existing is None else (*_PAIR, "existing"):
             theirs, ours = getattr(found, name), getattr(self.state, name)
+            if theirs != ours and name == "existing":
+                begun = f"with `--{theirs}`" if theirs else "into an empty target"
+                raise CheckpointError(
+                    f"{str(self._path)!r} is of a copy that was begun {begun}. Leave `--{ours}` out to go on with "
+                    "it, or name another file, with --checkpoint."
+                )
             if theirs != ours:
                 raise CheckpointError(
                     f"{str(self._path)!r} is of another copy: its {name} is {theirs!r}, not {ours!r}. Name another "

@@ -13,7 +13,7 @@ from ..atomic.lease import FENCE_PREFIX, LEASE_PREFIX
 from ..base import StorageBackend
 from ..driver.commit import Commit, Delete, Expect, Refused
 from ..driver.transfer import StoredEntry
-from ..errors import CheckpointError, InvalidArgumentError, LeaseHeldError, StorageError, shown
+from ..errors import InvalidArgumentError, LeaseHeldError, StorageError, shown
 from .checkpoints import Checkpoint
 from .comparing import Difference, Kind, Part, compare
 from .exporting import Progress
@@ -65,6 +65,8 @@ async def copy_entries(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     again: bool = False,
+    final: bool = False,
+    force: bool = False,
     dry_run: bool = False,
     on_refused: OnRefused | None = None,
     progress: Progress | None = None,
@@ -84,13 +86,16 @@ async def copy_entries(
         resume: go on after the key that the file names.
         again: repair what has changed since the copy was done. Where the target was empty before, entries that the
             source has no more are removed: nobody else may write to the target yet.
+        final: nobody writes to the source any more: if nothing differs at the end, the file says that the move is
+            finished, and ``again`` is refused from then on.
+        force: ``again`` even so: it overwrites what was written to the target since.
         dry_run: only compare, and count what would be stored.
         on_refused: called with each entry that the target does not take; they are left out, `verified` has them.
         progress: called with the number of entries of the source so far.
 
     Raises:
         NotEmptyError: the target has entries, and ``existing`` is None.
-        CheckpointError: the file is of another copy, or is missing, or in the way.
+        CheckpointError: the file is of another copy, or is missing, or in the way; or the move was finished.
         LeaseHeldError: another copy into this target is under way.
         StorageError: a store cannot be reached; ``resume`` goes on from there.
     """
@@ -98,6 +103,8 @@ async def copy_entries(
         raise InvalidArgumentError(f"existing is 'keep', 'replace' or None, not {shown(existing)}")
     if resume and again:
         raise InvalidArgumentError("resume goes on with a copy that is not done, again follows one that is")
+    if final and (checkpoint is None or dry_run):
+        raise InvalidArgumentError("final is noted in the file of a checkpoint, and not by a dry run")
     if source is target or (source.capabilities.shared and repr(source) == repr(target)):
         raise InvalidArgumentError(f"The source and the target are one store: {source!r}")
     path = None if checkpoint is None else Path(checkpoint)
@@ -107,7 +114,9 @@ async def copy_entries(
         return job.done
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_clear_away, target)
-        if resume or again:
+        if again:
+            job.checkpoint.follow(force=force)
+        elif resume:
             job.checkpoint.resume()
         else:
             job.checkpoint.begin()
@@ -120,6 +129,8 @@ async def copy_entries(
                 key=error.key,
             ) from error
         await (job.follow() if again else job.run(begun=resume))
+        if final and not job.done.verified.faults:
+            await job.checkpoint.finish()
     return job.done
 
 
@@ -160,8 +171,6 @@ class _Copy:
 
     async def follow(self) -> None:
         """Repair what has changed, until a pass finds nothing or no less than before, and compare."""
-        if not self.checkpoint.state.done and self.checkpoint.kept:
-            raise CheckpointError("This copy is not done yet: `--resume` goes on with it")
         before: int | None = None
         for _ in range(_PASSES):
             found = await self._pass(None, mirrors=True)
