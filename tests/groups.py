@@ -89,7 +89,7 @@ async def check_cancelled_connects(
 async def none_left(server: RedisServer) -> None:
     """Wait until a server has no connections of clients."""
     left: list[str] = []
-    for _ in range(50):
+    for _ in range(600):
         left = connections(server)
         if not left:
             return

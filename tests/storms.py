@@ -121,7 +121,7 @@ class Holdings:
         self._process = psutil.Process()
         self._before = self._count()
 
-    async def settle(self, seconds: float = 3.0) -> None:
+    async def settle(self, seconds: float = 30.0) -> None:
         """Fail unless there is, within a moment, no more than before."""
         deadline = asyncio.get_running_loop().time() + seconds
         while self._has_more() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - nothing tells

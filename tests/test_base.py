@@ -172,7 +172,7 @@ class TestFreedomOfTheAuthor:
                 return existed
 
         backend = Patient()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await asyncio.gather(*(backend.increment("a") for _ in range(10)))
             assert await backend.get("a") == 10
             assert await backend.delete("a")
@@ -183,7 +183,7 @@ class TestFreedomOfTheAuthor:
                 await self.delete(key)
                 await super().set(key, value, ttl)
 
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             backend = Careful()
             assert await backend.update("a", lambda current: 1) == 1
             assert await backend.update("a", lambda current: current + 1) == 2
@@ -231,7 +231,7 @@ class TestAtomicWithinTheProcess:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(20):
                 await backend.set("b", turn)
                 await backend.update("a", lambda current: current or 0)
 
@@ -274,7 +274,7 @@ class TestEventLoops:
 
         async def next_loop() -> None:
             del backend.get
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 assert await backend.update("a", lambda current: 2) == 2
 
         asyncio.run(stuck())

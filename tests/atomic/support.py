@@ -260,7 +260,7 @@ async def cancelled_at(operation: Coroutine[Any, Any, Any], step: int, moment: M
 
 async def settled(before: set[asyncio.Task[Any]]) -> None:
     """Wait until no task is left but those of ``before``; fail if that takes longer than any bulk call."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while left := asyncio.all_tasks() - before:
             await asyncio.wait(left)
 

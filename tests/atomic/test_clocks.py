@@ -56,7 +56,7 @@ async def test_the_claim_of_a_dead_process(open_store: Any) -> None:
         while await store.ttl("idempotency:scope:probe") > 10:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
         clock.now += 10
-        assert await asyncio.wait_for(running, 5) == "done"
+        assert await asyncio.wait_for(running, 20) == "done"
 
 
 async def test_the_lane_of_a_dead_worker(open_store: Any) -> None:

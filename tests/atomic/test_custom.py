@@ -94,7 +94,7 @@ async def test_locks_are_by_key() -> None:
     async with Slow() as storage:
         slow = asyncio.create_task(storage.update("slow", lambda _: 1))
         await begun.wait()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await storage.update("fast", lambda _: 1)
             assert await storage.get("slow") is None
         go_on.set()

@@ -118,7 +118,7 @@ class TestBadInput:
         async def call(effect_id: str) -> Any:
             return await order(store, ads)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with pytest.raises(TransactionError, match="inside of itself"):
                 await order(store, ads, call=call)
         assert ads.made == []
@@ -133,7 +133,7 @@ class TestBadInput:
 
             return await order(store, ads, name, call=call)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             answers = await asyncio.gather(nested("a", "b"), nested("b", "a"), return_exceptions=True)
         assert all(isinstance(answer, ConflictError | TransactionError) for answer in answers), answers
         assert ads.made == []

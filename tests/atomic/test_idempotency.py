@@ -210,7 +210,7 @@ class TestFailure:
         async def work(tx: Transaction) -> Any:
             return await send(backend, Booking())
 
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             with pytest.raises(TransactionError):
                 await send(backend, work)
         assert await backend.keys() == []
@@ -246,7 +246,7 @@ class TestClaim:
             time.sleep(0.15)
             return runs
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await send(backend, work, claim_ttl=0.05) == runs
         assert runs == 1
 
@@ -315,6 +315,6 @@ async def test_work_that_raises_as_an_unreachable_store_does_leaves_no_claim(bac
 
     with pytest.raises(StorageConnectionError):
         await send(backend, work)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         while await backend.exists(RECORD):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)

@@ -195,7 +195,7 @@ class TestCancelled:
         """Python 3.11's wait_for swallows a cancellation that comes together with the answer."""
         for turns in range(12):
             with contextlib.suppress(LeaseLostError):  # a busy machine may be late
-                async with asyncio.timeout(5), backend.lease(f"{NAME}{turns}", 0.03):
+                async with asyncio.timeout(20), backend.lease(f"{NAME}{turns}", 0.03):
                     await asyncio.sleep(0.01)
                     for _ in range(turns):
                         await asyncio.sleep(0)

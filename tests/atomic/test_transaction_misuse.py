@@ -82,7 +82,7 @@ class TestMisuse:
             for call in (tx.get("a"), tx.set("a", 1), tx.list_deals()):
                 with pytest.raises(TransactionError):
                     await asyncio.create_task(call)
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(20):
                 await tx.set("a", 2)
         assert await backend.get("a") == 2
 

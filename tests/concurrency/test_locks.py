@@ -76,7 +76,7 @@ async def test_holders_of_several_keys_do_not_block_each_other() -> None:
 
 
 async def test_same_key_twice_in_one_hold() -> None:
-    async with asyncio.timeout(1), KeyLocks().hold("a", "a"):
+    async with asyncio.timeout(20), KeyLocks().hold("a", "a"):
         pass
 
 
@@ -117,7 +117,7 @@ async def test_cancelled_and_released_in_one_tick() -> None:
             leave.set()
             await asyncio.sleep(0)  # the holder has passed the turn on, the first has not taken it yet
             first.cancel()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             await asyncio.wait([holder, first, second])
         assert first.cancelled()
         second.result()
@@ -148,7 +148,7 @@ async def test_storm_of_cancellations_leaves_every_key_free() -> None:
             for _ in range(rng.randint(0, 2)):
                 await asyncio.sleep(0)
             victim.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asyncio.wait(tasks)
         for task in tasks:
             assert task.cancelled() or task.exception() is None
@@ -201,6 +201,6 @@ class TestHeldHere:
 
         async with locks.hold("a"):
             task = asyncio.ensure_future(child())
-        async with asyncio.timeout(1), locks.hold("a"):
+        async with asyncio.timeout(20), locks.hold("a"):
             left.set()
             assert not await task

@@ -100,7 +100,7 @@ async def test_postgres_builds_them_beside_the_work(new_database: str, caplog: p
         await fill(whole)
         found = await storage.list_orders({"status": "open"})
         assert [order["of"] for order in found] == ["a"] * 5
-        for _ in range(500):
+        for _ in range(3000):
             if await sql(new_database, VALID):
                 break
             await asyncio.sleep(0.02)

@@ -49,7 +49,7 @@ async def main() -> None:
     _, status = await asyncio.to_thread(os.waitpid, child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert await storage.get_many(["a", "b"]) == {"a": 1, "b": 2}
-    for _ in range(100):
+    for _ in range(1500):
         if await engine._client.read(sessions) == before:  # type: ignore[attr-defined]
             break
         await asyncio.sleep(0.02)

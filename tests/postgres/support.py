@@ -75,7 +75,7 @@ async def connections(url: str) -> int:
     return int(number)
 
 
-async def connections_become(url: str, number: int, seconds: float = 5.0) -> bool:
+async def connections_become(url: str, number: int, seconds: float = 30.0) -> bool:
     """Wait until there are so many sessions: the server notices the end of one a moment later."""
     deadline = asyncio.get_running_loop().time() + seconds
     found = await connections(url)

@@ -42,7 +42,7 @@ async def older_database(url: str, records: int = 50) -> None:
 
 
 async def becomes_complete(url: str) -> bool:
-    for _ in range(500):
+    for _ in range(3000):
         if await names(url) == dict.fromkeys(NAMES, True):
             return True
         await asyncio.sleep(0.02)
@@ -51,7 +51,7 @@ async def becomes_complete(url: str) -> bool:
 
 async def becomes_busy(url: str) -> bool:
     """Wait until an index is being built."""
-    for _ in range(500):
+    for _ in range(3000):
         if await sql(url, "SELECT 1 FROM pg_stat_progress_create_index WHERE datname = current_database()"):
             return True
         await asyncio.sleep(0.01)
@@ -192,7 +192,7 @@ async def test_disconnecting_while_it_builds(new_database: str) -> None:
         await asyncio.sleep(pause)
         await storage.disconnect()
     async with PostgresBackend(new_database) as storage:
-        for _ in range(300):  # the server finishes the index that it was at, and meanwhile nobody else builds
+        for _ in range(3000):  # the server finishes the index that it was at, and meanwhile nobody else builds
             if (await list_afresh(storage)).known.valid >= NAMES:
                 break
             await asyncio.sleep(0.02)
@@ -200,7 +200,7 @@ async def test_disconnecting_while_it_builds(new_database: str) -> None:
 
 
 async def become(url: str, wanted: set[str]) -> bool:
-    for _ in range(500):
+    for _ in range(3000):
         rows = await sql(url, f"SELECT indexname FROM pg_indexes WHERE tablename = '{TABLE}'")
         if {name for (name,) in rows} - {f"{TABLE}_pkey", f"{TABLE}_expiry", "of_a_dba"} == wanted:
             return True

@@ -112,7 +112,7 @@ async def test_what_is_given_up_ends_soon_and_leaves_no_transaction(
         await asyncio.wait([task])
     assert await records(storage) == NUMBER + 1
     open_ones = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
-    for _ in range(100):
+    for _ in range(1500):
         if not await sql(postgres_url, open_ones):
             return
         await asyncio.sleep(0.02)

@@ -17,7 +17,7 @@ from .support import plain
 
 async def refused(call: Callable[[], Awaitable[object]]) -> StorageError:
     """Call until it is refused; the server notices the full disk after a write that it took."""
-    for _ in range(200):
+    for _ in range(3000):
         try:
             await call()
         except StorageError as error:

@@ -48,7 +48,7 @@ async def test_what_was_written_before_a_listing_is_in_it_however_late_the_news_
             client.set("ad_seller:new", "1")
             client.config_resetstat()
         listing = asyncio.create_task(store.keys("[no]*"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not calls(own_redis.url).get("evalsha"):  # noqa: ASYNC110 - it is the server that is asked
                 await asyncio.sleep(0.01)
         proxy.hold = False
@@ -113,7 +113,7 @@ async def test_a_listing_is_not_older_than_a_repair_by_another_instance(
                 client.mset({f"ad_seller:foreign:{number}:{n}": "1" for n in range(20)})
                 client.config_resetstat()
             asked = asyncio.ensure_future(listing())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not calls(own_redis.url):  # noqa: ASYNC110 - it is the server that is asked
                     await asyncio.sleep(0.01)
             assert len(await other.keys()) == 20 * (number + 1) + 1

@@ -41,7 +41,7 @@ asyncio.run(main())
 
 def has_connections(url: str, at_most: int) -> bool:
     """Tell whether the server has, in a moment, so few; it notices a little later that one was closed."""
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     with plain(url) as client:
         while (more := len(client.client_list()) - 1 > at_most) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -151,7 +151,7 @@ async def test_ten_thousand_cancelled_operations(connections_at_most: int, own_r
             assert await store.get("mine") == value_of("mine", part)
             assert has_connections(own_redis.url, connections_at_most)
         # Every place in the pool is still there: as many slow calls as it has places run at the same time.
-        await asyncio.wait_for(asyncio.gather(*(store.incr("last") for _ in range(200))), 10)
+        await asyncio.wait_for(asyncio.gather(*(store.incr("last") for _ in range(200))), 60)
         await before.settle()
     assert has_connections(own_redis.url, 0)
 

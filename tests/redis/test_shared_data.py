@@ -168,10 +168,10 @@ async def test_publish_reaches_the_subscribers(store: RedisBackend, redis_url: s
     with plain(redis_url) as client:
         subscriber = client.pubsub()
         subscriber.subscribe(f"{redis_prefix}channel:deals")
-        assert subscriber.get_message(timeout=2)["type"] == "subscribe"
+        assert subscriber.get_message(timeout=20)["type"] == "subscribe"
         assert await store.publish("deals", {"id": 1, "ä": [None]}) == 1
         assert await store.publish("others", 1) == 0
-        message = subscriber.get_message(timeout=2)
+        message = subscriber.get_message(timeout=20)
         assert json.loads(message["data"]) == {"id": 1, "ä": [None]}
         subscriber.close()
     with pytest.raises(InvalidValueError):

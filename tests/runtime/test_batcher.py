@@ -76,7 +76,7 @@ class TestBatches:
         call = asyncio.ensure_future(batcher.submit([1]))
         assert batcher._starting is not None
         batcher._starting.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await call == [2]
             assert await batcher.submit([2]) == [4]
 
@@ -194,7 +194,7 @@ class TestCancellation:
                     assert error.items == [number, -number]
                 else:
                     assert task.result() == [2 * number, -2 * number]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await batcher.drain()
         assert engine.running == 0
         assert sent_or_not
@@ -203,13 +203,13 @@ class TestCancellation:
 class TestTime:
     async def test_late_answer_to_what_was_sent(self, engine: Engine) -> None:
         engine.open.clear()
-        batcher = batcher_of(engine, timeout=0.05)
+        batcher = batcher_of(engine, timeout=0.5)
         started = asyncio.get_running_loop().time()
         with pytest.raises(ExplainedError) as caught:
             await batcher.submit([1])
         assert isinstance(caught.value.cause, TimeoutError)
         assert caught.value.sent
-        assert asyncio.get_running_loop().time() - started >= 0.049
+        assert asyncio.get_running_loop().time() - started >= 0.499
         engine.open.set()
         assert await batcher.submit([2]) == [4]
 
@@ -238,7 +238,7 @@ class TestTime:
             await batcher.submit([1])
         assert isinstance(caught.value.cause, NotStartedError)
         assert not caught.value.sent
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             await batcher.drain()
 
     async def test_each_request_has_its_own_time(self, engine: Engine) -> None:
@@ -255,7 +255,7 @@ class TestTime:
             ends.append(loop.time() - started)
 
         await asyncio.gather(*map(wait_for_it, range(3)))
-        assert all(0.099 <= waited < 1 for waited in ends)
+        assert all(0.099 <= waited < 20 for waited in ends)
         engine.open.set()
         await batcher.drain()
 
@@ -328,7 +328,7 @@ class TestOneOfAGroup:
         engine.failures = [OSError("gone")]
         batcher = batcher_of(engine)
         one, empty, two = submit(batcher, 1), submit(batcher), submit(batcher, 2)
-        answers = await asyncio.wait_for(asyncio.gather(one, empty, two, return_exceptions=True), 1)
+        answers = await asyncio.wait_for(asyncio.gather(one, empty, two, return_exceptions=True), 20)
         assert answers[1] == []
         assert [type(answers[0]), type(answers[2])] == [ExplainedError, ExplainedError]
         assert await batcher.submit([3]) == [6]

@@ -49,7 +49,7 @@ def test_the_checks_end_with_the_command(tmp_path: Path, number: signal.Signals,
             assert time.monotonic() < deadline, "the check has not begun"
             time.sleep(0.02)
         process.send_signal(number)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (left := [*of_the_run(tmp_path), *tmp_path.iterdir()]) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left

@@ -115,7 +115,7 @@ class TestLife:
         parent = subprocess.run([sys.executable, "-c", STARTER], capture_output=True, text=True, timeout=30)
         assert parent.returncode == -signal.SIGKILL
         pid, folder = parent.stdout.split()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while psutil.pid_exists(int(pid)) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE

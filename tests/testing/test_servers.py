@@ -40,7 +40,7 @@ def client_of(server: RedisServer, timeout: float = 2.0) -> redis.Redis:
     return redis.Redis.from_url(server.url, socket_timeout=timeout, retry=None)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
