@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -205,6 +206,8 @@ class UnsteadyInCI:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not os.environ.keys() & {"FUZZ", "MODEL"}:  # with these one looks for what nobody has seen
+        hypothesis.settings.load_profile("ci")  # the same examples each time, and none that is too slow
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipsFailInCI())
         config.pluginmanager.register(UnsteadyInCI())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage.errors import StorageConnectionError
+from ad_seller.storage.redis import redispy
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.redis.support import plain
@@ -22,6 +23,13 @@ async def test_file_that_is_not_there_is_named(tmp_path: Path, option: str) -> N
             await RedisBackend(url).connect()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server is listened to for longer."""
+    monkeypatch.setattr(redispy, "_LISTEN", 20.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_every_client_too_many_is_told_so(tmp_path: Path) -> None:
     """The server says so and closes; who had sent something by then heard only that the connection was lost."""
     with RedisServer(tmp_path, unix_socket=True) as server, plain(server.url) as admin:
@@ -36,6 +44,7 @@ async def test_every_client_too_many_is_told_so(tmp_path: Path) -> None:
                 await store.keys()  # needs a connection of its own
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_server_that_closes_at_once_is_quoted(tmp_path: Path) -> None:
     async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"-DENIED Redis is running in protected mode.\r\n")
