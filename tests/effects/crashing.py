@@ -8,15 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ad_seller.storage import open_url
+from ad_seller.storage.seller.outbox_message import Message
 from tests.atomic.support import ROOT, watched
 from tests.effects import booking
-from tests.effects.booking import CLAIM_TTL, TOLD, book, deliver, outbox_of
+from tests.effects.booking import ACKNOWLEDGED_PREFIX, CLAIM_TTL, TOLD, book, deliver, outbox_of
 
 NEVER = -1  #: a step that is not reached
 _MOST_STEPS = 120
@@ -57,6 +60,8 @@ def at_once(url: str, ads_url: str, numbers: Sequence[int], steps: Sequence[int]
             try:
                 asyncio.run(_act(url, ads_url, numbers, step, writing))
                 code = 0
+            except Exception:
+                traceback.print_exc()  # nobody else tells: the process ends without cleaning up
             finally:
                 os._exit(code)
         os.close(writing)
@@ -128,24 +133,30 @@ async def check(url: str, ads_url: str, answers: Answers) -> None:
                 await asyncio.sleep(CLAIM_TTL / 10)
         left = [*await storage.keys("outbox:*"), *await storage.keys("outbox_failed:*")]
         assert left == [], "messages that wait, or were set aside"
-    check_messages(made(ads_url, "deliveries"), made(ads_url, "acknowledged"), answers, deals)
+        acknowledged = await storage.keys(f"{ACKNOWLEDGED_PREFIX}*")
+    check_messages(made(ads_url, "deliveries"), acknowledged, answers, deals)
 
 
 def check_messages(
     deliveries: list[dict[str, Any]],
-    acknowledged: list[dict[str, Any]],
+    acknowledged: list[str],
     answers: Answers,
     deals: list[dict[str, Any]],
 ) -> None:
-    """Each message of each deal under one id, in their order, acknowledged once at most.
+    """Each message of each deal under one id, in their order, delivered at least and acknowledged exactly once.
 
-    Nothing waits any more, so each was acknowledged at least once; who was killed just then has not said so.
+    Args:
+        deliveries: what came to the other system, in order.
+        acknowledged: the traces of all acknowledgements that took effect.
+        answers: what was answered, by the number of the request.
+        deals: those that are stored.
 
     Raises:
-        AssertionError: one was lost, came twice with different ids, or out of order.
+        AssertionError: one was lost, came twice with different ids, out of order, or was acknowledged twice.
     """
-    references = [one["reference"] for one in acknowledged]
-    assert len(set(references)) == len(references), "acknowledged twice"
+    times = Counter(trace.split(":")[1] for trace in acknowledged)
+    assert set(times.values()) == {1}, "acknowledged twice"
+    assert times.keys() == {one["reference"] for one in deliveries}, "acknowledged is what was delivered"
     booked = {deal["deal_id"] for deal in deals}
     for number in answers:
         came = [one for one in deliveries if one["outbox"] == outbox_of(number)]
@@ -155,7 +166,6 @@ def check_messages(
         order = [TOLD.index(one["told"]) for one in came]
         assert order == sorted(order), "the second one before the first was acknowledged"
         assert list(dict.fromkeys(order)) == list(range(len(TOLD)))
-    assert len(deliveries) >= len(TOLD) * len(answers)
 
 
 def every_step(url: str) -> int:
@@ -179,4 +189,6 @@ def every_step(url: str) -> int:
 if __name__ == "__main__":
     if sys.argv[2:] == ["--told-later"]:
         booking.Telling.run_once = booking.told_later  # type: ignore[method-assign]
+    if sys.argv[2:] == ["--acknowledged-twice"]:
+        Message.done = booking.done_twice  # type: ignore[method-assign]
     print(every_step(sys.argv[1]))

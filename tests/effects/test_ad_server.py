@@ -32,6 +32,12 @@ def test_messages_that_are_no_part_of_the_commit_are_found(tmp_path: Path) -> No
     assert "assert len(ids) == len(TOLD)" in run.stderr
 
 
+def test_a_message_that_is_acknowledged_twice_is_found(tmp_path: Path) -> None:
+    run = killed_at_every_step(tmp_path, "--acknowledged-twice")
+    assert run.returncode == 1
+    assert "AssertionError: acknowledged twice" in run.stderr
+
+
 PAGES = ("exactly-once.md", "outbox.md")
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 #: Cells that promise nothing.

@@ -38,18 +38,20 @@ class LivelockError(AssertionError):
 
 
 class ScheduleLoop(asyncio.BaseEventLoop):
-    """Runs one schedule.
+    """Runs schedules, one after the other.
 
     Args:
-        seed: determines the order.
+        seed: determines the order of the first one.
         traced: whether to note what runs; that takes a multiple of the time.
 
     Attributes:
-        seed: that of this schedule.
+        seed: that of the schedule that runs.
         chance: for everything else that is to depend on the seed.
         steps: how many handles have run; a finer clock than `time`.
         complaints: what asyncio reported: exceptions that nobody looked at, callbacks that failed.
         trace: the moment and the name of what ran, if ``traced``.
+        began: called whenever a schedule begins.
+        kept: what one schedule leaves to the next, because it costs more than the schedule; by what it is.
     """
 
     _ready: deque[asyncio.Handle]
@@ -58,19 +60,27 @@ class ScheduleLoop(asyncio.BaseEventLoop):
 
     def __init__(self, seed: int, *, traced: bool = False) -> None:
         super().__init__()
+        self.chance = random.Random()
+        self._traced = traced
+        self.began: Callable[[], object] = lambda: None
+        self.kept: dict[str, list[Any]] = {}
+        self._draw = self.chance.random  # many times cheaper than `randrange` and `choice`
+        self.set_exception_handler(_complain)
+        self.begin(seed)
+
+    def begin(self, seed: int) -> None:
+        """Let a schedule begin: all that comes from now on comes from its seed, whatever was before."""
         self.seed = seed
-        self.chance = random.Random(seed)
+        self.chance.seed(seed)
         self.steps = 0
         self.complaints: list[str] = []
         self.trace: list[tuple[float, str]] = []
-        self._draw = self.chance.random  # many times cheaper than `randrange` and `choice`
         self._window = self.chance.choice(WINDOWS)
         self._busy = self.chance.choice((0.0, 0.0, 0.02))
         self._now = 0.0
         self._made = 0
-        self._traced = traced
         self._end_of_patience = MAX_STEPS
-        self.set_exception_handler(_complain)
+        self.began()
 
     @property
     def punctual(self) -> bool:
@@ -106,21 +116,31 @@ class ScheduleLoop(asyncio.BaseEventLoop):
             AssertionError: something is left, or asyncio complained.
         """
         try:
-            result = self.run_until_complete(main)
-            self.run_until_complete(self._settled())
+            result = self.run_until_complete(self._settled(main))
             left = sorted(task.get_name() for task in asyncio.all_tasks(self))
             assert not left, f"tasks are left: {left}"
             timers = [timer for timer in self._scheduled if not timer.cancelled()]
             assert not timers, f"timers are left: {timers}"
+            self._scheduled.clear()  # of those that were cancelled
             assert not self.complaints, f"asyncio complains: {self.complaints}"
             return result
-        finally:
+        except BaseException:
             self._end()
+            raise
 
-    async def _settled(self) -> None:
-        """Wait until nothing is ready any more."""
+    async def _settled(self, main: Coroutine[Any, Any, T]) -> T:
+        """Return what ``main`` does once nothing is ready any more."""
+        result = await main
         while self._ready:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
+        return result
+
+    def close(self) -> None:
+        """Disconnect what was kept, and close."""
+        kept, self.kept = [one for some in self.kept.values() for one in some], {}
+        for one in kept:
+            self.run_until_complete(one.disconnect())
+        super().close()
 
     def _end(self) -> None:
         """Close; what a failed run left behind is dropped silently, because its failure has been told."""
@@ -130,6 +150,7 @@ class ScheduleLoop(asyncio.BaseEventLoop):
             self.set_exception_handler(lambda loop, context: None)
             with suppress(AssertionError):
                 self.run_until_complete(_cancelled(left))
+        self.kept.clear()
         self.close()
 
     def _run_once(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from ad_seller.storage.atomic.state import state_of
@@ -42,14 +43,24 @@ class Disk:
         faults: the share of bulk calls that fail, before or after they took effect.
         slow: the share of steps, two in each bulk call, that take about as long as the time-out.
         closed_doors: the share of openings that fail.
+        versions: whether it remembers for `during` what every key held.
 
     Attributes:
         applied: the commits that took effect, in order.
         calls: bulk calls that have begun.
     """
 
-    def __init__(self, world: World, *, faults: float = 0.0, slow: float = 0.0, closed_doors: float = 0.0) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        faults: float = 0.0,
+        slow: float = 0.0,
+        closed_doors: float = 0.0,
+        versions: bool = False,
+    ) -> None:
         self.world = world
+        self.versions = versions
         self.faults = faults
         self.slow = slow
         self.closed_doors = closed_doors
@@ -75,7 +86,8 @@ class Disk:
             outcomes += await self.store.apply([commit])
             if not isinstance(outcomes[-1], Refused | Exception):
                 self.applied.append(commit)
-                await self._note_versions([write.key for write in commit.writes])
+                if self.versions:
+                    await self._note_versions([write.key for write in commit.writes])
         return outcomes
 
     async def _note_versions(self, keys: list[str]) -> None:
@@ -87,6 +99,7 @@ class Disk:
 
     def during(self, key: str, start: int, end: int) -> list[Any]:
         """Return what the key held at any moment from step ``start`` to step ``end``."""
+        assert self.versions, "they were not asked for"
         versions = self._versions.get(key, [Version(-1, None)])
         first = max(0, bisect_right(versions, start - 1, key=lambda version: version.step) - 1)
         return [version.value for version in versions[first:] if version.step <= end]
@@ -135,12 +148,59 @@ class SimulatedBackend(DriverBackend):
     async def let_go(self) -> None:
         """Disconnect; a moment later nobody waits or runs in this process."""
         await self.disconnect()
+        await self._held_nothing()
+
+    async def settle(self) -> None:
+        """Wait until everything that was called has ended, as `let_go` does, and stay connected."""
+        await self._held_nothing()
+        [session] = self._sessions._by_loop.all()
+        await session._drain()
+
+    async def _held_nothing(self) -> None:
+        if self.nothing_held():
+            return
         async with asyncio.timeout(1):
             while not self.nothing_held():  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.001)
 
     def _make_engine(self) -> SimulatedEngine:
         return SimulatedEngine(self)
+
+
+@asynccontextmanager
+async def processes(disk: Disk, count: int = 2, **settings: Any) -> AsyncIterator[list[SimulatedBackend]]:
+    """Yield connected backends on one disk; at the end nothing is held in any of them.
+
+    Where nothing fails, they are those of the schedule before: to connect and disconnect costs more than many a
+    schedule. The story begins, from its seed, when they are there.
+    """
+    if disk.faults or disk.closed_doors:
+        async with _new_processes(disk, count, settings) as stores:
+            yield stores
+        return
+    loop = disk.world.loop
+    kept = loop.kept.setdefault(repr(sorted(settings.items())), [])
+    while len(kept) < count:
+        kept.append(disk.backend(sweep_interval=None, **settings))
+        await kept[-1].connect()
+    stores = kept[:count]
+    for store in stores:
+        store.disk = disk
+        store.frozen = False
+    loop.begin(loop.seed)
+    yield stores
+    for store in stores:
+        await store.settle()
+
+
+@asynccontextmanager
+async def _new_processes(disk: Disk, count: int, settings: dict[str, Any]) -> AsyncIterator[list[SimulatedBackend]]:
+    stores = [disk.backend(sweep_interval=None, **settings) for _ in range(count)]
+    for store in stores:
+        await store.connect()
+    yield stores
+    for store in stores:
+        await store.let_go()
 
 
 def dies(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Future[Any] | None], None]:
@@ -175,9 +235,16 @@ class SimulatedEngine(Engine):
 
     def __init__(self, backend: SimulatedBackend) -> None:
         self._backend = backend
-        self.disk = backend.disk
-        self._world = backend.disk.world
         self._writing = 0
+
+    @property
+    def disk(self) -> Disk:
+        """That of the schedule that runs."""
+        return self._backend.disk
+
+    @property
+    def _world(self) -> World:
+        return self._backend.disk.world
 
     # --- hooks -------------------------------------------------------------------------------------------
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,19 +13,8 @@ from ad_seller.storage.atomic.waits import Waits
 from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.errors import ConflictError, StorageError, UnknownOutcomeError
 from ad_seller.storage.records.codec import encode
-from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine
+from tests.schedules.simulated import Disk, SimulatedBackend, SimulatedEngine, processes
 from tests.schedules.world import World, explore
-
-
-@asynccontextmanager
-async def processes(disk: Disk, count: int = 2, **settings: Any) -> AsyncIterator[list[SimulatedBackend]]:
-    """Connect backends on one disk; at the end nothing is held in any of them."""
-    stores = [disk.backend(sweep_interval=None, **settings) for _ in range(count)]
-    for store in stores:
-        await store.connect()
-    yield stores
-    for store in stores:
-        await store.let_go()
 
 
 class Tally:

@@ -127,7 +127,7 @@ async def checked(world: World, disk: Disk, *, clients: int, calls: int, timeout
 
 def test_each_answer_was_true_during_its_call() -> None:
     async def scenario(world: World) -> None:
-        people = await checked(world, Disk(world), clients=3, calls=2)
+        people = await checked(world, Disk(world, versions=True), clients=3, calls=2)
         assert not any(person.failed for person in people)
 
     explore(scenario, 1000)
@@ -138,7 +138,9 @@ def test_also_when_bulk_calls_fail_or_take_too_long() -> None:
 
     async def scenario(world: World) -> None:
         nonlocal failed
-        people = await checked(world, Disk(world, faults=0.2, slow=0.03), clients=3, calls=2, timeout=0.1)
+        people = await checked(
+            world, Disk(world, faults=0.2, slow=0.03, versions=True), clients=3, calls=2, timeout=0.1
+        )
         failed += sum(person.failed for person in people)
 
     explore(scenario, 1000)
@@ -199,7 +201,7 @@ class TestTheChecksFindDefects:
 
     def fails(self) -> None:
         async def scenario(world: World) -> None:
-            await checked(world, Disk(world, faults=0.2, slow=0.03), clients=3, calls=2, timeout=0.1)
+            await checked(world, Disk(world, faults=0.2, slow=0.03, versions=True), clients=3, calls=2, timeout=0.1)
 
         with pytest.raises(AssertionError, match="SCHEDULE_SEED"):
             explore(scenario, 300)

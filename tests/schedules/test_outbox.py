@@ -14,8 +14,7 @@ from ad_seller.storage import Message, Outbox, StorageError, Transaction
 from ad_seller.storage.seller.outbox_entries import OutboxForm
 from tests.atomic.support import MOMENTS, Moment, cancel_during, cancelled_at
 from tests.defects import DEFECTS
-from tests.schedules.simulated import Disk, SimulatedBackend, dies
-from tests.schedules.test_atomic import processes
+from tests.schedules.simulated import Disk, SimulatedBackend, dies, processes
 from tests.schedules.test_cancellation import at_each_await
 from tests.schedules.world import World, explore
 

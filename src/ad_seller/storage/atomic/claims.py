@@ -95,24 +95,36 @@ class Claim:
             seconds: after so many it is given up although the block still runs; None for never.
             overrun: called then.
         """
-        task = asyncio.create_task(self._renew(seconds, overrun))
+        loop = asyncio.get_running_loop()
+        end = math.inf if seconds is None else loop.time() + seconds
+        tasks: list[asyncio.Task[None]] = []  # most runs are over before the first renewal, and need none
+
+        def begin() -> None:
+            tasks.append(loop.create_task(self._renew(end, seconds, overrun)))
+
+        timer = loop.call_at(min(loop.time() + self._pause, end), begin)
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            timer.cancel()
+            for task in tasks:
+                task.cancel()
+                await asyncio.wait([task])
 
-    async def _renew(self, seconds: float | None, overrun: Callable[[], None] | None) -> None:
+    @property
+    def _pause(self) -> float:
+        """Seconds between two renewals."""
+        return self._ttl_ms / 1000 / _RENEWALS
+
+    async def _renew(self, end: float, seconds: float | None, overrun: Callable[[], None] | None) -> None:
         now = asyncio.get_running_loop().time
-        pause, end = self._ttl_ms / 1000 / _RENEWALS, None if seconds is None else now() + seconds
-        while end is None or now() < end:
-            await asyncio.sleep(pause if end is None else min(pause, end - now()))
+        while (sent := now()) < end:
             try:
-                sent = now()
-                if (end is None or sent < end) and await self.if_held(Touch(self.key, self._ttl_ms)):
+                if await self.if_held(Touch(self.key, self._ttl_ms)):
                     self.since = sent
             except Exception as error:  # also of a custom backend
                 log.debug("The claim %r could not be renewed: %s", self.key, error)
+            await asyncio.sleep(min(self._pause, end - now()))
         log.warning("%r has run for %g s; another one may take over", self.key, seconds)
         if overrun is not None:
             overrun()

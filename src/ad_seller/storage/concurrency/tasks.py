@@ -46,7 +46,7 @@ async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.wait([task])
+            await _ended(task)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
@@ -54,6 +54,20 @@ async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
             task.exception()  # looked at, so that asyncio does not report it as lost
         raise cancelled
     return task.result()
+
+
+async def _ended(task: asyncio.Future[R]) -> None:
+    """Wait until it is done; a cancellation of the caller does not reach it. `asyncio.wait` costs twice as much."""
+    waiter: asyncio.Future[None] = task.get_loop().create_future()
+
+    def wake(_: object) -> None:
+        settle(waiter)
+
+    task.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        task.remove_done_callback(wake)
 
 
 async def all_of(works: Iterable[Awaitable[T]]) -> list[T]:

@@ -73,6 +73,10 @@ class KeyQuery:
         """Tell whether an entry counts for the limit: its key belongs to the span, and it fulfils ``where``."""
         return self.has(key) and (not self.where or fulfils(key, text, self.where))
 
+    def up_to(self, limit: int) -> KeyQuery:
+        """Return the same with another limit; `dataclasses.replace` takes five times as long."""
+        return KeyQuery(self.glob, self.after, limit, self.where, self.reverse)
+
     @property
     def described(self) -> str:
         """What is looked for, without the values, which may be anybody's."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..atomic.beside import warn_if_inside
@@ -146,7 +145,7 @@ class DriverBackend(ConnectedBackend):
     ) -> tuple[list[tuple[str, Any]], str | None]:
         limit = query.limit
         async with self._listing(f"{query.glob.prefix}*") as engine:
-            rows = await engine.entries(query if limit is None else replace(query, limit=limit + 1))
+            rows = await engine.entries(query if limit is None else query.up_to(limit + 1))
         more = limit is not None and len(rows) > limit
         rows = rows[:limit]
         items = await decode_all(rows, on_corrupt, query.where)

@@ -94,8 +94,8 @@ class Worker:
     async def _round(self) -> AsyncGenerator[Message, None]:
         """Yield what is due, each lane once, beginning with any of them."""
         async with aclosing(self._lanes()) as lanes:
-            async for lane in lanes:
-                if not await self._deliverable(lane):
+            async for lane, first in lanes:
+                if not (first or await self._deliverable(lane)):
                     continue
                 claim = Claim(self._store, self._form, lane, self._patience.lease_ms)
                 try:
@@ -109,15 +109,20 @@ class Worker:
                 finally:  # also of a claim whose answer nobody has waited for
                     await run_to_end(claim.give_up())
 
-    async def _lanes(self) -> AsyncGenerator[int, None]:
-        """Yield the lanes that have messages, beginning with any, so that workers do not meet."""
+    async def _lanes(self) -> AsyncGenerator[tuple[int, bool], None]:
+        """Yield the lanes that have messages, beginning with any, so that workers do not meet.
+
+        With each comes whether its first message is due, so that nobody has to look for one that is.
+        """
+        prefix = self._form.prefix
         start = random.randrange(LANES)  # noqa: S311 - no secret
         for lane, high in ((start, LANES), (0, start)):
             while lane < high:
-                page = await self._scan(self._form.prefix, self._form.lane_prefix(lane), 1)
-                lane = _lane_in(page[0][0], self._form.prefix) if page else LANES
+                page = await self._scan(prefix, self._form.lane_prefix(lane), 1)
+                lane = _lane_in(page[0][0], prefix) if page else LANES
                 if lane < high:
-                    yield lane
+                    waiting = Waiting.read(page[0][0].removeprefix(self._form.lane_prefix(lane)), page[0][1])
+                    yield lane, waiting is not None and self._seconds_left(waiting) <= 0
                 lane += 1
 
     async def _deliverable(self, lane: int) -> bool:
