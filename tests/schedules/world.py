@@ -198,7 +198,7 @@ def explore(scenario: Scenario, schedules: int) -> None:
     """Run the scenario under many schedules; the first that fails is run again, traced, and told.
 
     Args:
-        scenario: an async function of the world; it makes everything anew, but for what `kept_processes` keeps.
+        scenario: an async function of the world; it makes everything anew, but for what `processes` keeps.
         schedules: how many, if the environment says nothing else.
     """
     seeds = [int(SEED)] if SEED else range(max(1, int(schedules * FACTOR)))
