@@ -98,7 +98,7 @@ clean: ## Remove the environments and everything that was generated
 	@$(BIN)/pip install $(PIP_QUIET) -r requirements/dev.txt
 	@touch $@
 
-.venv/installed: .venv/requirements pyproject.toml src/ad_seller_storage_pytest.py examples/seller_day.py
+.venv/installed: .venv/requirements pyproject.toml src/ad_seller_storage_pytest.py src/ad_seller_storage_command.py examples/seller_day.py
 	@$(BIN)/pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
 	@touch $@
 

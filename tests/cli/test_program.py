@@ -60,6 +60,20 @@ class TestInstallation:
         done = subprocess.run([script, "--url", "memory://", "count"], capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, "0\n")
 
+    @pytest.mark.parametrize("module", ["logging", "ad_seller.storage.cli.views"])
+    def test_ctrl_c_while_it_is_loaded(self, module: str) -> None:
+        code = (
+            "import os, signal, sys, ad_seller_storage_command\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+            f"sys.modules.pop({module!r}, None)\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "ad_seller_storage_command.main()\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: Interrupted.\n")
+
     @pytest.mark.parametrize("package", ["typer", "rich"])
     def test_a_missing_package_is_named_with_the_pip_command(self, package: str) -> None:
         code = f"import sys; sys.modules[{package!r}] = None; from ad_seller.storage.cli import main; main([])"

@@ -30,7 +30,7 @@ from ..cli import (
     takeover,
     views,
 )
-from .running import AsJson, Choices, Namespace, Url, guarded
+from .running import AsJson, Choices, Namespace, Url, guarded, interruptible
 
 EPILOG = (
     "Exit codes: 0 done or found, 1 not found (take-over, replay: something differs, conform: a check failed), "
@@ -99,4 +99,10 @@ def start(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):  # JSON is UTF-8 in every locale, and \ud800 is how it writes that
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.set_int_max_str_digits(0)  # values hold ints of any size
-    raise SystemExit(guarded(lambda: app(arguments, prog_name=PROGRAM)))
+    raise SystemExit(guarded(lambda: _run(arguments)))
+
+
+def _run(arguments: list[str] | None) -> int:
+    with interruptible():  # until here and from then on Ctrl-C ends the program at once
+        code: int = app(arguments, prog_name=PROGRAM)
+    return code
