@@ -27,7 +27,8 @@ def test_backup_and_restore(invoke: Invoke, url: str, directory: Path) -> None:
 def test_what_cannot_be(url: str, directory: Path) -> None:
     fill(url, {"deal:1": 1})
     assert_explained(run("--url", "memory://", "backup", "x"), 4, "pg_dump")
-    assert_explained(run("--url", url, "restore", "nothing"), 3, "no backup 'nothing'")
+    assert_explained(run("--url", url, "restore", "nothing"), 2, "no file 'nothing'", "`backup` wrote")
+    assert_explained(run("--url", url, "backup", "."), 3, "'.'", "no file")
     assert_explained(run("--url", "no.db", "backup", "x"), 1, "no.db")
 
 

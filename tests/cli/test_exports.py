@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -26,6 +27,22 @@ def test_a_file(invoke: Invoke, url: str, directory: Path) -> None:
     kept = invoke("import", "all.jsonl.gz", "--keep", "--json")
     assert json.loads(kept.stdout) == {"stored": 0, "kept": 2, "expired": 0, "bad": 0}
     assert "2 stored" in invoke("import", "all.jsonl.gz", "--replace").stderr
+
+
+def test_what_is_no_file(invoke: Invoke, url: str, directory: Path) -> None:
+    """No pipe is made a file, a link stays one, and no store comes to be for a file that is not there."""
+    fill(url, {"deal:1": 1})
+    os.mkfifo(directory / "pipe")
+    for name in ("pipe", "."):
+        assert_explained(run("--url", url, "export", name), 3, "no file")
+    assert (directory / "pipe").is_fifo()
+    (directory / "link.jsonl").symlink_to("real.jsonl")
+    assert invoke("export", "link.jsonl").exit_code == 0
+    assert (directory / "link.jsonl").is_symlink()
+    assert run("--url", "copy.db", "import", "link.jsonl").returncode == 0
+    for name, words in (("nothing", "no file 'nothing'"), (".", "is a folder")):
+        assert_explained(run("--url", "new.db", "import", name), 2, words, "Name what `export` wrote")
+    assert not (directory / "new.db").exists()
 
 
 def test_pipes(url: str, directory: Path) -> None:

@@ -19,6 +19,8 @@ def test_retention_and_holds(invoke: Invoke, url: str, directory: Path) -> None:
     assert (
         invoke("hold", "case", "order:2", "--reason", "litigation").stderr == "held; 0 entries would have expired\n"
     )
+    placed = invoke("hold", "case", "order:2", "--reason", "litigation", "--json").stdout
+    assert json.loads(placed) == {"hold": "case", "would_have_expired": 0}
     assert invoke("hold").stdout.startswith("case\torder:2\t")
     looked = invoke("retention", "rules.toml")
     assert looked.stdout.splitlines() == [
@@ -32,7 +34,8 @@ def test_retention_and_holds(invoke: Invoke, url: str, directory: Path) -> None:
     assert (answer["dry_run"], answer["rules"][0]["removed"], answer["rules"][0]["holds"]) == (False, 1, ["case"])
     assert invoke("keys", "order:*").stdout == "order:2\norder:3\n"
     assert invoke("hold", "case", "--release").exit_code == 0
-    assert invoke("hold", "case", "--release").exit_code == 1
+    again = invoke("hold", "case", "--release", "--json")
+    assert (again.exit_code, json.loads(again.stdout)) == (1, {"hold": "case", "released": False})
     assert invoke("retention", "rules.toml", "--apply").stdout.startswith("orders (order:): 1 removed of 1 due")
     assert json.loads(invoke("hold", "--json").stdout) == []
     (directory / "rules.toml").write_text(RULES + RULES)

@@ -10,7 +10,7 @@ from ad_seller.storage import operations
 
 from .output import Output, compact
 from .progress import progress_bar
-from .running import Choices, Exit, open_whole, with_choices
+from .running import Choices, Exit, file_to_read, open_whole, with_choices
 
 commands = typer.Typer()
 
@@ -47,8 +47,9 @@ async def restore(
 
     Stop the agents that use the store first.
     """
+    source = file_to_read(file, "Name what `backup` wrote.")
     with progress_bar("Restoring", None) as advance:
-        done = await operations.restore(open_whole(chosen, create=True), file, progress=advance.of)
+        done = await operations.restore(open_whole(chosen, create=True), source, progress=advance.of)
     aside = None if done.aside is None else str(done.aside)
     if out.as_json:
         out.text(compact({"entries": done.entries, "aside": aside}))

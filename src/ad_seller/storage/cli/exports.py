@@ -12,7 +12,7 @@ from ad_seller.storage import StorageBackend, StorageError, operations, redact
 
 from .output import Output, compact, printable
 from .progress import is_watched, progress_bar
-from .running import CommandError, Exit, with_new_store, with_store
+from .running import CommandError, Exit, file_to_read, with_new_store, with_store
 
 commands = typer.Typer()
 
@@ -69,7 +69,7 @@ async def import_(
     A file is looked through first: if a line is bad, nothing is stored. After an interruption run it again with
     --keep or --replace. Exit code 4 if lines were left out.
     """
-    source = standard_input() if file == "-" else file
+    source = standard_input() if file == "-" else file_to_read(file, "Name what `export` wrote, or - for a pipe.")
     existing = chosen(keep=keep, replace=replace)
     async with store:
         with progress_bar("Importing", None) as advance:

@@ -94,18 +94,28 @@ async def hold(
         if name is None:
             return await _list_holds(store, out)
         if release:
-            if not await operations.release_hold(store, name):
-                out.note(f"not found: there is no hold {name!r}")
-                return Exit.NOT_FOUND
-            out.note(f"released {name!r}; what it kept from expiring stays")
-            return Exit.OK
+            return await _release(store, out, name)
         if not patterns or not reason:
             raise CommandError(
                 "A hold needs patterns of keys, and a reason.", hint="hold NAME 'order:ORD-1' --reason TEXT"
             )
         kept = await operations.place_hold(store, name, patterns, reason=reason)
-    out.note(f"held; {kept:,} entries would have expired")
+    if out.as_json:
+        out.json({"hold": name, "would_have_expired": kept})
+    else:
+        out.note(f"held; {kept:,} entries would have expired")
     return Exit.OK
+
+
+async def _release(store: StorageBackend, out: Output, name: str) -> Exit:
+    released = await operations.release_hold(store, name)
+    if out.as_json:
+        out.json({"hold": name, "released": released})
+    elif released:
+        out.note(f"released {name!r}; what it kept from expiring stays")
+    else:
+        out.note(f"not found: there is no hold {name!r}")
+    return Exit.OK if released else Exit.NOT_FOUND
 
 
 async def _list_holds(store: StorageBackend, out: Output) -> int:

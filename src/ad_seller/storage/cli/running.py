@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial, wraps
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -206,6 +207,19 @@ def open_whole(chosen: Choices, *, create: bool) -> StorageBackend:
     while isinstance(store, NamespacedBackend):
         store = store.backend
     return store
+
+
+def file_to_read(path: str, hint: str) -> str:
+    """Return the name of a file that a command is to read.
+
+    Raises:
+        CommandError: there is none; ``hint`` says what it should be.
+    """
+    if not Path(path).exists():
+        raise CommandError(f"There is no file {path!r}.", hint=hint)
+    if Path(path).is_dir():
+        raise CommandError(f"{path!r} is a folder.", hint=hint)
+    return path
 
 
 def guarded(work: Callable[[], int]) -> int:

@@ -23,13 +23,16 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def whole_path(path: Path) -> Iterator[Path]:
     """Yield the name of an empty file beside ``path``, which takes its place at the end; for its owner's eyes.
 
-    It does so once all of it is on the disk, unless the block raises.
+    It does so once all of it is on the disk, unless the block raises. Of a link, its target is written.
 
     Raises:
         StoreUnavailableError: it cannot be written; what was there before is there.
     """
     part: Path | None = None
     try:
+        if path.exists() and not path.is_file():  # a folder; or a device, of which root would make a file
+            raise OSError("it is there, and no file")
+        path = path.resolve()
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # 0600
         os.close(descriptor)
         part = Path(name)
