@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from collections.abc import Iterator
@@ -37,15 +38,33 @@ def anyio_backend() -> str:
 
 @pytest.hookimpl(optionalhook=True)  # nobody asks where pytest-xdist is left out: in the mutation run
 def pytest_xdist_auto_num_workers() -> int:
-    """Take half as many workers again as there are cores: much of the time a test waits for something to end."""
-    return max(2, (os.cpu_count() or 1) * 3 // 2)
+    """Take two workers for each core: half of its time a test waits for something to end."""
+    return 2 * (os.cpu_count() or 1)
+
+
+#: Folders of tests that take up to 40 s each: first, or the run ends with one worker that is at one of them.
+LONG = ("histories", "testing", "benchmarks", "model", "broken")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long ones; all others stay in their order."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.parent.name, len(LONG)))
+
+
+@functools.cache
+def redis_binaries() -> list[RedisBinary]:
+    """Return what can be a server, at least one; found once, since each question starts all of those programs."""
+    find_redis_binary()  # where there is none, it says what to do
+    return find_redis_binaries()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is about Redis once for every server program found, all else on the first; or on REDIS_URL."""
     if "redis_binary" in metafunc.fixturenames:
         is_about_redis = any("redis" in part for part in metafunc.definition.path.parts[-2:])
-        binaries = find_redis_binaries() if is_about_redis and not FOREIGN_REDIS else [find_redis_binary()]
+        binaries = redis_binaries() if is_about_redis and not FOREIGN_REDIS else redis_binaries()[:1]
         metafunc.parametrize(
             "redis_binary", binaries, ids=[binary.name for binary in binaries], scope="session", indirect=True
         )

@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from ad_seller.storage import StorageBackend
-from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binary
-from tests.conftest import FOREIGN_REDIS
+from ad_seller.storage.testing.servers import RedisBinary, RedisServer
+from tests.conftest import FOREIGN_REDIS, redis_binaries
 
 from .support import Address
 
@@ -23,7 +23,7 @@ ServerUrl = Callable[[RedisBinary | None], str]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One round for each engine; other Redis programs are for tests/conformance and tests/redis."""
     if "engine" in metafunc.fixturenames:
-        programs = [None] if FOREIGN_REDIS else [find_redis_binary()]
+        programs = [None] if FOREIGN_REDIS else redis_binaries()[:1]
         engines: list[Engine] = [("sqlite", None), *(("redis", program) for program in programs)]
         if "backend" in metafunc.fixturenames:
             engines = [("memory", None), ("dict", None), *engines]
