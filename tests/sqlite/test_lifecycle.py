@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage import NotConnectedError
+from ad_seller.storage.sqlite.guard import descriptors
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.processes import run_code, run_job
 from tests.storms import Holdings
@@ -81,6 +82,23 @@ def test_a_second_event_loop_after_the_first_has_ended(path: Path) -> None:
     while threading.active_count() >= threads and time.monotonic() < give_up:
         time.sleep(0.01)  # they have been told to end
     assert threading.active_count() < threads
+
+
+async def test_a_store_that_only_reads_by_key_has_one_connection(path: Path) -> None:
+    """Opening a second one is an eighth of what opening costs."""
+    async with SQLiteBackend(str(path)) as store:
+        await store.set("key", 1)
+    status = path.stat()
+
+    def connections() -> int:
+        return len(descriptors()[status.st_dev, status.st_ino])
+
+    async with SQLiteBackend(str(path), sweep_interval=None) as store:
+        assert await store.get("key") == 1
+        assert connections() == 1
+        await store.set("key", 2)
+        assert await store.get("key") == 2
+        assert connections() == 2
 
 
 async def test_the_thread_for_listings_begins_with_the_first(path: Path) -> None:

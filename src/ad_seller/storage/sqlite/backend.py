@@ -63,7 +63,7 @@ class SQLiteBackend(DriverBackend):
     def _start_over(self) -> None:
         super()._start_over()
         self._steady = SteadyClock(self._clock)
-        self._fields = FieldIndexes(self._indexes)
+        self._fields = FieldIndexes.of(self._indexes)
         self._shared = SharedDatabase(self._make_database)
 
     def __repr__(self) -> str:

@@ -209,8 +209,7 @@ class Database:
         """Open a connection for the first time."""
         if self.path != MEMORY:
             if self._file is None:
-                check_path(Path(self.path), create=self._create)
-                self._file = open_files.enter(self.path)
+                self._file = open_files.enter(self.path, check_path(self.path, create=self._create))
             self._file.enter(worker)
         try:
             self._tried(worker, lambda db: None)

@@ -31,6 +31,7 @@ from .database import Database
 from .facts import facts
 from .fields import FieldIndexes, Narrowing
 from .finding import find
+from .handle import Handle
 from .local import LOCAL_FAILURES, LocalReader
 from .locks import primary_code
 from .schema import make_index
@@ -42,8 +43,7 @@ log = logging.getLogger("ad_seller.storage")
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: Seconds of one turn of the event loop that may go into reads on its own thread: for a single caller the hop to
-#: a thread and back costs several times as much as the read.
+#: Seconds of one turn of the event loop that may go into reads on its own thread: the hop to another costs more.
 _TICK_BUDGET = 0.0005
 
 
@@ -74,17 +74,16 @@ class SQLiteEngine(Engine):
         self._pid = os.getpid()
         self._opened: Database | None = None
         self._local: LocalReader | None = None
+        self._near: Handle | None = None  # what `read_nowait` reads over
         self._in_threads: LocalReader | None = None
-        self._spent = 0.0
-        self._listing = 0
+        self._spent, self._listing = 0.0, 0
 
     async def open(self) -> None:
         """See `Engine.open`."""
         self._opened = database = await self._shared.acquire()
         self._local = database.local()
         self._in_threads = database.local()
-        if self._local is not None:
-            self._local.attempt(None, sql.read_one, "", self._clock())  # opens it
+        self._near = self._local and database.writer  # until something is written: opening another takes its time
 
     async def close(self) -> None:
         """See `Engine.close`; the database stays open for other event loops."""
@@ -94,13 +93,13 @@ class SQLiteEngine(Engine):
         """See `Engine.abandon`."""
         if self._pid != os.getpid():
             keep_for_parent((self._local, self._in_threads, self._opened))
-            self._local = self._in_threads = self._opened = None
+            self._local = self._near = self._in_threads = self._opened = None
         else:
             self._let_go()
 
     def _let_go(self) -> None:
         readers = self._local, self._in_threads
-        self._local = self._in_threads = None
+        self._local = self._near = self._in_threads = None
         database, self._opened = self._opened, None
         if database is not None:
             for reader in readers:
@@ -117,8 +116,8 @@ class SQLiteEngine(Engine):
 
     def read_nowait(self, key: str) -> bytes | WouldBlock | None:
         """Read at once as long as this turn of the event loop has time left: a hop to a thread costs more."""
-        local = self._local
-        if local is None or self._spent > _TICK_BUDGET or not local.busy.acquire(blocking=False):
+        near, local = self._near, self._local
+        if near is None or local is None or self._spent > _TICK_BUDGET or not near.busy.acquire(False):
             return WOULD_BLOCK
         if self._spent == 0.0:
             asyncio.get_running_loop().call_soon(self._next_tick)
@@ -126,11 +125,18 @@ class SQLiteEngine(Engine):
         try:  # what `LocalReader.attempt` does, without its price
             if began > local.file.next_look:
                 local.file.check()
-            return sql.read_one(local.db or local.opened(), key, self._clock())
+            db = near.db or (
+                local.opened() if near is local else None
+            )  # what writes is not opened here: it may wait
+            if db is None:
+                self._near = local
+                return WOULD_BLOCK
+            row = db.execute(sql.READ, (key, self._clock())).fetchone()
+            return None if row is None else row[0]
         except LOCAL_FAILURES:
             return WOULD_BLOCK
         finally:
-            local.busy.release()
+            near.busy.release()
             self._spent += time.perf_counter() - began
 
     def read_in_thread(self, key: str) -> bytes | WouldBlock | None:
@@ -170,6 +176,7 @@ class SQLiteEngine(Engine):
         self._database.begin_write(partial(self._applied, commits), tell)
 
     def _applied(self, commits: list[Commit], db: sqlite3.Connection) -> list[Outcome | Exception]:
+        self._near = self._local
         return sql.apply(db, commits, self._clock)
 
     async def keys(self, query: KeyQuery) -> list[str]:

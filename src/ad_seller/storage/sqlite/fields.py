@@ -109,6 +109,12 @@ class FieldIndexes:
         """Likewise those of all namespaces together, by kind; made when a namespace is first searched."""
         return {kind: dict(self._statements_of(found, in_namespaces=True)) for kind, found in self._by_kind.items()}
 
+    @staticmethod
+    @functools.lru_cache(maxsize=16)
+    def of(indexes: tuple[Index, ...] | None) -> FieldIndexes:
+        """Return those of a declaration; written once for all backends that have the same."""
+        return FieldIndexes(indexes)
+
     def _statements_of(self, indexes: list[Index], *, in_namespaces: bool = False) -> Iterable[tuple[str, str]]:
         kind, names = indexes[0].kind, _names(indexes)
         condition = _of_kind(indexes[0].prefix, in_namespaces=in_namespaces)

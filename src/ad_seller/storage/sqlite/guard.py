@@ -37,10 +37,12 @@ def descriptors() -> dict[FileId, list[int]]:
         names = os.listdir("/dev/fd")  # noqa: PTH208 - each name is a number
     except OSError:
         return found
-    for name in names:
-        with suppress(OSError):  # closed meanwhile, that of this listing first of all
-            status = os.fstat(int(name))
-            found.setdefault((status.st_dev, status.st_ino), []).append(int(name))
+    for descriptor in map(int, names):
+        try:
+            status = os.fstat(descriptor)
+        except OSError:  # closed meanwhile, that of this listing first of all
+            continue
+        found.setdefault((status.st_dev, status.st_ino), []).append(descriptor)
     return found
 
 

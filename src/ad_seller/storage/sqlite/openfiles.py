@@ -253,15 +253,18 @@ class OpenFiles:
         self._users: dict[FileId, int] = {}
         self._lock = ForkSafeLock()
 
-    def enter(self, path: str) -> OpenFile:
+    def enter(self, path: str, real: str) -> OpenFile:
         """Note that the file is being opened, and make it if there is none; for its owner's eyes only.
+
+        Args:
+            path: as it was named.
+            real: without symbolic links.
 
         Raises:
             NotConnectedError: the process was forked while the file was open.
         """
-        real = os.path.realpath(path)
         make_private(real)
-        status = Path(real).stat()
+        status = os.stat(real)  # noqa: PTH116 - pathlib takes several times as long
         main = (status.st_dev, status.st_ino)
         with self._lock:
             file = self._files.get(main)

@@ -25,6 +25,8 @@ _CREATE = {
     ),
 }
 
+_OURS = _CREATE["kv_store"].replace("IF NOT EXISTS ", "", 1)  #: as SQLite keeps it
+
 log = logging.getLogger("ad_seller.storage")
 
 
@@ -46,10 +48,11 @@ def prepare(
         StoreUnavailableError: the file holds a table of this name that is not ours.
         sqlite3.OperationalError: locked for longer than that, or not writable.
     """
-    misfit = _misfit(db)
+    known = _known(db)
+    is_ours = known.get("kv_store") == _OURS
+    misfit = _misfit(db, is_ours=is_ours)
     if misfit is not None:
         raise StoreUnavailableError(f"{path!r} cannot be used: {misfit}. Nothing was changed; name another file.")
-    known = _known(db)
     if not create and "kv_store" not in known:
         raise MissingStoreError(
             f"The store was not found: {path!r} has no table kv_store; no agent has used this SQLite file."
@@ -57,7 +60,7 @@ def prepare(
     _switch_to_wal(db, patience)
     db.execute(f"PRAGMA synchronous = {synchronous}")
     is_new = "kv_store" not in known
-    if not is_new:
+    if not is_new and not is_ours:
         _add_size(db)
     wanted = _CREATE | fields.statements if create else _CREATE
     if create:
@@ -109,9 +112,11 @@ def _has_size(db: sqlite3.Connection) -> bool:
     return any(row[1] == b"size" for row in db.execute("PRAGMA table_info(kv_store)"))
 
 
-def _misfit(db: sqlite3.Connection) -> str | None:
-    """Return what is wrong with a table of our name, or None."""
+def _misfit(db: sqlite3.Connection, *, is_ours: bool) -> str | None:
+    """Return what is wrong with a table of our name, or None; one that we made fits."""
     encoding = db.execute("PRAGMA encoding").fetchone()[0]
+    if is_ours and encoding == b"UTF-8":
+        return None
     kind = db.execute("SELECT type FROM sqlite_master WHERE name = 'kv_store'").fetchone()
     if kind is None and encoding == b"UTF-8":
         return None

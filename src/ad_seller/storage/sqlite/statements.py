@@ -29,7 +29,7 @@ _Row = tuple[str, bytes, float | None, int]  #: key, value, when it expires, siz
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 #: By position, here and below where it counts: binding by name costs a fifth more.
-_READ = "SELECT value FROM kv_store WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
+READ = "SELECT value FROM kv_store WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
 #: The same without a look at each row: the two indexes hold all that it takes. Half the time for keys of 1.4 KB
 #: values; but every expired entry that has not been swept yet costs, wherever it is, so there must be few.
 _NOT_EXPIRED = "rowid NOT IN (SELECT rowid FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now)"
@@ -62,14 +62,14 @@ _ANY_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_
 
 def read_one(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
     """Return the live text under ``key``."""
-    row = db.execute(_READ, (key, now)).fetchone()
+    row = db.execute(READ, (key, now)).fetchone()
     return None if row is None else row[0]
 
 
 def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
     """Return the live texts under ``keys``, all of one moment."""
     with one_moment(db, len(keys)):
-        rows = [db.execute(_READ, (key, now)).fetchone() for key in keys]
+        rows = [db.execute(READ, (key, now)).fetchone() for key in keys]
     return [None if row is None else row[0] for row in rows]
 
 
@@ -161,7 +161,7 @@ def _apply_one(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome:
         if isinstance(write, Put) and isinstance(expect.text, bytes) and write.key == expect.key:
             return [True] if _replace(db, expect.text, write, now) else Refused(expect.key)
     for key, text in commit.expectations:
-        row = db.execute(_READ, (key, now)).fetchone()
+        row = db.execute(READ, (key, now)).fetchone()
         if (None if row is None else row[0]) != text:
             return Refused(key)
     return [_write(db, write, now) for write in commit.writes]
