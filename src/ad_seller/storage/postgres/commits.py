@@ -118,6 +118,9 @@ def lone_put(commits: Sequence[Commit]) -> Put | None:
 
 def loads(commits: Sequence[Commit]) -> Iterator[tuple[int, int]]:
     """Yield the bounds of parts whose texts fit into one call."""
+    if len(commits) == 1:
+        yield 0, 1
+        return
     start = size = 0
     for position, commit in enumerate(commits):
         more = text_bytes(commit)
@@ -130,8 +133,14 @@ def loads(commits: Sequence[Commit]) -> Iterator[tuple[int, int]]:
 
 def text_bytes(commit: Commit) -> int:
     """Return how long the texts of a commit are."""
-    written = sum(len(write.text) for write in commit.writes if isinstance(write, Put))
-    return written + sum(len(expect.text) for expect in commit.expectations if expect.text is not None)
+    size = 0
+    for write in commit.writes:
+        if type(write) is Put:
+            size += len(write.text)
+    for _, text in commit.expectations:
+        if text is not None:
+            size += len(text)
+    return size
 
 
 def _judged_keys(commits: Sequence[Commit]) -> set[str]:

@@ -159,27 +159,23 @@ class ConnectedBackend(StorageBackend):
     # --- calls beside the batches ----------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _listing(self, pattern: str) -> AsyncIterator[Engine]:
-        """Yield the engine, count the call as under way, and turn what the engine raises into our errors."""
-        async with self._guarded("list", pattern) as session:
-            yield session.engine
-
-    @asynccontextmanager
     async def _guarded(self, verb: str, subject: str, *, writes: bool = False) -> AsyncIterator[Session]:
         """Yield the session for a call beside the batches: it is waited for, and its errors become ours."""
         session = self._sessions.here() or await self._sessions.join()
-        async with session.busy():
-            try:
-                yield session
-            except Exception as error:
-                raise session.errors.map(verb, subject, error, writes=writes) from error
+        session.active += 1  # closing waits until there is none
+        try:
+            yield session
+        except Exception as error:
+            raise session.errors.map(verb, subject, error, writes=writes) from error
+        finally:
+            session.active -= 1
+            session.idle.set()
 
     def _log_seconds(self) -> tuple[float, float]:
         return self._log_times
 
     async def _hears(self, prefix: str) -> bool:
-        session = await self._here()
-        async with session.busy():
+        async with self._guarded("ask", "the server") as session:
             return await session.engine.hears()
 
     async def _sweep_all(self) -> int:

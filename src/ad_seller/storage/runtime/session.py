@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -112,16 +111,6 @@ class Session:
             lost.__cause__ = error
             error = lost
         return self.errors.map("write", request.items[0].first_key, error, writes=True)
-
-    @asynccontextmanager
-    async def busy(self) -> AsyncIterator[None]:
-        """Count a call that bypasses the batchers, so that closing waits for it."""
-        self.active += 1
-        try:
-            yield
-        finally:
-            self.active -= 1
-            self.idle.set()
 
     @property
     def is_idle(self) -> bool:

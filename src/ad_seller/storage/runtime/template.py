@@ -74,13 +74,13 @@ class DriverBackend(ConnectedBackend):
 
     async def keys(self, pattern: str = "*") -> list[str]:
         glob = compile_glob(pattern)
-        async with self._listing(pattern) as engine:
-            return await engine.keys(KeyQuery(glob))
+        async with self._guarded("list", pattern) as session:
+            return await session.engine.keys(KeyQuery(glob))
 
     async def count(self, pattern: str = "*") -> int:
         glob = compile_glob(pattern)
-        async with self._listing(pattern) as engine:
-            return await engine.count(KeyQuery(glob))
+        async with self._guarded("list", pattern) as session:
+            return await session.engine.count(KeyQuery(glob))
 
     async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
         wanted = check_keys(keys)
@@ -144,8 +144,8 @@ class DriverBackend(ConnectedBackend):
         self, query: KeyQuery, on_corrupt: OnCorrupt
     ) -> tuple[list[tuple[str, Any]], str | None]:
         limit = query.limit
-        async with self._listing(f"{query.glob.prefix}*") as engine:
-            rows = await engine.entries(query if limit is None else query.up_to(limit + 1))
+        async with self._guarded("list", f"{query.glob.prefix}*") as session:
+            rows = await session.engine.entries(query if limit is None else query.up_to(limit + 1))
         more = limit is not None and len(rows) > limit
         rows = rows[:limit]
         items = await decode_all(rows, on_corrupt, query.where)
@@ -174,16 +174,16 @@ class DriverBackend(ConnectedBackend):
                 yield page
             return
         while True:
-            async with self._listing(prefix) as engine:
-                page = await engine.page(prefix, after)
+            async with self._guarded("list", prefix) as session:
+                page = await session.engine.page(prefix, after)
             if not page:
                 return
             yield page
             after = page[-1].key
 
     async def _entry_estimate(self, prefix: str) -> int | None:
-        async with self._listing(prefix) as engine:
-            return await engine.estimate(KeyQuery(prefix_glob(prefix)))
+        async with self._guarded("list", prefix) as session:
+            return await session.engine.estimate(KeyQuery(prefix_glob(prefix)))
 
     async def _store_entries(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None = None

@@ -1,0 +1,160 @@
+"""Computing time and memory of this package against another checkout's, each with a server of its own:
+``python benchmarks/cpu_ratio.py redis|postgres OTHER/src``.
+
+A process for each side, which take turns; the figures are medians of the rounds' ratios, the other's time by this
+one's: below 1, this package computes longer. What the server computes is not in it. Memory is what the process
+holds when the store is open and filled, and at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+ROUNDS = 15
+ENTRIES = 2_000
+VALUE = {"a": "x" * 180, "n": 1}
+WORKLOADS = [
+    *((kind, tasks, times) for kind in ("get", "set") for tasks, times in ((1, 600), (64, 25), (512, 4))),
+    ("update", 1, 300),
+    ("count", 1, 200),
+    ("keys", 1, 100),
+    ("scan", 1, 50),
+    ("open", 1, 10),
+]
+
+
+# --- one side ------------------------------------------------------------------------------------------------
+
+
+def backend(url: str) -> Any:
+    if url.startswith("redis"):
+        from ad_seller.storage.redis_backend import RedisBackend
+
+        return RedisBackend(url)
+    from ad_seller.storage.postgres_backend import PostgresBackend
+
+    return PostgresBackend(url)
+
+
+async def call(store: Any, url: str, kind: str, first: int, times: int) -> None:
+    for number in range(times):
+        key = f"item:{(first * 31 + number) % ENTRIES}"
+        if kind == "get":
+            await store.get(key)
+        elif kind == "set":
+            await store.set(key, {**VALUE, "n": number})
+        elif kind == "update":
+            await store.update(key, lambda value: {**value, "n": 1})
+        elif kind == "open":
+            async with backend(url) as another:
+                await another.get(key)
+        elif kind == "scan":
+            await store.scan("item:1*", limit=100)
+        else:
+            await getattr(store, kind)("item:1*")
+
+
+def resident() -> float:
+    """Return the MiB of memory that the process holds."""
+    [line] = [one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+async def serve(url: str) -> None:
+    """Do what each line says, and print what it took."""
+    async with backend(url) as store:
+        await store.set_many({f"item:{number}": VALUE for number in range(ENTRIES)})
+        print(f"ready {resident():.1f}", flush=True)
+        for line in sys.stdin:
+            kind, tasks, times = line.split()
+            if kind == "memory":
+                print(resident(), flush=True)
+                continue
+            began = time.process_time()
+            await asyncio.gather(*(call(store, url, kind, task, int(times)) for task in range(int(tasks))))
+            print((time.process_time() - began) / (int(tasks) * int(times)) * 1e6, flush=True)
+
+
+# --- both ----------------------------------------------------------------------------------------------------
+
+
+class Side:
+    """A process with one of the packages."""
+
+    def __init__(self, source: Path, url: str) -> None:
+        command = [sys.executable, __file__, "--side", url, str(source)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.first = float(self._line().removeprefix("ready "))
+
+    def ask(self, kind: str, tasks: int = 0, times: int = 0) -> float:
+        stdin: IO[str] | None = self.process.stdin
+        assert stdin is not None
+        stdin.write(f"{kind} {tasks} {times}\n")
+        stdin.flush()
+        return float(self._line())
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        if not (line := self.process.stdout.readline()):
+            raise SystemExit("a side has ended")
+        return line
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+@contextmanager
+def address(engine: str) -> Iterator[str]:
+    """Yield the address of a server of its own."""
+    from ad_seller.storage.testing.postgres_server import PostgresServer
+    from ad_seller.storage.testing.servers import RedisServer
+
+    if engine == "postgres":
+        with PostgresServer() as server:
+            yield server.url()
+    else:
+        with TemporaryDirectory() as folder, RedisServer(folder) as redis:
+            yield redis.url
+
+
+def main(engine: str, other: Path) -> None:
+    own = Path(__file__).resolve().parents[1] / "src"
+    with address(engine) as first, address(engine) as second:
+        sides = [Side(own, first), Side(other, second)]
+        print(f"memory at first: {sides[0].first:.1f} MiB, the other's {sides[1].first:.1f}", flush=True)
+        for kind, tasks, times in WORKLOADS:
+            took: list[tuple[float, float]] = []
+            for turn in range(ROUNDS + 1):
+                order = (0, 1) if turn % 2 else (1, 0)
+                found = {side: sides[side].ask(kind, tasks, times) for side in order}
+                took += [(found[0], found[1])] if turn else []
+            ratios = sorted(theirs / ours for ours, theirs in took)
+            print(
+                f"{kind}, {tasks} tasks: {median(ratios):.2f} ({ratios[2]:.2f} to {ratios[-3]:.2f}), "
+                f"{median(ours for ours, _ in took):.1f} us",
+                flush=True,
+            )
+        print("memory at last: {:.1f} MiB, the other's {:.1f}".format(*(side.ask("memory") for side in sides)))
+        for side in sides:
+            side.end()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--side":
+        logging.disable()  # a server for tests keeps nothing on disk, which is told at each opening
+        sys.path.insert(0, sys.argv[3])
+        asyncio.run(serve(sys.argv[2]))
+    else:
+        main(sys.argv[1], Path(sys.argv[2]))
