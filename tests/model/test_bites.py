@@ -88,9 +88,9 @@ class ExpiredExists(MemoryWith):
 
 class DropsOddRecords(MemoryBackend):
     async def _entry_search(
-        self, query: KeyQuery, on_corrupt: OnCorrupt
+        self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
     ) -> tuple[list[tuple[str, Any]], str | None]:
-        items, last = await super()._entry_search(query, on_corrupt)
+        items, last = await super()._entry_search(query, on_corrupt, cut)
         return [item for item in items if isinstance(item[1], dict)], last
 
 

@@ -87,9 +87,11 @@ async def test_sqlite_reads_no_more_of_the_index_than_what_is_of_the_namespace(t
 async def test_the_same_as_a_filter_over_all_records(entity: str, tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     whole = SQLiteBackend(str(path), synchronous="NORMAL", indexes=EVERY_FIELD)
-    async with whole, NamespacedBackend(whole, "a") as storage, NamespacedBackend(whole, "a:b") as other:
-        await check_filters(storage, entity, 1)
-        await check_filters(other, entity, 2)
+    names = ("a", "a:b", entity)  # the name of a kind: it stands twice in the keys of its records
+    async with whole:
+        for seed, name in enumerate(names):
+            async with NamespacedBackend(whole, name) as storage:
+                await check_filters(storage, entity, seed)
         await check_filters(whole, entity, 3)
 
 

@@ -184,8 +184,17 @@ class BulkOperations(ABC):
         """Return how many keys match the glob ``pattern``."""
         return len(await self.keys(pattern))
 
+    async def _keys_below(self, prefix: str, pattern: str) -> list[str]:
+        """Return the keys of a namespace that match, without its prefix; of one that is nothing else, ""."""
+        found = await self.keys(prefix + pattern)  # what is a match here may be its author's idea
+        return sorted(key.removeprefix(prefix) for key in found if key.startswith(prefix))
+
     async def _entry_search(
-        self, query: KeyQuery, on_corrupt: OnCorrupt
+        self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
     ) -> tuple[list[tuple[str, Any]], str | None]:
-        """Return what ``query`` asks for, and the key after which there is more; None if there is not."""
-        return await searching.search(self, query, on_corrupt)
+        """Return what ``query`` asks for, and the key after which there is more; None if there is not.
+
+        The entries are without the first ``cut`` characters of their keys: a namespace's prefix.
+        """
+        items, last = await searching.search(self, query, on_corrupt)
+        return [(key[cut:], value) for key, value in items] if cut else items, last

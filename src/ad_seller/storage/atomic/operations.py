@@ -59,6 +59,10 @@ class AtomicOperations(Generic[Tx]):
         """What was read is as durable as what is acknowledged, unless the backend knows better."""
         return False
 
+    def _atomic_update(self, key: str, change: Change, ttl: int | Keep | None, attempts: int) -> Awaitable[Any]:
+        """Do what `update` says; the arguments are checked, but for the key."""
+        return update_entry(self, key, change, ttl=ttl, attempts=attempts)
+
     def _atomic_parts(self) -> tuple[object, ...]:
         return (self,)
 
@@ -204,7 +208,7 @@ class AtomicOperations(Generic[Tx]):
         """
         ttl_ms = ttl if ttl is KEEP else check_ttl(ttl, key=key)
         _check_attempts(attempts)
-        return await update_entry(self, key, change, ttl=ttl_ms, attempts=attempts)
+        return await self._atomic_update(key, change, ttl_ms, attempts)
 
     # --- several keys ----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Any, ClassVar, Final, TypeVar
 
 from ..errors import StorageError
@@ -136,6 +137,10 @@ class Engine(ABC):
     @abstractmethod
     async def keys(self, query: KeyQuery) -> list[str]:
         """Return the live keys of ``query``, sorted."""
+
+    async def keys_below(self, query: KeyQuery, prefix: str) -> list[str]:
+        """Return `keys` without ``prefix``: that of a namespace, with which all of them begin."""
+        return list(map(itemgetter(slice(len(prefix), None)), await self.keys(query)))
 
     @abstractmethod
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:

@@ -125,14 +125,14 @@ class HybridBackend(Sides):
         return merge(walks, limit, on_corrupt, reverse=bool(reverse))
 
     async def _entry_search(
-        self, query: KeyQuery, on_corrupt: OnCorrupt
+        self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
     ) -> tuple[list[tuple[str, Any]], str | None]:
         sides = self._sides_of(f"{escape(query.glob.prefix)}*")
         if len(sides) == 1:
-            return await sides[0]._entry_search(query, on_corrupt)
-        return merged(
-            await all_of([owned(side, partial(self._is_on, side), query) for side in sides]), query, on_corrupt
-        )
+            return await sides[0]._entry_search(query, on_corrupt, cut)
+        found = await all_of([owned(side, partial(self._is_on, side), query) for side in sides])
+        items, last = merged(found, query, on_corrupt)
+        return [(key[cut:], value) for key, value in items], last
 
     def _sides_of(self, pattern: str) -> list[StorageBackend]:
         """Return the sides on which keys that match can live."""

@@ -9,12 +9,14 @@ from abc import ABC
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
+from ..atomic.pending import Change
 from ..base import StorageBackend
 from ..driver.commit import Commit, Outcome, Refused
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import NotConnectedError, StorageError
 from ..records.keys import check_key
+from ..records.markers import Keep
 from ..records.namespaces import SURE, check_length
 from ..records.pages import OnCorrupt
 from ..stats import Target
@@ -58,7 +60,7 @@ class NamespaceHooks(StorageBackend, ABC):
         """Return likewise what checked keys are stored under."""
         if not self._is_open:
             raise NotConnectedError("Storage not connected. Call connect() first.")
-        return [self._names.full(key) for key in keys]
+        return list(map(self._names.full, keys))
 
     async def _asked(self, call: Awaitable[T]) -> T:
         """Return what the backend answers; its errors name keys as the caller does."""
@@ -72,14 +74,23 @@ class NamespaceHooks(StorageBackend, ABC):
 
     # --- listings and whole stores ---------------------------------------------------------------------
 
-    async def _entry_search(
-        self, query: KeyQuery, on_corrupt: OnCorrupt
-    ) -> tuple[list[tuple[str, Any]], str | None]:
-        names = self._names
+    async def _keys_below(self, prefix: str, pattern: str) -> list[str]:
         self._atomic_check()
-        asked = self.backend._entry_search(names.query(query), names.told(on_corrupt))
-        items, last = await self._asked(asked)
-        return names.local_items(items), None if last is None else names.one(last)
+        return await self._asked(self.backend._keys_below(self._prefix + prefix, pattern))
+
+    async def _entry_search(
+        self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
+    ) -> tuple[list[tuple[str, Any]], str | None]:
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        names, cut = self._names, cut + len(self._prefix)
+        try:
+            items, last = await self.backend._entry_search(names.query(query), names.told(on_corrupt), cut)
+        except StorageError as error:
+            raise names.seen(error) from error.__cause__
+        if query.reverse and items and not items[-1][0]:
+            del items[-1]  # of somebody who wrote past the namespace: it has no name here
+        return items, None if last is None else names.one(last) or None
 
     @property
     def _deadline_slack(self) -> int:  # type: ignore[override]  # the backend decides
@@ -88,7 +99,7 @@ class NamespaceHooks(StorageBackend, ABC):
     async def _entry_pages(self, prefix: str, after: str | None = None) -> AsyncIterator[list[StoredEntry]]:
         names = self._names
         self._atomic_check()
-        start = None if after is None else names.prefix + after
+        start = names.prefix + (after or "") if after or not prefix else None
         try:
             async for page in self.backend._entry_pages(names.prefix + prefix, start):
                 yield [StoredEntry(names.one(key), text, deadline) for key, text, deadline in page]
@@ -126,6 +137,13 @@ class NamespaceHooks(StorageBackend, ABC):
             raise self._names.seen(error) from error.__cause__
         return Refused(self._names.one(outcome.key)) if isinstance(outcome, Refused) else outcome
 
+    async def _atomic_update(self, key: str, change: Change, ttl: int | Keep | None, attempts: int) -> Any:
+        full = self._full(key)
+        try:  # those who update the entry by another instance of the namespace stand in the same queue
+            return await self.backend._atomic_update(full, change, ttl, attempts)
+        except StorageError as error:
+            raise self._names.seen(error) from error.__cause__
+
     def _atomic_confirms(self, key: str) -> bool:
         return self.backend._atomic_confirms(self._names.full(key))
 
@@ -145,8 +163,5 @@ class NamespaceHooks(StorageBackend, ABC):
         return (self, *self.backend._atomic_parts())
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
-        full = self._names.full(check_key(key))
-        try:
-            return self.backend._atomic_encode(value, full)
-        except StorageError as error:
-            raise self._names.seen(error) from error.__cause__
+        self._names.full(key)
+        return self.backend._atomic_encode(value, key)  # which names the key, and reads its kind, as it is here

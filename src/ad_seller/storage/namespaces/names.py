@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
-from operator import itemgetter
 from typing import Any, TypeVar
 
 from ..concurrency.tasks import copied
-from ..driver.commit import Commit, Delete, Expect, Put, Touch, Write
+from ..driver.commit import Commit, Expect
 from ..driver.query import KeyQuery
 from ..errors import StorageError
 from ..records.globs import Glob
@@ -17,6 +15,8 @@ from ..records.namespaces import SURE, check_length
 from ..records.pages import OnCorrupt
 
 E = TypeVar("E", bound=StorageError)
+
+_new = tuple.__new__  #: makes a named tuple in half the time
 
 
 class Names:
@@ -30,7 +30,6 @@ class Names:
         """Keep the prefix."""
         self.prefix = prefix
         self._skipped = len(prefix)
-        self._cut = itemgetter(slice(self._skipped, None))
 
     # --- in --------------------------------------------------------------------------------------------
 
@@ -46,9 +45,9 @@ class Names:
         return full
 
     def query(self, query: KeyQuery) -> KeyQuery:
-        """Return what a listing of the namespace asks the store for."""
-        after = None if query.after is None else self.prefix + query.after
-        return replace(query, glob=self._glob(query.glob), after=after)
+        """Return what a listing of the namespace asks the store for: nothing that has no name in it."""
+        after = None if query.after is None and query.reverse else self.prefix + (query.after or "")
+        return KeyQuery(self._glob(query.glob), after, query.limit, query.where, query.reverse)
 
     def _glob(self, glob: Glob) -> Glob:
         regex = glob.regex
@@ -58,32 +57,16 @@ class Names:
 
     def commit(self, commit: Commit) -> Commit:
         """Return what a commit of the namespace is in the store."""
-        expectations = [Expect(self.full(key), text) for key, text in commit.expectations]
-        return Commit(tuple(expectations), tuple([self._write(write) for write in commit.writes]))
-
-    def _write(self, write: Write) -> Write:
-        full = self.full(write.key)
-        if type(write) is Put:
-            return Put(full, write.text, write.ttl_ms)
-        return Touch(full, write.ttl_ms) if type(write) is Touch else Delete(full)
+        full = self.full
+        expectations = [_new(Expect, (full(key), text)) for key, text in commit.expectations]
+        writes = [_new(type(write), (full(write[0]), *write[1:])) for write in commit.writes]
+        return _new(Commit, (tuple(expectations), tuple(writes)))
 
     # --- out -------------------------------------------------------------------------------------------
 
     def one(self, full: str) -> str:
         """Return what a key of the store, which is in the namespace, is called in it."""
         return full[self._skipped :]
-
-    def local(self, full: list[str]) -> list[str]:
-        """Return what sorted keys are called in the namespace."""
-        if full and full[0] == self.prefix:  # of somebody who wrote past the namespace: it has no name here
-            del full[0]
-        if full and not (full[0].startswith(self.prefix) and full[-1].startswith(self.prefix)):
-            return self.picked(full)
-        return list(map(self._cut, full))
-
-    def picked(self, full: Iterable[str]) -> list[str]:
-        """Return likewise those of any keys that are in the namespace, whatever their order."""
-        return sorted(key[self._skipped :] for key in full if key.startswith(self.prefix) and key != self.prefix)
 
     def local_items(self, items: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
         """Return entries with their keys as they are called in the namespace."""
@@ -93,7 +76,9 @@ class Names:
     # --- errors ----------------------------------------------------------------------------------------
 
     def seen(self, error: E) -> E:
-        """Return an error as the caller is to see it."""
+        """Return an error as the caller is to see it: the same one, unless it speaks of the store's keys."""
+        if self.prefix not in str(error) and not (error.key or "").startswith(self.prefix):
+            return error
         seen = copied(error)
         seen.args = (str(error).replace(self.prefix, ""), *error.args[1:])
         if error.key is not None:

@@ -141,6 +141,12 @@ class RedisEngine(Engine):
         """Return the names, from the index where there is one."""
         return self._listings.keys(query)
 
+    async def keys_below(self, query: KeyQuery, prefix: str) -> list[str]:
+        """See `Engine.keys_below`."""
+        if not query.exact:
+            return await super().keys_below(query, prefix)
+        return await self._listings.keys(query, below=prefix)
+
     def count(self, query: KeyQuery) -> Coroutine[Any, Any, int]:
         """Return how many there are; the server counts where it can."""
         return self._listings.count(query)

@@ -99,25 +99,28 @@ class Listings:
         """Whether the server tells of all changes now: it does once something was listed from the index."""
         return self._tracker is not None and self._tracker.hears
 
-    async def keys(self, span: KeyQuery, *, living: bool = True) -> list[str]:
+    async def keys(self, span: KeyQuery, *, living: bool = True, below: str = "") -> list[str]:
         """Return the keys of ``span``, sorted.
 
         Args:
             span: what is asked for.
             living: whether those that live no more must be left out; False saves looking, where the texts are read.
+            below: with what all of them begin, and what they are returned without; where no pattern looks at them.
         """
 
         async def collect(pool: NodePool, deadline: float) -> list[str]:
             found: list[str] = []
             async for names in self._parts(pool, span, "living" if living else "names", deadline):
-                keys = keys_of(names, self._prefix)
+                keys = keys_of(names, self._prefix + below)
                 found += keys if span.exact else filter(span.has, keys)
                 if span.limit is not None and len(found) >= span.limit:
                     break
             return found[: span.limit]
 
         found = await self._from_index(collect)
-        return await self._walks.keys(span) if found is None else found
+        if found is None:
+            return [key[len(below) :] for key in await self._walks.keys(span)]
+        return found
 
     async def count(self, span: KeyQuery) -> int:
         """Return how many living keys ``span`` has."""

@@ -13,16 +13,19 @@ from ..records.pages import OnCorrupt, report_corrupt
 
 
 async def decode_all(
-    rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt, where: tuple[Condition, ...] = ()
+    rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt, where: tuple[Condition, ...] = (), cut: int = 0
 ) -> list[tuple[str, Any]]:
-    """Return the rows that fulfil ``where`` with decoded values; see `OnCorrupt` for those that cannot be."""
+    """Return the rows that fulfil ``where`` with decoded values; see `OnCorrupt` for those that cannot be.
+
+    They are without the first ``cut`` characters of their keys.
+    """
     pace = TimeSlice()
     items: list[tuple[str, Any]] = []
     for key, text in rows:
         try:
             value = decode(text, key=key)
             if not where or matches(value, where):  # what does not match is not kept: a listing may be large
-                items.append((key, value))
+                items.append((key[cut:] if cut else key, value))
         except CorruptValueError as error:
             report_corrupt(error, on_corrupt)
         if pace.is_due:

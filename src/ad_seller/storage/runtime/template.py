@@ -77,6 +77,11 @@ class DriverBackend(ConnectedBackend):
         async with self._guarded("list", pattern) as session:
             return await session.engine.keys(KeyQuery(glob))
 
+    async def _keys_below(self, prefix: str, pattern: str) -> list[str]:
+        glob = compile_glob(prefix + pattern)
+        async with self._listing(prefix + pattern) as engine:
+            return await engine.keys_below(KeyQuery(glob), prefix)
+
     async def count(self, pattern: str = "*") -> int:
         glob = compile_glob(pattern)
         async with self._guarded("list", pattern) as session:
@@ -141,14 +146,14 @@ class DriverBackend(ConnectedBackend):
         return Page(items, None if last is None else encode_cursor(last))
 
     async def _entry_search(
-        self, query: KeyQuery, on_corrupt: OnCorrupt
+        self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
     ) -> tuple[list[tuple[str, Any]], str | None]:
         limit = query.limit
         async with self._guarded("list", f"{query.glob.prefix}*") as session:
             rows = await session.engine.entries(query if limit is None else query.up_to(limit + 1))
         more = limit is not None and len(rows) > limit
         rows = rows[:limit]
-        items = await decode_all(rows, on_corrupt, query.where)
+        items = await decode_all(rows, on_corrupt, query.where, cut)
         return items, rows[-1][0] if more else None
 
     async def ttl(self, key: str) -> float | None:

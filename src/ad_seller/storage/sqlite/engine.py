@@ -183,6 +183,10 @@ class SQLiteEngine(Engine):
         """See `Engine.keys`."""
         return await self._list(sql.keys, query)
 
+    async def keys_below(self, query: KeyQuery, prefix: str) -> list[str]:
+        """See `Engine.keys_below`."""
+        return await self._list(partial(sql.keys, prefix=prefix), query)
+
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`."""
         if not query.where:

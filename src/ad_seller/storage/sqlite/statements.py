@@ -194,19 +194,29 @@ def _deadline(ttl_ms: int | None, now: float) -> float | None:
     return None if ttl_ms is None else now + ttl_ms / 1000
 
 
-def keys(db: sqlite3.Connection, span: KeyQuery, now: float) -> list[str]:
-    """Return the live keys of ``span``, sorted; as one JSON array where no pattern has to look at each."""
-    if not span.exact:
-        return [key for key, _ in _matching(db, "key, NULL", span, now)]
+def keys(db: sqlite3.Connection, span: KeyQuery, now: float, prefix: str = "") -> list[str]:
+    """Return the live keys of ``span``, sorted, without ``prefix``, with which all of them begin."""
+    found = _in_one_array(db, span, now, prefix) if span.exact else None  # a pattern has to look at each
+    return [key[len(prefix) :] for key, _ in _matching(db, "key, NULL", span, now)] if found is None else found
+
+
+def _in_one_array(db: sqlite3.Connection, span: KeyQuery, now: float, prefix: str) -> list[str] | None:
+    """Return the keys by way of JSON; None if foreign writers have left names that are no keys.
+
+    SQLite cuts the prefix of a namespace, of which nothing is escaped in JSON, from all keys but the first: within
+    a key a quotation mark comes after a backslash, never after a comma.
+    """
     inner, parameters = select("key", span, now, _NOT_EXPIRED if _has_few_expired(db, now) else LIVE)
+    array_of = "replace(json_group_array(key), :with, :without)" if prefix else "json_group_array(key)"
+    parameters |= {"with": f',"{prefix}', "without": ',"'}
     try:
-        [array] = db.execute(f"SELECT json_group_array(key) FROM ({inner})", parameters).fetchone()  # noqa: S608
+        [array] = db.execute(f"SELECT {array_of} FROM ({inner})", parameters).fetchone()  # noqa: S608
+        if prefix and len(array) > len("[]"):
+            array = b'["' + array[len(f'["{prefix}') :]
         found: list[str] = decode(array)
     except (sqlite3.OperationalError, CorruptValueError):
-        found, array = [""], b""
-    if found[:1] == [""] or b"\\u0000" in array:  # names of a foreign writer that are no keys: look at each
-        return [key for key, _ in _matching(db, "key, NULL", span, now)]
-    return found
+        return None
+    return None if found[:1] == [""] or b"\\u0000" in array else found
 
 
 def entries(db: sqlite3.Connection, span: KeyQuery, now: float) -> list[tuple[str, bytes]]:
