@@ -18,7 +18,7 @@ from ad_seller.storage.seller.outbox_work import Patience, Worker
 from examples import ad_server
 from examples.ad_server import Ads, AdServer, Record
 
-CLAIM_TTL = 0.3  #: seconds; also of the lease of a worker
+CLAIM_TTL = 1.5  #: seconds; also of the lease of a worker
 ACKNOWLEDGED_PREFIX = "acknowledged:"  #: of the traces of acknowledgements that took effect; id and a number follow
 TOLD = ("booked", "invoice")  #: what the messages of a booking say, in order
 _PATIENCE = Patience(int(CLAIM_TTL * 1000), first=0.02, longest=0.1, horizon=3600, idle=0.05)

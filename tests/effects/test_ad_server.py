@@ -24,7 +24,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
     # A busy machine says this, and goes on.
     told = [line for line in run.stderr.splitlines() if "longer than the worker's lease" not in line]
     assert (run.returncode, told) == (0, [])
-    assert int(run.stdout) >= 20  # steps at which it was killed: of the booking, and of the worker of its messages
+    assert int(run.stdout) >= 15  # steps at which it was killed: of the booking, and of the worker of its messages
 
 
 def test_messages_that_are_no_part_of_the_commit_are_found(tmp_path: Path) -> None:
