@@ -57,6 +57,7 @@ _REDIS = Subset(
         "tests/redis/test_shared_data.py",
         "tests/redis/test_listing.py",
         "tests/redis/test_index.py",
+        "tests/redis/test_index_trust.py",
         "tests/redis/test_callers.py",
         "tests/redis/test_lifecycle.py",
         "tests/model/test_servers.py",
@@ -67,7 +68,8 @@ _REDIS = Subset(
 _REDIS_INDEX = replace(
     _REDIS,
     tests=tuple(
-        f"tests/redis/test_{name}.py" for name in ("listing", "index", "commits", "shared_data", "lifecycle")
+        f"tests/redis/test_{name}.py"
+        for name in ("listing", "index", "index_trust", "commits", "shared_data", "lifecycle")
     ),
 )
 _POSTGRES = Subset(
@@ -95,7 +97,9 @@ SUBSETS = {
     ),
     **dict.fromkeys(
         ("runtime/batcher", "runtime/deadlines"),
-        Subset(("tests/runtime/test_batcher.py", "tests/schedules/test_batcher.py")),
+        Subset(
+            ("tests/runtime/test_batcher.py", "tests/runtime/test_deadlines.py", "tests/schedules/test_batcher.py")
+        ),
     ),
     "atomic/transaction": Subset(
         ("tests/atomic/test_transaction_rules.py", "tests/atomic/test_transaction.py"), "memory"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.proxy import Proxy
+
+from .support import plain
 
 
 @pytest.fixture
@@ -34,3 +37,19 @@ async def own_store(own_redis: RedisServer) -> AsyncIterator[RedisBackend]:
     if own_redis.running:
         own_redis.thaw()
     await backend.disconnect()
+
+
+@pytest.fixture
+def client(own_redis: RedisServer) -> Any:
+    """Another program's client of that server."""
+    with plain(own_redis.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def listed(own_redis: RedisServer) -> AsyncIterator[RedisBackend]:
+    """A store with entries of its own that has listed before."""
+    async with RedisBackend(own_redis.url) as store:
+        await store.set_many({f"deal:{n}": n for n in range(5)})
+        assert len(await store.keys()) == 5
+        yield store

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.bulk_engine import Engine
+
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
@@ -19,3 +21,8 @@ def collected() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         gc.collect()
+
+
+@pytest.fixture(params=[False, True], ids=["in a task", "begun"])
+async def engine(request: pytest.FixtureRequest) -> Engine:
+    return Engine(begins=request.param)

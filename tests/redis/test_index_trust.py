@@ -1,0 +1,107 @@
+"""What ends the trust in the index, and what does not: restarts, cut connections, refusals, cancelled listings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ad_seller.storage.redis import news
+from ad_seller.storage.redis.index import index_name
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.servers import RedisBinary, RedisServer
+
+from .support import plain
+
+INDEX = index_name("ad_seller:")
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+async def test_a_server_that_restarts_with_its_data(how: str, listed: RedisBackend, own_redis: RedisServer) -> None:
+    if how == "kill":
+        own_redis.kill()
+    own_redis.restart()
+    with plain(own_redis.url) as client:
+        client.set("ad_seller:deal:after the restart", "1")
+        assert await listed.keys() == [*(f"deal:{n}" for n in range(5)), "deal:after the restart"]
+        client.delete("ad_seller:deal:0")
+        assert await listed.count() == 5
+
+
+async def test_a_server_that_comes_back_with_an_older_snapshot(tmp_path: Path, redis_binary: RedisBinary) -> None:
+    with RedisServer(tmp_path, binary=redis_binary) as server:
+        async with RedisBackend(server.url) as store:
+            await store.set_many({"a": 1, "b": 2})
+            assert await store.keys() == ["a", "b"]
+            with plain(server.url) as client:
+                client.save()
+                client.delete("ad_seller:a")
+                client.set("ad_seller:c", "1")
+            assert await store.keys() == ["b", "c"]
+            server.kill()
+            server.start()
+            assert await store.keys() == ["a", "b"]
+
+
+async def test_a_connection_that_is_cut_misses_nothing(listed: RedisBackend, client: Any) -> None:
+    for n in range(5):
+        client.client_kill_filter(_type="normal", skipme=True)
+        client.set(f"ad_seller:deal:cut:{n}", "1")
+        assert await listed.count("deal:cut:*") == n + 1
+        assert await listed.count() == 5 + n + 1
+
+
+async def test_more_changes_than_are_remembered(
+    listed: RedisBackend, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(news, "_MOST", 200)
+    client.mset({f"ad_seller:many:{n}": "1" for n in range(1000)})
+    client.set("ad_seller:deal:9", "1")
+    assert await listed.count() == 1006
+    client.mset({f"ad_seller:more:{n}": "1" for n in range(1000)})
+    assert await listed.count() == 2006
+
+
+async def test_a_user_who_may_not_watch_lists_by_walking(
+    own_redis: RedisServer, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.acl_setuser(
+        "agent", enabled=True, passwords=["+word"], keys=["*"], categories=["+@all"], commands=["-client"]
+    )
+    url = own_redis.url.replace("redis://", "redis://agent:word@")
+    with caplog.at_level(logging.WARNING, "ad_seller.storage"):
+        async with RedisBackend(url) as store:
+            await store.set_many({"a": 1, "b": 2})
+            for n in range(3):
+                client.set(f"ad_seller:c{n}", "1")
+                assert await store.keys() == ["a", "b", *(f"c{m}" for m in range(n + 1))]
+                assert len((await store.scan(limit=10)).items) == n + 3
+    assert [record.message for record in caplog.records if "walk" in record.message] == [caplog.records[0].message]
+    assert "client" in caplog.text
+
+
+async def test_a_server_without_room_for_the_index_is_listed_by_walking(
+    listed: RedisBackend, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.delete(INDEX)
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", 1)
+    assert await listed.keys() == [f"deal:{n}" for n in range(5)]
+    assert "walk" in caplog.text
+    client.config_set("maxmemory", 0)
+    assert await listed.keys() == [f"deal:{n}" for n in range(5)]
+
+
+async def test_cancelled_listings_leave_the_index_trustworthy(listed: RedisBackend, client: Any) -> None:
+    for n in range(100):
+        client.set(f"ad_seller:deal:{n:03}", "1")
+        if n % 10 == 0:
+            client.delete(INDEX)
+        listing = asyncio.create_task(listed.keys())
+        await asyncio.sleep(n % 7 * 0.0003)
+        listing.cancel()
+        await asyncio.gather(listing, return_exceptions=True)
+        assert len([key for key in await listed.keys() if len(key) == 8]) == n + 1
