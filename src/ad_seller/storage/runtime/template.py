@@ -79,8 +79,8 @@ class DriverBackend(ConnectedBackend):
 
     async def _keys_below(self, prefix: str, pattern: str) -> list[str]:
         glob = compile_glob(prefix + pattern)
-        async with self._listing(prefix + pattern) as engine:
-            return await engine.keys_below(KeyQuery(glob), prefix)
+        async with self._guarded("list", prefix + pattern) as session:
+            return await session.engine.keys_below(KeyQuery(glob), prefix)
 
     async def count(self, pattern: str = "*") -> int:
         glob = compile_glob(pattern)
