@@ -163,7 +163,7 @@ def test_a_second_event_loop_is_refused_or_exact() -> None:
 
 async def test_a_queue_of_updates_times_out_together(own_redis: RedisServer) -> None:
     """Those who wait for their turn at one key have no time-out each, one after the other."""
-    async with RedisBackend(own_redis.url, timeout=0.3) as storage:
+    async with RedisBackend(own_redis.url, timeout=0.6) as storage:
         await storage.set("n", 0)
         own_redis.freeze()
         began = time.monotonic()

@@ -134,7 +134,7 @@ class TestLife:
                 assert client.get("deal") is None
 
     def test_freeze_hangs_and_thaw_goes_on(self, own_redis: RedisServer) -> None:
-        with client_of(own_redis, timeout=0.2) as client:
+        with client_of(own_redis, timeout=1.0) as client:
             client.set("deal", "signed")
             own_redis.freeze()
             assert own_redis.running
