@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,10 +11,12 @@ import pytest
 from ad_seller.storage import StorageError
 from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
-from tests.postgres.support import sql
+from tests.postgres.support import refusing, sql
 from tests.proxy import Proxy
 
 from .provoking import TIMEOUT, at_last, disconnected, failed, free_port, held, kept, lost, provokes, refused
+
+NEW = "new.value LIKE '%new%'"  #: what the server refuses
 
 
 def address(request: pytest.FixtureRequest) -> str:
@@ -29,24 +29,6 @@ def through(url: str, proxy: Proxy, timeout: float = TIMEOUT) -> PostgresBackend
     """Return a backend whose server is behind a proxy."""
     port = urlsplit(url).port
     return PostgresBackend(url.replace(f":{port}/", f":{proxy.port}/"), 1, 2, timeout=timeout)
-
-
-@asynccontextmanager
-async def refusing(url: str, what: str) -> AsyncIterator[None]:
-    """Have the server do something instead of writing the key."""
-    await sql(
-        url,
-        "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN IF new.value LIKE '%new%' THEN {what}; END IF; RETURN new; END $$",
-    )
-    await sql(
-        url,
-        f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {TABLE} FOR EACH ROW EXECUTE FUNCTION refuse()",
-    )
-    try:
-        yield
-    finally:
-        await sql(url, "DROP FUNCTION refuse CASCADE")
 
 
 @provokes("PostgreSQL", "nobody listens")
@@ -72,7 +54,7 @@ async def _(path: Path, request: pytest.FixtureRequest) -> StorageError:
 @provokes("PostgreSQL", "the server refuses a key (a trigger, a right, a full disk)")
 async def _(path: Path, request: pytest.FixtureRequest) -> StorageError:
     url = address(request)
-    async with kept(PostgresBackend(url, 1, 2)) as store, refusing(url, "RAISE 'not this key'"):
+    async with kept(PostgresBackend(url, 1, 2)) as store, refusing(url, NEW, "RAISE 'not this key'"):
         return await refused(store)
 
 
@@ -111,7 +93,7 @@ async def _(path: Path, request: pytest.FixtureRequest) -> StorageError:
     url = address(request)
     end = "PERFORM pg_terminate_backend(pg_backend_pid())"
     async with PostgresBackend(url, 1, 2) as store:
-        async with refusing(url, end):
+        async with refusing(url, NEW, end):
             error = await refused(store)
         assert await at_last(store) is None
     return error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,6 +63,24 @@ def empty_database(url: str) -> None:
     """Remove all entries, if there are tables."""
     there = f"to_regclass('{SCHEMA_TABLE}') IS NOT NULL"
     run_sql(url, f"DO $$ BEGIN IF {there} THEN TRUNCATE {TABLE}; END IF; END $$")
+
+
+@asynccontextmanager
+async def refusing(url: str, condition: str, action: str) -> AsyncIterator[None]:
+    """Have the server do ``action`` whenever a row is written for which ``condition`` holds."""
+    await sql(
+        url,
+        f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN IF {condition} THEN {action}; END IF; RETURN coalesce(new, old); END $$",
+    )
+    await sql(
+        url,
+        f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {TABLE} FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    try:
+        yield
+    finally:
+        await sql(url, "DROP FUNCTION refuse CASCADE")
 
 
 async def connections(url: str) -> int:

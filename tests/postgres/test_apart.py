@@ -14,27 +14,9 @@ from ad_seller.storage import StorageError, StorageTimeoutError, StoreUnavailabl
 from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.lateness import loop_lateness
-from tests.postgres.support import sql
+from tests.postgres.support import refusing
 
 LARGE = "x" * (9 * 1024 * 1024)  #: two of these are more than one call carries
-
-
-@asynccontextmanager
-async def refusing(url: str, condition: str, action: str) -> AsyncIterator[None]:
-    """Have the server do ``action`` whenever a row is written for which ``condition`` holds."""
-    await sql(
-        url,
-        f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN IF {condition} THEN {action}; END IF; RETURN coalesce(new, old); END $$",
-    )
-    await sql(
-        url,
-        f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {TABLE} FOR EACH ROW EXECUTE FUNCTION refuse()",
-    )
-    try:
-        yield
-    finally:
-        await sql(url, "DROP FUNCTION refuse CASCADE")
 
 
 @asynccontextmanager
