@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..concurrency.forks import ForkSafeLock
 from ..concurrency.locks import KeyLocks
@@ -21,7 +21,7 @@ from .waits import Waits
 ONE_LOOP = "_ad_seller_one_loop"  #: the attribute of a class whose instances are used in one event loop at a time
 
 _COURTESY = 1.0  #: seconds that a transaction waits for others that met the same conflict
-_ATTRIBUTE = "_ad_seller_process_state"
+MEMORY: Final = "_ad_seller_process_state"  #: the attribute of an instance that has what it remembers
 
 
 class LoopState:
@@ -128,39 +128,33 @@ class _Memory:
         self.deadlines = Deadlines()
         self.opening = Opening()
         self.tally = Tally()
-        self.told: dict[Any, Any] = {}  # what telemetry keeps of it: attributes by operation and kind
+        self.told: Any = None  # what telemetry keeps of it: attributes by operation and kind
 
     def __reduce__(self) -> tuple[type[_Memory], tuple[()]]:
         return _Memory, ()
 
 
-def _memory_of(backend: object) -> _Memory:
+def memory_of(backend: object) -> _Memory:
     """Return what the instance remembers, made on first use: subclasses need not call ``super().__init__()``."""
-    memory: _Memory | None = backend.__dict__.get(_ATTRIBUTE)
+    memory: _Memory | None = backend.__dict__.get(MEMORY)
     if memory is None:
-        memory = backend.__dict__.setdefault(_ATTRIBUTE, _Memory())
+        memory = backend.__dict__.setdefault(MEMORY, _Memory())
     return memory
 
 
 def deadlines_of(backend: object) -> Deadlines:
     """Return the deadlines that the instance knows."""
-    return _memory_of(backend).deadlines
+    return memory_of(backend).deadlines
 
 
 def opening_of(backend: object) -> Opening:
     """Return who has the instance open."""
-    return _memory_of(backend).opening
-
-
-def told_of(backend: object) -> dict[Any, Any]:
-    """Return what telemetry keeps of the instance."""
-    memory: _Memory | None = backend.__dict__.get(_ATTRIBUTE)  # not one call more than it needs
-    return (memory or _memory_of(backend)).told
+    return memory_of(backend).opening
 
 
 def tally_of(backend: object) -> Tally:
     """Return what the instance counts of its atomic tools and followers."""
-    return _memory_of(backend).tally
+    return memory_of(backend).tally
 
 
 def counted(backend: object) -> Stats:
@@ -176,7 +170,7 @@ def state_of(backend: object) -> LoopState:
         NotConnectedError: it is a backend of seven methods, and another event loop is using it right now: its
             author need not have written it for that, and the guarantees of this module hold within one loop.
     """
-    loops = _memory_of(backend).loops
+    loops = memory_of(backend).loops
     state = loops.get()
     if state is None or getattr(backend, ONE_LOOP, False):
         if getattr(backend, ONE_LOOP, False) and loops.others_running():

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from time import perf_counter
 from typing import Any, Final
 
-from ..atomic.state import told_of
+from ..atomic.state import MEMORY, memory_of
 from ..base import StorageBackend
 from .durations import Durations
 from .library import Begun, Instruments
@@ -69,15 +69,16 @@ def target_attributes(store: StorageBackend, key: str | None) -> dict[str, str |
 Looked = tuple[Told | None, int, tuple[Any, ...], dict[str, Any]]
 
 
-class Known(dict[tuple[Any, ...], Told]):
+class Known(dict[str, dict[Any, Told]]):
     """What is told of one backend, by operation and kind of record.
 
-    Attributes:
-        is_routed: its keys live in several places, and what is told is by place, too: a hybrid tells of the side on
-            which a key lives.
+    Where its keys live in several places it is by the place, too: a hybrid tells of the side on which a key lives.
     """
 
-    is_routed = False
+    def __init__(self, telling: Telling, store: StorageBackend) -> None:
+        """Know nothing yet."""
+        self.telling = telling
+        self.is_routed = len(_engines(store)) > 1
 
 
 class Telling:
@@ -99,6 +100,7 @@ class Telling:
     ) -> None:
         """Be ready."""
         self._instruments = instruments
+        self.traces = instruments.traces
         self._durations = durations
         self._kinds = kinds
         self._met = met
@@ -112,10 +114,8 @@ class Telling:
             owner: whose method it is.
             args: positional arguments.
         """
-        if not self._is_backend.get(type(owner)):
-            return None
-        known = told_of(owner).get(self)
-        if known is None:
+        memory = owner.__dict__.get(MEMORY)
+        if memory is None or (known := memory.told) is None or known.telling is not self:
             return None
         kind = form.fixed_kind
         if form.is_of_one:
@@ -124,7 +124,8 @@ class Telling:
             kind = key.partition(":")[0]
         elif kind is None:
             return None
-        told: Told | None = known.get((form.operation, kind))  # what is not a kind that may be told is not there
+        of_kinds = known.get(form.operation)  # what is not a kind that may be told is not there
+        told: Told | None = None if of_kinds is None else of_kinds.get(kind)
         return told
 
     def look(self, form: Form, owner: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Looked:
@@ -143,13 +144,14 @@ class Telling:
         if store is not owner and not form.is_told(owner, args):
             return None, 0, args, named
         kind, key, size, args, named = form.read(owner, args, named, self._kinds)
-        known = told_of(store).get(self)
-        if known is None:
+        known = memory_of(store).told
+        if known is None or known.telling is not self:
             known = self._meet(store)
-        about = (form.operation, kind, store._telemetry_target(key)) if known.is_routed else (form.operation, kind)
-        told = known.get(about)
+        about = (kind, store._telemetry_target(key)) if known.is_routed else kind
+        of_kinds = known.setdefault(form.operation, {})
+        told = of_kinds.get(about)
         if told is None:
-            told = known[about] = self._told_anew(store, form.operation, kind, key)
+            told = of_kinds[about] = self._told_anew(store, form.operation, kind, key)
         return told, size, args, named
 
     def _told_anew(self, store: StorageBackend, operation: str, kind: str | None, key: str | None) -> Told:
@@ -159,8 +161,8 @@ class Telling:
         return Told(f"{operation} {kind}", {**attributes, "db.collection.name": kind}, self._durations)
 
     def begin_span(self, told: Told, size: int) -> Begun | None:
-        """Begin the span of a call, which is the current one until `end_span`."""
-        if not self._instruments.traces:
+        """Begin the span of a call, which is the current one until its end."""
+        if not self.traces:
             return None
         attributes = told.attributes if size < 2 else {**told.attributes, _BATCH_SIZE: size}
         return self._instruments.begin_span(told.name, attributes)
@@ -193,10 +195,7 @@ class Telling:
 
     def _meet(self, store: StorageBackend) -> Known:
         """Forget what an earlier telemetry kept of a backend, and begin anew."""
-        kept = told_of(store)
-        kept.clear()
-        kept[self] = known = Known()
-        known.is_routed = len(_engines(store)) > 1
+        known = memory_of(store).told = Known(self, store)
         self._met(store)
         return known
 
@@ -218,6 +217,7 @@ def wrapped(method: Callable[..., Awaitable[Any]], form: Form, telling: Telling)
 
     It is on the way of every call, and a call in memory takes eight microseconds: so it is one long function.
     """
+    traces = telling.traces
 
     @functools.wraps(method)
     async def call(self: Any, *args: Any, **named: Any) -> Any:
@@ -232,7 +232,7 @@ def wrapped(method: Callable[..., Awaitable[Any]], form: Form, telling: Telling)
         one = Call()
         one.ended = False
         token = _current.set(one)
-        begun = telling.begin_span(told, size)
+        begun = telling.begin_span(told, size) if traces else None
         began = perf_counter()
         try:
             result = await method(self, *args, **named)
