@@ -44,7 +44,7 @@ def instrument(
         tracer_provider: None for the global one, which may be set later.
         meter_provider: None for the global one.
         durations: "histogram": each is handed to ``db.client.operation.duration`` of the conventions; "counters":
-            they are added up by this package and looked at when they are exported, for a tenth of the price.
+            they are added up by this package and looked at when they are exported, for a third of the price.
 
     Raises:
         ConfigurationError: ``durations`` is anything else.
