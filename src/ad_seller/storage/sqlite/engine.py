@@ -198,17 +198,14 @@ class SQLiteEngine(Engine):
 
     async def _make_wanted(self, narrowing: Narrowing) -> None:
         """Make the indexes that a search needs first; without one it takes longer, so nothing of this fails it."""
-        database = self._database
-        for name, statement in narrowing.wanted.items():
-            if not database.is_to_make(name):
-                continue
+        for name in filter(self._database.is_to_make, narrowing.wanted):
             try:
-                await database.write(partial(make_index, statement=statement))
-                database.made.add(name)
+                await self._database.write(partial(make_index, statement=narrowing.wanted[name]))
+                self._database.made.add(name)
             except NotStartedError:
                 pass  # others write; the next search tries again
             except (EngineError, StorageError, sqlite3.Error) as error:
-                database.made.add(name)
+                self._database.made.add(name)
                 log.warning("%s: the index %s could not be made: %s", self._path, name, error)
 
     async def estimate(self, query: KeyQuery) -> int | None:
