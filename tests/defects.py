@@ -5,6 +5,8 @@ Each stands in the table of defects of docs/testing.md. What runs in processes o
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -13,14 +15,16 @@ from typing import Any
 import pytest
 
 from ad_seller.storage.atomic import claims, effects, lease, outcomes
+from ad_seller.storage.concurrency import elapsed
 from ad_seller.storage.driver.commit import Commit, Delete, Put, Touch, Write
+from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory import entries
 from ad_seller.storage.postgres import client, indexes, writer
 from ad_seller.storage.postgres.commits import loads
 from ad_seller.storage.records.expiry import SteadyClock
-from ad_seller.storage.redis import commits, engine, index, listener, pool, scripts
+from ad_seller.storage.redis import commits, engine, index, listener, pool, scripts, sentinel
 from ad_seller.storage.seller import outbox_message
-from ad_seller.storage.sqlite import fields
+from ad_seller.storage.sqlite import fields, files, identity, openfiles
 
 Patch = pytest.MonkeyPatch
 
@@ -105,6 +109,37 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """The number of a lease begins anew where the last one was lost, as after a failover (row 16)."""
     patch.setattr(lease, "time", SimpleNamespace(**{**vars(time), "time": lambda: 0.0}))
+
+
+@defect("asleep")
+def _(patch: Patch) -> None:
+    """The time that the machine is suspended is not counted."""
+    patch.setattr(elapsed, "time", SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time()))
+
+
+@defect("hybrid-waits")
+def _(patch: Patch) -> None:
+    """A hybrid does not know how long its sides wait (row 16)."""
+    patch.setattr(HybridBackend, "timeout", None)
+
+
+@defect("log-unseen")
+def _(patch: Patch) -> None:
+    """Of the three files of SQLite, only the database itself is known by its identity (row 1)."""
+    patch.setattr(identity.Names, "lead_to", lambda self, files: identity.file_at(self._path) == files.main)
+    patch.setattr(openfiles.OpenFile, "is_whole", openfiles.OpenFile.is_there)
+
+
+@defect("second-name")
+def _(patch: Patch) -> None:
+    """A file of SQLite may have a second name (row 12)."""
+    patch.setattr(files, "_check_names", lambda real: None)
+
+
+@defect("master-believed")
+def _(patch: Patch) -> None:
+    """A master that was frozen is believed after its silence (row 9)."""
+    patch.setattr(sentinel, "_SAFE", math.inf)
 
 
 @defect("double-members")

@@ -126,6 +126,20 @@ async def keep_lease(storage: StorageBackend, name: str, ttl: float, number: int
     return "kept"
 
 
+async def commit_late(storage: StorageBackend, name: str, ttl: float, number: int) -> str:
+    """Take a lease, hang until there is a line, and commit with the lease before anything else can run."""
+    try:
+        async with storage.lease(name, ttl) as lease:
+            say(["held", lease.fence])
+            sys.stdin.readline()
+            async with storage.transaction() as tx:
+                await tx.hold(lease)
+                await tx.set("written by", number)
+    except LeaseLostError:
+        return "lost"
+    return "kept"
+
+
 async def deliver(storage: StorageBackend, last: str, number: int) -> list[str]:
     """Deliver messages up to the ``last``; "poison" kills this process, as a system without memory does."""
     delivered = []

@@ -24,21 +24,6 @@ def cancelling() -> int:
     return task.cancelling()
 
 
-async def test_a_machine_that_slept_holds_no_lease(
-    backend: StorageBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Linux: CLOCK_MONOTONIC stands still while the machine is suspended, the clock of the store does not."""
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        pytest.skip("this system does not count the time asleep")
-    clock_gettime, asleep = time.clock_gettime, [0.0]
-    monkeypatch.setattr(time, "clock_gettime", lambda clock: clock_gettime(clock) + asleep[-1])
-    with pytest.raises(LeaseLostError):
-        async with backend.lease(NAME, 60) as lease:
-            lease.check()
-            asleep.append(61.0)
-            lease.check()
-
-
 class TestLosing:
     async def test_cancels_the_block_and_says_why(self, backend: StorageBackend) -> None:
         began = time.monotonic()

@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from ad_seller.storage.postgres.library import forget_closed_loop, had_ended_before, own_socket
+from ad_seller.storage.postgres_backend import PostgresBackend
 
 RUNNERS: dict[str, Callable[[Any], Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
@@ -52,6 +53,28 @@ async def test_the_news_of_the_end_is_told_from_a_loss(postgres_url: str) -> Non
     assert had_ended_before(caught.value) is isinstance(caught.value, asyncpg.InternalClientError)
     raw.terminate()
     ours.close()
+
+
+async def test_who_reads_then_asks_on_another_connection(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, ended = asyncpg.Connection._get_statement, 0
+
+    async def ends(raw: Any, *arguments: Any, **terms: Any) -> Any:
+        nonlocal ended
+        statement = await prepare(raw, *arguments, **terms)
+        if ended < 1:
+            ended += 1
+            raw.terminate()
+        return statement
+
+    async with PostgresBackend(postgres_url) as store:
+        await store.set("a", 1)
+        monkeypatch.setattr(asyncpg.Connection, "_get_statement", ends)
+        assert await store.get("a") == 1
+        ended = 0
+        await store.set("a", 2)
+        assert (await store.get("a"), ended) == (2, 1)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed (resource|transport|<socket)")  # the loop's own

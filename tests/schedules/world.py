@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage.atomic import claims, effects, expiring, idempotency, lease, outcomes, state
+from ad_seller.storage.concurrency import elapsed
 from ad_seller.storage.concurrency import timeslice as pace
 from ad_seller.storage.records.ids import TICKS_PER_SECOND, id_at
 from ad_seller.storage.seller import outbox_entries, outbox_message, outbox_work
@@ -156,7 +157,7 @@ def _all_from(loop: ScheduleLoop) -> Iterator[None]:
 
     loop.began = begin
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pace, lease, state, expiring, claims, idempotency, effects, outcomes):
+        for module in (pace, elapsed, lease, state, expiring, claims, idempotency, effects, outcomes):
             patch.setattr(module, "time", time)
         for module in (lease, claims, effects, outbox_message):
             patch.setattr(module, "uuid", identifiers)

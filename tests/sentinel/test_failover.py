@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -198,6 +200,32 @@ async def test_frozen_sentinels_hold_nobody_up(group: SentinelGroup) -> None:
         async with RedisBackend(group.url) as other:
             assert await other.get("a") == 1
         assert loop.time() - began < 2.5 + 5 + TOLERANCE
+
+
+async def test_who_was_suspended_does_not_believe_a_thawed_master(
+    group: SentinelGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine of the caller sleeps meanwhile: the clock of its event loop has stood still."""
+    async with RedisBackend(group.url) as idle:
+        await idle.set("k", "old")
+        old = group.master()
+        began = time.monotonic()
+        old.freeze()
+        while all(group._named_by(one) == old.port for one in group.sentinels):  # nothing else runs in this loop
+            time.sleep(0.05)
+        ThreadPoolExecutor(1).submit(asyncio.run, set_new(group.url)).result()
+        loop, asleep = asyncio.get_running_loop(), time.monotonic() - began
+        awake = loop.time
+        monkeypatch.setattr(loop, "time", lambda: awake() - asleep)
+        call = asyncio.create_task(idle.get("k"))
+        await asyncio.sleep(0.05)
+        old.thaw()
+        assert await call == "new"
+
+
+async def set_new(url: str) -> None:
+    async with RedisBackend(url) as quicker:
+        await set_at_last(quicker, "k", "new")
 
 
 @pytest.mark.parametrize("writes", [False, True], ids=["read", "write"])

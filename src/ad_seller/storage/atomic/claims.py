@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ..concurrency.elapsed import elapsed
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Touch, Write
 from ..errors import (
     ConflictError,
@@ -50,7 +51,7 @@ class Claim:
         key: where it stands.
         text: what stands there; no two claims have the same.
         put: the write that takes it.
-        since: when the commit was sent that took it or renewed it last, by the clock of the event loop.
+        since: when the commit was sent that took it or renewed it last, by `elapsed`.
     """
 
     def __init__(self, store: Committer, key: str, ttl_ms: int, **said: Any) -> None:
@@ -66,7 +67,7 @@ class Claim:
     @property
     def is_old(self) -> bool:
         """Whether half of its time has passed since it was renewed, so that nothing long is begun any more."""
-        return asyncio.get_running_loop().time() - self.since > self._ttl_ms / 2000
+        return elapsed() - self.since > self._ttl_ms / 2000
 
     async def if_held(self, write: Write) -> bool:
         """Apply ``write`` if the claim is still there; tell whether it is."""
@@ -118,7 +119,8 @@ class Claim:
 
     async def _renew(self, end: float, seconds: float | None, overrun: Callable[[], None] | None) -> None:
         now = asyncio.get_running_loop().time
-        while (sent := now()) < end:
+        while now() < end:
+            sent = elapsed()
             try:
                 if await self.if_held(Touch(self.key, self._ttl_ms)):
                     self.since = sent

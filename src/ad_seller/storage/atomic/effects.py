@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..concurrency.backoff import DEFAULT_ATTEMPTS
+from ..concurrency.elapsed import elapsed
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
 from ..errors import (
@@ -145,7 +146,7 @@ class Effect(SingleRun):
         keys = self._keys
         expectations = (Expect(keys.done, None), Expect(keys.open, self._before), Expect(keys.claim, None))
         commit = Commit(expectations, (Put(keys.open, self._text), claim.put))
-        sent = asyncio.get_running_loop().time()
+        sent = elapsed()
         try:
             outcome = await run_to_end(self._store._atomic_commit(commit))
         except (asyncio.CancelledError, UnknownOutcomeError):

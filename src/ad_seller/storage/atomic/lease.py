@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ..concurrency.elapsed import elapsed
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
 from ..errors import (
@@ -81,7 +82,7 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether it is held as far as is known here; only a commit with `Transaction.hold` makes sure."""
-        return self._renewing is not None and not self._lost and _now() < self._deadline
+        return self._renewing is not None and not self._lost and elapsed() < self._deadline
 
     def check(self) -> None:
         """Raise `LeaseLostError` unless it is held; for long computations that do not await."""
@@ -100,9 +101,9 @@ class Lease:
         self._entered = True
         self._holder = asyncio.current_task()
         self._cancelling = self._holder.cancelling() if self._holder else 0
-        give_up = _now() + self._wait
+        give_up = elapsed() + self._wait
         while not await self._take():
-            left = give_up - _now()
+            left = give_up - elapsed()
             if left <= 0:
                 raise LeaseHeldError(f"Another holder has {self.key!r}; try again later", key=self.key)
             await asyncio.sleep(min(_POLL, left))
@@ -141,7 +142,7 @@ class Lease:
 
     async def _take(self) -> bool:
         """Try once; the lease and its new fence are one commit."""
-        asked = _now()
+        asked = elapsed()
         held, fence = await self._store._atomic_snapshot([self.key, self._fence_key])
         if held is not None:
             await self._expiry.look(self.key, held, _ttl_of(held, self._ttl_ms))
@@ -162,9 +163,9 @@ class Lease:
         return not isinstance(outcome, Refused)
 
     async def _renew(self) -> None:
-        while _now() < self._deadline:
-            await asyncio.sleep(min(self._ttl_ms / 1000 / _RENEWALS, self._deadline - _now()))
-            asked = _now()
+        while elapsed() < self._deadline:
+            await asyncio.sleep(min(self._ttl_ms / 1000 / _RENEWALS, self._deadline - elapsed()))
+            asked = elapsed()
             try:
                 async with asyncio.timeout(max(0.001, self._deadline - asked)):
                     outcome = await self._if_held(Touch(self.key, self._ttl_ms))
@@ -194,16 +195,6 @@ class Lease:
             "Stop what it protects and take it anew.",
             key=self.key,
         )
-
-
-def _now() -> float:
-    """Return seconds that pass while the machine sleeps, too, where the system counts them.
-
-    The store's clock goes on meanwhile, and CLOCK_MONOTONIC stands still: a holder that wakes up must not take
-    itself for one (https://man7.org/linux/man-pages/man2/clock_gettime.2.html).
-    """
-    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def _ttl_of(held: bytes, ours: int) -> int:

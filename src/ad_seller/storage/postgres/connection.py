@@ -144,7 +144,7 @@ class Connection:
             self._set_timer(deadline)
         try:
             return await asked
-        except asyncpg.InternalClientError as error:
+        except (asyncpg.InternalClientError, AttributeError) as error:
             if had_ended_before(error):
                 raise UnusableError from error
             raise self._lost(error) from error

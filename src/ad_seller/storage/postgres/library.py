@@ -30,5 +30,9 @@ def forget_closed_loop(raw: Any) -> None:
 
 
 def had_ended_before(error: BaseException) -> bool:
-    """Tell whether asyncpg refused to send because the news of the session's end had come, and no more yet."""
-    return str(error).startswith("cannot switch to state")
+    """Tell whether asyncpg did not send: the news of the session's end had come, or it ended since it was prepared.
+
+    In the second case asyncpg calls what it has put away (MagicStack/asyncpg, `Connection._do_execute`).
+    """
+    text = str(error)
+    return text.startswith("cannot switch to state") or text == "'NoneType' object has no attribute 'bind_execute'"

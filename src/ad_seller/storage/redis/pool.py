@@ -50,7 +50,7 @@ class NodePool:
         self._waiting = 0
         self._idle: list[RedisConnection] = []
         self._open: set[RedisConnection] = set()
-        self.vouched_at = -math.inf  #: until when the server is known to have been what it says it is
+        self.vouched_at = -math.inf  #: until when, by `elapsed`, the server is known to be what it says
         redispy.check_options(url)
 
     @property

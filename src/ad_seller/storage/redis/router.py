@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from ..concurrency.elapsed import elapsed
 from ..concurrency.tasks import all_of
 from ..driver.failures import LostError, NotSentError
 from ..passwords import Password
@@ -229,7 +230,7 @@ class RedisRouter:
             commands.append(("WAIT", self._wait_replicas, max(1, int(left * 900))))
         elif self._proof and not writes:
             commands.append(self._proof)
-        sent = asyncio.get_running_loop().time()
+        sent = elapsed()
         try:
             found = await pool.pipeline(commands, deadline)
             if self._proof and not writes:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
 
+from ..concurrency.elapsed import elapsed
 from ..driver.failures import LostError, NotSentError
 from .commands import RoutedCommand
 from .group import GroupRouter
@@ -92,7 +93,7 @@ class SentinelRouter(GroupRouter):
             await self._refresh(deadline)
         [pool] = self.masters()
         result = await work(pool)
-        sent = asyncio.get_running_loop().time()
+        sent = elapsed()
         [role] = await pool.pipeline([self._proof], self._deadline())
         self._check_proof(role)
         if not self._is_vouched_for(pool, sent):
@@ -100,7 +101,7 @@ class SentinelRouter(GroupRouter):
         return [result]
 
     def _is_vouched_for(self, pool: NodePool, sent: float) -> bool:
-        silence = asyncio.get_running_loop().time() - pool.vouched_at
+        silence = elapsed() - pool.vouched_at
         if self._confirms_all or silence >= _SAFE * self._down_after:
             return False
         pool.vouched_at = max(pool.vouched_at, sent)

@@ -8,7 +8,6 @@ given up: who finds it knows that the worker before died, or hung, with one of t
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import uuid
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from ..atomic.expiring import ExpiryCap
+from ..concurrency.elapsed import elapsed
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Touch, Write
 from ..errors import (
     LeaseLostError,
@@ -113,10 +113,10 @@ class Claim:
     @property
     def _age(self) -> float:
         """Which part of the lease may have passed."""
-        return (asyncio.get_running_loop().time() - self._renewed) * 1000 / self._lease_ms
+        return (elapsed() - self._renewed) * 1000 / self._lease_ms
 
     async def _commit(self, commit: Commit) -> None:
-        sent = asyncio.get_running_loop().time()
+        sent = elapsed()
         self.is_lost = isinstance(await self._store._atomic_commit(commit), Refused)
         self._renewed = sent
 
