@@ -17,23 +17,17 @@ from ..driver.engine import WOULD_BLOCK, Engine, Tell, WouldBlock
 from ..driver.failures import EngineError, NotStartedError
 from ..driver.query import KeyQuery, say_how
 from ..driver.transfer import StoredEntry
-from ..errors import (
-    InvalidValueError,
-    StorageConnectionError,
-    StorageError,
-    StorageTimeoutError,
-    StoreUnavailableError,
-)
+from ..errors import StorageError
 from ..records.expiry import Clock
 from . import statements as sql
 from . import transfer
 from .database import Database
+from .errors import explain
 from .facts import facts
 from .fields import FieldIndexes, Narrowing
 from .finding import find
 from .handle import Handle
 from .local import LOCAL_FAILURES, LocalReader
-from .locks import primary_code
 from .schema import make_index
 from .shared import SharedDatabase
 from .url import MEMORY
@@ -268,33 +262,5 @@ class SQLiteEngine(Engine):
     # --- errors ----------------------------------------------------------------------------------------
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
-        """See `Engine.explain`."""
-        path = self._path
-        match primary_code(error):
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return StorageTimeoutError(
-                    f"{what}: other processes kept {path!r} locked for {self._timeout:g} s. "
-                    "Nothing was written; end the long transaction that holds the lock.",
-                    key=key,
-                )
-            case sqlite3.SQLITE_TOOBIG:
-                return InvalidValueError(f"{what}: larger than SQLite takes", key=key)
-            case sqlite3.SQLITE_FULL:
-                return StoreUnavailableError(
-                    f"{what}: the disk of {path!r} is full. Nothing was written; free some space.",
-                    key=key,
-                )
-            case sqlite3.SQLITE_READONLY:
-                return StoreUnavailableError(f"{what}: {path!r} is read-only; make it writable.", key=key)
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-                return StoreUnavailableError(
-                    f"{what}: {path!r} is damaged or no SQLite database ({error}). "
-                    "Restore a backup, or name another file.",
-                    key=key,
-                )
-            case sqlite3.SQLITE_CANTOPEN:
-                return StorageConnectionError(
-                    f"{what}: {path!r} cannot be opened ({error}); check the folder and its permissions.",
-                    key=key,
-                )
-        return StoreUnavailableError(f"{what}: {path!r}: {error}", key=key)
+        """See `errors.explain`."""
+        return explain(error, what, key, path=self._path, timeout=self._timeout)
