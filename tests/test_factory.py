@@ -299,3 +299,9 @@ print(sorted(drivers & (sys.modules.keys() - before)))
 """
     done = run_code(code)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("module", ["base", "errors", "factory", "options", "registry", "settings"])
+def test_importing_the_package_is_enough_to_name_its_modules(module: str) -> None:
+    done = run_code(f"import ad_seller.storage\nprint(ad_seller.storage.{module}.__name__)")
+    assert done.stdout.strip() == f"ad_seller.storage.{module}", done.stderr

@@ -109,8 +109,12 @@ else:
         }.items()
         for name in names
     }
+    # `import ad_seller.storage` bound these, too, and agents have `ad_seller.storage.factory.…`.
+    _MODULES = frozenset({"factory", "options", "registry", "settings"})
 
     def __getattr__(name: str) -> object:
+        if name in _MODULES:
+            return import_module(f".{name}", __name__)
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found = getattr(import_module(_LATER[name], __name__), name)
