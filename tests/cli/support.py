@@ -27,7 +27,7 @@ SHARED_DAY = Path(__file__).parents[3] / "shared" / "data" / "seller-day.jsonl.g
 
 
 def run(
-    *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, timeout: float = 110
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, and return what it wrote; by a new interpreter where ``env`` is about that."""
     command, environment = [*COMMAND, *arguments], {**os.environ, **(env or {})}
