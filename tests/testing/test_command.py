@@ -100,7 +100,9 @@ class TestStore:
         with redis.Redis.from_url(redis_url) as client:
             client.set(f"{redis_prefix}mine", "1")
             levels = ("expiry", "processes", "durable")  # what ends by itself, and processes that are killed
-            done = run("conform", redis_url, *(word for level in levels for word in ("--level", level)), timeout=500)
+            done = run(
+                "conform", redis_url, *(word for level in levels for word in ("--level", level)), timeout=500
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             assert client.get(f"{redis_prefix}mine") == b"1"
             assert list(client.scan_iter("{conform-*")) == [], "nothing stays"
