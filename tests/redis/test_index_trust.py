@@ -95,6 +95,19 @@ async def test_a_server_without_room_for_the_index_is_listed_by_walking(
     assert await listed.keys() == [f"deal:{n}" for n in range(5)]
 
 
+async def test_who_disconnects_after_a_cancelled_listing_leaves_no_task(own_redis: RedisServer) -> None:
+    async with RedisBackend(own_redis.url) as store:
+        before = asyncio.all_tasks()
+        own_redis.freeze()
+        listing = asyncio.create_task(store.scan("a*"))
+        while not any("_trusted" in str(task.get_coro()) for task in asyncio.all_tasks()):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+        listing.cancel()
+        await asyncio.gather(listing, return_exceptions=True)
+    assert asyncio.all_tasks() <= before
+    own_redis.thaw()
+
+
 async def test_cancelled_listings_leave_the_index_trustworthy(listed: RedisBackend, client: Any) -> None:
     for n in range(100):
         client.set(f"ad_seller:deal:{n:03}", "1")

@@ -2,8 +2,7 @@
 
 Redis tells one connection of each instance which keys of the prefix were changed (CLIENT TRACKING). Who lists over
 that connection has, before the answer, been told of every write that had ended before the listing began, because
-Redis tells before it answers the writer. A new connection has missed something, so it begins with a rebuild of all
-keys.
+Redis tells before it answers the writer. A new connection has missed something: it begins with a rebuild.
 """
 
 from __future__ import annotations
@@ -66,6 +65,7 @@ class IndexTracker:
         self._news = News(prefix, self._index)
         self._reconciling: asyncio.Task[None] | None = None
         self._next_round: asyncio.Task[bytes | None] | None = None  # of `assure`, not begun yet
+        self._rounds: set[asyncio.Task[bytes | None]] = set()  # that one, and those that have begun
         self._closed = False
         self._refused_until = -math.inf
         self._was_refused = False
@@ -98,6 +98,7 @@ class IndexTracker:
         """
         if self._next_round is None:
             self._next_round = self._loop.create_task(self._trusted(self._next_up_to_date, deadline))
+            self._rounds.add(self._next_round)
             self._next_round.add_done_callback(self._round_ended)
         return await asyncio.shield(self._next_round)
 
@@ -106,6 +107,7 @@ class IndexTracker:
         return await self._up_to_date(deadline)
 
     def _round_ended(self, task: asyncio.Task[bytes | None]) -> None:
+        self._rounds.discard(task)
         self._next_round = None if self._next_round is task else self._next_round  # it never began
         _ = task.cancelled() or task.exception()  # looked at, in case nobody waits any more
 
@@ -146,9 +148,9 @@ class IndexTracker:
         Our generation goes with us, and an index without a name, so that an empty store leaves no key.
         """
         self._closed = True
-        if self._reconciling is not None:
-            self._reconciling.cancel()
-            await asyncio.wait([self._reconciling])
+        for task in [*self._rounds, *([self._reconciling] if self._reconciling else [])]:
+            task.cancel()  # a round may go on although its callers were cancelled
+            await asyncio.wait([task])
         self._drop()
         if self._last_generation:
             with suppress(LostError, NotSentError, TimeoutError):
@@ -185,8 +187,7 @@ class IndexTracker:
         An answer counts only if the index was right when it was taken: about all names of which the news came
         before that answer. It is not enough to find it right later, because others repair it, too.
         """
-        generation = self._generation
-        was_quiet = not self._news
+        generation, was_quiet = self._generation, not self._news
         if first and not was_quiet:
             await self._listener.ask(("PING",), deadline)  # before its answer comes the news of all that had ended
         answer = await self._list_now(part, deadline)
@@ -232,9 +233,8 @@ class IndexTracker:
 
     async def _reconcile(self, deadline: float | None) -> None:
         """Make the index right about the names that were changed."""
-        names = self._news.take()
         with self._doubting():
-            await self._look_at(names, deadline)
+            await self._look_at(self._news.take(), deadline)
 
     @contextmanager
     def _doubting(self) -> Iterator[None]:
