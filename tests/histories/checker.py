@@ -20,7 +20,7 @@ from typing import NamedTuple
 from .model import BLIND, MEANINGS, Action, Operation, Value, Values
 from .simplify import groups_of, simplified
 
-MOST_STEPS = 2_000_000  #: how far a search may go for each group of keys before it is given up
+MOST_STEPS = 20_000_000  #: how far a search may go for each group of keys before it is given up
 
 #: A fail-over of a Redis group: unconfirmed writes may be undone, the last ones first. It has no keys of its own.
 ROLLBACK = Action("rollback", ())
