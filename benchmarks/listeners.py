@@ -1,12 +1,13 @@
 """What instances that have listed cost a Redis server for each write: `python -m benchmarks.listeners OTHER/src`.
 
-Eight instances list once and then only hear. A plain client writes, one command at a time; the server's computing
-time for each write is told for each ten thousand of them. The first line is without any instance. Runs of several
-checkouts take turns.
+Eight instances list once and then only hear; with ``--every 0.5`` each lists again after so many seconds. A plain
+client writes, one command at a time; the server's computing time for each write is told for each ten thousand of
+them. The first line is without any instance. Runs of several checkouts take turns.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import subprocess
@@ -26,8 +27,8 @@ STEP, STEPS = 10_000, 4
 ROUNDS = 3
 
 
-async def listen(url: str) -> None:
-    """List once with each instance, and hear what is told until the input ends."""
+async def listen(url: str, every: float) -> None:
+    """List with each instance, once or every so many seconds, and hear what is told until the input ends."""
     from ad_seller.storage.redis_backend import RedisBackend
 
     stores = [RedisBackend(url, sweep_interval=None) for _ in range(INSTANCES)]
@@ -35,18 +36,21 @@ async def listen(url: str) -> None:
         await store.connect()
         await store.count()
     print("ready", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+    while not ended.done():
+        await asyncio.wait([ended], timeout=every or None)
+        await asyncio.gather(*(store.count("order:1*") for store in stores if not ended.done()))
     for store in stores:
         await store.disconnect()
 
 
 @contextmanager
-def listening(url: str, source: str | None) -> Iterator[None]:
+def listening(url: str, source: str | None, every: float) -> Iterator[None]:
     """Instances of the checkout ``source``, in a process of their own; none without it."""
     if source is None:
         yield
         return
-    command = [sys.executable, __file__, "listen", url]
+    command = [sys.executable, __file__, "listen", url, str(every)]
     environment = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -59,13 +63,13 @@ def listening(url: str, source: str | None) -> Iterator[None]:
             process.communicate("\n")
 
 
-def measure(source: str | None) -> list[float]:
+def measure(source: str | None, every: float) -> list[float]:
     """Return microseconds of the server for a write, for each `STEP` writes."""
     with TemporaryDirectory() as folder, RedisServer(folder) as server, redis.Redis.from_url(server.url) as client:
         for number in range(NAMES):
             client.set(f"ad_seller:order:{number}", "1")
         found = []
-        with listening(server.url, source):
+        with listening(server.url, source, every):
             for _ in range(STEPS):
                 before = client.info("cpu")
                 for number in range(STEP):
@@ -76,16 +80,20 @@ def measure(source: str | None) -> list[float]:
         return found
 
 
-def main(sources: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Print a line for each run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.listeners", description=__doc__)
+    parser.add_argument("sources", nargs="*", default=[str(Path(__file__).parents[1] / "src")])
+    parser.add_argument("--every", type=float, default=0.0, help="seconds after which each instance lists again")
+    options = parser.parse_args(arguments)
     for _ in range(ROUNDS):
-        for source in (None, *sources):
-            steps = "   ".join(f"{us:5.1f} us" for us in measure(source))
+        for source in (None, *options.sources):
+            steps = "   ".join(f"{us:5.1f} us" for us in measure(source, options.every))
             print(f"{source or 'nobody listens':40} {steps}", flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["listen"]:
-        asyncio.run(listen(sys.argv[2]))
+        asyncio.run(listen(sys.argv[2], float(sys.argv[3])))
     else:
-        main(sys.argv[1:] or [str(Path(__file__).parents[1] / "src")])
+        main(sys.argv[1:])
