@@ -47,10 +47,21 @@ def started_job(module: str, name: str, *arguments: object) -> Iterator[subproce
 
 
 def run_code(
-    code: str, *arguments: object, cwd: Path = ROOT, env: Mapping[str, str] | None = None, seconds: float = 60
+    code: str,
+    *arguments: object,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    seconds: float = 60,
+    measured: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python text in a new process to its end, whatever that is."""
+    """Run Python text in a new process to its end, whatever that is.
+
+    What forks while its threads are busy cannot be measured: coverage holds a lock then, for ever in the child.
+    """
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    outside = (
+        os.environ if measured else {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
+    )
     return subprocess.run(
         [sys.executable, "-c", code, *(str(argument) for argument in arguments)],
         cwd=cwd,
@@ -58,7 +69,7 @@ def run_code(
         text=True,
         timeout=seconds,
         check=False,
-        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        env={**outside, "PYTHONPATH": path, **(env or {})},
     )
 
 

@@ -76,10 +76,3 @@ async def backend(address: Address) -> AsyncIterator[StorageBackend]:
     """A connected backend of each kind; "dict" is one of seven methods, atomic within the process."""
     async with address.open() as storage:
         yield storage
-
-
-@pytest.fixture
-async def store(engine: Engine, address: Address) -> AsyncIterator[StorageBackend]:
-    """A store that several processes can share; memory and backends of seven methods have tests of their own."""
-    async with address.open() as storage:
-        yield storage

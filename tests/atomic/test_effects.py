@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,7 +23,15 @@ from ad_seller.storage import (
 )
 
 from .ad_system import DONE, AdSystem, order
+from .conftest import Engine
 from .support import Address
+
+
+@pytest.fixture
+async def store(engine: Engine, address: Address) -> AsyncIterator[StorageBackend]:
+    """A store that several processes can share; memory and those of seven methods are told apart below."""
+    async with address.open() as storage:
+        yield storage
 
 
 class TestMade:

@@ -113,7 +113,7 @@ def test_looking_makes_no_store(
         (directory / ".env").write_text("database_url=sqlite:///./mistyped.db\n")
     done = CliRunner().invoke(app, arguments)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "not found: there is no file 'mistyped.db'" in done.stderr
+    assert "not found: there is no file './mistyped.db'" in done.stderr
     assert not list(directory.glob("*.db*"))
 
 

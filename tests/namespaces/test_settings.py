@@ -15,6 +15,7 @@ from ad_seller.storage import (
     get_storage_backend,
     open_url,
     register_backend,
+    registry,
     sync,
 )
 from ad_seller.storage.hybrid_backend import HybridBackend
@@ -54,13 +55,14 @@ def test_of_a_hybrid_either_url_may_say_it() -> None:
         assert isinstance(storage.backend, HybridBackend)
 
 
-def test_a_parameter_of_that_name_in_the_url_of_another_package_is_theirs() -> None:
+def test_a_parameter_of_that_name_in_the_url_of_another_package_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Theirs(MemoryBackend):
         def __init__(self, database_url: str) -> None:
             super().__init__()
             self.url = database_url
 
-    register_backend("theirs", Theirs, replace=True)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    register_backend("theirs", Theirs)
     theirs = get_storage_backend("theirs", "theirs://h?namespace=b")
     assert isinstance(theirs, Theirs)
     assert theirs.url == "theirs://h?namespace=b"
