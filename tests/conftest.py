@@ -226,7 +226,7 @@ class UnsteadyInCI:
 
 def pytest_configure(config: pytest.Config) -> None:
     if not os.environ.keys() & {"FUZZ", "MODEL"} and find_spec("hypothesis"):  # make adcp does without it
-        from hypothesis import settings  # noqa: PLC0415
+        from hypothesis import settings
 
         settings.load_profile("ci")  # the same examples each time, none too slow; FUZZ and MODEL look for new ones
     if os.environ.get("CI"):
