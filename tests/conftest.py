@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
 from tests import warm
 from tests.certificates import Certificates, make_certificates
-from tests.postgres.support import created_database, empty_database
+from tests.postgres import kept
+from tests.postgres.support import created_database
 
 FOREIGN_REDIS = os.environ.get("REDIS_URL")
 DATABASE_URL = os.environ.get("DATABASE_URL", "")
@@ -28,6 +31,7 @@ FOREIGN_POSTGRES = DATABASE_URL if DATABASE_URL.startswith("postgres") else None
 
 
 jobs.Popen = warm.Popen
+kept.install()
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +55,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long ones; all others stay in their order."""
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.parent.name, len(LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare each later `gc.collect` a look at all tests: 0.3 s of computing for ten thousand."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @functools.cache
@@ -136,17 +152,17 @@ def postgres_admin_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_worker_url(postgres_admin_url: str) -> Iterator[str]:
+def postgres_database(postgres_admin_url: str) -> Iterator[kept.Database]:
     """A database for the tests of one worker."""
-    with created_database(postgres_admin_url) as url:
-        yield url
+    with created_database(postgres_admin_url) as url, closing(kept.Database(url)) as database:
+        yield database
 
 
 @pytest.fixture
-def postgres_url(postgres_worker_url: str) -> str:
+def postgres_url(postgres_database: kept.Database) -> str:
     """A database without entries."""
-    empty_database(postgres_worker_url)
-    return postgres_worker_url
+    postgres_database.empty()
+    return postgres_database.url
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 
 from ad_seller.storage.postgres.engine import PostgresEngine
 from ad_seller.storage.postgres.statements import APPLICATION, TABLE
-from ad_seller.storage.postgres.takeover import SCHEMA_TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.atomic.support import Address
 from tests.engines import engine_of
@@ -57,12 +56,6 @@ def created_database(admin_url: str, options: str = "") -> Iterator[str]:
         yield with_database(admin_url, name)
     finally:
         run_sql(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def empty_database(url: str) -> None:
-    """Remove all entries, if there are tables."""
-    there = f"to_regclass('{SCHEMA_TABLE}') IS NOT NULL"
-    run_sql(url, f"DO $$ BEGIN IF {there} THEN TRUNCATE {TABLE}; END IF; END $$")
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from ad_seller.storage.records.globs import compile_glob
 from ad_seller.storage.seller.kinds import FIELDS, conditions
 from tests.json_values import any_text, scalars
 from tests.odd_records import EVERY_FIELD, check_filters
+from tests.postgres.kept import Database
 from tests.postgres.support import postgres_engine_of, sql, store_text
 
 Ask = Callable[..., Any]
@@ -76,13 +77,13 @@ documents = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def ask(postgres_worker_url: str) -> Iterator[Ask]:
+def ask(postgres_database: Database) -> Iterator[Ask]:
     """Run one statement after the other over one connection."""
 
     async def prepare() -> Any:
-        async with PostgresBackend(postgres_worker_url):
+        async with PostgresBackend(postgres_database.url):
             pass
-        return await asyncpg.connect(postgres_worker_url)
+        return await asyncpg.connect(postgres_database.url)
 
     with asyncio.Runner() as runner:
         connection = runner.run(prepare())

@@ -42,6 +42,13 @@ _SETTINGS = {
 }
 
 
+def initialise(command: Sequence[str | Path], **options: Any) -> None:
+    """Run initdb; the tests of this package put a copy of the first outcome in its place."""
+    run = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # noqa: S603
+    if run.returncode:
+        raise ServerError(f"{command[0]} failed:\n{run.stdout[-1000:]}{run.stderr[-1000:]}")
+
+
 class PostgresServer(ServerProcess):
     """A PostgreSQL server of one's own.
 
@@ -191,11 +198,7 @@ class PostgresServer(ServerProcess):
             *("-D", self.folder / "data", "-U", _USER, "--encoding=UTF8", "--no-locale", "--no-sync"),
             *("--auth-local=trust", f"--auth-host={host}", f"--pwfile={secret}"),
         ]
-        run = subprocess.run(  # noqa: S603
-            [self._bin / "initdb", *arguments], capture_output=True, text=True, check=False, **self._as_server()
-        )
-        if run.returncode:
-            raise ServerError(f"{self._bin}/initdb failed:\n{run.stdout[-1000:]}{run.stderr[-1000:]}")
+        initialise([self._bin / "initdb", *arguments], **self._as_server())
 
     def _as_server(self) -> dict[str, Any]:
         """How its programs are started: as a user that PostgreSQL accepts, in a folder that this user can enter."""
