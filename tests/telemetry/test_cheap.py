@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from inspect import iscoroutinefunction
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -16,11 +18,19 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import NoOpTracerProvider
 
-from ad_seller.storage import ConfigurationError, InvalidValueError, Transaction, get_storage_backend, open_url
+from ad_seller.storage import (
+    ConfigurationError,
+    InvalidValueError,
+    StorageBackend,
+    Transaction,
+    get_storage_backend,
+    open_url,
+)
 from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.runtime.template import DriverBackend
 from ad_seller.storage.telemetry import instrument, is_instrumented, uninstrument
-from ad_seller.storage.telemetry.durations import BOUNDARIES, Buckets
-from tests.telemetry.conftest import points_of
+from ad_seller.storage.telemetry.durations import BOUNDARIES, MOST_WAITING, Buckets
+from tests.telemetry.conftest import Told, points_of
 
 # --- durations that are added up here ------------------------------------------------------------------------
 
@@ -108,6 +118,85 @@ def test_the_setting_says_counters(monkeypatch: pytest.MonkeyPatch, reader: InMe
         get_storage_backend("memory")
     with pytest.raises(ConfigurationError, match="histogram or counters"):
         instrument(durations="both")
+
+
+async def test_a_call_is_told_alike_the_first_time_and_later(told: Told) -> None:
+    async with MemoryBackend() as store:
+        calls: list[tuple[Any, ...]] = [
+            (store.get, "deal:1"),
+            (store.get, "acme:1"),
+            (store.get, "deal"),
+            (store.keys, "deal:*"),
+            (store.keys,),
+            (store.get_many, ["deal:1", "deal:2"]),
+            (store.get_many, ["deal:1", "order:1"]),
+            (store.get_many, ["deal:1", "deal", "deal-1"]),
+            (store.get_many, ["acme:1", "acme:2", "acme:3"]),
+            (store.get_many, ["deal:1"]),
+            (store.get_many, []),
+            (store.get_many, ("quote:1", "quote:2")),
+            (store.set_many, {"order:1": {}, "deal:1": {}}),
+            (store.set_many, {"order:1": {}, "order:2": {}}),
+            (store.get_quote, "1"),
+            (store.count,),
+        ]
+        rounds = []
+        for _ in range(3):
+            for call, *args in calls:
+                await call(*args)
+            rounds.append([(span.name, dict(span.attributes or {})) for span in told.spans()])
+    assert len(rounds[0]) == len(calls)
+    assert rounds[0] == rounds[1] == rounds[2]
+    assert [span.get("db.operation.batch.size") for _, span in rounds[2][5:9]] == [2, 2, 3, 3]
+    assert rounds[2][5][0] == "get_many deal"
+    assert rounds[2][6][0] == rounds[2][7][0] == rounds[2][8][0] == "get_many"
+
+
+def test_what_is_taken_to_call_nothing_else_does_not() -> None:
+    """`patches` marks the methods of `DriverBackend` so: one that called another would be told twice."""
+    public = {name for name in dir(StorageBackend) if iscoroutinefunction(getattr(StorageBackend, name))}
+    public = {name for name in public if not name.startswith("_")}
+
+    def names(code: CodeType) -> set[str]:
+        inner = (const for const in code.co_consts if isinstance(const, CodeType))
+        return set(code.co_names).union(*map(names, inner))
+
+    own = {name: method for name, method in vars(DriverBackend).items() if iscoroutinefunction(method)}
+    assert {"get", "set", "delete", "exists", "get_many"} <= own.keys() & public
+    for name, method in own.items():
+        called = names(method.__code__) & public - {"keys", "count"}  # which the engine has, too
+        assert not called, name
+
+
+async def test_durations_that_wait_are_told_at_an_export_and_at_the_end_without_a_trace_of_others() -> None:
+    reader = InMemoryMetricReader()
+    metering, tracing = MeterProvider(metric_readers=[reader]), TracerProvider()
+
+    def told() -> tuple[int, int]:
+        [(_, point)] = points_of(reader)[0]["db.client.operation.duration"]
+        return point.count, len(point.exemplars)
+
+    instrument(tracer_provider=NoOpTracerProvider(), meter_provider=metering)
+    try:
+        async with MemoryBackend() as store:
+            for _ in range(MOST_WAITING - 1):
+                await store.get("deal:1")
+            with tracing.get_tracer("agent").start_as_current_span("request"):
+                await store.get("deal:1")  # hands all of them on
+            assert told() == (MOST_WAITING, 0)
+            await store.get("deal:1")
+            assert told() == (MOST_WAITING + 1, 0)
+            await store.get("deal:1")
+            uninstrument()
+            assert told() == (MOST_WAITING + 2, 0)
+            instrument(tracer_provider=tracing, meter_provider=metering)
+            with tracing.get_tracer("agent").start_as_current_span("request"):
+                await store.get("deal:1")  # has a span, and is an example of what the request took
+            assert told() == (MOST_WAITING + 3, 1)
+    finally:
+        uninstrument()
+        metering.shutdown()
+        tracing.shutdown()
 
 
 # --- spans that nobody would record --------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from ..atomic.state import MEMORY, memory_of
 from ..base import StorageBackend
-from .durations import Durations
+from .durations import MOST_WAITING, Durations
 from .library import Begun, Instruments
-from .names import Form
+from .names import Form, kind_of_key
 
 _BATCH_SIZE: Final = "db.operation.batch.size"  #: of the span only; as the conventions have it, not below 2
 _ERROR: Final = "error.type"
@@ -27,13 +27,14 @@ class Told:
         durations: where the latter goes.
     """
 
-    __slots__ = ("_durations", "_failed", "attributes", "name", "record")
+    __slots__ = ("_durations", "_failed", "attributes", "durations", "name", "waiting")
 
-    def __init__(self, name: str, attributes: dict[str, Any], durations: Durations) -> None:
+    def __init__(self, name: str, attributes: dict[str, Any], durations: Durations[Any]) -> None:
         """Keep what need not be made for each call."""
         self.name = name
         self.attributes = attributes
-        self.record = durations.recorder(attributes)
+        self.durations = durations.of(attributes)
+        self.waiting = self.durations.waiting
         self._durations = durations
         self._failed: dict[str, Told] = {}
 
@@ -44,13 +45,6 @@ class Told:
             attributes = {**self.attributes, _ERROR: error}
             told = self._failed[error] = Told(self.name, attributes, self._durations)
         return told
-
-
-class Call:
-    """A public call that is told; one that ``ended`` may still be seen by a task that it had begun."""
-
-    __slots__ = ("ended",)
-    ended: bool
 
 
 def target_attributes(store: StorageBackend, key: str | None) -> dict[str, str | int]:
@@ -69,8 +63,8 @@ def target_attributes(store: StorageBackend, key: str | None) -> dict[str, str |
 Looked = tuple[Told | None, int, tuple[Any, ...], dict[str, Any]]
 
 
-class Known(dict[str, dict[Any, Told]]):
-    """What is told of one backend, by operation and kind of record.
+class Known(dict[Form, dict[Any, Told]]):
+    """What is told of one backend, by the form of the method and the kind of record.
 
     Where its keys live in several places it is by the place, too: a hybrid tells of the side on which a key lives.
     """
@@ -94,39 +88,48 @@ class Telling:
     def __init__(
         self,
         instruments: Instruments,
-        durations: Durations,
+        durations: Durations[Any],
         kinds: frozenset[str],
         met: Callable[[StorageBackend], None],
     ) -> None:
         """Be ready."""
         self._instruments = instruments
-        self.traces = instruments.traces
+        #: Tells whether a span of a call that begins now may be recorded; None: nobody traces.
+        self.may_be_recorded = instruments.may_be_recorded if instruments.traces else None
         self._durations = durations
-        self._kinds = kinds
+        self.kinds = kinds
         self._met = met
         self._is_backend: dict[type[Any], bool] = {}
 
-    def told(self, form: Form, owner: Any, args: tuple[Any, ...]) -> Told | None:
-        """Return what is told of a call on a backend if that is soon seen, as it is of most; None: `look` at it.
+    def seeing(self, form: Form) -> Callable[[Any, tuple[Any, ...]], Told | None]:
+        """Return what tells soon what is told of a call, by its backend and positional arguments.
+
+        It is None for most that were not told before; then `look` at them.
 
         Args:
             form: of the method.
-            owner: whose method it is.
-            args: positional arguments.
         """
-        memory = owner.__dict__.get(MEMORY)
-        if memory is None or (known := memory.told) is None or known.telling is not self:
-            return None
-        kind = form.fixed_kind
-        if form.is_of_one:
-            if not args or type(key := args[0]) is not str:
+        kinds, kind_of = self.kinds, form.kind_of
+
+        def seen_of_key(owner: Any, args: tuple[Any, ...]) -> Told | None:
+            try:
+                kind = str.partition(args[0], ":")[0]
+                known: dict[Any, Told] = owner.__dict__[MEMORY].told[form]
+            except (LookupError, TypeError):
                 return None
-            kind = key.partition(":")[0]
-        elif kind is None:
-            return None
-        of_kinds = known.get(form.operation)  # what is not a kind that may be told is not there
-        told: Told | None = None if of_kinds is None else of_kinds.get(kind)
-        return told
+            return known.get(kind if kind in kinds else None)
+
+        def seen(owner: Any, args: tuple[Any, ...]) -> Told | None:
+            try:
+                kind = kind_of(args)  # type: ignore[misc]  # it is not None
+                known: dict[Any, Told] = owner.__dict__[MEMORY].told[form]
+            except (LookupError, TypeError, ValueError):
+                return None
+            return known.get(kind if kind in kinds else None)
+
+        if kind_of is None:
+            return lambda owner, args: None
+        return seen_of_key if kind_of is kind_of_key else seen  # the same, without one more call
 
     def look(self, form: Form, owner: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Looked:
         """Return what is told of a call, or None if it is not; its number of entries, and its arguments.
@@ -143,12 +146,12 @@ class Telling:
         store: StorageBackend = owner if is_backend else owner._store
         if store is not owner and not form.is_told(owner, args):
             return None, 0, args, named
-        kind, key, size, args, named = form.read(owner, args, named, self._kinds)
+        kind, key, size, args, named = form.read(owner, args, named, self.kinds)
         known = memory_of(store).told
         if known is None or known.telling is not self:
             known = self._meet(store)
         about = (kind, store._telemetry_target(key)) if known.is_routed else kind
-        of_kinds = known.setdefault(form.operation, {})
+        of_kinds = known.setdefault(form, {})
         told = of_kinds.get(about)
         if told is None:
             told = of_kinds[about] = self._told_anew(store, form.operation, kind, key)
@@ -162,8 +165,6 @@ class Telling:
 
     def begin_span(self, told: Told, size: int) -> Begun | None:
         """Begin the span of a call, which is the current one until its end."""
-        if not self.traces:
-            return None
         attributes = told.attributes if size < 2 else {**told.attributes, _BATCH_SIZE: size}
         return self._instruments.begin_span(told.name, attributes)
 
@@ -184,9 +185,11 @@ class Telling:
             told = told.failed(type(error).__qualname__)
             if begun is not None:
                 self._instruments.fail(begun[0], _ERROR, told.attributes[_ERROR])
-        if begun is not None:
+        if begun is None:
+            told.durations.add(seconds)
+        else:
             begun[0].end()
-        told.record(seconds)
+            told.durations.now(seconds)
 
     def leave(self, begun: Begun | None) -> None:
         """Have a call not told that another one stands for."""
@@ -209,47 +212,56 @@ def _engines(store: StorageBackend) -> list[object]:
     ]
 
 
-_current: ContextVar[Call | None] = ContextVar("ad_seller_storage_call", default=None)
+#: One true item while a public call is told, and nothing when it has ended: a task that it began may see it still.
+_current: ContextVar[list[bool]] = ContextVar("ad_seller_storage_call", default=[])  # noqa: B039  # stays empty
 
 
-def wrapped(method: Callable[..., Awaitable[Any]], form: Form, telling: Telling) -> Callable[..., Awaitable[Any]]:
+def wrapped(
+    method: Callable[..., Awaitable[Any]], form: Form, telling: Telling, *, is_alone: bool = False
+) -> Callable[..., Awaitable[Any]]:
     """Return an async method that tells of its calls, unless it is called by one that does.
 
-    It is on the way of every call, and a call in memory takes eight microseconds: so it is one long function.
+    It is on the way of every call, and one that shares its batch takes nine microseconds in all: so it is one long
+    function.
+
+    Args:
+        method: what is called.
+        form: how its calls are told.
+        telling: to whom.
+        is_alone: it calls neither another public method nor anything of the caller's that could.
     """
-    traces = telling.traces
+    seen, wanted = telling.seeing(form), telling.may_be_recorded
 
     @functools.wraps(method)
     async def call(self: Any, *args: Any, **named: Any) -> Any:
-        outer = _current.get()
-        if outer is not None and not outer.ended:  # an ended one: of a task that it had begun
+        if _current.get():
             return await method(self, *args, **named)
-        told, size = telling.told(form, self, args), 0
+        told, size, begun, one = seen(self, args), 0, None, [True]
         if told is None:
             told, size, args, named = telling.look(form, self, args, named)
             if told is None:
                 return await method(self, *args, **named)
-        one = Call()
-        one.ended = False
-        token = _current.set(one)
-        begun = telling.begin_span(told, size) if traces else None
+        if not is_alone:
+            _current.set(one)
+        if wanted is not None and wanted():
+            begun = telling.begin_span(told, size or form.size(args))
         began = perf_counter()
         try:
             result = await method(self, *args, **named)
         except GeneratorExit:  # closed from elsewhere, after its event loop
             raise
         except BaseException as error:
-            one.ended = True
-            _current.reset(token)
+            one.clear()
             telling.end(told, begun, perf_counter() - began, error)
             raise
         seconds = perf_counter() - began
-        one.ended = True
-        _current.reset(token)
-        if begun is None:
-            told.record(seconds)
-        else:
+        one.clear()
+        if begun is not None:
             telling.end(told, begun, seconds)
+            return result
+        told.waiting.append(seconds)
+        if len(told.waiting) >= MOST_WAITING:
+            told.durations.fold()
         return result
 
     return call
@@ -260,13 +272,13 @@ def wrapped_in_thread(method: Callable[..., Any], form: Form, telling: Telling) 
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **named: Any) -> Any:
-        outer = _current.get()
-        if outer is not None and not outer.ended:
+        if _current.get():
             return method(self, *args, **named)
         told, size, _, _ = telling.look(form, self, args, named)
         if told is None:
             return method(self, *args, **named)
-        begun = telling.begin_span(told, size)
+        wanted = telling.may_be_recorded
+        begun = telling.begin_span(told, size) if wanted is not None and wanted() else None
         began = perf_counter()
         try:
             found = method(self, *args, **named)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import Token
 from importlib.metadata import version
 from typing import Any, Final
 
 from opentelemetry import context, metrics, trace
+from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, TracerProvider
 
 _NAME: Final = "ad_seller.storage"
 #: The conventions that the names follow; the database ones are stable since this version.
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.33.0"
 #: What samplers of the SDK call themselves that drop every span whose parent is dropped.
 _FOLLOWS: Final = ("remoteParentNotSampled:AlwaysOffSampler", "localParentNotSampled:AlwaysOffSampler")
+
+#: Under which name a context has the current span; the API has a function that puts one there.
+_SPAN: Final = next(iter(trace.set_span_in_context(INVALID_SPAN, Context())))
 
 #: What is observed: pairs of a number and what it belongs to.
 Observed = Iterable[tuple[float, Mapping[str, Any]]]
@@ -42,21 +47,28 @@ class Instruments:
         self._tracer = trace.get_tracer(_NAME, ours, tracer_provider, _SCHEMA)
         self._meter = metrics.get_meter(_NAME, ours, meter_provider, _SCHEMA)
         self._follows_parent: bool | None = None
+        self._fold: Callable[[], None] = lambda: None
         self.traces = not isinstance(self._tracer, trace.NoOpTracer)
 
-    def begin_span(self, name: str, attributes: Mapping[str, Any]) -> Begun | None:
-        """Begin a span as a child of the current one, and let it be the current one until `detach`.
+    def may_be_recorded(self) -> bool:
+        """Tell whether a span that begins now may be recorded; asked at each call.
 
-        Where the trace is not sampled, and the sampler drops every span of such a trace, there is none.
+        Where the trace is not sampled, and the sampler drops every span of such a trace, there is none. What
+        `trace.get_current_span` does besides looking costs as much as all the rest.
         """
-        parent = trace.get_current_span()
-        if parent is not trace.INVALID_SPAN and not parent.get_span_context().trace_flags & 1:
-            if self._follows_parent is None:
-                self._follows_parent = self._has_sampler_that_follows()
-            if self._follows_parent:
-                return None
+        parent = get_current().get(_SPAN)
+        if parent is None or parent is INVALID_SPAN:
+            return True
+        if parent.get_span_context().trace_flags & 1:  # type: ignore[attr-defined]
+            return True
+        if self._follows_parent is None:
+            self._follows_parent = self._has_sampler_that_follows()
+        return not self._follows_parent
+
+    def begin_span(self, name: str, attributes: Mapping[str, Any]) -> Begun | None:
+        """Begin a span as a child of the current one, and let it be the current one until `detach`."""
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
-        if span is trace.INVALID_SPAN:  # nobody traces
+        if span is INVALID_SPAN:  # nobody traces
             return None
         return span, context.attach(trace.set_span_in_context(span))
 
@@ -81,6 +93,20 @@ class Instruments:
             name, unit=unit, description=description, explicit_bucket_boundaries_advisory=boundaries
         ).record
 
+    def before_export(self, fold: Callable[[], None]) -> None:
+        """Have ``fold`` called when metrics are exported, before they are looked at, and by `forget`."""
+        self._fold = fold
+
+    @staticmethod
+    @contextmanager
+    def beside_traces() -> Iterator[None]:
+        """Have no span be the current one."""
+        token = context.attach(Context())
+        try:
+            yield
+        finally:
+            context.detach(token)
+
     def observe(self, kind: str, name: str, unit: str, description: str, look: Callable[[], Observed]) -> None:
         """Make an observable instrument.
 
@@ -95,6 +121,7 @@ class Instruments:
         _looks[about] = look
 
         def callback(options: CallbackOptions) -> list[Observation]:
+            self._fold()
             look = _looks.get(about)
             return [] if look is None else [Observation(number, dict(belongs)) for number, belongs in look()]
 
@@ -107,4 +134,5 @@ class Instruments:
 
     def forget(self) -> None:
         """Have nothing observed any more."""
+        self._fold()
         _looks.clear()

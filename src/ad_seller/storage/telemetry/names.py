@@ -62,18 +62,31 @@ class Form:
     Args:
         method: the method.
         group: what its object is, where that is no backend: "log", "outbox", "lease" or "transaction".
+
+    Attributes:
+        kind: of the records that its calls are about, as the name says.
+        kind_of: returns of most positional arguments soon what kind they are about, and raises `LookupError`,
+            `TypeError` or `ValueError` for the rest; None: it is not soon seen.
     """
 
     def __init__(self, method: Callable[..., Any], group: str = "") -> None:
         """Look at the name and the parameters."""
         name = _BLOCKS.get((group, method.__name__)) or method.__name__.strip("_").removesuffix("_in_thread")
-        operation, self._kind = named(name)
+        operation, self.kind = named(name)
         self.operation = f"{group}.{operation}" if group else operation
         self._group = group
         parameters = list(inspect.signature(method).parameters)[1:2]
         self._about = next((each for each in parameters if each in ("key", "pattern", "keys", "mapping")), None)
-        self.is_of_one = not group and self._about == "key"  #: its first argument is a key
-        self.fixed_kind = None if group or self._about else self._kind  #: of whatever its calls are about
+        self.kind_of = None if group else self._soon()
+
+    def _soon(self) -> Callable[[tuple[Any, ...]], str | None] | None:
+        if self._about is None:
+            return lambda args: self.kind
+        return {"key": kind_of_key, "pattern": kind_of_key, "keys": kind_of_keys}.get(self._about)
+
+    def size(self, args: tuple[Any, ...]) -> int:
+        """Return how many entries a call is about that ``kind_of`` has seen; 0: it is not about several."""
+        return len(args[0]) if self.kind_of is kind_of_keys and args and type(args[0]) is list else 0
 
     def is_told(self, owner: Any, args: tuple[Any, ...]) -> bool:
         """Tell whether a call on something that is no backend asks the store.
@@ -98,7 +111,7 @@ class Form:
         if self._group and (told := self._of_part(owner, kinds)) is not None:
             return (*told, args, named)
         if self._about is None:
-            return self._kind, None, 0, args, named
+            return self.kind, None, 0, args, named
         value = args[0] if args else named.get(self._about)
         if isinstance(value, str):
             kind = value.partition(":")[0]
@@ -129,6 +142,25 @@ def named(method: str) -> tuple[str, str | None]:
     verb, _, rest = method.partition("_")
     kind = rest if rest in PREFIXES else _PLURALS.get(rest)
     return (verb if kind and verb in _PLAIN else method), kind
+
+
+def kind_of_key(args: tuple[Any, ...]) -> str:
+    """Return what stands before the first colon of a key or a pattern."""
+    return str.partition(args[0], ":")[0]
+
+
+def kind_of_keys(args: tuple[Any, ...]) -> str | None:
+    """Return what all keys of a list have before their first colon; None if they differ.
+
+    What lies between two texts that begin alike begins like them.
+    """
+    keys = args[0]
+    if type(keys) is not list:
+        raise TypeError
+    kind, colon, _ = str.partition(min(keys), ":")
+    if not colon:
+        raise ValueError
+    return kind if max(keys).startswith(f"{kind}:") else None
 
 
 def common_kind(keys: Collection[Any], kinds: Collection[str]) -> str | None:

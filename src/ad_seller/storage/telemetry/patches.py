@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..atomic.lease import Lease
 from ..base import StorageBackend
+from ..runtime.template import DriverBackend
 from ..seller.log import Log
 from ..seller.outbox import Outbox
 from ..seller.transaction import Transaction
 from .calls import Telling, wrapped, wrapped_in_thread
-from .durations import Counters, Histogram
+from .durations import Counters, Durations, Histogram
 from .library import Instruments
 from .names import Form
 from .observed import Watched
@@ -56,7 +57,7 @@ class Patches:
         """Wrap them."""
         watched = Watched()
         self._instruments = Instruments(tracer_provider, meter_provider)
-        durations = Counters(self._instruments) if adds_up else Histogram(self._instruments)
+        durations: Durations[Any] = Counters(self._instruments) if adds_up else Histogram(self._instruments)
         self._telling = Telling(self._instruments, durations, kinds, watched.add)
         self._before: list[tuple[type[Any], str, Any]] = []
         self._seen: set[type[Any]] = set()
@@ -82,7 +83,9 @@ class Patches:
             if name == "_get_in_thread" and cls is not StorageBackend:
                 self._replace(cls, name, wrapped_in_thread(method, Form(method), self._telling))
             elif _is_call(cls, name, method):
-                self._replace(cls, name, wrapped(method, Form(method), self._telling))
+                self._replace(
+                    cls, name, wrapped(method, Form(method), self._telling, is_alone=cls is DriverBackend)
+                )
 
     def _wrap_part(self, part: type[Any], group: str, names: tuple[str, ...]) -> None:
         for cls in part.__mro__:
