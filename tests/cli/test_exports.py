@@ -62,6 +62,40 @@ def test_pipes(url: str, directory: Path) -> None:
     assert "s3cret" not in done.stderr
 
 
+def test_no_store_is_made_for_what_is_of_no_use(url: str, directory: Path) -> None:
+    """Not for a damaged file, whatever becomes of bad lines, and not for a pipe without an export."""
+    fill(url, {"deal:1": {"cpm": 1.0}})
+    whole = run("--url", url, "export", "-").stdout.encode()
+    newer = whole.replace(b'"version":1', b'"version":2')
+    for name, text in (
+        ("cut", whole[:-60]),
+        ("changed", whole.replace(b"1.0", b"2.0")),
+        ("newer", newer),
+        ("no", b""),
+    ):
+        (directory / name).write_bytes(text)
+        assert_explained(run("--url", "new.db", "import", name), 4)
+    for text in (newer, b"hello\n", b"\x1f\x8b"):
+        assert_explained(run("--url", "new.db", "import", "-", "--skip-bad", stdin=text), 4)
+    assert not list(directory.glob("new.db*"))
+
+
+def test_a_full_disk_while_importing(url: str, directory: Path) -> None:
+    """It says how to go on."""
+    fill(url, {f"deal:{n:05}": {"text": "x" * 100} for n in range(10_000)})
+    assert run("--url", url, "export", "all.jsonl.gz").returncode == 0
+    for command, how in (
+        (["--url", "new.db", "import", "all.jsonl.gz"], "--keep or --replace goes on"),
+        (["copy", url, "copy.db"], "`--resume` goes on"),
+    ):
+        limited = ["sh", "-c", 'ulimit -f 1000; trap "" XFSZ; exec "$@"', "sh", *COMMAND, *command]
+        done = subprocess.run(limited, capture_output=True, text=True, timeout=110)
+        assert_explained(done, 3, how, "disk I/O error")
+    assert run("--url", "new.db", "import", "all.jsonl.gz", "--keep").returncode == 0
+    assert run("copy", url, "copy.db", "--resume").returncode == 0
+    assert run("verify", "new.db", "copy.db").returncode == 0
+
+
 def test_values_that_cannot_be_read(invoke: Invoke, url: str, directory: Path) -> None:
     from tests.cli.test_repair import damage
 

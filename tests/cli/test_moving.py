@@ -50,6 +50,35 @@ def test_copy_and_verify(url: str, directory: Path, monkeypatch: pytest.MonkeyPa
     assert run("verify", "-", "b.db").returncode == 0
 
 
+def test_no_store_is_made_for_a_copy_that_is_refused(url: str, directory: Path) -> None:
+    fill(url, {"deal:1": 1})
+    assert run("copy", url, "b.db").returncode == 0
+    for words in (
+        [], ["--resume", "--checkpoint", "none"], ["--checkpoint", url[10:]], ["--checkpoint", "none/x"],
+        ["--resume", "--again"], ["--keep", "--replace"],
+    ):  # fmt: skip
+        assert_explained(run("copy", url, "new.db", *words), 2)
+    assert not list(directory.glob("new.db*"))
+    dry = run("copy", url, "new.db", "--dry-run", "--checkpoint", "none")
+    assert (dry.returncode, dry.stdout) == (4, "missing in TO\tdeal:1\n")
+    assert dry.stderr.startswith("TO is not there yet")
+    assert not list(directory.glob("n*"))
+
+
+def test_one_store_by_two_names_is_not_copied_into_itself(url: str, redis_url: str, directory: Path) -> None:
+    fill(url, {"deal:1": 1})
+    (directory / "link.db").symlink_to("store.db")
+    (directory / "sub").mkdir()
+    for name in ("store.db", "link.db", "sub/../store.db"):
+        for words in ([], ["--replace"]):
+            assert_explained(run("copy", url, name, *words), 2, "are one store")
+    other = redis_url.replace("127.0.0.1", "localhost")
+    assert other != redis_url
+    assert "are one store" in run("copy", redis_url, other, "--keep").stderr
+    assert not Path("ad-seller-copy.json").exists()
+    assert run("--url", url, "keys").stdout == "deal:1\n"
+
+
 def test_a_move_that_is_finished_is_not_gone_on_with(url: str, directory: Path) -> None:
     """After the switch the target is written to: to follow the old store would overwrite that."""
     fill(url, {"deal:1": {"status": "active"}})

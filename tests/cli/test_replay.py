@@ -210,7 +210,8 @@ def test_a_store_that_fails_on_the_way_is_reported_with_the_line(directory: Path
     assert process.returncode == 3
     assert 0 < report["applied"] < report["total"] == 200_000
     assert report["error"].startswith(f"Line {report['applied'] + 1} of the recording, get 'event:")
-    assert f"error: {report['error']}\nhint: " in stderr
+    said = json.loads(stderr.splitlines()[-1])
+    assert (said["error"], said["exit_code"], bool(said["hint"])) == (report["error"], 3, True)
 
 
 def wait_for_commands(url: str, count: int) -> None:

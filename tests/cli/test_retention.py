@@ -63,6 +63,9 @@ def test_erase(invoke: Invoke, url: str, directory: Path) -> None:
     report = json.loads((directory / "report.json").read_text())
     assert json.loads(invoke("get", f"erasure:{report['id']}").stdout) == report
     assert invoke("erase", "b", "--apply", "--report", "report.json").exit_code == 2  # it is not overwritten
+    for words in (["b", ""], ["b", "--url", "sqlite:///none.db"]):  # and no place is kept for none
+        assert invoke("erase", *words, "--apply", "--report", "next.json").exit_code != 0
+        assert not (directory / "next.json").exists()
     fill(url, {"session:2": {"buyer_id": "b"}})
     invoke("hold", "case", "session:*", "--reason", "litigation")
     (directory / "map.toml").write_text('[[rules]]\nprefix = "session:"\nkind = "delete"\nmatch = ["buyer_id"]\n')

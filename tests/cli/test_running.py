@@ -91,6 +91,25 @@ class TestExitCodes:
         (directory / "text.db").write_text("no database, " * 100)
         assert_explained(run("get", "a", "--url", "text.db"), 3, "error: ", "hint: ")
 
+    def test_as_json(self, directory: Path) -> None:
+        """For programs it is one object on the last line of standard error; nothing is data that is none."""
+        url = f"redis://user:{PASSWORD}@127.0.0.1:1/0"
+        for code, arguments in (
+            (1, ["--url", "no.db", "count", "--json"]),
+            (2, ["--json", "--url", "memory://", "hold", "a"]),
+            (2, ["copy", "no.db", "no.db", "--keep", "--replace", "--json"]),
+            (2, ["--url", "no.db", "demo", "--json"]),
+            (2, ["conform", "--json"]),
+            (2, ["adopt", ".", "--apply", "--undo", "--json"]),
+            (3, ["get", "a", "--json", "--url", url]),
+        ):
+            done = run(*arguments)
+            said = json.loads(done.stderr.splitlines()[-1])
+            assert (done.returncode, done.stdout, said["exit_code"]) == (code, "", code), arguments
+            assert said["error"], arguments
+            assert said["hint"], arguments
+            assert PASSWORD not in done.stderr
+
     def test_a_directory_that_is_not_there(self, directory: Path) -> None:
         done = run("get", "a", "--url", f"{directory}/nowhere/a.db")
         assert_explained(done, 1, "error: ", "not found", "hint: ")

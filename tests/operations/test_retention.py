@@ -230,6 +230,27 @@ async def test_a_hold_on_what_is_expiring(store: StorageBackend) -> None:
         assert await store.exists("quote:old")
 
 
+async def test_a_hold_on_an_entry_of_a_log(store: StorageBackend) -> None:
+    """It stays, and is found by its fields."""
+    async with store:
+        log = store.log("web:audit", by=("who", "at.place"), retention=500)
+        value = {"who": 5, "at": {"place": "a:b", "x.y": 1, "": 2}, "tags": ["t"], "none": None, "long" * 600: 1}
+        held, other = [await log.append(value) for _ in range(2)]
+        assert await place_hold(store, "case", [f"log:*:{held}"], reason="litigation") == 1
+        for key in await store.keys("log*"):
+            assert (await store.ttl(key) is None) == key.endswith(held), key
+        assert len(await store.keys(f"*{other}")) == 3
+
+
+async def test_a_hold_on_what_cannot_be_read(tmp_path: Path) -> None:
+    async with SQLiteBackend(f"sqlite:///{tmp_path}/store.db") as store:
+        await store.set("order:1", {})
+        await write_raw(store, {"order:1": CUT})
+        await store.expire("order:1", 500)
+        assert await place_hold(store, "case", ["order:*"], reason="litigation") == 1
+        assert await store.ttl("order:1") is None
+
+
 async def test_what_cannot_be_read() -> None:
     async with MemoryBackend() as store:
         await store.set_many({"order:1": order(90), "deal:1": {}})

@@ -87,7 +87,7 @@ def conform(
         _write(report, out, markdown=markdown)
         return Exit.OK if report.passed else Exit.NOT_FOUND
 
-    raise typer.Exit(guarded(work))
+    raise typer.Exit(guarded(work, as_json=out.as_json))
 
 
 @contextmanager

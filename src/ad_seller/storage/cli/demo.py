@@ -33,8 +33,9 @@ def demo(
     chosen = context.ensure_object(Choices)
     arguments = [] if database is None else ["--database", database]
     arguments += [] if buyers is None else ["--buyers", str(buyers)]
-    arguments += ["--json"] if as_json or chosen.as_json else []
-    raise typer.Exit(guarded(lambda: _run(arguments, chosen)))
+    as_json = as_json or chosen.as_json
+    arguments += ["--json"] if as_json else []
+    raise typer.Exit(guarded(lambda: _run(arguments, chosen), as_json=as_json))
 
 
 def _run(arguments: list[str], chosen: Choices) -> int:

@@ -11,7 +11,7 @@ import typer
 from ad_seller.storage import StorageBackend, StorageError, operations, redact
 
 from .output import Output, compact, printable
-from .progress import is_watched, progress_bar
+from .progress import going_on, is_watched, progress_bar
 from .running import CommandError, Exit, file_to_read, with_new_store, with_store
 
 commands = typer.Typer()
@@ -19,6 +19,7 @@ commands = typer.Typer()
 Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="Only keys that begin with TEXT.")]
 _KEEP = typer.Option("--keep", help="Where there is an entry already, it stays.")
 _REPLACE = typer.Option("--replace", help="Where there is an entry already, it is replaced.")
+_GO_ON = "What was imported stays. The same command with --keep or --replace goes on."
 Keep = Annotated[bool, _KEEP]
 Replace = Annotated[bool, _REPLACE]
 
@@ -71,16 +72,16 @@ async def import_(
     """
     source = standard_input() if file == "-" else file_to_read(file, "Name what `export` wrote, or - for a pipe.")
     existing = chosen(keep=keep, replace=replace)
-    async with store:
-        with progress_bar("Importing", None) as advance:
-            done = await operations.import_entries(
-                store,
-                source,
-                prefix=prefix,
-                existing=existing,
-                on_bad_line=_noted_line(out) if skip_bad else None,
-                progress=advance,
-            )
+    with progress_bar("Importing", None) as advance, going_on(out, advance, _GO_ON):
+        done = await operations.import_entries(
+            store,
+            source,
+            prefix=prefix,
+            existing=existing,
+            on_bad_line=_noted_line(out) if skip_bad else None,
+            progress=advance,
+            connect=True,
+        )
     facts = {"stored": done.stored, "kept": done.kept, "expired": done.expired, "bad": done.bad}
     if out.as_json:
         out.text(compact(facts))

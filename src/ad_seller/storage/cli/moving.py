@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import typer
 
-from ad_seller.storage import MissingStoreError, StorageBackend, StorageError, operations, redact
+from ad_seller.storage import MissingStoreError, StorageBackend, StorageError, open_url, operations, redact
 
 from .exports import Keep, Prefix, Replace, chosen
 from .output import Output, compact, printable
-from .progress import is_watched, progress_bar
+from .progress import going_on, is_watched, progress_bar
 from .running import Choices, Exit, open_store, without_store
 
 commands = typer.Typer()
@@ -60,27 +59,26 @@ async def copy(
     existing = chosen(keep=keep, replace=replace)
     async with AsyncExitStack() as stack:
         one, other = await _opened(stack, source, target, create=not dry_run)
-        try:
-            with progress_bar(
-                "Copying", await operations.estimate(one, prefix) if is_watched() else None
-            ) as advance:
-                done = await operations.copy_entries(
-                    one,
-                    other,
-                    prefix=prefix,
-                    existing=existing,
-                    checkpoint=checkpoint,
-                    resume=resume,
-                    again=again,
-                    final=final,
-                    force=force,
-                    dry_run=dry_run,
-                    on_refused=lambda key, error: _refused(out, key, error),
-                    progress=advance,
-                )
-        except asyncio.CancelledError:
-            out.note(f"What was copied stays. `{'--again' if again else '--resume'}` goes on from there.")
-            raise
+        if dry_run:
+            other = await _as_if_there(stack, out, other)
+        total = await operations.estimate(one, prefix) if is_watched() else None
+        how = f"What was copied stays. `{'--again' if again else '--resume'}` goes on from there."
+        with progress_bar("Copying", total) as advance, going_on(out, advance, how):
+            done = await operations.copy_entries(
+                one,
+                other,
+                prefix=prefix,
+                existing=existing,
+                checkpoint=checkpoint,
+                resume=resume,
+                again=again,
+                final=final,
+                force=force,
+                dry_run=dry_run,
+                on_refused=lambda key, error: _refused(out, key, error),
+                progress=advance,
+                connect=not dry_run,
+            )
     facts = {"stored": done.stored, "deleted": done.deleted, "refused": done.refused, "passes": done.passes}
     if not out.as_json:
         out.note(f"{done.stored:,} entries stored, {done.deleted:,} removed, {done.refused:,} refused.")
@@ -98,6 +96,7 @@ async def verify(out: Output, source: From, target: To, prefix: Prefix = "") -> 
     """Compare two stores: keys, values and expiries; exit code 4 if they differ. Nothing is written."""
     async with AsyncExitStack() as stack:
         one, other = await _opened(stack, source, target, create=False)
+        await stack.enter_async_context(other)
         with progress_bar("Comparing", await operations.estimate(one, prefix) if is_watched() else None) as advance:
             found = await operations.verify(one, other, prefix=prefix, progress=advance)
     return _told(out, found, {})
@@ -106,6 +105,7 @@ async def verify(out: Output, source: From, target: To, prefix: Prefix = "") -> 
 async def _opened(
     stack: AsyncExitStack, source: str, target: str, *, create: bool
 ) -> tuple[StorageBackend, StorageBackend]:
+    """Return both stores; the first is connected."""
     one = open_store(Choices(None if source == "-" else source), create=False)
     other = open_store(Choices(None if target == "-" else target), create=create)
     try:
@@ -115,8 +115,16 @@ async def _opened(
         if older is None:
             raise
         one = await stack.enter_async_context(older)
-    await stack.enter_async_context(other)
     return one, other
+
+
+async def _as_if_there(stack: AsyncExitStack, out: Output, target: StorageBackend) -> StorageBackend:
+    """Return the target of a dry run, connected; where it is not there yet, an empty store."""
+    try:
+        return await stack.enter_async_context(target)
+    except MissingStoreError:
+        out.note("TO is not there yet; the copy would make it.")
+        return await stack.enter_async_context(open_url("memory://"))
 
 
 def _refused(out: Output, key: str, error: StorageError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from ad_seller.storage import StorageError
+
+from .output import Output
 
 
 def is_watched() -> bool:
@@ -22,15 +27,20 @@ class Advance:
     Args:
         bar: the bar.
         task: what is shown on it.
+
+    Attributes:
+        done: how much is done.
     """
 
     def __init__(self, bar: Progress | None = None, task: TaskID | None = None) -> None:
         """Keep both."""
         self._bar = bar
         self._task = task
+        self.done = 0
 
     def __call__(self, done: int) -> None:
         """Show that so much is done."""
+        self.done = done
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done)
 
@@ -38,6 +48,17 @@ class Advance:
         """Show that so much of so much is done."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def going_on(out: Output, advance: Advance, how: str) -> Iterator[None]:
+    """Say how to go on after an interruption, or a failure if something was done before it."""
+    try:
+        yield
+    except (StorageError, asyncio.CancelledError) as error:
+        if advance.done or isinstance(error, asyncio.CancelledError):
+            out.note(how)
+        raise
 
 
 @contextmanager

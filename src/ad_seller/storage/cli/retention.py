@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -57,12 +58,29 @@ def _read(read: Callable[[Path], T], path: Path) -> T:
         ) from error
 
 
-def _make(path: Path) -> None:
+@contextmanager
+def _place_for(path: Path) -> Iterator[None]:
+    """Make a file that is not there yet; it goes again if the block raises."""
     try:
         path.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         hint = "Nothing was changed. Name a file that is not there yet, in a folder that is."
         raise CommandError(f"{str(path)!r} cannot be made: {error.strerror}", hint=hint) from error
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_report(done: Erasure, path: Path) -> None:
+    try:
+        path.write_text(json.dumps(done.as_dict(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        where = "run it again" if done.dry_run else f"`ad-seller-storage get erasure:{done.id}` shows the report"
+        raise CommandError(
+            f"{str(path)!r} cannot be written: {error.strerror}", hint=f"Make room, then {where}.", code=Exit.FAILED
+        ) from error
 
 
 def _write_rule(each: Retained, applied: bool, out: Output) -> None:
@@ -148,13 +166,12 @@ async def erase(
     The report stays in the store under erasure:ID. Exit code 1: something is left, e.g. under a hold.
     """
     rules = operations.DEFAULT_MAP if map_file is None else _read(operations.read_map, map_file)
-    if report is not None:
-        _make(report)  # before anything is erased: the report must have a place
-    async with store:
-        done = await operations.erase(store, buyer, rules=rules, dry_run=not apply)
-    if report is not None:
-        report.write_text(json.dumps(done.as_dict(), indent=2) + "\n", encoding="utf-8")
-    _write_erasure(done, out)
+    with nullcontext() if report is None else _place_for(report):  # before anything is erased
+        async with store:
+            done = await operations.erase(store, buyer, rules=rules, dry_run=not apply)
+        _write_erasure(done, out)
+        if report is not None:
+            _write_report(done, report)
     return Exit.OK if done.is_complete else Exit.NOT_FOUND
 
 

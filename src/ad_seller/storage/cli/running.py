@@ -38,7 +38,7 @@ from ad_seller.storage import (
     redact,
 )
 
-from .output import Output
+from .output import Output, compact
 
 Command = Callable[..., Coroutine[Any, Any, int]]
 
@@ -113,7 +113,7 @@ _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
     (NotEmptyError, Exit.USAGE, "Choose --keep or --replace."),
     (CheckpointError, Exit.USAGE, ""),
     (InvalidArgumentError, Exit.USAGE, "`ad-seller-storage COMMAND --help` shows what is accepted."),
-    (MissingStoreError, Exit.NOT_FOUND, "`ad-seller-storage set` makes a new store."),
+    (MissingStoreError, Exit.NOT_FOUND, "`ad-seller-storage set` makes a new store; so do `import` and `copy`."),
     (StorageConnectionError, Exit.UNAVAILABLE, _REACH_IT),
     (StorageTimeoutError, Exit.UNAVAILABLE, "Nothing was written. Check the load of the server, then try again."),
     (UnknownOutcomeError, Exit.UNAVAILABLE, "Look with `ad-seller-storage get KEY` before writing again."),
@@ -158,7 +158,7 @@ def _with(command: Command, make: Callable[[Choices], Any]) -> Callable[..., Non
         async def on_store() -> int:
             return await command(make(chosen), out, **arguments)
 
-        raise typer.Exit(guarded(lambda: asyncio.run(on_store())))
+        raise typer.Exit(guarded(lambda: asyncio.run(on_store()), as_json=out.as_json))
 
     run.__signature__ = inspect.Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *_ADDED])  # type: ignore[attr-defined]
     run.__annotations__ = {}  # typer is to read the signature
@@ -172,7 +172,7 @@ def without_store(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[
     @wraps(command)
     def run(*, context: typer.Context, as_json: bool, **arguments: Any) -> None:
         out = Output(as_json=as_json or context.ensure_object(Choices).as_json)
-        raise typer.Exit(guarded(lambda: asyncio.run(command(out, **arguments))))
+        raise typer.Exit(guarded(lambda: asyncio.run(command(out, **arguments)), as_json=out.as_json))
 
     added = [each for each in _ADDED if each.name not in ("url", "namespace")]
     run.__signature__ = inspect.Signature([*(p.replace(kind=Parameter.KEYWORD_ONLY) for p in own), *added])  # type: ignore[attr-defined]
@@ -222,7 +222,7 @@ def file_to_read(path: str, hint: str) -> str:
     return path
 
 
-def guarded(work: Callable[[], int]) -> int:
+def guarded(work: Callable[[], int], *, as_json: bool = False) -> int:
     """Do the work and return its exit code; what goes wrong becomes a message on standard error."""
     try:
         code = work()
@@ -232,19 +232,19 @@ def guarded(work: Callable[[], int]) -> int:
         _drop_output()
         return Exit.PIPE
     except KeyboardInterrupt:
-        return explain("Interrupted.", "", Exit.INTERRUPTED)
+        said = "Interrupted.", "", Exit.INTERRUPTED
     except CommandError as error:
-        return explain(str(error), error.hint, error.code)
+        said = str(error), error.hint, error.code
     except StorageError as error:
         code, hint = diagnose(error)
-        return explain(str(error), hint, code)
+        said = str(error), hint, code
     except OSError as error:
         _drop_output()
-        return explain(
-            f"Reading or writing failed: {error}", "Check where the data comes from and goes.", Exit.FAILED
-        )
+        hint = "Check where the data comes from and goes."
+        said = f"Reading or writing failed: {error}", hint, Exit.FAILED
     except Exception:
-        return explain(f"This is a bug, please report it.\n{traceback.format_exc()}", "", Exit.FAILED)
+        said = f"This is a bug, please report it.\n{traceback.format_exc()}", "", Exit.FAILED
+    return explain(*said, as_json=as_json)
 
 
 @contextmanager
@@ -264,9 +264,13 @@ def diagnose(error: StorageError) -> tuple[Exit, str]:
     return next(((code, hint) for kind, code, hint in _ERRORS if isinstance(error, kind)), (Exit.FAILED, ""))
 
 
-def explain(message: str, hint: str, code: Exit) -> Exit:
+def explain(message: str, hint: str, code: Exit, *, as_json: bool = False) -> Exit:
     """Write an error and the next step to standard error, without passwords; return ``code``."""
-    sys.stderr.write(redact(f"error: {message}\n" + (f"hint: {hint}\n" if hint else "")))
+    message, hint = redact(message), redact(hint)
+    if as_json:
+        sys.stderr.write(compact({"error": message, "hint": hint, "exit_code": int(code)}) + "\n")
+    else:
+        sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
     return code
 
 

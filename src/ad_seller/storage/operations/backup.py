@@ -91,7 +91,7 @@ def _saved(storage: SQLiteBackend, path: Path, told: PageProgress) -> BackedUp:
     with whole_path(path) as part:
         try:
             database.save(part, told)
-            saved = BackedUp(sqlite.checked(part, told), part.stat().st_size)
+            saved = BackedUp(sqlite.checked(part, told, Path(storage.path)), part.stat().st_size)
             told(1, 1)  # whoever gave up until here finds nothing
             return saved
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,6 +71,24 @@ class Checkpoint:
         self._path = path
         self.state = State(redact(repr(source)), redact(repr(target)), prefix, existing)
         self._noted = 0.0
+
+    def take_up(self, *, resume: bool, again: bool, force: bool) -> None:
+        """Do as a copy is told: `follow` one that is done, `resume` one that is not, or `begin`.
+
+        Raises:
+            CheckpointError: see there; or the file cannot be written.
+        """
+        if self._path is not None and not os.access(self._path.parent, os.W_OK):
+            raise CheckpointError(
+                f"{str(self._path)!r} cannot be written: the folder is not there, or may not be written to. Name "
+                "another file, with --checkpoint."
+            )
+        if again:
+            self.follow(force=force)
+        elif resume:
+            self.resume()
+        else:
+            self.begin()
 
     def begin(self) -> None:
         """Make sure that there is no other copy's file in the way.
@@ -158,10 +177,13 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeError) as error:
-            raise CheckpointError(f"{str(self._path)!r} is no checkpoint of a copy: {error}") from error
+            raise CheckpointError(
+                f"{str(self._path)!r} is no checkpoint of a copy ({error}). Name another file, with --checkpoint."
+            ) from error
         if found.format != _FORMAT or found.version != _VERSION:
             raise CheckpointError(
-                f"{str(self._path)!r} is of another version of ad-seller-storage, or no checkpoint of a copy"
+                f"{str(self._path)!r} is of another version of ad-seller-storage, or no checkpoint of a copy. Name "
+                "another file, with --checkpoint."
             )
         return found
 

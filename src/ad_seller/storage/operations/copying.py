@@ -19,7 +19,7 @@ from .comparing import Difference, Kind, Part, compare
 from .exporting import Progress
 from .importing import Existing
 from .verifying import KINDS, Verified, verify
-from .walking import LEASE, patiently, refuse_unless_empty, store_page
+from .walking import LEASE, pages_of, patiently, refuse_unless_empty, store_page
 
 _LEASE_TTL: Final = 10  #: seconds after which the lease of a copy that was killed ends
 _PASSES: Final = 10  #: of `again`, at most
@@ -70,6 +70,7 @@ async def copy_entries(
     dry_run: bool = False,
     on_refused: OnRefused | None = None,
     progress: Progress | None = None,
+    connect: bool = False,
 ) -> Copied:
     """Copy all live entries with their texts and deadlines, and compare both stores at the end.
 
@@ -79,7 +80,7 @@ async def copy_entries(
 
     Args:
         source: a connected backend; it is only read.
-        target: another one.
+        target: another one, or with ``connect`` one that is not connected.
         prefix: only keys that begin with it.
         existing: "keep" or "replace" what the target has; None: it must be empty, and becomes equal to the source.
         checkpoint: a file that says how far the copy has come.
@@ -92,6 +93,8 @@ async def copy_entries(
         dry_run: only compare, and count what would be stored.
         on_refused: called with each entry that the target does not take; they are left out, `verified` has them.
         progress: called with the number of entries of the source so far.
+        connect: connect the target for this copy, once the checkpoint was read: none is made for a copy that is
+            refused.
 
     Raises:
         NotEmptyError: the target has entries, and ``existing`` is None.
@@ -109,25 +112,25 @@ async def copy_entries(
         raise InvalidArgumentError(f"The source and the target are one store: {source!r}")
     path = None if checkpoint is None else Path(checkpoint)
     job = _Copy(source, target, Checkpoint(path, source, target, prefix, existing), on_refused, progress)
-    if dry_run:
-        await job.compare()
-        return job.done
+    if not dry_run:
+        job.checkpoint.take_up(resume=resume, again=again, force=force)
     async with AsyncExitStack() as stack:
+        if connect:
+            await stack.enter_async_context(target)
+        if dry_run:
+            await job.compare()
+            return job.done
         stack.push_async_callback(_clear_away, target)
-        if again:
-            job.checkpoint.follow(force=force)
-        elif resume:
-            job.checkpoint.resume()
-        else:
-            job.checkpoint.begin()
         wait = _LEASE_TTL + 1 if resume or again else 0.0  # of a copy that was killed
         try:
-            await stack.enter_async_context(target.lease(LEASE, ttl=_LEASE_TTL, wait=wait))
+            lease = await stack.enter_async_context(target.lease(LEASE, ttl=_LEASE_TTL, wait=wait))
         except LeaseHeldError as error:
             raise LeaseHeldError(
                 f"Another copy into {target!r} is under way; or one was killed within the last {_LEASE_TTL} s",
                 key=error.key,
             ) from error
+        if await _are_one(source, target, lease.key):  # a link, another spelling of the path or the host
+            raise InvalidArgumentError(f"The source and the target are one store: {source!r} and {target!r}")
         await (job.follow() if again else job.run(begun=resume))
         if final and not job.done.verified.faults:
             await job.checkpoint.finish()
@@ -244,6 +247,15 @@ class _Copy:
 async def _ended(writing: asyncio.Task[None] | None) -> None:
     if writing is not None:
         await writing
+
+
+async def _are_one(source: StorageBackend, target: StorageBackend, key: str) -> bool:
+    """Tell whether the lease in the target, whose text no other has, stands in the source, too."""
+    [text] = await target._atomic_snapshot([key])
+    async for page in pages_of(source, key):
+        if any(entry.key == key and entry.text == text for entry in page):
+            return True
+    return False
 
 
 async def _clear_away(target: StorageBackend) -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..base import StorageBackend
-from ..errors import InvalidArgumentError, InvalidValueError, shown
+from ..errors import CorruptValueError, InvalidArgumentError, InvalidValueError, shown
 from ..records.globs import Glob, compile_glob
+from ..seller.log_entries import marks_of_any_field
 from .fields import moment_of
 
 HOLDS_KEY: Final = "retention:holds"
@@ -140,17 +141,24 @@ def _known(current: Any) -> Mapping[str, Any]:
 
 
 async def keep_held(store: StorageBackend, patterns: Iterable[str]) -> int:
-    """Take the expiry off what matches; return of how many entries."""
+    """Take the expiry off what matches, and off what leads to entries of logs; return of how many entries."""
     kept = 0
     for pattern in patterns:
         cursor: str | None = None
         while True:
-            page = await store.scan(pattern, limit=_PAGE, cursor=cursor, on_corrupt=lambda error: None)
-            keys = [key for key, _ in page.items]
+            corrupt: list[CorruptValueError] = []
+            page = await store.scan(pattern, limit=_PAGE, cursor=cursor, on_corrupt=corrupt.append)
+            keys = [*(key for key, _ in page.items), *(error.key for error in corrupt if error.key)]
             left = await asyncio.gather(*map(store.ttl, keys), return_exceptions=True)
             expiring = [key for key, one in zip(keys, left, strict=True) if isinstance(one, float | int)]
-            kept += sum(await asyncio.gather(*map(store.persist, expiring)))
+            for key, value in page.items:
+                await _keep_all(store, marks_of_any_field(key, value) if key in expiring else [])
+            kept += await _keep_all(store, expiring)
             cursor = page.cursor
             if cursor is None:
                 break
     return kept
+
+
+async def _keep_all(store: StorageBackend, keys: Iterable[str]) -> int:
+    return sum(await asyncio.gather(*map(store.persist, keys)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -54,6 +55,7 @@ async def import_entries(
     existing: Existing | None = None,
     on_bad_line: OnBadLine = None,
     progress: Progress | None = None,
+    connect: bool = False,
 ) -> Imported:
     """Store what an export holds, with the deadlines that it names.
 
@@ -61,12 +63,13 @@ async def import_entries(
     is stored by then. Whatever ended an import, it can be run again with ``existing``.
 
     Args:
-        storage: a connected backend.
+        storage: a connected backend, or with ``connect`` one that is not.
         source: a file, or a binary stream; compressed by gzip or not, whatever its name.
         prefix: only keys that begin with it.
         existing: "keep" or "replace" what is there; None: there must be nothing under ``prefix``.
         on_bad_line: None: a bad line ends the import. Otherwise it is called with each, and the rest is imported.
         progress: called with the number of lines so far.
+        connect: connect the backend for this import, once the export was looked at: none is made for a damaged one.
 
     Raises:
         DamagedExportError: it is cut off, was changed, or is no export that this package knows.
@@ -75,15 +78,16 @@ async def import_entries(
     """
     if existing not in (None, "keep", "replace"):
         raise InvalidArgumentError(f"existing is 'keep', 'replace' or None, not {shown(existing)}")
+    job = _Import(storage, prefix, existing, on_bad_line, progress)
     if not isinstance(source, str | Path):
-        return await _Import(storage, prefix, existing, on_bad_line, progress).run(source)
+        return await job.run(source, connect=connect)
     path = Path(source)
     try:
         with path.open("rb") as file:  # noqa: ASYNC230 - no longer than any file system takes
             if file.seekable():
                 await _look_through(file, on_bad_line)
                 file.seek(0)
-            return await _Import(storage, prefix, existing, on_bad_line, progress).run(file)
+            return await job.run(file, connect=connect)
     except OSError as error:
         if isinstance(error, StorageError):
             raise
@@ -118,11 +122,15 @@ class _Import:
         self._progress = progress
         self._done = Imported()
 
-    async def run(self, source: BinaryIO) -> Imported:
+    async def run(self, source: BinaryIO, *, connect: bool) -> Imported:
         reader = ExportReader(source)
         await in_thread(reader.open)
-        if self._existing is None:
-            await refuse_unless_empty(self._storage, self._prefix)
+        async with self._storage if connect else nullcontext():
+            if self._existing is None:
+                await refuse_unless_empty(self._storage, self._prefix)
+            return await self._store_all_of(reader)
+
+    async def _store_all_of(self, reader: ExportReader) -> Imported:
         while (page := await in_thread(reader.page)) is not None:
             await self._store(page.before_bad() if self._on_bad_line is None else page)
             for line in page.bad:

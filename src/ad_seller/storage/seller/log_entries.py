@@ -6,11 +6,11 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..driver.followed import LOG_PREFIX
-from ..errors import InvalidArgumentError, InvalidCursorError, InvalidValueError, shown
+from ..errors import InvalidArgumentError, InvalidCursorError, InvalidKeyError, InvalidValueError, shown
 from ..records.filters import Condition, matches
 from ..records.ids import new_id
 from ..records.keys import check_key
@@ -157,6 +157,36 @@ def held(value: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+def marks_of_any_field(key: str, value: Any) -> list[str]:
+    """Return the keys that may lead to an entry of a log, whatever fields it is read by; none for other keys."""
+    log, _, entry_id = key.rpartition(":")
+    if not log.startswith(LOG_PREFIX) or not is_id(entry_id):
+        return []
+    name = log.removeprefix(LOG_PREFIX)
+    found = (
+        f"{LOG_FIELD_PREFIX}{name}:{escaped(field)}:{spelled(one)}:{entry_id}" for field, one in _scalars(value, "")
+    )
+    return [mark for mark in found if _is_key(mark)]  # others no entry was stored with
+
+
+def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a field can be declared for, with its path."""
+    if not isinstance(value, dict):
+        if path and value is not None and not isinstance(value, list):
+            yield path, value
+        return
+    for name, one in value.items():
+        if name and "." not in name:  # nothing else can be declared
+            yield from _scalars(one, f"{path}.{name}" if path else name)
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return check_key(text) == text
+    except InvalidKeyError:
+        return False
 
 
 def escaped(part: str) -> str:

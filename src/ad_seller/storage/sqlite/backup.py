@@ -38,14 +38,15 @@ def save(db: sqlite3.Connection, to: Path, told: Told) -> None:
     """Copy what ``db`` holds at this moment into ``to``, an empty file, as a file of its own without a log.
 
     Raises:
-        sqlite3.Error: it cannot be read or written.
+        sqlite3.Error: it cannot be read.
+        OSError: it cannot be written.
     """
     db.execute("BEGIN")
     try:
         _copy_moment(db, to, told)
     except sqlite3.Error as error:
         if error.sqlite_errorname in _UNWRITABLE:
-            raise StoreUnavailableError(f"Cannot write {str(to)!r}: {error}; nothing of it is left") from error
+            raise OSError(str(error)) from error
         raise
     finally:
         db.execute("ROLLBACK")
@@ -72,8 +73,8 @@ def _copy_moment(db: sqlite3.Connection, to: Path, told: Told) -> None:
         db.backup(copy, pages=_STEP, progress=step)
 
 
-def checked(path: Path, told: Told) -> int:
-    """Look through a file that nobody uses, and return how many entries it holds.
+def checked(path: Path, told: Told, of: Path) -> int:
+    """Look through a copy that nobody uses, and return how many entries it holds; errors name ``of``.
 
     Raises:
         StoreUnavailableError: it is damaged, or no store of ours.
@@ -83,11 +84,11 @@ def checked(path: Path, told: Told) -> int:
             db.set_progress_handler(partial(_look, told), _LOOK)
             faults = [row[0] for row in db.execute("PRAGMA integrity_check(5)")]
             if faults != ["ok"]:
-                raise StoreUnavailableError(f"{str(path)!r} is damaged: {'; '.join(map(str, faults))}")
+                raise StoreUnavailableError(f"{str(of)!r} is damaged: {'; '.join(map(str, faults))}")
             [number] = db.execute("SELECT count(*) FROM kv_store").fetchone()
             return int(number)
     except sqlite3.Error as error:
-        raise StoreUnavailableError(f"{str(path)!r} is no store that can be used: {error}") from error
+        raise StoreUnavailableError(f"{str(of)!r} is no store that can be used: {error}") from error
 
 
 def _look(told: Told) -> None:
@@ -105,7 +106,7 @@ def copy_of(source: Path, to: Path, told: Told) -> int:
             save(db, to, told)
     except sqlite3.Error as error:
         raise StoreUnavailableError(f"{str(source)!r} cannot be restored: {error}") from error
-    return checked(to, told)
+    return checked(to, told, source)
 
 
 def put_aside(path: Path, aside: Path) -> None:

@@ -55,4 +55,4 @@ def adopt(
             return take_back(directory, out, dirty=dirty)
         return move(directory, Wishes(write, dirty, frozenset(replace or ()), requirement, data, url), out)
 
-    raise typer.Exit(guarded(work))
+    raise typer.Exit(guarded(work, as_json=out.as_json))
