@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from ad_seller.storage import NamespacedBackend, NotConnectedError, StorageBackend, sync
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.records.expiry import TTL
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.conformance.tested_directory import TestedDirectory
 
@@ -122,3 +124,24 @@ def test_calls_without_await(tmp_path: Path) -> None:
         assert storage.transact(lambda tx: tx.get("order:1")) == {"status": "draft"}
     with pytest.raises(NotConnectedError):
         storage.get("order:1")
+
+
+class Sealing(MemoryBackend):
+    """Somebody's own backend on one of ours: what is stored is not what is given."""
+
+    async def get(self, key: str) -> Any | None:
+        """Open what was sealed."""
+        sealed = await super().get(key)
+        return None if sealed is None else sealed["sealed"]
+
+    async def set(self, key: str, value: Any, ttl: TTL | None = None) -> None:
+        """Seal it."""
+        await super().set(key, {"sealed": value}, ttl)
+
+
+async def test_a_subclass_that_gets_and_sets_in_its_own_way_is_asked_so() -> None:
+    async with Sealing() as backend, NamespacedBackend(backend, "publisher-a") as storage:
+        await storage.set("deal:1", 1, ttl=60)
+        assert await storage.get("deal:1") == 1
+        assert await MemoryBackend.get(backend, "ns:publisher-a:deal:1") == {"sealed": 1}
+        assert await storage.ttl("deal:1") is not None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..driver.commit import Commit, Outcome
+from ..driver.commit import Commit, Outcome, Write
 from ..driver.query import KeyQuery
 from ..records.pages import OnCorrupt
 
@@ -54,6 +54,9 @@ class Committer(Protocol):
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         """Apply all writes if all expectations hold, else none."""
+
+    def _atomic_finish(self, reads: Mapping[str, bytes | None], writes: Mapping[str, Write]) -> Awaitable[Outcome]:
+        """Apply the writes of a transaction if all that it read is as it was, else none; both by key."""
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
         """Return the text of a value, with the backend's own limit on its size."""

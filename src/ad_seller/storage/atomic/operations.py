@@ -6,11 +6,11 @@ seller agent wrote take part.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ..concurrency.backoff import DEFAULT_ATTEMPTS
-from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
+from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write, commit_of
 from ..errors import InvalidArgumentError, shown
 from ..records.codec import canonical, decode, encode
 from ..records.expiry import TTL, check_ttl
@@ -48,6 +48,10 @@ class AtomicOperations(Generic[Tx]):
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         raise NotImplementedError
+
+    def _atomic_finish(self, reads: Mapping[str, bytes | None], writes: Mapping[str, Write]) -> Awaitable[Outcome]:
+        """Commit what a transaction has read and written."""
+        return self._atomic_commit(commit_of(reads, writes))
 
     def _new_transaction(self) -> Tx:
         raise NotImplementedError

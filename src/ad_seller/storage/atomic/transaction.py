@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
+from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write, commit_of
 from ..driver.query import KeyQuery
 from ..errors import (
     ConflictError,
@@ -87,7 +87,7 @@ class PlainTransaction:
 
     async def _finish(self) -> None:
         if self._writes:
-            outcome = await self._store._atomic_commit(self._commit)
+            outcome = await self._store._atomic_finish(self._reads, self._writes)
             if isinstance(outcome, Refused):
                 raise self._conflict(outcome.key)
             return
@@ -113,8 +113,7 @@ class PlainTransaction:
     @property
     def _commit(self) -> Commit:
         """What has been read and written so far, as the commit that the end will make of it."""
-        expectations = tuple(Expect(key, text) for key, text in self._reads.items())
-        return Commit(expectations, tuple(self._writes.values()))
+        return commit_of(self._reads, self._writes)
 
     def _conflict(self, key: str) -> StorageError:
         if key in self._leases:

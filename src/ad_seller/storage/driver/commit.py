@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..records.markers import Keep
@@ -54,6 +55,11 @@ class Commit(NamedTuple):
     def keys(self) -> list[str]:
         """Every key that is named, once, sorted."""
         return sorted({part.key for part in (*self.expectations, *self.writes)})
+
+
+def commit_of(reads: Mapping[str, bytes | None], writes: Mapping[str, Write]) -> Commit:
+    """Return the commit of what was read and is to be written, each by its key."""
+    return Commit(tuple(Expect(key, text) for key, text in reads.items()), tuple(writes.values()))
 
 
 class Refused(NamedTuple):

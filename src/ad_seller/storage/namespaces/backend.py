@@ -16,14 +16,18 @@ from typing import Any
 
 from ..base import StorageBackend
 from ..capabilities import Capabilities, Health
+from ..driver.commit import Commit, Put
+from ..driver.engine import WOULD_BLOCK
 from ..driver.query import scan_query
-from ..errors import ConfigurationError, StorageError, shown
-from ..records.expiry import TTL
+from ..errors import ConfigurationError, NotConnectedError, StorageError, shown
+from ..records.codec import decode
+from ..records.expiry import TTL, check_ttl
 from ..records.globs import compile_glob
-from ..records.keys import check_keys, copied, encode_cursor
-from ..records.namespaces import namespace_prefix
+from ..records.keys import check_key, check_keys, copied, encode_cursor
+from ..records.namespaces import SURE, check_length, namespace_prefix
 from ..records.pages import OnCorrupt, Page
 from ..runtime.listing import decode_all
+from ..runtime.template import DriverBackend, read_in_bulk
 from ..stats import Stats
 from .hooks import NamespaceHooks
 from .names import Names
@@ -49,9 +53,12 @@ class NamespacedBackend(NamespaceHooks):
         self.backend = backend
         self._prefix = namespace_prefix(namespace)
         self._names = Names(self._prefix)
+        self._most = SURE - len(self._prefix)
         self.namespace = str(namespace)
         parts = [part for part in backend._atomic_parts() if isinstance(part, StorageBackend)]
         self._is_plain = any(type(part)._atomic_commit is StorageBackend._atomic_commit for part in parts)
+        #: The backend, if it is ours and gets and sets as ours do: it is asked behind its `get` and `set`.
+        self._ours = backend if isinstance(backend, DriverBackend) and _gets_and_sets_as_ours(backend) else None
         self._is_open = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,11 +110,24 @@ class NamespacedBackend(NamespaceHooks):
 
     async def get(self, key: str) -> Any | None:
         """See `StorageBackend.get`."""
-        full = self._full(key)
+        full = self._prefix + check_key(key)  # as `_full` does
+        if len(full) > SURE:
+            check_length(full, key)
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        ours = self._ours
         try:
-            return await self.backend.get(full)
+            if ours is None:
+                return await self.backend.get(full)
+            session = ours._sessions.here() or await ours._sessions.join()  # as in `DriverBackend.get`
+            text = session.engine.read_nowait(full) if session.is_idle else WOULD_BLOCK
+            if text is WOULD_BLOCK:
+                [text] = await read_in_bulk(session, [full])
+            else:
+                session.read_at_once += 1
         except StorageError as error:
             raise self._names.seen(error) from error.__cause__
+        return None if text is None else decode(text, key=key)
 
     def _get_in_thread(self, key: str, loop: AbstractEventLoop) -> tuple[Any] | None:
         full = self._full(key)
@@ -120,7 +140,11 @@ class NamespacedBackend(NamespaceHooks):
         """See `StorageBackend.set`."""
         full = self._full(key)
         try:
-            await self.backend.set(full, value, ttl)
+            if self._ours is None:
+                await self.backend.set(full, value, ttl)
+                return
+            put = Put(full, self.backend._atomic_encode(value, key), check_ttl(ttl, key=key))
+            await self.backend._atomic_commit(Commit((), (put,)))
         except StorageError as error:
             raise self._names.seen(error) from error.__cause__
 
@@ -199,3 +223,8 @@ class NamespacedBackend(NamespaceHooks):
         query = scan_query(pattern, limit, cursor, reverse=reverse)
         items, last = await self._entry_search(query, on_corrupt)
         return Page(items, None if last is None else encode_cursor(last))
+
+
+def _gets_and_sets_as_ours(backend: DriverBackend) -> bool:
+    cls = type(backend)
+    return cls.get is DriverBackend.get and cls.set is DriverBackend.set

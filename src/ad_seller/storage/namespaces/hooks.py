@@ -6,12 +6,12 @@ Only the base calls these: reads and commits of several keys, pages of stored te
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..atomic.pending import Change
 from ..base import StorageBackend
-from ..driver.commit import Commit, Outcome, Refused
+from ..driver.commit import Commit, Outcome, Refused, Write
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import NotConnectedError, StorageError
@@ -35,6 +35,7 @@ class NamespaceHooks(StorageBackend, ABC):
     backend: StorageBackend
     _names: Names
     _prefix: str
+    _most: int  #: characters of a key that is never too long
     _is_open: bool
 
     # --- whether, and under which key ------------------------------------------------------------------
@@ -60,7 +61,7 @@ class NamespaceHooks(StorageBackend, ABC):
         """Return likewise what checked keys are stored under."""
         if not self._is_open:
             raise NotConnectedError("Storage not connected. Call connect() first.")
-        return list(map(self._names.full, keys))
+        return self._names.all_full(keys)
 
     async def _asked(self, call: Awaitable[T]) -> T:
         """Return what the backend answers; its errors name keys as the caller does."""
@@ -121,16 +122,28 @@ class NamespaceHooks(StorageBackend, ABC):
     # --- the primitive under the atomic tools ----------------------------------------------------------
 
     async def _atomic_snapshot(self, keys: Sequence[str]) -> list[bytes | None]:
-        full = self._all_full(keys)
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        full = self._names.all_full(keys)
         try:
             return await self.backend._atomic_snapshot(full)
         except StorageError as error:
             raise self._names.seen(error) from error.__cause__
 
-    async def _atomic_commit(self, commit: Commit) -> Outcome:
+    def _atomic_commit(self, commit: Commit) -> Coroutine[Any, Any, Outcome]:
+        return self._committed(commit.expectations, commit.writes)
+
+    def _atomic_finish(
+        self, reads: Mapping[str, bytes | None], writes: Mapping[str, Write]
+    ) -> Coroutine[Any, Any, Outcome]:
+        return self._committed(reads.items(), writes.values())
+
+    async def _committed(
+        self, expectations: Iterable[tuple[str, bytes | None]], writes: Iterable[Write]
+    ) -> Outcome:
         if not self._is_open:
             raise NotConnectedError("Storage not connected. Call connect() first.")
-        full = self._names.commit(commit)
+        full = self._names.commit(expectations, writes)
         try:
             outcome = await self.backend._atomic_commit(full)
         except StorageError as error:
@@ -163,5 +176,6 @@ class NamespaceHooks(StorageBackend, ABC):
         return (self, *self.backend._atomic_parts())
 
     def _atomic_encode(self, value: Any, key: str) -> bytes:
-        self._names.full(key)
+        if len(key) > self._most:
+            check_length(self._prefix + key, key)
         return self.backend._atomic_encode(value, key)  # which names the key, and reads its kind, as it is here

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..concurrency.tasks import copied
-from ..driver.commit import Commit, Expect
+from ..driver.commit import Commit, Expect, Write
 from ..driver.query import KeyQuery
 from ..errors import StorageError
 from ..records.globs import Glob
@@ -55,12 +55,33 @@ class Names:
             regex = re.compile(re.escape(self.prefix) + regex.pattern, regex.flags)
         return Glob(self.prefix + glob.prefix, regex, glob.literal)
 
-    def commit(self, commit: Commit) -> Commit:
+    def all_full(self, keys: Sequence[str]) -> list[str]:
+        """Return what ``keys`` are called in the store; see `full`."""
+        if len(keys) == 1:
+            return [self.full(keys[0])]
+        prefix = self.prefix
+        full = [prefix + key for key in keys]
+        if full and max(map(len, full)) > SURE:
+            for one, key in zip(full, keys, strict=True):
+                check_length(one, key)
+        return full
+
+    def commit(self, expectations: Iterable[tuple[str, bytes | None]], writes: Iterable[Write]) -> Commit:
         """Return what a commit of the namespace is in the store."""
-        full = self.full
-        expectations = [_new(Expect, (full(key), text)) for key, text in commit.expectations]
-        writes = [_new(type(write), (full(write[0]), *write[1:])) for write in commit.writes]
-        return _new(Commit, (tuple(expectations), tuple(writes)))
+        prefix = self.prefix
+        expected: list[Expect] = []
+        written: list[Write] = []
+        for key, text in expectations:
+            full = prefix + key
+            if len(full) > SURE:
+                check_length(full, key)
+            expected.append(_new(Expect, (full, text)))
+        for write in writes:
+            full = prefix + write[0]
+            if len(full) > SURE:
+                check_length(full, write[0])
+            written.append(_new(type(write), (full,) + write[1:]))  # noqa: RUF005  # in two thirds of the time
+        return _new(Commit, (tuple(expected), tuple(written)))
 
     # --- out -------------------------------------------------------------------------------------------
 

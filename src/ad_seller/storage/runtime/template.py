@@ -40,7 +40,7 @@ class DriverBackend(ConnectedBackend):
         session = self._sessions.here() or await self._sessions.join()
         text = session.engine.read_nowait(key) if session.is_idle else WOULD_BLOCK
         if text is WOULD_BLOCK:
-            [text] = await _read_in_bulk(session, [key])
+            [text] = await read_in_bulk(session, [key])
         else:
             session.read_at_once += 1
         return None if text is None else decode(text, key=key)
@@ -212,7 +212,7 @@ class DriverBackend(ConnectedBackend):
             if now is not WOULD_BLOCK:
                 session.read_at_once += 1
                 return [now]
-        return await _read_in_bulk(session, keys)
+        return await read_in_bulk(session, keys)
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         warn_if_inside(self)
@@ -231,7 +231,8 @@ class DriverBackend(ConnectedBackend):
         return encode(value, key=key, max_bytes=self._max_value_bytes)
 
 
-async def _read_in_bulk(session: Session, keys: Sequence[str]) -> list[bytes | None]:
+async def read_in_bulk(session: Session, keys: Sequence[str]) -> list[bytes | None]:
+    """Return the texts under ``keys``, which share a bulk call with what others read now."""
     texts: list[bytes | None] = []
     for key, text in zip(keys, await session.reads.submit(keys), strict=True):
         if isinstance(text, Exception):
