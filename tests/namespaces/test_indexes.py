@@ -71,7 +71,7 @@ async def test_sqlite_reads_no_more_of_the_index_than_what_is_of_the_namespace(t
         await fill(whole)
         await storage.list_orders({"status": "open"})
     where = (Condition(("status",), "open"),)
-    narrowing = FieldIndexes(None).narrowed(KeyQuery(prefix_glob("ns:a:order:"), where=where))
+    [narrowing] = FieldIndexes(None).narrowed(KeyQuery(prefix_glob("ns:a:order:"), where=where))
     with closing(sqlite3.connect(path)) as db:
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {narrowing.candidates}", narrowing.parameters)]
         searches = [line for line in plan if "kv_store" in line]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import aiosqlite
 
 from ad_seller.storage.sqlite_backend import SQLiteBackend
+
+R = TypeVar("R")
 
 JOBS = "tests.sqlite.jobs"
 
@@ -78,3 +82,26 @@ async def settle(store: SQLiteBackend, looked_at: str) -> None:
     assert database._file is not None
     while looked_at == "their folder" and database._file._names._settled is None:
         await store.set("key", await store.get("key"))
+
+
+async def reader_of(storage: SQLiteBackend) -> aiosqlite.Connection:
+    """Return the connection that listings read over, open."""
+    await storage.keys()
+    assert storage._shared.current is not None
+    return storage._shared.current.reader.connection
+
+
+async def counted(storage: SQLiteBackend, search: Callable[[], Awaitable[R]]) -> tuple[int, R]:
+    """Return how many tens of steps SQLite takes for a search, and what it finds."""
+    count = 0
+
+    def count_on() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    reader = await reader_of(storage)
+    await reader.set_progress_handler(count_on, 10)
+    found = await search()
+    await reader.set_progress_handler(lambda: 0, 1_000_000)
+    return count, found

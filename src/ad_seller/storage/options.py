@@ -139,7 +139,7 @@ OPTIONS: Final = (
         "STORAGE_INDEXES",
         ALL,
         "`default`",
-        "fields that have an index, such as `event.session_id,order.status`; `none` for none",
+        "fields that have an index, such as `event.session_id+key,order.status`; `none` for none",
         several,
     ),
     Option(

@@ -143,7 +143,8 @@ def field_index(index: Index, *, in_namespaces: bool = False) -> FieldIndex:
     if in_namespaces:
         name = DECLARED + unique_name(MARK, index.kind, index.field)
         return FieldIndex(name, index.prefix, index.path, in_namespaces=True)
-    name = f"{TABLE}_{index.kind}_{index.field}" if index in DEFAULT_INDEXES else DECLARED + index.name
+    is_default = Index(index.kind, index.field) in DEFAULT_INDEXES  # all hold the key
+    name = f"{TABLE}_{index.kind}_{index.field}" if is_default else DECLARED + index.name
     return FieldIndex(name, index.prefix, index.path)
 
 

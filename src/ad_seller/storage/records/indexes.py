@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, InvalidArgumentError, shown
 _KIND: Final = re.compile(r"[A-Za-z0-9_:-]{1,100}")
 _FIELD: Final = re.compile(r"[A-Za-z0-9_@$:-]+(\.[A-Za-z0-9_@$:-]+)*")
 _LONGEST_FIELD: Final = 200
+_WITH_KEY: Final = "+key"  #: after the field, in a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Index:
     Attributes:
         kind: what stands before the first ``:`` of the keys, e.g. ``event`` for ``event:…``.
         field: the name of the field; dots lead into a dict, e.g. ``product.product_id``.
+        with_key: whether an index on SQLite holds the keys, too, so that a page by the field needs no sorting:
+            cheap to write where keys sort by time, as those of `new_id` do. Those of PostgreSQL always hold them.
 
     Raises:
         InvalidArgumentError: the kind is not letters, digits and ``_ : -``, or the field not names with dots in it.
@@ -28,6 +31,7 @@ class Index:
 
     kind: str
     field: str
+    with_key: bool = False
 
     def __post_init__(self) -> None:
         """Check both."""
@@ -44,7 +48,7 @@ class Index:
 
     def __str__(self) -> str:
         """Return what it is called in ``STORAGE_INDEXES``."""
-        return f"{self.kind}.{self.field}"
+        return f"{self.kind}.{self.field}{_WITH_KEY if self.with_key else ''}"
 
     @property
     def prefix(self) -> str:
@@ -79,10 +83,11 @@ DEFAULT_INDEXES: Final = (
 
 
 def declared(indexes: object) -> tuple[Index, ...]:
-    """Return the indexes that a user declares, each once.
+    """Return the indexes that a user declares, each field once; with the key if any of them says so.
 
     Args:
-        indexes: several `Index`, or texts such as ``event.session_id``; ``default`` stands for `DEFAULT_INDEXES`.
+        indexes: several `Index`, or texts such as ``event.session_id``; or with the key
+            ``event.session_id+key``; ``default`` stands for `DEFAULT_INDEXES`.
 
     Raises:
         ConfigurationError: it is something else.
@@ -92,7 +97,9 @@ def declared(indexes: object) -> tuple[Index, ...]:
     found: list[Index] = []
     for one in indexes:
         found += DEFAULT_INDEXES if one == "default" else [_one(one)]
-    return tuple(dict.fromkeys(found))
+    with_key = {(index.kind, index.field) for index in found if index.with_key}
+    unique = dict.fromkeys((index.kind, index.field) for index in found)
+    return tuple(Index(*one, with_key=one in with_key) for one in unique)
 
 
 def _one(index: object) -> Index:
@@ -101,7 +108,8 @@ def _one(index: object) -> Index:
     kind, dot, field = index.partition(".") if isinstance(index, str) else ("", "", "")
     try:
         if dot:
-            return Index(kind.strip(), field.strip())
+            name = field.strip()
+            return Index(kind.strip(), name.removesuffix(_WITH_KEY), with_key=name.endswith(_WITH_KEY))
     except InvalidArgumentError as error:
         raise ConfigurationError(f"No index can be declared by {shown(index)}: {error}") from error
     raise ConfigurationError(

@@ -15,7 +15,7 @@ from ..concurrency.forks import keep_for_parent
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import WOULD_BLOCK, Engine, Tell, WouldBlock
 from ..driver.failures import EngineError, NotStartedError
-from ..driver.query import KeyQuery, say_how
+from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import StorageError
 from ..records.expiry import Clock
@@ -24,10 +24,11 @@ from . import transfer
 from .database import Database
 from .errors import explain
 from .facts import facts
-from .fields import FieldIndexes, Narrowing
+from .fields import FieldIndexes
 from .finding import find
 from .handle import Handle
 from .local import LOCAL_FAILURES, LocalReader
+from .narrowing import Narrowing
 from .schema import make_index
 from .shared import SharedDatabase
 from .url import MEMORY
@@ -185,16 +186,16 @@ class SQLiteEngine(Engine):
         """See `Engine.entries`."""
         if not query.where:
             return await self._list(sql.entries, query)
-        narrowing = self._fields.narrowed(query)
-        await self._make_wanted(narrowing)
-        say_how(query, narrowing.name or None)
-        return await self._list(partial(find, narrowing=narrowing), query)
+        narrowings = self._fields.narrowed(query)
+        await self._make_wanted(narrowings)
+        return await self._list(partial(find, narrowings=narrowings), query)
 
-    async def _make_wanted(self, narrowing: Narrowing) -> None:
+    async def _make_wanted(self, narrowings: list[Narrowing]) -> None:
         """Make the indexes that a search needs first; without one it takes longer, so nothing of this fails it."""
-        for name in filter(self._database.is_to_make, narrowing.wanted):
+        wanted = {name: statement for narrowing in narrowings for name, statement in narrowing.wanted.items()}
+        for name in filter(self._database.is_to_make, wanted):
             try:
-                await self._database.write(partial(make_index, statement=narrowing.wanted[name]))
+                await self._database.write(partial(make_index, statement=wanted[name]))
                 self._database.made.add(name)
             except NotStartedError:
                 pass  # others write; the next search tries again

@@ -1,8 +1,9 @@
 """Indexes over fields of records, so that a search on SQLite costs what it finds.
 
 Each is an index on an expression, over the keys of one kind of record only: writes of other entries pay nothing
-for it, and what older seller agents write is in it, too (https://www.sqlite.org/expridx.html). The key is not
-part of it: entries of the same field stand in the order of their arrival, so new ones share pages.
+for it, and what older seller agents write is in it, too (https://www.sqlite.org/expridx.html). The key is part
+of it only where that is declared: without, entries of the same field stand in the order of their arrival, so new
+ones share pages; with it a page of what is found needs no sorting.
 
 SQLite and Python do not read every text alike: of a member that comes twice SQLite takes the first, Python the
 last, and a name with escapes is another name to SQLite. So texts that may be such stand in an index of their own,
@@ -16,13 +17,14 @@ import functools
 import re
 from collections import ChainMap
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from ..driver.query import KeyQuery
 from ..records.filters import Condition
 from ..records.globs import successor
 from ..records.indexes import DEFAULT_INDEXES, Index, unique_name
 from ..records.namespaces import MARK, split_key
+from .narrowing import Demand, Narrowing, demanded
 
 #: Stands for a text that is no JSON: SQLite's functions would raise on it, and the writer would get the error; and
 #: for one with an escaped NUL, of which versions of SQLite make different things: under another version than that
@@ -43,42 +45,6 @@ UNASKED: Final = (
     "kv_store_quote_product_id",
     "kv_store_quote_odd",
 )
-
-_LARGEST: Final = 1e300  #: numbers of more are looked for in all records
-
-
-class Narrowing(NamedTuple):
-    """What an index knows of a search.
-
-    Attributes:
-        name: the index, or "" for none.
-        found: a query of the row ids that fulfil one of the conditions, as SQLite understands it.
-        odd: a query of the row ids that Python may understand differently.
-        parameters: of both.
-        wanted: the statements that make indexes for it which are made when they are first needed, by name.
-        is_all: whether what SQLite has found of a text that we wrote fulfils all conditions.
-    """
-
-    name: str
-    found: str
-    odd: str
-    parameters: dict[str, Any]
-    wanted: dict[str, str]
-    is_all: bool = False
-
-    @property
-    def candidates(self) -> str:
-        """A query of the row ids that may fulfil the conditions; all that do are among them."""
-        return f"{self.found} UNION ALL {self.odd}"
-
-    @property
-    def test(self) -> str:
-        """A condition for the row ``e.id``, which the index answers without reading the row."""
-        asked = self.found.replace("FROM kv_store", f"FROM kv_store INDEXED BY {self.name}", 1)
-        return f"(EXISTS ({asked} AND rowid = e.id) OR e.id IN ({self.odd}))"
-
-
-NOTHING: Final = Narrowing("", "", "", {}, {})
 
 
 class FieldIndexes:
@@ -118,7 +84,8 @@ class FieldIndexes:
         before = _before(indexes[0].prefix)
         lead = f"{before}, " if in_namespaces else ""
         for index in indexes:
-            yield _statement(name_of(index, in_namespaces=in_namespaces), lead + _field(index.path), condition)
+            columns = lead + _field(index.path) + (", key" if index.with_key else "")
+            yield _statement(name_of(index, in_namespaces=in_namespaces), columns, condition)
         name = _name_of_odd(kind, names, in_namespaces=in_namespaces)
         yield _statement(name, before if in_namespaces else "key", f"{condition} AND {self._is_odd[kind]}")
 
@@ -140,33 +107,38 @@ class FieldIndexes:
             return self.statements.get(name)
         return ChainMap(*self.of_namespaces.values()).get(name)
 
-    def narrowed(self, span: KeyQuery) -> Narrowing:
-        """Return what the best of the indexes knows of the search ``span``.
+    def narrowed(self, span: KeyQuery) -> list[Narrowing]:
+        """Return what each of the indexes knows of the search ``span``.
 
-        An index holds what SQLite makes of a field, which is the same as Python for texts without NUL. So only a
-        condition of that kind is used, one of them, and the caller checks all of them again.
+        An index holds what SQLite makes of a field, which is the same as Python for texts without NUL. So only
+        conditions of that kind are used, one at a time, and the caller checks all of them again.
         """
-        namespace, local = split_key(span.glob.prefix)
-        usable = [
-            (index, demand)
+        _, local = split_key(span.glob.prefix)
+        return [
+            self._narrowing(index, demand, span)
             for condition in span.where
             for index in self._of(local, condition)
-            if (demand := _demand(condition.value)) is not None
+            if (demand := demanded(condition.value)) is not None
         ]
-        if not usable:
-            return NOTHING
-        index, (test, parameters) = min(usable, key=lambda one: one[0].field == "status")  # many share a status
+
+    def _narrowing(self, index: Index, demand: Demand, span: KeyQuery) -> Narrowing:
+        namespace, _ = split_key(span.glob.prefix)
         of_kind, field = _of_kind(index.prefix, in_namespaces=bool(namespace)), _field(index.path)
+        parameters = demand.parameters
         if namespace:
             of_kind += f" AND {_before(index.prefix)} = :namespace"
             first = f"{namespace}{index.prefix}"
             parameters = {**parameters, "namespace": first[: first.index(f":{index.prefix}") + 1]}
-        parts = (f"{field} {test}", f"{field} = {_CORRUPT}", self._is_odd[index.kind])
-        found, *odd = (f"SELECT rowid FROM kv_store WHERE {of_kind} AND {part}" for part in parts)  # noqa: S608
-        name = name_of(index, in_namespaces=bool(namespace))
-        wanted = self.of_namespaces[index.kind] if namespace else {}
-        is_all = span.exact and len(span.where) == 1 and type(span.where[0].value) is str
-        return Narrowing(name, found, " UNION ALL ".join(odd), parameters, wanted, is_all)
+        odd = (*(near.format(field) for near in demand.near), f"{field} = {_CORRUPT}", self._is_odd[index.kind])
+        return Narrowing(
+            name_of(index, in_namespaces=bool(namespace)),
+            f"{of_kind} AND {field} = :wanted",
+            " UNION ALL ".join(f"SELECT rowid FROM kv_store WHERE {of_kind} AND {part}" for part in odd),  # noqa: S608
+            parameters,
+            self.of_namespaces[index.kind] if namespace else {},
+            is_all=span.exact and len(span.where) == 1 and type(span.where[0].value) is str,
+            is_sorted=index.with_key,
+        )
 
     def _of(self, prefix: str, condition: Condition) -> list[Index]:
         return [
@@ -261,18 +233,3 @@ def _before(prefix: str) -> str:
 def _between(prefix: str) -> str:
     stop = successor(prefix) or ""
     return f"key >= {_quoted(prefix)} AND key < {_quoted(stop)}"
-
-
-def _demand(value: Any) -> tuple[str, dict[str, Any]] | None:
-    """Return what the field of each record that equals ``value`` fulfils in SQL; None if that cannot be said.
-
-    SQLite reads numbers a little differently from Python, so they are looked for with their neighbours.
-    """
-    if type(value) is str:
-        is_usable = "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
-        return ("= :wanted", {"wanted": value}) if is_usable else None
-    if isinstance(value, int | float) and abs(value) < _LARGEST:
-        number = float(value)
-        slack = abs(number) * 1e-9 + 1e-300
-        return "BETWEEN :least AND :most", {"least": number - slack, "most": number + slack}
-    return None

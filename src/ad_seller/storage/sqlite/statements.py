@@ -256,7 +256,7 @@ def _has_few_expired(db: sqlite3.Connection, now: float) -> bool:
 
 
 def select(
-    columns: str, span: KeyQuery, now: float, live: str = LIVE, *, among: str = ""
+    columns: str, span: KeyQuery, now: float, live: str = LIVE, *, among: str = "", index: str = "", where: str = ""
 ) -> tuple[str, dict[str, Any]]:
     """Return a statement over the range of ``span``, and its parameters; its parts are constants.
 
@@ -266,11 +266,14 @@ def select(
         now: seconds since the epoch.
         live: the condition for what has not expired.
         among: a query of row ids, where an index has told them; the index of the keys is not used then.
+        index: the index to be used; "" for that of the keys.
+        where: a further condition.
     """
     by = "+key" if among else "key"
     lower = f"{by} > :start" if span.is_after_start else f"{by} >= :start"
     upper = "" if span.stop is None else f"AND {by} < :stop"
-    rows = f"AND rowid IN ({among})" if among else ""
+    rows = f"AND rowid IN ({among})" if among else f"AND {where}" if where else ""
+    table = f"kv_store INDEXED BY {index}" if index else "kv_store"
     parameters = {
         "start": span.start,
         "stop": span.stop,
@@ -278,7 +281,7 @@ def select(
         "limit": -1 if span.limit is None else span.limit,
     }
     statement = (
-        f"SELECT {columns} FROM kv_store WHERE {lower} {upper} {rows} AND {live} "  # noqa: S608
+        f"SELECT {columns} FROM {table} WHERE {lower} {upper} {rows} AND {live} "  # noqa: S608
         f"ORDER BY key {'DESC' if span.reverse else ''} LIMIT :limit"
     )
     return statement, parameters
