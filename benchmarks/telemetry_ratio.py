@@ -6,6 +6,9 @@ all pairs of turns, by the clock and by the computing time of this process, whic
 less. Where there are traces, the agent has a span of its own for each part of its day, also without our telemetry.
 Spans go to an exporter that drops them, in the thread of the SDK's processor.
 
+With ``--agent`` there are requests to ``examples/fastapi_app.py`` by ASGI, without a socket in between: a quote is looked at,
+booked and looked at again, by 16 buyers at a time, in turns of a second.
+
 The first lines are what the SDK takes in a bare loop; the last way is the SDK around the same calls, without us.
 
 With ``--installed`` the computing time of two sorts of processes is compared instead: OpenTelemetry installed and
@@ -16,12 +19,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +125,56 @@ async def part_of_a_day(store: Any, number: int) -> int:
     return 8
 
 
-async def calls_a_second(store: Any, callers: int, way: Way) -> tuple[float, float]:
+class Agent:
+    """The example's application as one who has a quote booked sees it.
+
+    Args:
+        app: the application, started.
+        store: what it stores in.
+    """
+
+    def __init__(self, app: Any, store: Any) -> None:
+        self._app, self._store = app, store
+
+    async def part_of_a_day(self, _: Any, number: int) -> int:
+        """Look at a quote, book it, look at it again; return how many requests that were."""
+        quote_id = f"qt-{number}-{time.perf_counter_ns()}"
+        await self._store.set_quote(quote_id, {"status": "available", "price": {"cpm": 12.5}})
+        await self._request("GET", f"/quotes/{quote_id}")
+        await self._request("POST", "/bookings", json.dumps({"quote_id": quote_id}).encode(), quote_id)
+        await self._request("GET", f"/quotes/{quote_id}")
+        return 3
+
+    async def _request(self, method: str, path: str, body: bytes = b"", key: str = "") -> None:
+        sent: list[Any] = []
+        headers = [(b"content-type", b"application/json"), (b"idempotency-key", key.encode())]
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+        }
+        scope |= {"query_string": b"", "headers": headers, "asgi": {"version": "3.0"}, "root_path": ""}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await self._app(scope, receive, send)
+        if sent[0]["status"] != 200:
+            raise RuntimeError(f"{method} {path}: {sent}")
+
+
+async def calls_a_second(
+    store: Any,
+    callers: int,
+    way: Way,
+    part: Callable[[Any, int], Awaitable[int]] = part_of_a_day,
+    seconds: float = SECONDS,
+) -> tuple[float, float]:
     """Return how many calls are answered in a second, and the microseconds of computing time of one."""
     began, cpu = time.perf_counter(), time.process_time()
     done = 0
@@ -128,9 +182,9 @@ async def calls_a_second(store: Any, callers: int, way: Way) -> tuple[float, flo
     async def caller(first: int) -> None:
         nonlocal done
         number = first
-        while time.perf_counter() - began < SECONDS:
+        while time.perf_counter() - began < seconds:
             with way.span():
-                calls = await part_of_a_day(store, number)
+                calls = await part(store, number)
             done += calls
             number += callers
 
@@ -223,14 +277,44 @@ async def compare(engine: str, rounds: int) -> None:
                     print(f"    {name:26}{await ratios(store, callers, way, rounds)}", flush=True)
 
 
-async def ratios(store: Any, callers: int, way: Way, rounds: int) -> str:
+async def compare_agent(engine: str, rounds: int) -> None:
+    """Print the ratios of an agent on one engine."""
+    compared = ways()
+    with tempfile.TemporaryDirectory() as folder:
+        async with opened(engine, Path(folder)) as store, agent(store) as one:
+            print(f"{engine}, an agent: on by off, by the clock and by CPU; us of CPU of a request, more")
+            for name in ("off, once more", "counters", "counters, 1 % of traces", "histogram, 1 % of traces"):
+                told = await ratios(store, 16, compared[name], rounds, one.part_of_a_day, 10 * SECONDS)
+                print(f"    {name:26}{told}", flush=True)
+
+
+@asynccontextmanager
+async def agent(store: Any) -> AsyncIterator[Agent]:
+    """Yield the example's agent on a store."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+    app = importlib.import_module("fastapi_app").app
+
+    from ad_seller.storage.fastapi import storage
+
+    app.dependency_overrides[storage] = lambda: store
+    yield Agent(app, store)
+
+
+async def ratios(
+    store: Any,
+    callers: int,
+    way: Way,
+    rounds: int,
+    part: Callable[[Any, int], Awaitable[int]] = part_of_a_day,
+    seconds: float = SECONDS,
+) -> str:
     """Return what pairs of turns say of one way."""
     pairs = []
     for number in range(rounds + 2):
         turns = {}
         for is_on in (True, False) if number % 2 else (False, True):
             with way.on(store) if is_on else nullcontext(store) as called:
-                turns[is_on] = await calls_a_second(called, callers, way)
+                turns[is_on] = await calls_a_second(called, callers, way, part, seconds)
         (speed, cpu), (base, less) = turns[True], turns[False]
         pairs.append((speed / base, less / cpu, less, cpu - less))
     clock, by_cpu, less, more = (statistics.median(column) for column in zip(*pairs[2:], strict=True))
@@ -269,6 +353,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("memory", "sqlite", "redis", "postgres"))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--installed", action="store_true", help="compare with a process that finds no library")
+    parser.add_argument("--agent", action="store_true", help="compare what requests to an agent take")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--hidden", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -281,7 +366,7 @@ def main() -> None:
         if arguments.installed:
             installed(engine, arguments.rounds)
         else:
-            asyncio.run(compare(engine, arguments.rounds))
+            asyncio.run((compare_agent if arguments.agent else compare)(engine, arguments.rounds))
 
 
 if __name__ == "__main__":
