@@ -6,8 +6,8 @@ all pairs of turns, by the clock and by the computing time of this process, whic
 less. Where there are traces, the agent has a span of its own for each part of its day, also without our telemetry.
 Spans go to an exporter that drops them, in the thread of the SDK's processor.
 
-With ``--agent`` there are requests to ``examples/fastapi_app.py`` by ASGI, without a socket in between: a quote is looked at,
-booked and looked at again, by 16 buyers at a time, in turns of a second.
+With ``--agent`` there are requests to ``examples/fastapi_app.py`` by ASGI, without a socket in between: a quote is
+looked at, booked and looked at again, by 16 buyers at a time, in turns of a second.
 
 The first lines are what the SDK takes in a bare loop; the last way is the SDK around the same calls, without us.
 
