@@ -143,7 +143,8 @@ def main(engine: str, other: Path) -> None:
             ratios = sorted(theirs / ours for ours, theirs in took)
             print(
                 f"{kind}, {tasks} tasks: {median(ratios):.2f} ({ratios[2]:.2f} to {ratios[-3]:.2f}), "
-                f"{median(ours for ours, _ in took):.1f} us",
+                f"{median(ours for ours, _ in took):.1f} us; of the least "
+                f"{min(theirs for _, theirs in took) / min(ours for ours, _ in took):.2f}",
                 flush=True,
             )
         print("memory at last: {:.1f} MiB, the other's {:.1f}".format(*(side.ask("memory") for side in sides)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -13,6 +15,7 @@ from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.cli.support import run
 from tests.postgres.pooler import POOLERS, bouncer, pooled
 from tests.postgres.support import postgres_engine_of, sql
+from tests.proxy import Proxy
 
 
 def before(server: str, pooler: str) -> AbstractAsyncContextManager[str]:
@@ -62,6 +65,40 @@ async def test_a_pooler_is_noticed(new_database: str) -> None:
         for _ in range(4):
             assert await plain.fetchval("SHOW enable_seqscan") == "on"
         await plain.close()
+
+
+async def test_a_pooler_that_comes_between_later_is_noticed(new_database: str) -> None:
+    """Sessions after the first are begun with our settings, which saves a round trip; no pooler takes these."""
+    with Proxy(urlsplit(new_database).port or 0) as proxy:
+        own = urlunsplit(urlsplit(new_database)._replace(netloc=f"postgres@127.0.0.1:{proxy.port}"))
+        async with pooled(new_database) as url, PostgresBackend(own, 1, 3) as storage:
+            known = (await postgres_engine_of(storage))._known
+            assert (known.is_pooled, known.is_direct) == (False, True)
+            proxy._server_port = urlsplit(url).port or 0
+            await asyncio.gather(*(storage.get(f"k:{n}") for n in range(2_000)), storage.keys(), storage.keys())
+            assert (known.is_pooled, known.is_direct) == (True, False)
+            await asyncio.gather(*(storage.set(f"k:{n}", n) for n in range(50)))
+            assert await storage.count("k:*") == 50
+
+
+async def test_a_connect_asks_once_and_later_sessions_not_at_all(
+    new_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with PostgresBackend(new_database):
+        pass  # the tables are there
+    asked: list[str] = []
+    for name in ("fetch", "execute"):
+        real = getattr(asyncpg.Connection, name)
+
+        async def counted(self: Any, statement: str, *rest: Any, real: Any = real, name: str = name) -> Any:
+            asked.append(name)
+            return await real(self, statement, *rest)
+
+        monkeypatch.setattr(asyncpg.Connection, name, counted)
+    async with PostgresBackend(new_database, 3, 3) as storage:
+        assert asked == ["execute", "fetch"]  # our settings with a look for a pooler; what is there
+        for connection in (await postgres_engine_of(storage))._client._pool._all:
+            assert await connection._raw.fetchval("SHOW enable_seqscan") == "off"
 
 
 async def test_an_option_that_a_pooler_does_not_take(new_database: str) -> None:

@@ -284,11 +284,11 @@ def takes_url_options(backend: str) -> Callable[[Callable[P, None]], Callable[P,
 
         @functools.wraps(init)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-            given = dict(signature.bind_partial(*args, **kwargs).arguments)
-            url = given.get(url_name)
+            url = args[1] if len(args) > 1 else kwargs.get(url_name)
             rest, found = split_url(backend, url.strip()) if isinstance(url, str) else (url, {})
             if not found:
                 return init(*args, **kwargs)
+            given = dict(signature.bind_partial(*args, **kwargs).arguments)
             given |= given.pop("settings", {})
             options = found | given | {url_name: rest}
             return init(**options)  # type: ignore[call-arg]

@@ -156,7 +156,7 @@ class PostgresBackend(DriverBackend):
         )
         return kind(
             login,
-            address=redact(self.database_url),
+            url=self.database_url,
             least=self._pool_min,
             most=self._pool_max,
             timeout=self.timeout,

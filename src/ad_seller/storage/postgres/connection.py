@@ -53,15 +53,18 @@ class Connection:
 
     Args:
         raw: what `asyncpg.connect` returned.
+        keeps_statements: whether it was begun so that what is prepared stays.
 
     Attributes:
         idle_since: when it was last used, in the event loop's time.
         is_pooled: whether a pooler was met.
+        keeps_statements: see above.
     """
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, *, keeps_statements: bool = True) -> None:
         """Find the socket."""
         self._raw = raw
+        self.keeps_statements = keeps_statements
         self._loop = asyncio.get_running_loop()
         self._deadline: float | None = None  # of the statement that runs
         self._is_late = False
@@ -80,22 +83,31 @@ class Connection:
             NotSentError: it cannot be done; the cause says why.
         """
         deadline = asyncio.get_running_loop().time() + timeout
-        connection = await cls._open(login, deadline)
-        if connection.is_pooled and login.meet_pooler():
+        try:
+            connection = await cls._open(login, deadline)
+        except NotSentError as error:
+            if not isinstance(error.__cause__, asyncpg.ProtocolViolationError):
+                raise
+            login.doubt()  # so says a pooler that has come in between: it knows no start-up settings
+            connection = await cls._open(login, deadline)
+        if connection.is_pooled:
+            login.meet_pooler()
+        if connection.keeps_statements and not login.has_sessions:  # also if another one has met the pooler
             connection.terminate()
             connection = await cls._open(login, deadline)
         return connection
 
     @classmethod
     async def _open(cls, login: Login, deadline: float) -> Connection:
+        has_sessions, at_start = login.has_sessions, login.makes_settings_at_start
         try:
             raw = await asyncpg.connect(**login.options, timeout=deadline - asyncio.get_running_loop().time())
             try:
-                connection = cls(raw)
+                connection = cls(raw, keeps_statements=has_sessions)
             except OSError:  # no descriptor is left
                 raw.terminate()
                 raise
-            if login.has_sessions:
+            if has_sessions and not at_start:
                 await connection._make_settings(login, deadline)
         except LostError as error:
             raise NotSentError(str(error)) from error.__cause__
@@ -112,6 +124,8 @@ class Connection:
             self.terminate()
             raise
         self.is_pooled = tag == "SELECT 0"
+        if not self.is_pooled:
+            login.meet_server()
 
     @property
     def is_closed(self) -> bool:

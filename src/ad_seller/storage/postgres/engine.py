@@ -9,19 +9,19 @@ from ..driver.commit import Commit
 from ..driver.engine import MISSING, Engine
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
-from ..errors import StorageError
+from ..errors import StorageError, redact
 from ..stats import PoolStats
 from . import statements as sql
 from . import transfer
 from .client import PostgresClient
 from .errors import explain
-from .facts import doubts, facts
+from .facts import doubts, doubts_about, facts
 from .fields import Declared
-from .indexes import BUILD_SECONDS, LOOK, FieldIndexes, build
+from .indexes import BUILD_SECONDS, FieldIndexes, build
 from .listings import Listings
 from .login import Known, Login
 from .notices import Notices
-from .schema import Fetch, set_up, take_over_newer
+from .schema import Fetch, Found, set_up, take_over_newer
 from .takeover import OlderWrites, TakeOver
 from .writer import PATIENCE, Answer, Writer
 
@@ -31,7 +31,7 @@ class PostgresEngine(Engine):
 
     Args:
         login: what sessions are begun with.
-        address: the URL without the password, for messages.
+        url: for messages, which show it without the password.
         least: connections that are kept open.
         most: connections at most.
         timeout: seconds that any call waits for the server.
@@ -48,7 +48,7 @@ class PostgresEngine(Engine):
         self,
         login: Login,
         *,
-        address: str,
+        url: str,
         least: int,
         most: int,
         timeout: float,
@@ -57,7 +57,7 @@ class PostgresEngine(Engine):
         declared: Declared,
     ) -> None:
         """Nothing is connected yet."""
-        self._address = address
+        self._url = url
         self._timeout = timeout
         self._create = create
         self._known = known
@@ -70,6 +70,7 @@ class PostgresEngine(Engine):
             self._client, known, declared, may_build=lambda: create and login.has_sessions and most > 1
         )
         self._older_writes = OlderWrites()
+        self._told_at_open: list[str] | None = None  # doubts that nobody has asked for yet
         self._listings = Listings(self._client, self._indexes)
         self._notices = Notices(self._client, may_listen=lambda: login.has_sessions and most > 1)
 
@@ -77,17 +78,18 @@ class PostgresEngine(Engine):
 
     async def open(self) -> None:
         """See `Engine.open`; the first event loop sets up the tables."""
-        there: list[Any] = []
+        found: list[Found] = []
 
         async def prepare(fetch: Fetch) -> None:
-            await set_up(fetch, self._timeout, self._declared.indexes, create=self._create)
-            there[:] = await fetch(LOOK)
-            await self._older_writes.look(fetch)
+            found.append(await set_up(fetch, self._timeout, self._declared.indexes, create=self._create))
 
         await self._client.open(None if self._known.is_set_up else prepare)
         self._known.is_set_up = True
-        if self._create and there:
-            self._indexes.start(there)
+        for there in found:
+            self._older_writes.writes = there.old_writes
+            self._told_at_open = doubts_about(*there.durability)
+            if self._create and there.indexes:
+                self._indexes.start(there.indexes)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -185,7 +187,8 @@ class PostgresEngine(Engine):
 
     async def doubts(self) -> list[str]:
         """See `Engine.doubts`: a server that does not wait for its disk."""
-        return await doubts(self._client.read)
+        told, self._told_at_open = self._told_at_open, None
+        return await doubts(self._client.read) if told is None else told
 
     async def build_indexes(self) -> bool:
         """Make the indexes that are declared and missing, drop the others; False if another instance is at it."""
@@ -199,4 +202,4 @@ class PostgresEngine(Engine):
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `Engine.explain`."""
-        return explain(what, key, error, address=self._address, timeout=self._timeout)
+        return explain(what, key, error, address=redact(self._url), timeout=self._timeout)

@@ -47,7 +47,11 @@ async def doubts(fetch: Fetch) -> list[str]:
     Args:
         fetch: runs a statement.
     """
-    [(fsync, pages, commits)] = await fetch(_DURABILITY)
+    return doubts_about(*(await fetch(_DURABILITY))[0])
+
+
+def doubts_about(fsync: str, pages: str, commits: str) -> list[str]:
+    """Return what `doubts` does, of the settings that it asks for."""
     off = [name for name, value in (("fsync", fsync), ("full_page_writes", pages)) if value == "off"]
     found: list[str] = []
     if off:

@@ -81,10 +81,14 @@ class FieldIndexes:
         [counts] = await self._client.read(statement, *parameters, cancellable=True)
         return min(zip(counts, usable, strict=True), key=itemgetter(0))[1]
 
-    def start(self, there: list[Any]) -> None:
-        """Learn at the first connect which indexes there are, and begin to drop those that nobody declares."""
-        self.known.valid = _valid(there)
-        if any(self._declared.is_unwanted(row["name"]) for row in there):
+    def start(self, there: dict[str, bool]) -> None:
+        """Learn at the first connect which indexes there are, and begin to drop those that nobody declares.
+
+        Args:
+            there: the names, and whether each can be used.
+        """
+        self.known.valid = frozenset(name for name, valid in there.items() if valid)
+        if any(map(self._declared.is_unwanted, there)):
             self._begin()
 
     async def _look(self) -> None:

@@ -17,6 +17,7 @@ class Known:
     Attributes:
         is_set_up: whether the tables are there.
         is_pooled: whether a pooler stands before the server.
+        is_direct: whether none does, as the last session has shown and none that ended since makes doubtful.
         valid: names of indexes of fields that can be used.
         next_look: when to look again for those that are missing, by the monotonic clock.
         has_given_up: whether they cannot be built from here.
@@ -24,6 +25,7 @@ class Known:
 
     is_set_up: bool = False
     is_pooled: bool = False
+    is_direct: bool = False
     valid: frozenset[str] = frozenset()
     next_look: float = 0.0
     has_given_up: bool = False
@@ -60,9 +62,23 @@ class Login:
     def options(self) -> dict[str, Any]:
         """What `asyncpg.connect` is called with. Poolers know no start-up settings but the name."""
         settings = {} if "application_name=" in self._dsn else {"application_name": sql.APPLICATION}
+        settings |= sql.session_settings(self._timeout) if self.makes_settings_at_start else {}
         cache = {"max_cached_statement_lifetime": 0} if self.has_sessions else {"statement_cache_size": 0}
         password = {} if self._password is None else {"password": partial(asked, self._password)}
         return {"dsn": self._dsn, "server_settings": settings, **cache, **password}
+
+    @property
+    def makes_settings_at_start(self) -> bool:
+        """Whether `options` bring our settings, which saves a round trip."""
+        return self._known.is_direct and self.has_sessions
+
+    def meet_server(self) -> None:
+        """Take note that a session was begun without a pooler: the next need not find that out."""
+        self._known.is_direct = True
+
+    def doubt(self) -> None:
+        """Take note that a session has ended, or was refused: another server may answer by now, or a pooler."""
+        self._known.is_direct = False
 
     def settings_for(self, process: int) -> str:
         """Return a statement that makes our settings, in the session of that server process only.
@@ -74,9 +90,6 @@ class Login:
         )
         return f"SELECT {values} WHERE pg_backend_pid() = {process}"
 
-    def meet_pooler(self) -> bool:
-        """Take note of a pooler; tell whether sessions are begun in another way from now on."""
-        if self._statement_cache is not None or self._known.is_pooled:
-            return False
-        self._known.is_pooled = True
-        return True
+    def meet_pooler(self) -> None:
+        """Take note of a pooler: unless that is set, sessions are begun in another way from now on."""
+        self._known.is_pooled = self._statement_cache is None

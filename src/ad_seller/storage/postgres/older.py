@@ -46,7 +46,7 @@ class OlderEngine(PostgresEngine):
         async def look(fetch: Fetch) -> None:
             [[there]] = await fetch(_IS_THERE, OLD_TABLE)
             if not there:
-                raise MissingStoreError(f"There is no table of an agent in {self._address!r}, older or newer")
+                raise MissingStoreError(f"There is no table of an agent in {redact(self._url)!r}, older or newer")
 
         await self._client.open(look)
 

@@ -222,6 +222,7 @@ class PostgresPool:
             self._forget(self._idle.pop())
 
     def _forget(self, connection: Connection) -> None:
+        self._login.doubt()
         connection.terminate()
         self._all.discard(connection)
 

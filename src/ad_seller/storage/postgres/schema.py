@@ -8,9 +8,12 @@ written and no privilege but those on the tables is needed.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
+
+import asyncpg
 
 from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import CREATE_FIELD_FUNCTION, FieldIndex
@@ -20,6 +23,7 @@ from .takeover import (
     OLD_TABLE,
     RECORD,
     SCHEMA_TABLE,
+    WRITES,
     TakeOver,
     take_over,
     take_over_again,
@@ -55,7 +59,7 @@ _LOCK = 0x6164_5F73_656C  # "ad_sel"
 _LOCK_PAUSE = 0.05  #: seconds between two looks whether another instance has finished
 _LOCK_PATIENCE = 12  #: how many times the time-out to wait for it
 
-#: Not to_regclass(), which inside a transaction does not notice what others have created meanwhile.
+#: Not to_regclass() for what is created, which inside a transaction does not notice what others made meanwhile.
 _FACTS = f"""
     SELECT current_setting('server_version_num')::int AS server,
         current_setting('server_encoding') AS encoding,
@@ -63,29 +67,51 @@ _FACTS = f"""
         ARRAY(SELECT relname::text FROM pg_class
             WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables,
         ARRAY(SELECT DISTINCT proname::text FROM pg_proc
-            WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS functions"""  # noqa: S608
-_RECORDS = f"SELECT name, value FROM {SCHEMA_TABLE}"  # noqa: S608
+            WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS functions,
+        (SELECT json_object_agg(relname, indisvalid)::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+            WHERE indrelid = to_regclass('{TABLE}')) AS indexes,
+        ({WRITES}) AS old_writes,
+        ARRAY[current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')]
+            AS durability"""  # noqa: S608
+_RECORDS = f"SELECT json_object_agg(name, value)::text AS records FROM {SCHEMA_TABLE}"  # noqa: S608
+#: Both in one round trip, where our tables are: each costs a connect as much as a read costs a caller.
+_BOTH = f"{_FACTS}, ({_RECORDS}) AS records"
 
 #: Runs one statement and returns its rows.
 Fetch = Callable[..., Awaitable[list[Any]]]
 
 
-class _State(NamedTuple):
-    """What is there, looked at and not only recorded: a restore may have left something out."""
+class Found(NamedTuple):
+    """What is there, looked at and not only recorded: a restore may have left something out.
+
+    Attributes:
+        version: of our tables.
+        has_table: whether there is the one with the entries.
+        missing: what was recorded as set up and is not there.
+        has_old_table: whether there is one of an older agent.
+        old_table_waits: whether it is still to be taken over.
+        old_writes: how many rows of it the server has seen written; None: there is none.
+        indexes: of the table, and whether each can be used.
+        durability: the settings that `facts.doubts_about` judges.
+    """
 
     version: int
     has_table: bool
     missing: tuple[str, ...]
     has_old_table: bool
     old_table_waits: bool
+    old_writes: int | None
+    indexes: dict[str, bool]
+    durability: tuple[str, str, str]
 
     @property
     def is_ready(self) -> bool:
+        """Whether nothing is to be set up."""
         return self.version == VERSION and not self.missing and not self.old_table_waits
 
 
-async def set_up(fetch: Fetch, timeout: float, indexes: tuple[FieldIndex, ...], *, create: bool) -> None:
-    """Create or renew what is missing in the database, and take over an older agent's table.
+async def set_up(fetch: Fetch, timeout: float, indexes: tuple[FieldIndex, ...], *, create: bool) -> Found:
+    """Create or renew what is missing in the database, and take over an older agent's table; return what is there.
 
     Args:
         fetch: runs statements on one connection, which the caller closes if this fails or is cancelled.
@@ -97,13 +123,13 @@ async def set_up(fetch: Fetch, timeout: float, indexes: tuple[FieldIndex, ...], 
         MissingStoreError: there is no table of ours, and none is to be made.
         StoreUnavailableError: the server or the schema is none that we can work with.
     """
-    state = await _look(fetch)
+    state = await _look_at_once(fetch)
     if not create:
         _check_there(state)
     if state.is_ready or not create:
         if state.has_old_table:
             await warn_of_writes(fetch)
-        return
+        return state
     await fetch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     await _lock(fetch, timeout)
     state = await _look(fetch)  # another instance may have done it meanwhile
@@ -124,6 +150,7 @@ async def set_up(fetch: Fetch, timeout: float, indexes: tuple[FieldIndex, ...], 
     if state.old_table_waits:
         await take_over(fetch)
     await fetch("COMMIT")
+    return await _look(fetch)
 
 
 async def take_over_newer(fetch: Fetch, timeout: float, *, apply: bool) -> TakeOver:
@@ -135,13 +162,24 @@ async def take_over_newer(fetch: Fetch, timeout: float, *, apply: bool) -> TakeO
     return found
 
 
-async def _look(fetch: Fetch) -> _State:
+async def _look_at_once(fetch: Fetch) -> Found:
+    """Do as `_look`, in one round trip where our tables are; not within a transaction."""
+    try:
+        [facts] = await fetch(_BOTH)
+    except asyncpg.UndefinedTableError:
+        return await _look(fetch)
+    return _judged(facts, facts["records"])
+
+
+async def _look(fetch: Fetch) -> Found:
     """Return what is there, or raise the error that says why it cannot be used."""
     [facts] = await fetch(_FACTS)
+    return _judged(facts, (await fetch(_RECORDS))[0]["records"] if SCHEMA_TABLE in facts["tables"] else None)
+
+
+def _judged(facts: Any, recorded: str | None) -> Found:
     _check_server(facts)
-    records: dict[str, str] = {}
-    if SCHEMA_TABLE in facts["tables"]:
-        records = {row["name"]: row["value"] for row in await fetch(_RECORDS)}
+    records: dict[str, str] = json.loads(recorded or "{}")
     version = int(records.get("version", 0))
     if version > VERSION:
         raise StoreUnavailableError(
@@ -151,10 +189,19 @@ async def _look(fetch: Fetch) -> _State:
     missing = _missing(facts) if version else ()
     taken_over = OLD_RECORD in records and TABLE not in missing  # what was taken over went with the table
     has_old_table = OLD_TABLE in facts["tables"]
-    return _State(version, TABLE in facts["tables"], missing, has_old_table, has_old_table and not taken_over)
+    return Found(
+        version,
+        has_table=TABLE in facts["tables"],
+        missing=missing,
+        has_old_table=has_old_table,
+        old_table_waits=has_old_table and not taken_over,
+        old_writes=facts["old_writes"],
+        indexes=json.loads(facts["indexes"] or "{}"),
+        durability=tuple(facts["durability"]),
+    )
 
 
-def _check_there(state: _State) -> None:
+def _check_there(state: Found) -> None:
     if state.has_table:
         return
     if state.has_old_table:

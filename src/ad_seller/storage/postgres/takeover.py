@@ -91,7 +91,7 @@ _WRITTEN_SINCE = f"""
             AND ours.value = {OLD_TABLE}.value::text)"""  # noqa: S608
 
 #: How many rows the server has seen written; null where there is no such table.
-_WRITES = f"""
+WRITES: Final = f"""
     SELECT pg_stat_get_tuples_inserted(old) + pg_stat_get_tuples_updated(old) AS writes
     FROM (SELECT to_regclass('{OLD_TABLE}') AS old) AS it"""  # noqa: S608
 _TELL_EVERY: Final = 600.0  #: seconds between two warnings that the older table is still written
@@ -162,19 +162,23 @@ async def warn_of_writes(fetch: Fetch) -> bool:
 
 
 class OlderWrites:
-    """Notices that tasks of the older agent go on writing while ours run."""
+    """Notices that tasks of the older agent go on writing while ours run.
+
+    Attributes:
+        writes: what the server counted at the last look; None: nothing is known yet.
+    """
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        self._writes: int | None = None
+        self.writes: int | None = None
         self._told_at = -math.inf
 
     async def look(self, fetch: Fetch) -> None:
         """Compare what the server counts with the last look; look closer, and say so, where it has grown."""
-        before, now = self._writes, asyncio.get_running_loop().time()
-        [row] = await fetch(_WRITES)
-        self._writes = row["writes"]
-        if before is not None and self._writes not in (None, before) and now - self._told_at >= _TELL_EVERY:
+        before, now = self.writes, asyncio.get_running_loop().time()
+        [row] = await fetch(WRITES)
+        self.writes = row["writes"]
+        if before is not None and self.writes not in (None, before) and now - self._told_at >= _TELL_EVERY:
             self._told_at = now if await warn_of_writes(fetch) else self._told_at
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from ..errors import ConfigurationError, InvalidArgumentError, shown
@@ -66,6 +67,7 @@ class Index:
         return unique_name(self.kind, self.field)
 
 
+@cache
 def unique_name(*parts: str) -> str:
     """Return a name of at most 46 small letters, digits and ``_`` that other parts do not have."""
     import hashlib  # costs a millisecond of our start

@@ -244,7 +244,7 @@ class RedisEngine(Engine):
 
     async def doubts(self) -> list[str]:
         """See `Engine.doubts`: eviction, and what is not kept on disk; of any server of several."""
-        return await doubts(self.router.ask, self._settings.wait_replicas)
+        return await doubts(self.router.ask_all, self._settings.wait_replicas)
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
 from ..passwords import has_password
+from .connection import Command
 from .settings import RedisSettings
 
 Ask = Callable[..., Awaitable[Any]]
+AskAll = Callable[[Sequence[Command]], Awaitable[list[Any]]]
 
 #: What a managed server may refuse to tell.
 _SETTINGS: Final = ("maxmemory-policy", "maxmemory", "appendonly", "appendfsync", "save", "requirepass")
@@ -64,42 +66,57 @@ async def _asked(ask: Ask, *command: str) -> Any:
         return None
 
 
-async def doubts(ask: Ask, wait_replicas: int) -> list[str]:
+#: What `doubts` asks in one round trip; the server looks only at these parts of itself.
+_DOUBTS: Final = (
+    ("INFO", "memory"),
+    ("INFO", "persistence"),
+    ("CONFIG", "GET", "save"),
+    ("CONFIG", "GET", "appendfsync"),
+)
+
+
+async def doubts(ask_all: AskAll, wait_replicas: int) -> list[str]:
     """Return why a server may lose what it acknowledged; what the user may not ask is taken to be in order.
 
     Source: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
 
     Args:
-        ask: sends a command and returns the answer.
+        ask_all: sends commands that change nothing to any one server, and returns the answers.
         wait_replicas: how many replicas confirm each write; then it is not in one server only.
     """
-    told = parse_info(await _asked(ask, "INFO") or b"")
+    memory, persistence, save, fsync = map(_unless_refused, await ask_all(_DOUBTS))
+    told = parse_info((memory or b"") + (persistence or b""))
     found: list[str] = []
     policy = told.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and told.get("maxmemory", "0") != "0":
         evicts = f"Redis evicts entries when its memory is full (maxmemory-policy {policy})"
         found.append(f"{evicts}, also those that were acknowledged. Set noeviction, and give it enough memory.")
-    if wait_replicas == 0 and (kept := await _kept(ask, told)) is not None:
+    if wait_replicas == 0 and (kept := _kept(told, _setting(save), _setting(fsync))) is not None:
         found.append(f"Redis {kept}. Set appendonly yes; or wait_replicas, where there are replicas.")
     return found
 
 
-async def _kept(ask: Ask, told: dict[str, str]) -> str | None:
+def _kept(told: dict[str, str], save: str | None, fsync: str | None) -> str | None:
     """Return what a server that ends would take along; None if at most the last second, or if that is not known."""
     if told.get("aof_enabled") == "0":
-        save = await _setting(ask, "save")
         if save is None:
             return None
         if save:
             return f"keeps snapshots only (save {save}): a crash takes what was acknowledged since the last one"
         return "keeps nothing on disk (save is empty, appendonly no): its end takes all that was acknowledged"
-    if told.get("aof_enabled") == "1" and await _setting(ask, "appendfsync") == "no":
+    if told.get("aof_enabled") == "1" and fsync == "no":
         return "leaves it to the system when its log reaches the disk (appendfsync no): a power failure takes more"
     return None
 
 
-async def _setting(ask: Ask, name: str) -> str | None:
-    answer = await _asked(ask, "CONFIG", "GET", name)
+def _unless_refused(answer: Any) -> Any:
+    """Return the answer; None for a refusal."""
+    if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
+        raise answer
+    return None if isinstance(answer, ResponseError) else answer
+
+
+def _setting(answer: Any) -> str | None:
     values = list(answer.values()) if isinstance(answer, dict) else list(answer or [])[1::2]
     return _text(values[0]) if values else None
 

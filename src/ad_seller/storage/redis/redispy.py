@@ -20,6 +20,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as ConnectionLostError
 
+try:
+    from redis.driver_info import DriverInfo
+except ImportError:  # redis-py before 7.1 looks its version up only once
+    _DRIVER: dict[str, Any] = {}
+else:
+    _DRIVER = {"driver_info": DriverInfo()}  #: reads a file for its version: not again for each connection
+
 _LISTEN: Final = 0.25  #: seconds in which a server that closes connections has said why
 
 #: Why there was no connection at all, so nobody who could have said something.
@@ -128,6 +135,7 @@ def _prepared(url: str, *, timeout: float, protocol: int, password: str | None =
         retry=Retry(NoBackoff(), 0),
         protocol=protocol,
         decode_responses=False,
+        **({} if "lib_" in url else _DRIVER),
     )
     if password is not None:
         pool.connection_kwargs["password"] = password  # what is in the URL comes before an argument
