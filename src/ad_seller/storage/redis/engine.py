@@ -19,6 +19,7 @@ from .batches import spread
 from .cluster import ClusterRouter
 from .commands import RoutedCommand
 from .commits import Commits
+from .connection import Command
 from .errors import explain
 from .facts import doubts, facts, parse_info
 from .listings import Listings, taken
@@ -244,7 +245,11 @@ class RedisEngine(Engine):
 
     async def doubts(self) -> list[str]:
         """See `Engine.doubts`: eviction, and what is not kept on disk; of any server of several."""
-        return await doubts(self.router.ask_all, self._settings.wait_replicas)
+
+        async def ask_all(commands: Sequence[Command]) -> list[Any]:
+            return await self.router.send([RoutedCommand(None, command) for command in commands], writes=False)
+
+        return await doubts(ask_all, self._settings.wait_replicas)
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""

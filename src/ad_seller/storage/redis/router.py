@@ -88,14 +88,10 @@ class RedisRouter:
 
     async def ask(self, *command: Argument) -> Any:
         """Send a command that changes nothing to any server, and return its answer."""
-        [answer] = await self.ask_all([command])
+        [answer] = await self.send([RoutedCommand(None, command)], writes=False)
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-    async def ask_all(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands that change nothing to any one server; return each answer, or why there is none."""
-        return await self.send([RoutedCommand(None, command) for command in commands], writes=False)
 
     def run(
         self,
