@@ -9,7 +9,8 @@ BIN     := .venv/bin
 PYTEST  := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 # What a change most often breaks: the pure parts, the schedules, the contract on each engine, the copies in the pages.
 QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/test_memory.py conformance/test_sqlite.py \
-	conformance/test_redis.py conformance/test_postgres.py sync/test_calls.py sync/test_derived.py test_base.py test_factory.py test_registry.py test_settings.py test_docs.py) \
+	conformance/test_redis.py conformance/test_postgres.py sync/test_calls.py sync/test_threads.py sync/test_derived.py test_base.py test_factory.py test_imports.py test_registry.py test_settings.py \
+	test_docs.py test_docs_names.py) \
 	-k "not loops_that_leave and not eight_threads and not Pooler and not process and not every_example and not two_other_loops"
 CHECKED := $(wildcard src tests examples benchmarks)
 

@@ -45,6 +45,7 @@ _SQLITE = Subset(
         "tests/sqlite/test_older_file.py",
         "tests/sqlite/test_lock_wait.py",
         "tests/sqlite/test_file.py",
+        "tests/sqlite/test_unusable_file.py",
         "tests/sqlite/test_lifecycle.py",
         "tests/model/test_local.py",
     ),
@@ -136,8 +137,12 @@ WINGS = {
     "operations/backup": Subset(("tests/operations/test_backup.py",)),
     "operations/doctor/": Subset(("tests/operations/test_doctor.py", "tests/operations/test_doctor_deployment.py")),
     "operations/erasure": Subset(("tests/operations/test_erasure.py",)),
-    "operations/retention": Subset(("tests/operations/test_retention.py",)),
-    "operations/rule_files": Subset(("tests/operations/test_retention.py", "tests/operations/test_erasure.py")),
+    "operations/retention": Subset(
+        ("tests/operations/test_retention.py", "tests/operations/test_retention_rules.py")
+    ),
+    "operations/rule_files": Subset(
+        ("tests/operations/test_retention_rules.py", "tests/operations/test_erasure.py")
+    ),
     "options": Subset(("tests/test_options.py", "tests/test_settings.py")),
     "passwords": Subset(("tests/redis/test_passwords.py",), "", ("redis",)),
     "postgres/": replace(_POSTGRES, tests=("tests/postgres",)),
@@ -157,13 +162,21 @@ WINGS = {
             "tests/atomic/test_lifecycle.py",
             "tests/atomic/test_log.py",
             "tests/atomic/test_outbox.py",
+            "tests/atomic/test_outbox_leases.py",
         ),
         "memory or seller",
     ),
     "settings": Subset(("tests/test_settings.py",)),
     "sqlite/": replace(_SQLITE, tests=("tests/sqlite",), chosen=""),
     "sqlite/url": Subset(("tests/sqlite/test_url.py",)),
-    "sync/": Subset(("tests/sync/test_calls.py", "tests/sync/test_effects.py", "tests/sync/test_processes.py")),
+    "sync/": Subset(
+        (
+            "tests/sync/test_calls.py",
+            "tests/sync/test_threads.py",
+            "tests/sync/test_effects.py",
+            "tests/sync/test_processes.py",
+        )
+    ),
     "sync/methods/": Subset(("tests/sync/test_derived.py",)),
 }
 

@@ -5,34 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import resource
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from ad_seller.storage import (
-    CheckpointError,
     InvalidArgumentError,
     InvalidValueError,
-    LeaseHeldError,
     NotEmptyError,
     StorageBackend,
-    StorageConnectionError,
-    StorageError,
-    StoreUnavailableError,
 )
 from ad_seller.storage.driver import StoredEntry
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.operations import Copied, Kind, Verified, copy_entries, verify, walking
-from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.operations import Copied, Kind, Verified, copy_entries, verify
 from ad_seller.storage.sqlite_backend import SQLiteBackend
-from ad_seller.storage.testing.servers import RedisServer
 from ad_seller.storage.testing.target import raw_writer
 from tests.atomic.support import DictBackend
-from tests.operations.jobs import HALF_WAY, MANY, filled
-from tests.processes import started_job
+from tests.operations.jobs import filled
 from tests.runtime.stores import store
 
 __all__ = ["store"]
@@ -179,140 +169,6 @@ async def test_wrong_arguments() -> None:
                 await copy_entries(one, other, **cast("dict[str, Any]", words))
         with pytest.raises(InvalidArgumentError, match="one store"):
             await copy_entries(one, one)
-
-
-# --- where it ended ------------------------------------------------------------------------------------
-
-
-async def test_two_copies_into_one_target(store: StorageBackend) -> None:
-    async with MemoryBackend() as source, store:
-        await filled(source, 10)
-        async with store.lease("{copy}", ttl=20):
-            with pytest.raises(LeaseHeldError, match="Another copy"):
-                await copy_entries(source, store)
-
-
-async def test_a_copy_that_was_cancelled_goes_on(tmp_path: Path) -> None:
-    file = tmp_path / "copy.json"
-    async with SQLiteBackend(f"{tmp_path}/a.db") as source, SQLiteBackend(f"{tmp_path}/b.db") as to:
-        await filled(source, 20_000)
-        with pytest.raises(CheckpointError, match=r"no .*to go on from"):
-            await copy_entries(source, to, checkpoint=file, resume=True)
-        how: dict[str, Any] = {}
-        rnd = random.Random(16)
-
-        def cancel(ticks: int) -> None:
-            """Within the next of ten steps."""
-            if ticks:
-                asyncio.get_running_loop().call_soon(cancel, ticks - 1)
-            else:
-                copying.cancel()
-
-        for _ in range(8):
-            copying = asyncio.create_task(
-                copy_entries(source, to, checkpoint=file, progress=lambda seen: cancel(rnd.randrange(40)), **how)
-            )
-            with suppress(asyncio.CancelledError):
-                await copying
-            if file.exists():
-                how = {"resume": True}
-                with pytest.raises(CheckpointError, match=r"--resume|--again"):
-                    await copy_entries(source, to, checkpoint=file)
-        done = await copy_entries(source, to, checkpoint=file, **how)
-        assert done.verified.faults == 0
-        assert await held_by(source) == await held_by(to)
-        assert json.loads(file.read_bytes())["done"] is True
-
-
-async def test_a_copy_that_was_killed_goes_on(tmp_path: Path) -> None:
-    file = tmp_path / "copy.json"
-    source, target = f"sqlite:///{tmp_path}/a.db", f"sqlite:///{tmp_path}/b.db"
-    async with SQLiteBackend(source) as one:
-        await filled(one, MANY)
-    with started_job("tests.operations.jobs", "copy", source, target, file) as job:
-        assert job.stderr is not None
-        assert job.stderr.readline() == HALF_WAY
-    before = json.loads(file.read_bytes())
-    assert (before["done"], before["after"] is not None) == (False, True)
-    async with SQLiteBackend(source) as one, SQLiteBackend(target) as other:
-        done = await copy_entries(one, other, checkpoint=file, resume=True)
-        assert 0 < done.stored < MANY
-        assert done.verified.faults == 0
-        assert await held_by(one) == await held_by(other)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (b"nothing of ours", "no checkpoint"),
-        (b'{"source":"MemoryBackend()","target":"x","prefix":"","existing":null}', "another copy: its target"),
-        (b'{"source":"MemoryBackend()","target":"Named","prefix":"q","existing":null}', "another copy: its prefix"),
-        (b'{"source":"x","target":"y","prefix":"","existing":null,"version":2}', "another version"),
-    ],
-)
-async def test_the_file_of_another_copy(tmp_path: Path, text: bytes, reason: str) -> None:
-    class Named(MemoryBackend):
-        def __repr__(self) -> str:
-            return "Named"
-
-    file = tmp_path / "copy.json"
-    file.write_bytes(text)
-    async with MemoryBackend() as source, Named() as target:
-        for words in ({}, {"resume": True}, {"again": True}):
-            with pytest.raises(CheckpointError, match=reason):
-                await copy_entries(source, target, checkpoint=file, **cast("dict[str, Any]", words))
-        assert file.read_bytes() == text
-        assert await target.keys() == []
-
-
-async def test_again_waits_for_a_copy_that_is_done(tmp_path: Path) -> None:
-    file = tmp_path / "copy.json"
-    file.write_bytes(b'{"source":"MemoryBackend()","target":"Named","prefix":"","existing":null,"after":"a"}')
-
-    class Named(MemoryBackend):
-        def __repr__(self) -> str:
-            return "Named"
-
-    async with MemoryBackend() as source, Named() as target:
-        with pytest.raises(CheckpointError, match="not done yet"):
-            await copy_entries(source, target, checkpoint=file, again=True)
-
-
-async def test_a_source_that_goes_away(
-    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(walking, "_PATIENCE", 0.5)
-    file = tmp_path / "copy.json"
-    async with RedisBackend(own_redis.url, timeout=1) as source, SQLiteBackend(f"{tmp_path}/b.db") as target:
-        await filled(source, 12_000)
-
-        def stop(seen: int) -> None:
-            if seen == 2_000:
-                own_redis.stop()
-
-        with pytest.raises(StorageConnectionError):
-            await copy_entries(source, target, checkpoint=file, progress=stop)
-        assert 0 < await target.count() < 12_000
-        own_redis.start()
-        done = await copy_entries(source, target, checkpoint=file, resume=True)
-        assert done.verified.faults == 0
-        assert await target.count() == 12_000
-
-
-async def test_a_full_disk_at_the_target(tmp_path: Path) -> None:
-    file = tmp_path / "copy.json"
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    async with MemoryBackend() as source, SQLiteBackend(f"sqlite:///{tmp_path}/b.db") as target:
-        await source.set_many({f"deal:{n:05}": "x" * 500 for n in range(12_000)})
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, before[1]))
-        try:
-            with pytest.raises(StorageError) as caught:
-                await copy_entries(source, target, checkpoint=file)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert isinstance(caught.value, StoreUnavailableError)
-        done = await copy_entries(source, target, checkpoint=file, resume=True)
-        assert (done.verified.faults, await target.count()) == (0, 12_000)
 
 
 # --- while the source is written to --------------------------------------------------------------------

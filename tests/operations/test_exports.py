@@ -8,7 +8,6 @@ import io
 import json
 import resource
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,14 +15,13 @@ import pytest
 
 from ad_seller.storage import (
     CorruptValueError,
-    DamagedExportError,
     InvalidArgumentError,
     NotEmptyError,
     StorageBackend,
     StoreUnavailableError,
 )
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.operations import BadLine, export_entries, import_entries
+from ad_seller.storage.operations import export_entries, import_entries
 from ad_seller.storage.testing.target import raw_writer
 from tests.atomic.support import DictBackend
 from tests.runtime.stores import store
@@ -49,6 +47,12 @@ def sealed(lines: list[bytes], count: int | None = None) -> bytes:
     count = len(lines) - 1 if count is None else count
     digest = hashlib.sha256(b"".join(lines)).hexdigest()
     return b"".join(lines) + b'{"count":%d,"digest":"sha256:%s"}\n' % (count, digest.encode())
+
+
+async def sample() -> list[bytes]:
+    async with MemoryBackend() as storage:
+        await storage.set_many({f"deal:{n}": {"n": n} for n in range(5)})
+        return await lines_of(storage)
 
 
 @pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
@@ -153,114 +157,6 @@ async def test_what_wins_is_told(store: StorageBackend) -> None:
         assert (await store.get("deal:1"), await store.ttl("deal:1")) == (1, None)
         with pytest.raises(InvalidArgumentError, match="existing"):
             await import_entries(store, io.BytesIO(stream), existing=cast("Any", "mine"))
-
-
-async def sample() -> list[bytes]:
-    async with MemoryBackend() as storage:
-        await storage.set_many({f"deal:{n}": {"n": n} for n in range(5)})
-        return await lines_of(storage)
-
-
-def cut(lines: list[bytes]) -> bytes:
-    return b"".join(lines[:-1])
-
-
-def cut_in_a_line(lines: list[bytes]) -> bytes:
-    return b"".join(lines)[:-90]
-
-
-def changed(lines: list[bytes]) -> bytes:
-    return b"".join(lines).replace(b'{"n":3}', b'{"n":4}')
-
-
-def left_out(lines: list[bytes]) -> bytes:
-    return b"".join(lines[:2] + lines[3:])
-
-
-def more(lines: list[bytes]) -> bytes:
-    return b"".join([*lines, lines[1]])
-
-
-def cut_gzip(lines: list[bytes]) -> bytes:
-    return gzip.compress(b"".join(lines))[:-30]
-
-
-def wrong_gzip(lines: list[bytes]) -> bytes:
-    data = bytearray(gzip.compress(b"".join(lines)))
-    data[-6] ^= 255
-    return bytes(data)
-
-
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (cut, "Line 7: the end is missing, after 5 entries"),
-        (cut_in_a_line, r"Line \d: "),
-        (changed, "Line 7: the lines before it are not those that were written"),
-        (left_out, "Line 6: the lines before it are not"),
-        (more, "Line 8: line 7 says that it is the last one"),
-        (cut_gzip, "cannot be unpacked"),
-        (wrong_gzip, "cannot be unpacked.*CRC"),
-        (lambda lines: sealed(lines[:-1], 4), "5 entries came, 4 were written"),
-        (lambda lines: b"", "it is empty"),
-        (lambda lines: b"{}\n", "no export"),
-        (lambda lines: b"\xff\xfe\n", "This is no export"),
-        (lambda lines: lines[0].replace(b"seller-storage", b"hoc"), "no export of ad-seller-storage, but"),
-        (lambda lines: lines[0].replace(b'"version":1', b'"version":2'), "version 2 of the format.*Upgrade"),
-    ],
-)
-async def test_a_damaged_file_changes_nothing(
-    tmp_path: Path, damage: Callable[[list[bytes]], bytes], reason: str
-) -> None:
-    file = tmp_path / "export"
-    file.write_bytes(damage(await sample()))
-    async with MemoryBackend() as storage:
-        with pytest.raises(DamagedExportError, match=reason):
-            await import_entries(storage, file)
-        assert await storage.keys() == []
-
-
-BAD = [
-    (b'{"key":"","value":1}\n', "A key must not be empty"),
-    (b'{"key":"a\\u0000","value":1}\n', "NUL"),
-    (b'{"key":"a","value":NaN}\n', "malformed"),
-    (b'{"key":"a","value":1e999}\n', "out of range"),
-    (b'{"key":"a"}\n', "value"),
-    (b'{"key":"a","value":1,"expires_at":-1}\n', "expires_at"),
-    (b'{"key":"a","value":1,"expires_at":1e300}\n', "expires_at"),
-    (b'{"key":"a","value":1,"expires_at":"x"}\n', "expires_at"),
-    (b'{"key":"a","value":1,"ttl":5}\n', "ttl"),
-    (b"\xff\n", "malformed"),
-    (b"\n", "truncated"),
-]
-
-
-async def test_bad_lines_are_named_and_left_out_as_told(tmp_path: Path) -> None:
-    header, *entries, _ = await sample()
-    file = tmp_path / "export"
-    file.write_bytes(sealed([header, entries[0], *(line for line, _ in BAD), *entries[1:]]))
-    async with MemoryBackend() as storage:
-        with pytest.raises(DamagedExportError, match="Line 3: A key must not be empty"):
-            await import_entries(storage, file)
-        assert await storage.keys() == []
-        bad: list[BadLine] = []
-        done = await import_entries(storage, file, on_bad_line=bad.append)
-        assert (done.stored, done.bad) == (5, len(BAD))
-        assert [line.number for line in bad] == list(range(3, 3 + len(BAD)))
-        for line, (_, reason) in zip(bad, BAD, strict=True):
-            assert reason in line.reason, line
-        file.write_bytes(header + entries[1])
-        bad.clear()
-        assert (await import_entries(storage, file, existing="keep", on_bad_line=bad.append)).kept == 1
-        assert bad == [BadLine(3, "the end is missing, after 1 entries")]
-
-
-async def test_of_a_stream_what_came_before_is_stored_and_that_is_said() -> None:
-    lines = await sample()
-    async with MemoryBackend() as storage:
-        with pytest.raises(DamagedExportError, match=r"Line 4: .*2 entries before it were stored"):
-            await import_entries(storage, io.BytesIO(b"".join([*lines[:3], b"{\n", *lines[3:]])))
-        assert await storage.keys() == ["deal:0", "deal:1"]
 
 
 async def test_what_has_expired_is_not_stored_and_a_key_that_comes_twice_counts_in_order() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
@@ -31,11 +30,9 @@ from ad_seller.storage.operations import (
     apply_retention,
     holds_of,
     place_hold,
-    read_rules,
     release_hold,
     retain,
 )
-from ad_seller.storage.operations.fields import period_of, replaced_at, seconds_at, values_at
 from ad_seller.storage.operations.holds import HOLDS_KEY
 from ad_seller.storage.operations.retention import LEASE_NAME
 from ad_seller.storage.records.ids import TICKS_PER_SECOND, id_at
@@ -289,81 +286,3 @@ async def test_one_process_does_it(caplog: pytest.LogCaptureFixture) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-
-
-# --- rules ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("rules", "words"),
-    [
-        ([RetentionRule("a")], "needs a prefix"),
-        ([RetentionRule("a", "x:", log="y", older_than=1)], "or an outbox"),
-        ([RetentionRule("a", outbox="x", since="t", older_than=5)], "takes no since"),
-        ([RetentionRule("a", outbox="x", by=("f",), older_than=5)], "for logs"),
-        ([RetentionRule("a", log="x", where={"f": (1,)}, older_than=5)], "takes no where"),
-        ([RetentionRule("a", "x:", since="t")], "older_than or keep_newest"),
-        ([RetentionRule("a", "x:", since="t", older_than=1, keep_newest=1)], "older_than or keep_newest"),
-        ([RetentionRule("a", "x:", older_than=1)], "since of the rule 'a'"),
-        ([RetentionRule("a", "x:", since="t", older_than=5, minimum_age=9)], "contradicts itself"),
-        ([RetentionRule("a", "x:", since="t", keep_newest=-1)], "no whole number"),
-        ([RetentionRule("a", log="x", since="t", older_than=5)], "takes no since"),
-        ([RetentionRule("a", "x:", by=("f",), since="t", older_than=5)], "for logs"),
-        ([ORDERS, ORDERS], "Two rules are called"),
-        ([ORDERS, replace(ORDERS, name="b", prefix="order:ORD-")], "contradict each other"),
-        ([ORDERS, replace(ORDERS, name="b", where={})], "contradict each other"),
-        ([ORDERS, replace(ORDERS, name="b", where={"status": ("draft", "completed")})], "contradict each other"),
-    ],
-)
-async def test_rules_that_are_refused(rules: list[RetentionRule], words: str) -> None:
-    async with MemoryBackend() as store:
-        await store.set("order:1", order(90))
-        with pytest.raises(InvalidArgumentError, match=words):
-            await applied(store, rules)
-        with pytest.raises(InvalidArgumentError, match=words):
-            await retain(store, rules)
-        assert await store.exists("order:1")
-        both = [ORDERS, replace(ORDERS, name="b", where={"status": ("draft",)})]
-        assert len(await applied(store, both)) == 2
-
-
-def test_rules_of_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "rules.toml"
-    file.write_text(
-        '[[rules]]\nname = "a"\nprefix = "order:"\nsince = "t"\nolder_than = "400d"\nminimum_age = 5\n'
-        'where = { status = ["completed"], kind = "x" }\n[[rules]]\nname = "b"\nlog = "event"\nkeep_newest = 9\n'
-    )
-    rules = read_rules(file)
-    assert rules == [
-        RetentionRule(
-            "a", "order:", since="t", older_than=400 * DAY, minimum_age=5.0,
-            where={"status": ("completed",), "kind": ("x",)},
-        ),
-        RetentionRule("b", log="event", keep_newest=9),
-    ]  # fmt: skip
-    other = tmp_path / "rules.json"
-    other.write_text(json.dumps({"rules": [{"name": "b", "log": "event", "keep_newest": 9}]}))
-    assert read_rules(other) == rules[1:]
-    for text in ("", "rules = 5", "[[rules]]\nname = 5", "[[rules]]\nname = 'a'\nolder = 5", "x = ", "rules = []"):
-        file.write_text(text)
-        with pytest.raises(InvalidArgumentError):
-            read_rules(file)
-    for period in ("5", "5 years", "-5d", -1, True, None, float("inf")):
-        with pytest.raises(InvalidArgumentError):
-            period_of(period, "x")
-    assert (period_of("1.5 h", "x"), period_of(7, "x"), period_of("2w", "x")) == (5400.0, 7.0, 14 * DAY)
-
-
-def test_places_in_records() -> None:
-    record = {"a": [{"b": 1}, {"b": 2}], "t": "2026-11-28T01:00:00+01:00", "n": "2026-11-28"}
-    assert values_at(record, ("a", "*", "b")) == [1, 2]
-    assert values_at(record, ("a", "-1", "b")) == [2]
-    assert values_at(record, ("a", "b")) == values_at(record, ("t", "x")) == values_at({"a": []}, ("a", "-1")) == []
-    assert seconds_at(record, ("t",)) == seconds_at(record, ("n",)) == NOW
-    odd: tuple[Any, ...] = (None, True, [], "x", {})
-    assert [seconds_at({"t": one}, ("t",)) for one in odd] == [None] * 5
-    assert seconds_at({"t": 5}, ("t",)) == 5.0
-    changed = replaced_at(record, ("a", "*", "b"), lambda value: -value)
-    assert (changed["a"], record["a"]) == ([{"b": -1}, {"b": -2}], [{"b": 1}, {"b": 2}])
-    assert replaced_at(record, ("a", "-1", "b"), str)["a"] == [{"b": 1}, {"b": "2"}]
-    assert replaced_at(record, ("nothing", "here"), str) == record

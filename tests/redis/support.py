@@ -1,9 +1,11 @@
-"""A plain client beside the backend, and a server that says what it was told to say."""
+"""A plain client beside the backend, a server that says what it was told to say, and a stop-watch."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -71,3 +73,20 @@ async def answering(answer: bytes, to: bytes) -> AsyncIterator[int]:
             with suppress(ConnectionError):
                 await writer.wait_closed()
         await asyncio.sleep(0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def timed(call: Coroutine[Any, Any, Any]) -> tuple[Any, float]:
+    """Return the result, or the exception, and the seconds that it took."""
+    started = time.monotonic()
+    try:
+        result = await call
+    except Exception as error:
+        result = error
+    return result, time.monotonic() - started

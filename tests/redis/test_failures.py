@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,7 +13,6 @@ from ad_seller.storage import (
     StorageConnectionError,
     StorageError,
     StorageTimeoutError,
-    StoreUnavailableError,
     UnknownOutcomeError,
 )
 from ad_seller.storage.redis_backend import RedisBackend
@@ -23,7 +20,7 @@ from ad_seller.storage.testing.servers import RedisServer
 from tests.lateness import loop_lateness
 from tests.proxy import Proxy
 
-from .support import TOLERANCE, answering, calls, plain
+from .support import TOLERANCE, free_port, plain, timed
 
 Call = Callable[[RedisBackend, str], Coroutine[Any, Any, Any]]
 
@@ -45,23 +42,6 @@ WRITES: list[Call] = [
     lambda store, key: store.incr(f"counter:{key}"),
     lambda store, key: store.publish("news", {"key": key}),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def timed(call: Coroutine[Any, Any, Any]) -> tuple[Any, float]:
-    """Return the result, or the exception, and the seconds that it took."""
-    started = time.monotonic()
-    try:
-        result = await call
-    except Exception as error:
-        result = error
-    return result, time.monotonic() - started
 
 
 def test_no_call_waits_longer_than_five_seconds_unless_told() -> None:
@@ -223,87 +203,6 @@ async def test_idle_connections_that_the_server_closes(own_redis: RedisServer, o
             if number % 2:
                 await asyncio.sleep(0.002)
             await asyncio.gather(*(call(own_store, f"key:{i}") for i in range(5) for call in READS + WRITES))
-
-
-async def test_a_script_that_the_server_forgot(own_redis: RedisServer, own_store: RedisBackend) -> None:
-    await own_store.set("key", 0)
-    with plain(own_redis.url) as client:
-        for number in range(5):
-            client.script_flush()
-            await asyncio.gather(
-                own_store.set("key", number), own_store.set("other", number), own_store.exists("key")
-            )
-            assert await own_store.get_many(["key", "other"]) == {"key": number, "other": number}
-            client.script_flush()
-            assert await own_store.increment("counter") == number + 1
-            client.script_flush()
-            assert await own_store.ttl("key") is None
-
-
-async def test_out_of_memory(own_redis: RedisServer, own_store: RedisBackend) -> None:
-    await own_store.set_many({"old": "intact", "counter": 5})
-    with plain(own_redis.url) as client:
-        client.config_set("maxmemory-policy", "noeviction")
-        await own_store.set_many({f"fill:{number}": "x" * 100_000 for number in range(10)})
-        client.config_set("maxmemory", client.info("memory")["used_memory"] - 500_000)
-        failing = (
-            lambda: own_store.set("old", "new"),
-            lambda: own_store.set_many({"old": "new", "new": 1}),
-            lambda: own_store.create("new", 1),
-            lambda: own_store.update("old", lambda current: "new"),
-            lambda: own_store.incr("counter"),
-        )
-        for call in failing:
-            with pytest.raises(StoreUnavailableError, match=r"out of memory.*maxmemory") as caught:
-                await call()
-            assert caught.value.key in {"old", "new", "counter"}
-        assert await own_store.get_many(["old", "new", "counter"]) == {"old": "intact", "counter": 5}
-        assert await own_store.delete("fill:0")  # making room is possible
-        client.config_set("maxmemory", 0)
-        await own_store.set("old", "new")
-        assert await own_store.incr("counter") == 6
-
-
-async def test_a_read_only_replica(own_redis: RedisServer, own_store: RedisBackend) -> None:
-    await own_store.set("key", "old")
-    with plain(own_redis.url) as client:
-        client.execute_command("REPLICAOF", "127.0.0.1", free_port())
-        try:
-            for call in (
-                lambda: own_store.set("key", "new"),
-                lambda: own_store.delete("key"),
-                lambda: own_store.update("key", lambda current: "new"),
-                lambda: own_store.expire("key", 60),
-                lambda: own_store.incr("counter"),
-            ):
-                with pytest.raises(StoreUnavailableError, match=r"read-only replica"):
-                    await call()
-            assert await own_store.get("key") == "old"
-            assert await own_store.keys() == ["key"]
-            assert await own_store.ttl("key") is None
-        finally:
-            client.execute_command("REPLICAOF", "NO", "ONE")
-    await own_store.set("key", "new")
-
-
-@pytest.mark.parametrize("answer", [b"-LOADING Redis is loading the dataset in memory\r\n", b"-NOPERM no\r\n"])
-async def test_a_refusal_is_no_unknown_outcome(answer: bytes) -> None:
-    async with (
-        answering(answer, to=b"EVALSHA") as port,
-        RedisBackend(f"redis://127.0.0.1:{port}", timeout=1) as store,
-    ):
-        error, seconds = await timed(store.set("key", 1))
-    assert isinstance(error, StorageConnectionError | StoreUnavailableError | StorageTimeoutError), repr(error)
-    assert seconds < 1 + TOLERANCE
-
-
-async def test_a_server_that_is_loading_answers_later(own_redis: RedisServer, own_store: RedisBackend) -> None:
-    """Nothing is asked twice in a way that counts twice."""
-    await own_store.increment("counter")
-    with plain(own_redis.url) as client:
-        client.config_resetstat()
-    assert await own_store.increment("counter") == 2
-    assert sum(calls(own_redis.url).values()) <= 6
 
 
 async def test_connections_that_a_firewall_dropped_fail_one_call_and_not_each_its_own(proxy: Proxy) -> None:
