@@ -232,7 +232,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """A lane is given to a worker although another one has it."""
 
-    async def take(self: outbox_message.Claim) -> bool:
+    async def take(self: outbox_message.Claim, cap: object) -> bool:
         await self._commit(Commit((), (Put(self._key, self._text, self._lease_ms),)))
         return True
 

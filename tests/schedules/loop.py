@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import inspect
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -37,6 +38,49 @@ class LivelockError(AssertionError):
     """The schedule goes on and on without coming to an end."""
 
 
+class _Handle(asyncio.Handle):
+    """What is to be called, without what asyncio's own notes for debugging: that takes as long as the rest."""
+
+    __slots__ = ()
+    _repr = _source_traceback = None
+    _args: tuple[Any, ...]
+    _callback: Callable[..., object]
+    _cancelled: bool
+    _context: Context
+
+    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+
+class _Timer(asyncio.TimerHandle):
+    """Likewise, at a time."""
+
+    __slots__ = ()
+    _repr = _source_traceback = None
+    _args: tuple[Any, ...]
+    _callback: Callable[..., object]
+    _cancelled: bool
+    _context: Context
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+
 class ScheduleLoop(asyncio.BaseEventLoop):
     """Runs schedules, one after the other.
 
@@ -54,13 +98,13 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         kept: what one schedule leaves to the next, because it costs more than the schedule; by what it is.
     """
 
-    _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
+    _ready: deque[_Handle | _Timer]
     _stopping: bool
 
     def __init__(self, seed: int, *, traced: bool = False) -> None:
         super().__init__()
         self.chance = random.Random()
+        self._timers: list[tuple[float, int, _Timer]] = []
         self._traced = traced
         self.began: Callable[[], object] = lambda: None
         self.kept: dict[str, list[Any]] = {}
@@ -79,6 +123,7 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         self._busy = self.chance.choice((0.0, 0.0, 0.02))
         self._now = 0.0
         self._made = 0
+        self._timed = 0
         self._end_of_patience = MAX_STEPS
         self.began()
 
@@ -91,6 +136,20 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         """Return the virtual time in seconds."""
         return self._now
 
+    def passes(self, seconds: float) -> bool:
+        """Let the time pass at once if nobody else has anything to do in it; tell whether that was so.
+
+        The story is the same as if who asks had waited: turns in which nothing can happen cost most of a schedule.
+        """
+        if self._ready or self.steps > self._end_of_patience:
+            return False
+        now = self._now + seconds
+        if (due := self._next_due()) is not None and due <= now:
+            return False
+        self._now = now
+        self.steps += 1
+        return True
+
     def create_task(
         self, coro: Any, *, name: object = None, context: Context | None = None, **more: Any
     ) -> asyncio.Task[Any]:
@@ -98,15 +157,30 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         if self._traced and name is None:
             self._made += 1
             name = f"{getattr(coro, '__qualname__', 'coroutine').rpartition('<locals>.')[2]}#{self._made}"
-        return super().create_task(coro, name=name or "task", context=context, **more)
+        return asyncio.Task(coro, loop=self, name=str(name or "task"), context=context, **more)
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Do what asyncio does, without its checks for threads: half of the handles come this way."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, context)
         self._ready.append(handle)
         return handle
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Do what asyncio does; timers of one moment are due in the order in which they were set."""
+        timer = _Timer(when, callback, args, context)
+        self._timed += 1
+        heapq.heappush(self._timers, (when, self._timed, timer))
+        return timer
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Do what asyncio does."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run ``main`` and then everything that is ready; fail if a task or a timer is left.
@@ -119,9 +193,9 @@ class ScheduleLoop(asyncio.BaseEventLoop):
             result = self.run_until_complete(self._settled(main))
             left = sorted(task.get_name() for task in asyncio.all_tasks(self))
             assert not left, f"tasks are left: {left}"
-            timers = [timer for timer in self._scheduled if not timer.cancelled()]
+            timers = [timer for _, _, timer in self._timers if not timer.cancelled()]
             assert not timers, f"timers are left: {timers}"
-            self._scheduled.clear()  # of those that were cancelled
+            self._timers.clear()  # of those that were cancelled
             assert not self.complaints, f"asyncio complains: {self.complaints}"
             return result
         except BaseException:
@@ -144,57 +218,74 @@ class ScheduleLoop(asyncio.BaseEventLoop):
 
     def _end(self) -> None:
         """Close; what a failed run left behind is dropped silently, because its failure has been told."""
-        if left := asyncio.all_tasks(self):
-            self._traced = False
-            self._end_of_patience += MAX_STEPS
-            self.set_exception_handler(lambda loop, context: None)
-            with suppress(AssertionError):
-                self.run_until_complete(_cancelled(left))
+        self._traced = False
+        self._end_of_patience += MAX_STEPS
+        self.set_exception_handler(lambda loop, context: None)
+        with suppress(AssertionError):
+            while left := asyncio.all_tasks(self):  # what ends may have begun something
+                self.run_until_complete(self._settled(_cancelled(left)))
+        for task in asyncio.all_tasks(self):  # of those that do not end; what has not begun never will
+            coroutine: Any = task.get_coro()
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
         self.kept.clear()
         self.close()
 
     def _run_once(self) -> None:
         """Run handles until the loop is stopped; this is what `BaseEventLoop.run_forever` calls."""
+        ready = self._ready
         while not self._stopping:
-            if not self._ready:
+            if not ready:
                 self._jump()
             elif self._busy and self._draw() < self._busy:
                 self._pass(self._now + LATENESS * self._draw())
-            handle = self._next()
+            handle = ready.popleft() if self._window == 1 or len(ready) == 1 else self._drawn()
             self.steps += 1
             if handle._cancelled:
                 continue
             if self._traced:
                 self.trace.append((self._now, _name(handle)))
-            handle._run()
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": f"Exception in {_name(handle)}", "exception": error})
             if self.steps > self._end_of_patience:
                 raise LivelockError(f"no end after {self.steps} steps")
 
-    def _next(self) -> asyncio.Handle:
+    def _drawn(self) -> _Handle | _Timer:
         """Take one of those that have waited longest."""
-        choices = min(len(self._ready), self._window)
-        if choices == 1:
-            return self._ready.popleft()
-        position = int(self._draw() * choices)
+        position = int(self._draw() * min(len(self._ready), self._window))
         handle = self._ready[position]
         del self._ready[position]
         return handle
 
     def _jump(self) -> None:
         """Go to the next timer."""
-        while self._scheduled and self._scheduled[0].cancelled():
-            heapq.heappop(self._scheduled)
-        if not self._scheduled:
+        due = self._next_due()
+        if due is None:
             waiting = sorted(task.get_name() for task in asyncio.all_tasks(self))
             raise DeadlockError(f"nothing is ready and no timer is set, while these wait: {waiting}")
-        self._pass(max(self._now, self._scheduled[0].when()))
+        self._pass(max(self._now, due))
+
+    def _next_due(self) -> float | None:
+        """Return when the next timer is due, and forget those before it that were cancelled."""
+        timers = self._timers
+        while timers:
+            when, _, timer = timers[0]
+            if not timer._cancelled:
+                return when
+            heapq.heappop(timers)
+        return None
 
     def _pass(self, now: float) -> None:
         """Let it be ``now``, and make ready what is due."""
         self._now = now
-        while self._scheduled and self._scheduled[0].when() <= now:
-            timer = heapq.heappop(self._scheduled)
-            if not timer.cancelled():
+        timers = self._timers
+        while timers and timers[0][0] <= now:
+            timer = heapq.heappop(timers)[2]
+            if not timer._cancelled:
                 self._ready.append(timer)
 
     # --- what does not exist here ------------------------------------------------------------------------

@@ -83,8 +83,9 @@ class Disk:
         """Apply at once; nothing comes in between."""
         outcomes: list[Outcome | Exception] = []
         for commit in commits:
-            outcomes += await self.store.apply([commit])
-            if not isinstance(outcomes[-1], Refused | Exception):
+            [outcome] = self._entries.apply([commit], self.world.clock)
+            outcomes.append(outcome)
+            if not isinstance(outcome, Refused | Exception):
                 self.applied.append(commit)
                 if self.versions:
                     await self._note_versions([write.key for write in commit.writes])
@@ -213,8 +214,10 @@ def dies(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Future
     return now
 
 
-def hangs(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Future[Any] | None], None]:
-    """Return what lets the store of a process hang a moment later, until `frozen` is taken back."""
+def hangs(
+    store: SimulatedBackend, told: Callable[[], object]
+) -> Callable[[asyncio.Task[Any], asyncio.Future[Any] | None], None]:
+    """Return what lets the store of a process hang a moment later, and tells so, until `frozen` is taken back."""
     world = store.disk.world
 
     def soon(task: asyncio.Task[Any], future: asyncio.Future[Any] | None) -> None:
@@ -223,6 +226,7 @@ def hangs(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Futur
 
     def freeze() -> None:
         store.frozen = True
+        told()
 
     return soon
 
@@ -280,10 +284,10 @@ class SimulatedEngine(Engine):
             self._writing -= 1
 
     async def keys(self, span: KeyQuery) -> list[str]:
-        return await self._call(self.disk.store.keys, span)
+        return await self._call(self.disk.store.keys, span, inside=True)
 
     async def entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
-        return await self._call(self.disk.store.entries, span)
+        return await self._call(self.disk.store.entries, span, inside=True)
 
     async def sweep(self, rows: int) -> int:
         removed = await self._call(self.disk.store.sweep, rows)
@@ -294,26 +298,36 @@ class SimulatedEngine(Engine):
         return StoreUnavailableError(f"{what}: {error}", key=key)
 
     async def _call(
-        self, effect: Callable[[A], Awaitable[R]], argument: A, unclear: type[Exception] = OSError
+        self,
+        effect: Callable[[A], Awaitable[R]],
+        argument: A,
+        unclear: type[Exception] = OSError,
+        *,
+        inside: bool = False,
     ) -> R:
-        """Take time before and after the effect, and fail at one of the two points now and then."""
-        assert self._backend.is_open, "a hook runs while the engine is closed"
-        self.disk.calls += 1
-        chance = self._world.chance
-        fate = chance.random()
-        await self._take_time()
-        if fate < self.disk.faults / 2:
-            raise chance.choice((NotStartedError("locked"), OSError("cut before"), NotStartedError("locked")))
+        """Take time before and after the effect, and fail at one of the two points now and then.
+
+        What is not collected in batches runs ``inside`` of the task of its caller.
+        """
+        backend = self._backend
+        disk = backend.disk
+        world = disk.world
+        assert backend.is_open, "a hook runs while the engine is closed"
+        disk.calls += 1
+        fate = world.draw()
+        await (self._slowly(inside) if backend.frozen or disk.slow else world.pause(inside=inside))
+        if fate < disk.faults / 2:
+            raise world.chance.choice((NotStartedError("locked"), OSError("cut before"), NotStartedError("locked")))
         result = await effect(argument)
-        await self._take_time()
-        assert self._backend.is_open, "the engine was closed under a hook"
-        if fate > 1 - self.disk.faults / 2:
+        await (self._slowly(inside) if backend.frozen or disk.slow else world.pause(inside=inside))
+        assert backend.is_open, "the engine was closed under a hook"
+        if fate > 1 - disk.faults / 2:
             raise unclear("cut after")
         return result
 
-    async def _take_time(self) -> None:
+    async def _slowly(self, inside: bool) -> None:
         while self._backend.frozen:  # noqa: ASYNC110 - nothing tells a frozen server
             await asyncio.sleep(0.1)
-        await self._world.pause()
-        if self.disk.slow and self._world.chance.random() < self.disk.slow:
+        await self._world.pause(inside=inside)
+        if self.disk.slow and self._world.draw() < self.disk.slow:
             await asyncio.sleep(self._backend.timeout * self._world.chance.choice(SLOWNESS))

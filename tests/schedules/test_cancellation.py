@@ -93,22 +93,22 @@ async def cancelled_once(world: World, name: str, step: int, moment: Moment) -> 
 
 def at_each_await(once: Callable[[World, int], Awaitable[bool]], schedules: int) -> None:
     """Explore for the first, second, ... await, until ``once`` has told in no schedule that there are as many."""
-    step = 0
-    while any_reaches(once, step, schedules):
-        step += 1
-    assert step
-
-
-def any_reaches(once: Callable[[World, int], Awaitable[bool]], step: int, schedules: int) -> bool:
-    reached = False
+    step, reached = 0, False
 
     async def scenario(world: World) -> None:
         nonlocal reached
+        world.counts_awaits = True
         if await once(world, step):
             reached = True
 
-    explore(scenario, schedules)
-    return reached
+    def further() -> bool:
+        nonlocal step, reached
+        goes_on, reached = reached, False
+        step += goes_on
+        return goes_on
+
+    explore(scenario, schedules, further)
+    assert step
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))

@@ -174,9 +174,12 @@ def test_a_process_whose_store_hangs_at_each_await_makes_nothing_that_another_on
         disk = Disk(world)
         ads = Ads(world)
         async with processes(disk, timeout=5) as [hanging, other]:
-            first = asyncio.ensure_future(cancelled_at(ads.order(hanging, then=save), step, hangs(hanging)))
-            while not (hanging.frozen or first.done()):  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.003)
+            hung = asyncio.Event()
+            first = asyncio.ensure_future(
+                cancelled_at(ads.order(hanging, then=save), step, hangs(hanging, hung.set))
+            )
+            first.add_done_callback(lambda _: hung.set())
+            await hung.wait()
             await claim_may_end(world)
             assert await ads.order(other, then=save) == 1
             hanging.frozen = False

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
+import warnings
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from tests.schedules import world as worlds
-from tests.schedules.loop import DeadlockError, LivelockError, ScheduleLoop
-from tests.schedules.simulated import Disk
+from tests.schedules.loop import MAX_STEPS, DeadlockError, LivelockError, ScheduleLoop
+from tests.schedules.simulated import Disk, processes
 from tests.schedules.world import World, explore, run
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,24 @@ class TestReplay:
             for seed in ("1", "2")
         ]
         assert told[0] == told[1] == "".join(f"{story(seed)}\n" for seed in range(5))
+
+    def test_whatever_was_before(self) -> None:
+        """Also where a schedule takes the connected stores of the one before."""
+        told: list[object] = []
+
+        async def scenario(world: World) -> None:
+            disk = Disk(world)
+            async with processes(disk) as stores:
+                calls = [asyncio.ensure_future(store.increment("n")) for store in (*stores, *stores)]
+                world.cancel_some(calls, 0.5)
+                answers = [repr(one) for one in await asyncio.gather(*calls, return_exceptions=True)]
+            told.append((world.loop.seed, world.loop.steps, answers, disk.applied))
+
+        explore(scenario, 30)
+        together = told[-30:]
+        for seed in range(30):
+            run(scenario, seed)
+        assert told[-30:] == together or worlds.SEED
 
     def test_seeds_differ(self) -> None:
         assert len({story(seed) for seed in range(50)}) == 50
@@ -214,6 +234,24 @@ class TestWhatItFinds:
 
         with pytest.raises(AssertionError, match=r"\{0: .*ValueError\('unseen'\)"):
             explore(scenario, 3)
+
+    def test_what_never_began_when_a_failed_schedule_ended(self) -> None:
+        """It is nobody's fault, and asyncio would tell of it in the middle of another test."""
+
+        async def scenario(world: World) -> None:
+            def begin(_: object = None) -> None:
+                for _ in range(2):
+                    world.loop.create_task(asyncio.sleep(0)).add_done_callback(begin)
+
+            world.loop._end_of_patience = 100 - MAX_STEPS  # so that the end of the failed schedule is short
+            begin()
+
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with pytest.raises(LivelockError):
+                run(scenario, 0)
+            gc.collect()
+        assert not told
 
     def test_thread(self) -> None:
         async def scenario(world: World) -> None:

@@ -8,12 +8,11 @@ import logging
 import os
 import random
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -57,13 +56,15 @@ class World:
 
     Attributes:
         events: what a scenario notes; a failed one prints it.
+        counts_awaits: whether a task is cancelled, or hangs, at an await that is chosen by its number.
     """
 
     def __init__(self, loop: ScheduleLoop) -> None:
         self.loop = loop
         self.chance = loop.chance
         self.events: list[object] = []
-        self._draw = loop.chance.random
+        self.counts_awaits = False
+        self.draw = loop.chance.random
 
     def clock(self) -> float:
         """Return the seconds since the epoch, virtually."""
@@ -73,14 +74,23 @@ class World:
         """Remember what happened, for the report of a failure and for comparing runs."""
         self.events.append((round(self.loop.time(), 6), *event))
 
-    async def pause(self) -> None:
-        """Give control away never, several times, or for a time."""
-        kind = self._draw()
-        if kind < 0.6:
-            for _ in range(int(kind / 0.15)):
-                await asyncio.sleep(0)
-        else:
-            await asyncio.sleep(PAUSES[int(self._draw() * len(PAUSES))])
+    async def pause(self, *, inside: bool = True) -> None:
+        """Give control away never, several times, or for a time.
+
+        Where nobody else would take it, time passes at once: the story is the same, and turns in which nothing can
+        happen cost most of a schedule. Not ``inside`` of the task of a caller whose awaits are counted.
+        """
+        kind, loop = self.draw(), self.loop
+        quick = not (inside and self.counts_awaits)
+        if kind >= 0.6:
+            seconds = PAUSES[int(self.draw() * len(PAUSES))]
+            if not (quick and loop.passes(seconds)):
+                await asyncio.sleep(seconds)
+            return
+        for _ in range(int(kind / 0.15)):
+            if quick and loop.passes(0.0):
+                return
+            await asyncio.sleep(0)
 
     async def until(self, reached: Callable[[], object]) -> None:
         """Let others run until something is reached."""
@@ -125,13 +135,16 @@ class _Time:
 
 
 class _Uuid:
-    """Stands in for the module `uuid`."""
+    """Stands in for the module `uuid`, of which the library wants the hexadecimal form."""
+
+    class Drawn(NamedTuple):
+        hex: str
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
 
-    def uuid4(self) -> uuid.UUID:
-        return uuid.UUID(int=self._chance.getrandbits(128), version=4)
+    def uuid4(self) -> Drawn:
+        return self.Drawn(f"{self._chance.getrandbits(128):032x}")
 
 
 class _Ids:
@@ -195,25 +208,29 @@ def _run(loop: ScheduleLoop, scenario: Scenario) -> World:
     return world
 
 
-def explore(scenario: Scenario, schedules: int) -> None:
+def explore(scenario: Scenario, schedules: int, again: Callable[[], bool] = lambda: False) -> None:
     """Run the scenario under many schedules; the first that fails is run again, traced, and told.
 
     Args:
         scenario: an async function of the world; it makes everything anew, but for what `processes` keeps.
         schedules: how many, if the environment says nothing else.
+        again: called when they have run; they run once more as long as it returns True.
     """
     seeds = [int(SEED)] if SEED else range(max(1, int(schedules * FACTOR)))
     with _own_garbage(), _measured() as ran, _playing(0) as loop:
-        for seed in seeds:
-            try:
-                loop.begin(seed)
-                _run(loop, scenario)
-            except Exception as error:
-                raise AssertionError(_replayed(scenario, seed, error)) from error
-            ran.schedules += 1
-            ran.steps += loop.steps
+        while True:
+            for seed in seeds:
+                try:
+                    loop.begin(seed)
+                    _run(loop, scenario)
+                except Exception as error:
+                    raise AssertionError(_replayed(scenario, seed, error)) from error
+                ran.schedules += 1
+                ran.steps += loop.steps
+            if not again():
+                break
     if loop.complaints:  # with the garbage came exceptions that nobody had looked at
-        raise AssertionError(_unseen(scenario, seeds))
+        raise AssertionError(_unseen(scenario, seeds, loop.complaints))
 
 
 @contextmanager
@@ -254,14 +271,14 @@ def _replayed(scenario: Scenario, seed: int, first: Exception) -> str:
     return f"{how}. But the second run went well: something does not come from the seed. The first: {_told(first)}"
 
 
-def _unseen(scenario: Scenario, seeds: Iterable[int]) -> str:
+def _unseen(scenario: Scenario, seeds: Iterable[int], told: list[str]) -> str:
     """Run the schedules once more, each with its own garbage, and return which of them leaves exceptions unseen."""
     complaints: dict[int, list[str]] = {}
     for seed in seeds:
         loop = run(scenario, seed).loop
         gc.collect()
         complaints |= {seed: loop.complaints} if loop.complaints else {}
-    return f"schedules and what nobody looked at in them: {complaints}"
+    return f"schedules and what nobody looked at in them: {complaints or told}"
 
 
 def _told(error: Exception) -> str:

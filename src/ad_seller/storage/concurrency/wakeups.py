@@ -14,8 +14,8 @@ from typing import Final, Self
 
 from .forks import ForkSafeLock, keep_for_parent, tell_of_forks
 
-#: All who wait in this process. While it is empty, telling costs nothing but to see that.
-WAITING: Final[set[Wakeup]] = set()
+#: All who wait in this process, in the order in which they came. While it is empty, telling costs one look at it.
+WAITING: Final[dict[Wakeup, None]] = {}
 
 _lock = ForkSafeLock()
 
@@ -36,8 +36,9 @@ class Wakeup:
     def __enter__(self) -> Self:
         """Hear from now on."""
         with _lock:
-            WAITING.difference_update([one for one in WAITING if one._loop.is_closed()])
-            WAITING.add(self)
+            for one in [one for one in WAITING if one._loop.is_closed()]:
+                del WAITING[one]
+            WAITING[self] = None
         return self
 
     def __exit__(
@@ -45,7 +46,7 @@ class Wakeup:
     ) -> None:
         """Hear no more."""
         with _lock:
-            WAITING.discard(self)
+            WAITING.pop(self, None)
 
     async def wait(self, seconds: float) -> bool:
         """Wait until something was stored since the last wait, or for so long; tell whether something was."""

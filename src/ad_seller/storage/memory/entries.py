@@ -120,6 +120,23 @@ class Entries:
         with self._lock:
             return self._is_due(now)
 
+    def first(self, query: KeyQuery, now: float, most: int) -> list[tuple[str, bytes]] | None:
+        """Return what is asked for, if that takes no more than ``most`` looks, in order; else None."""
+        if query.reverse or query.counts_records or not query.exact:
+            return None
+        find = bisect_right if query.is_after_start else bisect_left
+        stop, limit = query.stop, query.limit
+        found: list[tuple[str, bytes]] = []
+        with self._lock:
+            low = find(self._sorted, query.start)
+            keys = self._sorted[low : low + most]
+            for key in keys:
+                if len(found) == limit or (stop is not None and key >= stop):
+                    return found
+                if (entry := self._live(key, now)) is not None:
+                    found.append((key, entry.text))
+            return found if len(keys) < most or len(found) == limit else None
+
     @contextmanager
     def view(self, query: KeyQuery) -> Iterator[View]:
         """Yield the keys of the query's range; `look_at` reads them as they are at this moment, however late."""

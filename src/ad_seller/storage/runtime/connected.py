@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import replace
+from types import TracebackType
 from typing import Any
 
 from ..base import StorageBackend
@@ -24,6 +24,42 @@ from .sessions import Sessions
 from .sweeper import sweep_all
 
 log = logging.getLogger("ad_seller.storage")
+
+
+class Guard:
+    """Makes closing wait for a call, and its errors ours; `asynccontextmanager` takes five times as long.
+
+    Args:
+        sessions: of the backend.
+        verb: what the call does, e.g. "list".
+        subject: with what.
+        writes: whether it changes something.
+    """
+
+    __slots__ = ("_session", "_sessions", "_subject", "_verb", "_writes")
+
+    def __init__(self, sessions: Sessions, verb: str, subject: str, writes: bool) -> None:
+        """Do nothing yet."""
+        self._sessions = sessions
+        self._verb = verb
+        self._subject = subject
+        self._writes = writes
+
+    async def __aenter__(self) -> Session:
+        """Return the session of the running event loop."""
+        self._session = session = self._sessions.here() or await self._sessions.join()
+        session.active += 1  # closing waits until there is none
+        return session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let closing go on."""
+        session = self._session
+        session.active -= 1
+        session.idle.set()
+        if isinstance(error, Exception):
+            raise session.errors.map(self._verb, self._subject, error, writes=self._writes) from error
 
 
 class ConnectedBackend(StorageBackend):
@@ -158,18 +194,9 @@ class ConnectedBackend(StorageBackend):
 
     # --- calls beside the batches ----------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _guarded(self, verb: str, subject: str, *, writes: bool = False) -> AsyncIterator[Session]:
-        """Yield the session for a call beside the batches: it is waited for, and its errors become ours."""
-        session = self._sessions.here() or await self._sessions.join()
-        session.active += 1  # closing waits until there is none
-        try:
-            yield session
-        except Exception as error:
-            raise session.errors.map(verb, subject, error, writes=writes) from error
-        finally:
-            session.active -= 1
-            session.idle.set()
+    def _guarded(self, verb: str, subject: str, *, writes: bool = False) -> Guard:
+        """Return the session for a call beside the batches: it is waited for, and its errors become ours."""
+        return Guard(self._sessions, verb, subject, writes)
 
     def _log_seconds(self) -> tuple[float, float]:
         return self._log_times

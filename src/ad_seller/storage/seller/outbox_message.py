@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ..atomic.expiring import ExpiryCap
 from ..concurrency.elapsed import elapsed
@@ -68,21 +68,27 @@ class Claim:
         self._lease_ms = lease_ms
         self._renewed = -math.inf
 
-    async def take(self) -> bool:
+    async def take(self, cap: ExpiryCap) -> bool:
         """Claim the lane; return False if another worker has it.
+
+        Args:
+            cap: sees to it that the claim of another worker ends within its own lease, whatever a clock has done.
 
         Raises:
             CrossStoreError: claim and messages live in different slots of a cluster, so that nothing could be
                 acknowledged; nothing is delivered then.
         """
-        self.follows_a_death = await self._store.get(self._trace) is not None
+        there = await self._store.get_many([self._key, self._trace])
+        if self._key in there:
+            self.is_lost = True
+            await self._cut_short(there[self._key], cap)
+            return False
+        self.follows_a_death = self._trace in there
         writes = (Put(self._key, self._text, self._lease_ms), Put(self._trace, self._text), Delete(self._probe))
         await self._commit(Commit((Expect(self._key, None),), writes))
         return not self.is_lost
 
-    async def cut_short(self, cap: ExpiryCap) -> None:
-        """See to it that the claim of another worker ends within its own lease, whatever a clock has done."""
-        found = await self._store.get(self._key)
+    async def _cut_short(self, found: Any, cap: ExpiryCap) -> None:
         if isinstance(found, dict) and isinstance(found.get("ttl_ms"), int):
             await cap.look(self._key, self._store._atomic_encode(found, self._key), found["ttl_ms"])
 

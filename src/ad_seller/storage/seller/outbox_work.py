@@ -71,7 +71,10 @@ class Worker:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
+        self._prefix = form.prefix
+        self._pattern = f"{escape(self._prefix)}*"
         self._caps = defaultdict[int, ExpiryCap](partial(ExpiryCap, store))
+        self._is_empty = False  # whether no message waited at the last look
         self._next = math.inf  # seconds after which something may be to do that is not yet, as the last look saw it
 
     async def messages(self) -> AsyncGenerator[Message, None]:
@@ -99,31 +102,42 @@ class Worker:
                     continue
                 claim = Claim(self._store, self._form, lane, self._patience.lease_ms)
                 try:
-                    if await claim.take():
+                    if await claim.take(self._caps[lane]):
                         async with aclosing(self._of_lane(claim)) as messages:
                             async for message in messages:
                                 yield message
                     else:
                         self._next = min(self._next, UNHEARD)  # nobody tells when another's claim ends
-                        await claim.cut_short(self._caps[lane])
                 finally:  # also of a claim whose answer nobody has waited for
-                    await run_to_end(claim.give_up())
+                    if not claim.is_lost:
+                        await run_to_end(claim.give_up())
 
     async def _lanes(self) -> AsyncGenerator[tuple[int, bool], None]:
         """Yield the lanes that have messages, beginning with any, so that workers do not meet.
 
-        With each comes whether its first message is due, so that nobody has to look for one that is.
+        With each comes whether its first message is due, so that nobody has to look for one that is. Where none had
+        a message the last time, one look from the first lane on tells whether there is none again.
         """
-        prefix = self._form.prefix
-        start = random.randrange(LANES)  # noqa: S311 - no secret
+        was_empty, self._is_empty = self._is_empty, True
+        start = 0 if was_empty else random.randrange(LANES)  # noqa: S311 - no secret
         for lane, high in ((start, LANES), (0, start)):
-            while lane < high:
-                page = await self._scan(prefix, self._form.lane_prefix(lane), 1)
-                lane = _lane_in(page[0][0], prefix) if page else LANES
+            more = True
+            while more and lane < high:
+                lane, due, more = await self._lane_from(lane)
                 if lane < high:
-                    waiting = Waiting.read(page[0][0].removeprefix(self._form.lane_prefix(lane)), page[0][1])
-                    yield lane, waiting is not None and self._seconds_left(waiting) <= 0
+                    self._is_empty = False
+                    yield lane, due
                 lane += 1
+
+    async def _lane_from(self, lane: int) -> tuple[int, bool, bool]:
+        """Return the next lane with a message (`LANES`: none), whether that is due, and whether there are more."""
+        page, more = await self._scan(self._prefix, self._form.lane_prefix(lane), 1)
+        if not page:
+            return LANES, False, more
+        [(place, record)] = page
+        lane = _lane_in(place, self._prefix)
+        waiting = Waiting.read(place.removeprefix(self._form.lane_prefix(lane)), record)
+        return lane, waiting is not None and self._seconds_left(waiting) <= 0, more
 
     async def _deliverable(self, lane: int) -> bool:
         """Tell whether a lane has a message that is due; one that only waits is not claimed."""
@@ -136,7 +150,7 @@ class Worker:
         held: set[str] = set()
         given, after = 0, prefix
         while given < BATCH:
-            page = await self._scan(prefix, after, BATCH)
+            page, more = await self._scan(prefix, after, BATCH)
             for place, record in page:
                 waiting = Waiting.read(place.removeprefix(prefix), record)
                 if waiting is None or waiting.key in held:
@@ -149,7 +163,7 @@ class Worker:
                 self._next = min(self._next, left)
                 if waiting.key is not None:
                     held.add(waiting.key)
-            if len(page) < BATCH:
+            if not more:
                 return
             after = page[-1][0]
 
@@ -176,16 +190,16 @@ class Worker:
                 if not message.is_delivered:
                     failed.add(waiting.key)
 
-    async def _scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, Any]]:
-        """Return the next messages; one that cannot be read counts, as None."""
+    async def _scan(self, prefix: str, after: str, limit: int) -> tuple[list[tuple[str, Any]], bool]:
+        """Return the next messages, and whether there are more; one that cannot be read counts, as None."""
         found: list[tuple[str, Any]] = []
         page = await self._store.scan(
-            f"{escape(prefix)}*",
+            self._pattern if prefix is self._prefix else f"{escape(prefix)}*",
             limit=limit,
             cursor=encode_cursor(after),
             on_corrupt=lambda error: found.append((str(error.key), None)),
         )
-        return sorted([*page.items, *found], key=itemgetter(0))
+        return sorted([*page.items, *found], key=itemgetter(0)), page.cursor is not None
 
     async def _is_noted(self, claim: Claim, place: str, waiting: Waiting) -> bool:
         """Count a worker as dead before it has a message that may kill it; tell whether it may still have it.
