@@ -14,8 +14,10 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
+
+from tests.schedules.handles import Handle, Timer
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -38,49 +40,6 @@ class LivelockError(AssertionError):
     """The schedule goes on and on without coming to an end."""
 
 
-class _Handle(asyncio.Handle):
-    """What is to be called, without what asyncio's own notes for debugging: that takes as long as the rest."""
-
-    __slots__ = ()
-    _repr = _source_traceback = None
-    _args: tuple[Any, ...]
-    _callback: Callable[..., object]
-    _cancelled: bool
-    _context: Context
-
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        self._cancelled = True
-
-
-class _Timer(asyncio.TimerHandle):
-    """Likewise, at a time."""
-
-    __slots__ = ()
-    _repr = _source_traceback = None
-    _args: tuple[Any, ...]
-    _callback: Callable[..., object]
-    _cancelled: bool
-    _context: Context
-
-    def __init__(
-        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> None:
-        self._when = when
-        self._callback = callback
-        self._args = args
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        self._cancelled = True
-
-
 class ScheduleLoop(asyncio.BaseEventLoop):
     """Runs schedules, one after the other.
 
@@ -98,13 +57,13 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         kept: what one schedule leaves to the next, because it costs more than the schedule; by what it is.
     """
 
-    _ready: deque[_Handle | _Timer]
+    _ready: deque[Handle | Timer]
     _stopping: bool
 
     def __init__(self, seed: int, *, traced: bool = False) -> None:
         super().__init__()
         self.chance = random.Random()
-        self._timers: list[tuple[float, int, _Timer]] = []
+        self._timers: list[tuple[float, int, Timer]] = []
         self._traced = traced
         self.began: Callable[[], object] = lambda: None
         self.kept: dict[str, list[Any]] = {}
@@ -163,7 +122,7 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Do what asyncio does, without its checks for threads: half of the handles come this way."""
-        handle = _Handle(callback, args, context)
+        handle = Handle(callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -171,7 +130,7 @@ class ScheduleLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Do what asyncio does; timers of one moment are due in the order in which they were set."""
-        timer = _Timer(when, callback, args, context)
+        timer = Timer(when, callback, args, context)
         self._timed += 1
         heapq.heappush(self._timers, (when, self._timed, timer))
         return timer
@@ -254,7 +213,7 @@ class ScheduleLoop(asyncio.BaseEventLoop):
             if self.steps > self._end_of_patience:
                 raise LivelockError(f"no end after {self.steps} steps")
 
-    def _drawn(self) -> _Handle | _Timer:
+    def _drawn(self) -> Handle | Timer:
         """Take one of those that have waited longest."""
         position = int(self._draw() * min(len(self._ready), self._window))
         handle = self._ready[position]

@@ -13,7 +13,7 @@ import pytest
 from ad_seller.storage import Message, Outbox, StorageError, Transaction
 from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.records.codec import encode
-from ad_seller.storage.seller.outbox_entries import OutboxForm, Waiting, lane_of
+from ad_seller.storage.seller.outbox_entries import OutboxForm, Waiting
 from tests.atomic.support import MOMENTS, Moment, cancel_during, cancelled_at
 from tests.defects import DEFECTS
 from tests.schedules.simulated import Disk, SimulatedBackend, dies, hangs, processes
@@ -233,29 +233,6 @@ def test_a_worker_whose_store_hangs_at_each_await_delivers_nothing_that_another_
         return bool(reached)
 
     at_each_await(once, 15)
-
-
-@pytest.mark.parametrize(("held", "calls"), [(False, 1), (True, 3)])
-def test_what_a_look_costs(held: bool, calls: int) -> None:
-    """One read where nothing waits; where another worker has the lane, nobody writes a claim in vain."""
-
-    async def scenario(world: World) -> None:
-        disk = Disk(world)
-        receiver = Receiver(world, disk)
-        async with processes(disk, 1) as [store]:
-            if held:
-                await store.outbox("hooks").put(1, "h")
-                await store.set(FORM.lane_key(lane_of("h")), {"claim": "of another", "ttl_ms": 60_000}, 60)
-            worker = asyncio.ensure_future(receiver.work(store))
-            await asyncio.sleep(5)
-            before, written = disk.calls, store.stats().writes
-            await asyncio.sleep(10 * LEASE)
-            assert disk.calls - before <= 40 * calls
-            assert store.stats().writes == written
-            worker.cancel()
-            await asyncio.wait([worker])
-
-    explore(scenario, 20)
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))
