@@ -14,7 +14,7 @@ from .batches import Split, split_into_calls
 from .errors import is_out_of_memory
 from .listings import Listings
 from .router import RedisRouter
-from .scripts import PUTS, Call, Script, packed, unpacked, whole_batch
+from .scripts import Call, Script, one_call, packed, unpacked
 from .settings import RedisSettings
 
 #: Seconds between two looks for what fills the server's memory, while it refuses writes.
@@ -43,8 +43,9 @@ class Commits:
 
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """Apply the commits with as few scripts as can be."""
-        if self._is_in_one_place and (call := whole_batch(commits, self._prefix, self._index)):
-            [answer] = await self._router.run(PUTS, [call], writes=True, brief=True)
+        if self._is_in_one_place and (one := one_call(commits, self._prefix, self._index)):
+            script, call = one
+            [answer] = await self._router.run(script, [call], writes=True, brief=True)
             if answer == [1]:  # most often
                 return unpacked(answer, commits)
             outcomes = await self._told_alike(answer, commits)
@@ -55,7 +56,9 @@ class Commits:
         return outcomes
 
     async def _told_alike(self, answer: Any, commits: list[Commit]) -> Sequence[Outcome | Exception]:
-        """Return the outcomes of puts that were one call, from the one answer that is not good."""
+        """Return the outcomes of commits that were one call, from its answer."""
+        if not isinstance(answer, Exception):
+            return unpacked(answer, commits)
         self._check_started([answer])
         if isinstance(answer, NoPermissionError) and len(commits) > 1:
             return [await self._apply_alone(commit) for commit in commits]

@@ -242,12 +242,22 @@ def packed(commits: Sequence[Commit], prefix: str, index: str | None) -> tuple[S
     return (COMMITS, _pack(commits, prefix, index)) if puts is None else (PUTS, puts)
 
 
-def whole_batch(commits: Sequence[Commit], prefix: str, index: str | None) -> Call | None:
-    """Return what `PUTS` gets for all commits at once, or None if they are others, or too much for one script."""
+def one_call(commits: Sequence[Commit], prefix: str, index: str | None) -> tuple[Script, Call] | None:
+    """Return what applies all commits at once, or None if they are too much for one script, or a mixture.
+
+    Puts alone are one call, and so is a commit that is alone, as those of callers that wait for each other are.
+    """
     if len(commits) > SCRIPT_PARTS:
         return None
     puts = _pack_puts(commits, prefix, index)
-    return puts if puts is not None and sum(map(len, puts[1][2:])) <= SCRIPT_BYTES else None
+    if puts is not None:
+        return (PUTS, puts) if sum(map(len, puts[1][2:])) <= SCRIPT_BYTES else None
+    if len(commits) > 1:
+        return None
+    expectations, writes = commits[0]
+    if not 0 < len(expectations) + len(writes) <= SCRIPT_PARTS:
+        return None
+    return COMMITS, _pack(commits, prefix, index)
 
 
 def unpacked(answer: Any, commits: Sequence[Commit]) -> Sequence[Outcome | Exception]:
