@@ -37,6 +37,7 @@ from tests.operations.test_retention import DAY, NOW, ORDERS, applied, order
         ([RetentionRule("a", "x:", since="t", keep_newest=-1)], "no whole number"),
         ([RetentionRule("a", log="x", since="t", older_than=5)], "takes no since"),
         ([RetentionRule("a", "x:", by=("f",), since="t", older_than=5)], "for logs"),
+        ([RetentionRule("a", "retention:", since="case.since", older_than=5)], "where the holds stand"),
         ([ORDERS, ORDERS], "Two rules are called"),
         ([ORDERS, replace(ORDERS, name="b", prefix="order:ORD-")], "contradict each other"),
         ([ORDERS, replace(ORDERS, name="b", where={})], "contradict each other"),

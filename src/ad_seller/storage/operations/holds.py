@@ -23,6 +23,11 @@ HOLDS_KEY: Final = "retention:holds"
 _PAGE: Final = 500
 
 
+def reaches_holds(prefix: str) -> bool:
+    """Tell whether keys that begin with ``prefix`` may be that of the holds, which no rule removes or changes."""
+    return HOLDS_KEY.startswith(prefix)
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """What is kept, and why.
