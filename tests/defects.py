@@ -69,6 +69,19 @@ def _(patch: Patch) -> None:
     patch.setattr(engine.RedisEngine, "apply", apply)
 
 
+@defect("parts-repeated")
+def _(patch: Patch) -> None:
+    """If a later call of a batch is not sent, all of it is tried again, with what earlier ones did (row 2)."""
+    apply_stage = commits.Commits._apply_stage
+
+    async def as_if_first(self: commits.Commits, stage: Any, batch: Any, outcomes: list[Any]) -> None:
+        own: list[Any] = [None] * len(outcomes)
+        await apply_stage(self, stage, batch, own)
+        outcomes[:] = [told if mine is None else mine for told, mine in zip(outcomes, own, strict=True)]
+
+    patch.setattr(commits.Commits, "_apply_stage", as_if_first)
+
+
 @defect("silent-listeners")
 def _(patch: Patch) -> None:
     """Nobody ends a listener that does not read (row 6)."""
