@@ -23,6 +23,7 @@ from .support import Address
 
 RECORD = "idempotency:book:k"
 USED = "idempotency_used:book:k"
+FENCE = "idempotency_fence:book:k"
 
 
 async def quick(tx: Transaction) -> str:
@@ -39,8 +40,10 @@ class Slow:
 
     def __init__(self) -> None:
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        self.runs = 0
 
     async def __call__(self, tx: Transaction) -> str:
+        self.runs += 1
         await tx.set("by", "slow")
         self.begun.set()
         await self.go_on.wait()
@@ -111,6 +114,30 @@ async def test_one_that_took_long_and_was_not_replaced_commits(backend: StorageB
         await asyncio.sleep(0.01)
     slow.go_on.set()
     assert (await running, await backend.get("by")) == ("slow", "slow")
+
+
+async def test_a_result_that_is_remembered_shorter_than_the_work_takes(engine: Engine, address: Address) -> None:
+    """What refuses whoever was replaced lasts as long as the work, and tells each claim from all before it."""
+    async with address.open() as first, address.open() as second:
+        slow = Slow()
+        hangs = asyncio.create_task(book(first, slow, ttl=0.05, max_seconds=60))
+        await slow.begun.wait()
+        assert (await first.ttl(FENCE) or 0) > 3_600
+        await asyncio.sleep(0.1)
+        slow.go_on.set()
+        assert (await hangs, slow.runs) == ("slow", 1)
+        await asyncio.sleep(0.1)
+
+        slow = Slow()
+        hangs = asyncio.create_task(book(first, slow, ttl=0.05, max_seconds=0.1))
+        await slow.begun.wait()
+        async with asyncio.timeout(20):
+            assert await book(second, quick, ttl=0.05, max_seconds=60) == "quick"
+        await asyncio.sleep(0.1)  # its result is forgotten, and the number went with it
+        with pytest.raises(ZeroDivisionError):
+            await book(second, fails, ttl=0.05, max_seconds=60)
+        slow.go_on.set()
+        assert (await hangs, slow.runs) == ("slow", 2), "what was made before the others is not committed"
 
 
 async def test_an_expired_key_is_not_run_again(backend: StorageBackend) -> None:

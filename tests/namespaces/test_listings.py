@@ -11,6 +11,7 @@ import pytest
 from ad_seller.storage import InvalidValueError, NamespacedBackend, StorageBackend, StorageError
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.conformance.tested_directory import TestedDirectory
@@ -22,12 +23,15 @@ KEYS = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis", "hybrid", "seven methods", "a namespace"])
-def whole(request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, redis_prefix: str) -> StorageBackend:
+@pytest.fixture(params=["memory", "sqlite", "redis", "postgres", "hybrid", "seven methods", "a namespace"])
+def whole(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, redis_prefix: str, postgres_url: str
+) -> StorageBackend:
     made: dict[str, StorageBackend] = {
         "memory": MemoryBackend(),
         "redis": RedisBackend(redis_url, key_prefix=redis_prefix),
         "sqlite": SQLiteBackend(str(tmp_path / "a.db")),
+        "postgres": PostgresBackend(postgres_url),
         "hybrid": HybridBackend(MemoryBackend(), SQLiteBackend(str(tmp_path / "b.db"))),
         "seven methods": TestedDirectory(f"directory:///{tmp_path}/store"),
         "a namespace": NamespacedBackend(SQLiteBackend(str(tmp_path / "c.db")), "n"),
@@ -43,6 +47,14 @@ async def test_keys_and_entries_come_out_as_they_went_in(whole: StorageBackend) 
         await storage.set_many({key: key for key in KEYS})
         await other.set_many(dict.fromkeys(KEYS, "theirs"))
         assert await storage.keys() == sorted(KEYS)
+        counts = {
+            "*": len(KEYS),
+            "**": len(KEYS),
+            "": 0,
+            "order:1": 1,
+            "order:*": len(await storage.keys("order:*")),
+        }
+        assert {pattern: await storage.count(pattern) for pattern in counts} == counts
         assert await storage.keys("order:*") == sorted(key for key in KEYS if key.startswith("order:"))
         assert await storage.keys("*n:[a]") == sorted(key for key in KEYS if key.endswith("n:a"))
         assert await storage.keys("order:1") == ["order:1"]

@@ -66,6 +66,16 @@ def test_the_key_of_a_namespace_in_a_namespace() -> None:
     assert local_key("ns:a:ns:b:order:1") == "order:1"
 
 
+async def test_text_that_looks_like_many_namespaces_is_listed_as_any_other() -> None:
+    """A pattern may hold a thousand, and a key half of that, whatever the caller's stack holds already."""
+    key, pattern = "ns::" * 509 + "session:1", "ns::" * 1_000 + "*"
+    assert local_key("ns::" * 2_000 + "x") == "x"
+    async with HybridBackend(MemoryBackend(), MemoryBackend()) as backend:
+        assert await backend.keys(pattern) == []
+        await backend.set(key, 1)
+        assert await backend.keys("ns::*") == await backend.redis.keys() == [key]
+
+
 async def test_errors_name_keys_as_the_caller_knows_them(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     async with NamespacedBackend(SQLiteBackend(str(path)), "a b") as storage:

@@ -189,6 +189,10 @@ class BulkOperations(ABC):
         found = await self.keys(prefix + pattern)  # what is a match here may be its author's idea
         return sorted(key.removeprefix(prefix) for key in found if key.startswith(prefix))
 
+    async def _count_below(self, prefix: str, pattern: str) -> int:
+        """Return how many keys of a namespace match; one that is nothing but its prefix has no name in it."""
+        return sum(map(bool, await self._keys_below(prefix, pattern)))
+
     async def _entry_search(
         self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
     ) -> tuple[list[tuple[str, Any]], str | None]:

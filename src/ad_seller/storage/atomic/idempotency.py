@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from ..errors import (
     shown,
 )
 from ..records.codec import canonical, decode, encode
-from ..records.expiry import check_ttl
+from ..records.expiry import MAX_TTL_MS, check_ttl
 from ..records.keys import check_key
 from .attempts import run_transaction
 from .claims import Claim, Found, Seen, SingleRun, named
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 IDEMPOTENCY_PREFIX = "idempotency:"
 USED_PREFIX = "idempotency_used:"  #: keys whose result is remembered no longer
 FENCE_PREFIX = "idempotency_fence:"  #: how often a request with ``max_seconds`` was claimed
+
+_FENCE_MS = 86_400_000  #: milliseconds that this number is kept beyond the result: longer than any work takes
 
 InFlight = Literal["wait", "raise"]
 Work = Callable[[Any], Awaitable[Any]]
@@ -206,11 +209,16 @@ class Idempotent(SingleRun):
             raise
 
     def _next_fence(self) -> Put | None:
-        """Return the next number of a request that may be taken over; it goes on as long as the result is kept."""
+        """Return the next number of a request that may be taken over; a commit removes it.
+
+        It outlives the work, however short the result is remembered. Where none is left, the next one begins
+        anywhere: a number that an older claim had would let that one commit.
+        """
         if self._fence_key is None:
             return None
-        last = 0 if self._fence is None else decode(self._fence, key=self._fence_key)
-        return Put(self._fence_key, encode(last + 1), self._ttl_ms)
+        last = uuid.uuid4().int >> 80 if self._fence is None else decode(self._fence, key=self._fence_key)
+        ttl_ms = None if self._ttl_ms is None else min(self._ttl_ms + _FENCE_MS, MAX_TTL_MS)
+        return Put(self._fence_key, encode(last + 1), ttl_ms)
 
     async def _take(self, claim: Claim, fence: Put | None) -> bool:
         expectations, writes = [Expect(self.key, None)], [claim.put]

@@ -200,15 +200,8 @@ class NamespacedBackend(NamespaceHooks):
 
     async def count(self, pattern: str = "*") -> int:
         """See `StorageBackend.count`."""
-        if self._is_plain:
-            return len(await self.keys(pattern))
-        full = self._pattern(pattern)
-        return await self._asked(self.backend.count(full))
-
-    def _pattern(self, pattern: str) -> str:
         compile_glob(pattern)  # so that a message is about what the caller gave
-        self._atomic_check()
-        return self._prefix + str.__str__(pattern)
+        return await self._count_below("", str.__str__(pattern))
 
     async def scan(
         self,

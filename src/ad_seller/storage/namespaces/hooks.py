@@ -79,6 +79,10 @@ class NamespaceHooks(StorageBackend, ABC):
         self._atomic_check()
         return await self._asked(self.backend._keys_below(self._prefix + prefix, pattern))
 
+    async def _count_below(self, prefix: str, pattern: str) -> int:
+        self._atomic_check()
+        return await self._asked(self.backend._count_below(self._prefix + prefix, pattern))
+
     async def _entry_search(
         self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
     ) -> tuple[list[tuple[str, Any]], str | None]:

@@ -125,7 +125,7 @@ class Declared:
 
         Only for texts that PostgreSQL can hold: other values are looked for in all records.
         """
-        if span.glob.literal:
+        if span.glob.literal or "\0" in span.glob.prefix:  # nothing to find, then
             return []
         namespace, prefix = split_key(span.glob.prefix)
         found = [

@@ -72,7 +72,7 @@ class Listings:
         """See `Engine.count`."""
         if not query.exact:
             return len(await self.keys(query))
-        statement, parameters = sql.select("count(*)", query, None, None)
+        statement, parameters = sql.select("count(*)", query, query.after, None)
         [(number,)] = await self._client.read(statement, *parameters, cancellable=True)
         return int(number)
 

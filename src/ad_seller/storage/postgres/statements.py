@@ -186,7 +186,9 @@ def select(columns: str, span: KeyQuery, after: str | None, limit: int | None) -
     """
     span = replace(span, after=after)
     parameters: list[Any] = [span.start]
-    if span.glob.literal:  # its `stop` contains NUL, which PostgreSQL does not take
+    if "\0" in span.glob.prefix:  # PostgreSQL does not take it, and no key has it
+        parameters, conditions = [""], "false AND key = $1::text"
+    elif span.glob.literal:  # its `stop` contains NUL
         parameters = [span.glob.prefix]
         conditions = "key = $1::text" if span.has(span.glob.prefix) else "false AND key = $1::text"
     else:

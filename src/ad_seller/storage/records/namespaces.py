@@ -67,5 +67,6 @@ def split_key(key: str) -> tuple[str, str]:
 
 def local_key(key: str) -> str:
     """Return what a key is called in its namespace; outside of one, the key itself."""
-    prefix, rest = split_key(key)
-    return local_key(rest) if prefix else key
+    while (parts := split_key(key))[0]:
+        key = parts[1]
+    return key

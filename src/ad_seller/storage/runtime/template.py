@@ -87,6 +87,11 @@ class DriverBackend(ConnectedBackend):
         async with self._guarded("list", pattern) as session:
             return await session.engine.count(KeyQuery(glob))
 
+    async def _count_below(self, prefix: str, pattern: str) -> int:
+        glob = compile_glob(prefix + pattern)
+        async with self._guarded("list", prefix + pattern) as session:
+            return await session.engine.count(KeyQuery(glob, after=prefix))
+
     async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
         wanted = check_keys(keys)
         await self._here()

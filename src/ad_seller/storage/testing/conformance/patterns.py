@@ -88,6 +88,9 @@ EXAMPLES = {
     "a[^]": [],
     "a[z-a]": [],
     "a[[]bc]": ["a[bc]"],
+    "a\0": [],
+    "a\0*": [],
+    "\0": [],
 }
 
 #: Malformed classes, which stand for themselves.
