@@ -53,7 +53,7 @@ def _best(db: sqlite3.Connection, narrowings: list[Narrowing], span: KeyQuery) -
     """
     if len(narrowings) < 2:
         return narrowings[0] if narrowings else None
-    most = _LEAST_FEW
+    most = max(_LEAST_FEW, 1)
     while True:
         for narrowing in narrowings:
             if _are_few(db, narrowing, most):
