@@ -247,6 +247,7 @@ def _measured() -> Iterator[Ran]:
 @contextmanager
 def _own_garbage() -> Iterator[None]:
     """At the end collect what the block left, which tells of exceptions that nobody looked at, and nothing else."""
+    is_suite = gc.get_freeze_count() > 0  # what pytest collected stays out of all collections: tests/conftest.py
     gc.freeze()
     logging.disable(logging.ERROR)  # faults are no news here, and pytest would keep a record of each
     try:
@@ -254,7 +255,8 @@ def _own_garbage() -> Iterator[None]:
         gc.collect()
     finally:
         logging.disable(logging.NOTSET)
-        gc.unfreeze()
+        if not is_suite:
+            gc.unfreeze()
 
 
 def _replayed(scenario: Scenario, seed: int, first: Exception) -> str:
