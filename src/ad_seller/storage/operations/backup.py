@@ -79,7 +79,7 @@ async def backup(storage: StorageBackend, to: str | Path, *, progress: PageProgr
             "PostgreSQL, persistence and replicas for Redis; export makes a file of any store, or of one namespace."
         )
     path = Path(to)
-    async with storage._guarded("save", "the store"):
+    with storage._guarded(await storage._here(), "save", "the store"):
         return await _aside(lambda told: _saved(storage, path, told), progress)
 
 

@@ -98,13 +98,13 @@ class PostgresBackend(DriverBackend):
         Returns:
             Which keys were taken (or would be), and which both have written since: there ours stays.
         """
-        async with self._guarded("take over", OLD_TABLE, writes=apply) as session:
+        with self._guarded(await self._here(), "take over", OLD_TABLE, writes=apply) as session:
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.take_over(apply=apply)
 
     async def build_indexes(self) -> bool:
         """Make the indexes of filtered listings that are missing, beside the work; False if others are at it."""
-        async with self._guarded("build", "indexes", writes=True) as session:
+        with self._guarded(await self._here(), "build", "indexes", writes=True) as session:
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.build_indexes()
 
@@ -136,7 +136,7 @@ class PostgresBackend(DriverBackend):
         return await self._change_views("drop", partial(drop, views=views))
 
     async def _change_views(self, verb: str, work: Callable[[Fetch], Awaitable[list[str]]]) -> list[str]:
-        async with self._guarded(verb, "views", writes=True) as session:
+        with self._guarded(await self._here(), verb, "views", writes=True) as session:
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.change_views(work)
 

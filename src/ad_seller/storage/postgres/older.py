@@ -99,7 +99,7 @@ class OlderPostgres(PostgresBackend):
         assert isinstance(session.engine, OlderEngine)  # noqa: S101
         pages = session.engine.older_pages(prefix, after)
         while True:
-            async with self._guarded("list", OLD_TABLE):
+            with self._guarded(await self._here(), "list", OLD_TABLE):
                 page = await anext(pages, None)
             if page is None:
                 return

@@ -119,18 +119,18 @@ class RedisBackend(DriverBackend):
         """Send ``message`` as JSON to the subscribers of ``{key_prefix}channel:{channel}``; return how many."""
         text = encode(message, key=channel, max_bytes=self._max_value_bytes)
         check_key(channel)
-        async with self._guarded("publish to", channel, writes=True) as session:
+        with self._guarded(await self._here(), "publish to", channel, writes=True) as session:
             return await cast(RedisEngine, session.engine).publish(channel, text)
 
     async def incr(self, key: str) -> int:
         """Add 1 to the counter under ``key`` with Redis's own INCR, and return the sum."""
         key = check_key(key)
-        async with self._guarded("increment", key, writes=True) as session:
+        with self._guarded(await self._here(), "increment", key, writes=True) as session:
             return await cast(RedisEngine, session.engine).add_one(key)
 
     async def get_stats(self) -> dict[str, Any]:
         """Return what the server says of itself: clients, memory, commands, hits and misses."""
-        async with self._guarded("list", "INFO") as session:
+        with self._guarded(await self._here(), "list", "INFO") as session:
             info = await cast(RedisEngine, session.engine).info()
         numbers = ("connected_clients", "total_commands_processed", "keyspace_hits", "keyspace_misses")
         return {name: int(info[name]) for name in numbers if name in info} | {

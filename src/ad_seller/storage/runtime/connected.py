@@ -27,31 +27,30 @@ log = logging.getLogger("ad_seller.storage")
 
 
 class Guard:
-    """Makes closing wait for a call, and its errors ours; `asynccontextmanager` takes five times as long.
+    """Makes closing wait for a call beside the batches, and its errors ours.
 
     Args:
-        sessions: of the backend.
+        session: of the running event loop; it was asked for in the same turn of the loop.
         verb: what the call does, e.g. "list".
         subject: with what.
         writes: whether it changes something.
     """
 
-    __slots__ = ("_session", "_sessions", "_subject", "_verb", "_writes")
+    __slots__ = ("_session", "_subject", "_verb", "_writes")
 
-    def __init__(self, sessions: Sessions, verb: str, subject: str, writes: bool) -> None:
+    def __init__(self, session: Session, verb: str, subject: str, writes: bool) -> None:
         """Do nothing yet."""
-        self._sessions = sessions
+        self._session = session
         self._verb = verb
         self._subject = subject
         self._writes = writes
 
-    async def __aenter__(self) -> Session:
-        """Return the session of the running event loop."""
-        self._session = session = self._sessions.here() or await self._sessions.join()
-        session.active += 1  # closing waits until there is none
-        return session
+    def __enter__(self) -> Session:
+        """Have closing wait."""
+        self._session.active += 1
+        return self._session
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let closing go on."""
@@ -172,13 +171,13 @@ class ConnectedBackend(StorageBackend):
 
     async def facts(self) -> dict[str, Any]:
         """Return what the store says about itself: versions, settings, sizes, its clock; `doctor` judges it."""
-        async with self._guarded("ask", "the server") as session:
+        with self._guarded(await self._here(), "ask", "the server") as session:
             found = await session.engine.facts()
         indexes = DEFAULT_INDEXES if self._indexes is None else self._indexes
         return {**found, "indexes": [str(index) for index in indexes]} if found else found
 
     async def _doubts(self) -> list[str]:
-        async with self._guarded("ask", "the server") as session:
+        with self._guarded(await self._here(), "ask", "the server") as session:
             return await session.engine.doubts()
 
     async def disconnect(self) -> None:
@@ -194,20 +193,20 @@ class ConnectedBackend(StorageBackend):
 
     # --- calls beside the batches ----------------------------------------------------------------------
 
-    def _guarded(self, verb: str, subject: str, *, writes: bool = False) -> Guard:
-        """Return the session for a call beside the batches: it is waited for, and its errors become ours."""
-        return Guard(self._sessions, verb, subject, writes)
+    def _guarded(self, session: Session, verb: str, subject: str, *, writes: bool = False) -> Guard:
+        """Return a block for a call beside the batches: it is waited for, and its errors become ours."""
+        return Guard(session, verb, subject, writes)
 
     def _log_seconds(self) -> tuple[float, float]:
         return self._log_times
 
     async def _hears(self, prefix: str) -> bool:
-        async with self._guarded("ask", "the server") as session:
+        with self._guarded(await self._here(), "ask", "the server") as session:
             return await session.engine.hears()
 
     async def _sweep_all(self) -> int:
         """Remove all expired entries in small steps; return how many there were."""
-        async with self._guarded("sweep", "expired entries") as session:
+        with self._guarded(await self._here(), "sweep", "expired entries") as session:
             return await sweep_all(session.engine)
 
 

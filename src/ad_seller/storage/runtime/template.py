@@ -74,22 +74,26 @@ class DriverBackend(ConnectedBackend):
 
     async def keys(self, pattern: str = "*") -> list[str]:
         glob = compile_glob(pattern)
-        async with self._guarded("list", pattern) as session:
+        with self._guarded(self._sessions.here() or await self._sessions.join(), "list", pattern) as session:
             return await session.engine.keys(KeyQuery(glob))
 
     async def _keys_below(self, prefix: str, pattern: str) -> list[str]:
         glob = compile_glob(prefix + pattern)
-        async with self._guarded("list", prefix + pattern) as session:
+        with self._guarded(
+            self._sessions.here() or await self._sessions.join(), "list", prefix + pattern
+        ) as session:
             return await session.engine.keys_below(KeyQuery(glob), prefix)
 
     async def count(self, pattern: str = "*") -> int:
         glob = compile_glob(pattern)
-        async with self._guarded("list", pattern) as session:
+        with self._guarded(self._sessions.here() or await self._sessions.join(), "list", pattern) as session:
             return await session.engine.count(KeyQuery(glob))
 
     async def _count_below(self, prefix: str, pattern: str) -> int:
         glob = compile_glob(prefix + pattern)
-        async with self._guarded("list", prefix + pattern) as session:
+        with self._guarded(
+            self._sessions.here() or await self._sessions.join(), "list", prefix + pattern
+        ) as session:
             return await session.engine.count(KeyQuery(glob, after=prefix))
 
     async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
@@ -154,7 +158,9 @@ class DriverBackend(ConnectedBackend):
         self, query: KeyQuery, on_corrupt: OnCorrupt, cut: int = 0
     ) -> tuple[list[tuple[str, Any]], str | None]:
         limit = query.limit
-        async with self._guarded("list", f"{query.glob.prefix}*") as session:
+        with self._guarded(
+            self._sessions.here() or await self._sessions.join(), "list", f"{query.glob.prefix}*"
+        ) as session:
             rows = await session.engine.entries(query if limit is None else query.up_to(limit + 1))
         more = limit is not None and len(rows) > limit
         rows = rows[:limit]
@@ -184,7 +190,7 @@ class DriverBackend(ConnectedBackend):
                 yield page
             return
         while True:
-            async with self._guarded("list", prefix) as session:
+            with self._guarded(self._sessions.here() or await self._sessions.join(), "list", prefix) as session:
                 page = await session.engine.page(prefix, after)
             if not page:
                 return
@@ -192,7 +198,7 @@ class DriverBackend(ConnectedBackend):
             after = page[-1].key
 
     async def _entry_estimate(self, prefix: str) -> int | None:
-        async with self._guarded("list", prefix) as session:
+        with self._guarded(self._sessions.here() or await self._sessions.join(), "list", prefix) as session:
             return await session.engine.estimate(KeyQuery(prefix_glob(prefix)))
 
     async def _store_entries(
@@ -202,7 +208,9 @@ class DriverBackend(ConnectedBackend):
             return await super()._store_entries(entries, expected)
         if not entries:
             return []
-        async with self._guarded("write", entries[0].key, writes=True) as session:
+        with self._guarded(
+            self._sessions.here() or await self._sessions.join(), "write", entries[0].key, writes=True
+        ) as session:
             stored = await session.engine.store(entries, expected)
         if WAITING:
             tell(entry.key for entry in entries)

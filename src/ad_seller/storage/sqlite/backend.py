@@ -121,7 +121,7 @@ class SQLiteBackend(DriverBackend):
         return await self._change_views("drop", partial(drop, views=views))
 
     async def _change_views(self, verb: str, work: Callable[[sqlite3.Connection], list[str]]) -> list[str]:
-        async with self._guarded(verb, "views", writes=True) as session:
+        with self._guarded(await self._here(), verb, "views", writes=True) as session:
             assert isinstance(session.engine, SQLiteEngine)  # noqa: S101
             return await session.engine.change_views(work)
 
