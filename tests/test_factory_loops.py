@@ -14,6 +14,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from ad_seller.storage import StorageBackend, close_storage, factory, get_storage
+from ad_seller.storage.runtime.sessions import connected_backends
+from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.sync import close_storage as close_without_await
 from ad_seller.storage.sync import get_storage as get_without_await
 from tests.storms import Holdings
@@ -126,6 +128,36 @@ def test_at_the_same_time(server: ServerLoop, elsewhere: Callable[[], Any]) -> N
         assert found == [storage]
         assert asyncio.run(storage.get("uses")) == 2 * number + 2
         close_without_await()
+
+
+def test_closed_in_another_loop_while_it_connects(server: ServerLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There was nothing to close yet: what is connected then is not a second shared storage that nobody closes."""
+    begun, go_on = threading.Event(), threading.Event()
+    connect = SQLiteBackend.connect
+    first = [True]
+
+    async def held(self: SQLiteBackend) -> None:
+        if first:
+            first.clear()
+            begun.set()
+            await asyncio.to_thread(go_on.wait, 30)
+        await connect(self)
+
+    async def meanwhile() -> StorageBackend:
+        await asyncio.to_thread(begun.wait, 30)
+        await close_storage()
+        storage = await use()
+        go_on.set()
+        return storage
+
+    monkeypatch.setattr(SQLiteBackend, "connect", held)
+    got = asyncio.run_coroutine_threadsafe(use(), server.loop)
+    storage = asyncio.run(meanwhile())
+    assert got.result(30) is storage
+    assert asyncio.run(storage.get("uses")) == 2
+    assert connected_backends() == ["SQLiteBackend"]
+    asyncio.run(close_storage())
+    assert connected_backends() == []
 
 
 def test_a_test_client_without_with() -> None:

@@ -165,7 +165,7 @@ def writes_of(store: StorageBackend) -> BatchStats:
 
 async def test_the_pool_of_a_server_that_is_short_of_connections(postgres_url: str) -> None:
     async with PostgresBackend(postgres_url, pool_min=1, pool_max=1) as store:
-        async with store._guarded("hold", "a connection") as session:
+        with store._guarded(await store._here(), "hold", "a connection") as session:
             engine: Any = session.engine
             async with engine._client.borrowed(5):
                 task = asyncio.create_task(store.get("a"))

@@ -233,12 +233,12 @@ class _Shared:
                 self.is_connected = False
             return self.backend
 
-    def connected(self, backend: StorageBackend) -> None:
+    def is_connected_as(self, backend: StorageBackend) -> bool:
+        """Take note that a backend is connected; False: it is the shared one no more."""
         with self.lock:
-            if self.backend is None:
-                self.backend = backend  # another loop failed meanwhile and dropped it
             if self.backend is backend:
                 self.is_connected = True
+            return self.backend is backend
 
     def drop_failed(self, backend: StorageBackend) -> None:
         """Forget a backend that could not be connected, unless it could be in another event loop."""
@@ -280,14 +280,16 @@ async def get_storage() -> StorageBackend:
         StorageConnectionError: it cannot be reached or opened.
     """
     async with _shared.gates.get_or_make(asyncio.Lock):  # a backend of somebody else may not like two at once
-        backend = _shared.found_or_made()
-        try:
-            await backend.connect()  # harmless where it is
-        except BaseException:
-            _shared.drop_failed(backend)
-            raise
-        _shared.connected(backend)
-        return backend
+        while True:
+            backend = _shared.found_or_made()
+            try:
+                await backend.connect()  # harmless where it is
+            except BaseException:
+                _shared.drop_failed(backend)
+                raise
+            if _shared.is_connected_as(backend):
+                return backend
+            await backend.disconnect()  # another loop closed it meanwhile, when there was nothing to close yet
 
 
 async def close_storage() -> None:
