@@ -194,6 +194,30 @@ def test_a_loop_closed_without_its_runner(store: StorageBackend) -> None:
     assert asyncio.run(check()) == 20
 
 
+def test_a_new_backend_in_each_loop_that_nobody_disconnects(store: StorageBackend) -> None:
+    """What it had open goes with the garbage."""
+
+    async def use() -> None:
+        backend = copy.copy(store)
+        await backend.connect()
+        await backend.increment("counter")
+        assert await backend.keys("counter") == ["counter"]
+
+    def held() -> tuple[int, int]:
+        gc.collect()
+        return threading.active_count(), descriptors()
+
+    for _ in range(3):
+        asyncio.run(use())
+    first = held()
+    for _ in range(15):
+        asyncio.run(use())
+    until = time.monotonic() + 20
+    while any(a > b for a, b in zip(held(), first, strict=True)):  # threads end a moment later
+        assert time.monotonic() < until, (held(), first)
+        time.sleep(0.05)
+
+
 def test_disconnect_closes_what_a_loop_holds_that_never_runs_again(store: StorageBackend) -> None:
     loop = asyncio.new_event_loop()
 

@@ -38,6 +38,7 @@ def telling(
     loop = asyncio.get_running_loop()
 
     def work() -> None:
+        nonlocal function, tell, loop
         result, error = None, None
         try:
             result = function()
@@ -45,5 +46,6 @@ def telling(
             error = failure
         with suppress(RuntimeError):  # the event loop has ended, nobody waits any more
             loop.call_soon_threadsafe(tell, result, error)
+        del function, tell, loop  # a thread that waits for more holds what it did last
 
     return work

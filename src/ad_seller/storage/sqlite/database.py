@@ -93,14 +93,9 @@ class Database:
         self.is_open = False
         try:
             if self.reader is not self.writer:
-                await self.reader.stop(partial(self._leave, self.reader))
+                await self.reader.stop(partial(self.leave, self.reader))
         finally:
-            try:
-                await self.writer.stop(partial(self._leave, self.writer))
-            finally:
-                file, self._file = self._file, None
-                if file is not None:
-                    open_files.leave(file)
+            await self.writer.stop(self.leave_last)
 
     # --- calls on the threads --------------------------------------------------------------------------
 
@@ -214,14 +209,24 @@ class Database:
         try:
             self._tried(worker, lambda db: None)
         except BaseException:
-            self._leave(worker)
+            self.leave(worker)
             raise
 
-    def _leave(self, handle: Handle) -> None:
+    def leave(self, handle: Handle) -> None:
+        """Close a connection for good, on its thread."""
         if self._file is None:
             handle.close()
         else:
             self._file.leave(handle)
+
+    def leave_last(self) -> None:
+        """Close the connection for writes, and with it the file."""
+        try:
+            self.leave(self.writer)
+        finally:
+            file, self._file = self._file, None
+            if file is not None:
+                open_files.leave(file)
 
     # --- connections -----------------------------------------------------------------------------------
 

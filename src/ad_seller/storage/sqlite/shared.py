@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 
 from ..concurrency.forks import ForkSafeLock, keep_for_parent
@@ -22,6 +23,7 @@ class SharedDatabase:
         self._make = make
         self._lock = ForkSafeLock()
         self.current: Database | None = None
+        self._end: weakref.finalize[..., SharedDatabase] | None = None
 
     async def acquire(self) -> Database:
         """Return the open database; one `release` belongs to each.
@@ -30,12 +32,13 @@ class SharedDatabase:
             sqlite3.Error, StorageError: it cannot be opened; nothing stays open.
         """
         with self._lock:
-            if self.current is not None and self.current.pid != os.getpid():
-                keep_for_parent(self.current)
-                self.current = None
-            if self.current is None:
-                self.current = self._make()
             database = self.current
+            if database is not None and database.pid != os.getpid():
+                keep_for_parent(database)
+                database = None
+            if database is None:
+                database = self._make()
+                self._set(database)
             database.users += 1
         try:
             await database.open()
@@ -45,6 +48,15 @@ class SharedDatabase:
             raise
         database.is_needed = True
         return database
+
+    def _set(self, database: Database | None) -> None:
+        self.current = database
+        if self._end is not None:
+            self._end.detach()
+        self._end = None
+        if database is not None:  # its thread would keep it open when the backend is garbage, not disconnected
+            self._end = weakref.finalize(self, _abandon, database)
+            self._end.atexit = False
 
     def release(self, database: Database) -> None:
         """Note that one user needs it no more; it stays open until `close`."""
@@ -56,7 +68,7 @@ class SharedDatabase:
         with self._lock:
             if database.users or database.is_needed or self.current is not database:
                 return
-            self.current = None
+            self._set(None)
         await database.close()
 
     async def close(self) -> None:
@@ -65,8 +77,28 @@ class SharedDatabase:
             database = self.current
             if database is None or database.users:
                 return
-            self.current = None
+            self._set(None)
         if database.pid != os.getpid():
             keep_for_parent(database)
             return
         await database.close()
+
+
+def _abandon(database: Database) -> None:
+    """Have the threads of a database close it and end: there is nobody left who could."""
+    if database.pid != os.getpid():
+        keep_for_parent(database)
+        return
+    database.is_open = False
+    reader, writer = database.reader, database.writer
+
+    def leave_reader() -> None:
+        try:
+            database.leave(reader)
+        finally:
+            writer.abandon(database.leave_last)
+
+    if reader is writer or not reader.is_started:
+        writer.abandon(database.leave_last)
+    else:
+        reader.abandon(leave_reader)

@@ -55,6 +55,11 @@ class Worker(Handle):
         super()._became(db)
         self.connection._connection = db
 
+    @property
+    def is_started(self) -> bool:
+        """Whether there was anything to do for its thread yet."""
+        return self._thread.ident is not None
+
     async def open(self, first: Callable[[], None]) -> None:
         """Start the thread and have it do what is ``first``, which can be tried again if it fails."""
         self.start()
@@ -69,11 +74,17 @@ class Worker(Handle):
 
     async def stop(self, last: Callable[[], None]) -> None:
         """Have the thread do what is ``last``, after what is under way, and end."""
-        if self._thread.ident is None:
+        if not self.is_started:
             return
         try:
             await self.run(last)
         finally:
+            self._end()
+
+    def abandon(self, last: Callable[[], None]) -> None:
+        """Do the same without waiting, from any thread and from the garbage collector."""
+        if self.is_started:
+            self._queue.put_nowait((_NOBODY, last))
             self._end()
 
     def _end(self) -> None:
