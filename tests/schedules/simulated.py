@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from ad_seller.storage.atomic.state import state_of
@@ -166,69 +165,6 @@ class SimulatedBackend(DriverBackend):
 
     def _make_engine(self) -> SimulatedEngine:
         return SimulatedEngine(self)
-
-
-@asynccontextmanager
-async def processes(disk: Disk, count: int = 2, **settings: Any) -> AsyncIterator[list[SimulatedBackend]]:
-    """Yield connected backends on one disk; at the end nothing is held in any of them.
-
-    Where nothing fails, they are those of the schedule before: to connect and disconnect costs more than many a
-    schedule. The story begins, from its seed, when they are there.
-    """
-    if disk.faults or disk.closed_doors:
-        async with _new_processes(disk, count, settings) as stores:
-            yield stores
-        return
-    loop = disk.world.loop
-    kept = loop.kept.setdefault(repr(sorted(settings.items())), [])
-    while len(kept) < count:
-        kept.append(disk.backend(sweep_interval=None, **settings))
-        await kept[-1].connect()
-    stores = kept[:count]
-    for store in stores:
-        store.disk = disk
-        store.frozen = False
-    loop.begin(loop.seed)
-    yield stores
-    for store in stores:
-        await store.settle()
-
-
-@asynccontextmanager
-async def _new_processes(disk: Disk, count: int, settings: dict[str, Any]) -> AsyncIterator[list[SimulatedBackend]]:
-    stores = [disk.backend(sweep_interval=None, **settings) for _ in range(count)]
-    for store in stores:
-        await store.connect()
-    yield stores
-    for store in stores:
-        await store.let_go()
-
-
-def dies(store: SimulatedBackend) -> Callable[[asyncio.Task[Any], asyncio.Future[Any] | None], None]:
-    """Return what ends a process: nothing that it sends gets through any more, and its task ends."""
-
-    def now(task: asyncio.Task[Any], future: asyncio.Future[Any] | None) -> None:
-        store.frozen = True
-        task.cancel()
-
-    return now
-
-
-def hangs(
-    store: SimulatedBackend, told: Callable[[], object]
-) -> Callable[[asyncio.Task[Any], asyncio.Future[Any] | None], None]:
-    """Return what lets the store of a process hang a moment later, and tells so, until `frozen` is taken back."""
-    world = store.disk.world
-
-    def soon(task: asyncio.Task[Any], future: asyncio.Future[Any] | None) -> None:
-        timer = world.loop.call_later(world.chance.choice((0, 0.0001, 0.0005, 0.001, 0.02)), freeze)
-        task.add_done_callback(lambda _: timer.cancel())
-
-    def freeze() -> None:
-        store.frozen = True
-        told()
-
-    return soon
 
 
 class SimulatedEngine(Engine):

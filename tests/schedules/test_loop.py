@@ -15,7 +15,8 @@ import pytest
 
 from tests.schedules import world as worlds
 from tests.schedules.loop import MAX_STEPS, DeadlockError, LivelockError, ScheduleLoop
-from tests.schedules.simulated import Disk, processes
+from tests.schedules.several import processes
+from tests.schedules.simulated import Disk
 from tests.schedules.world import World, explore, run
 
 ROOT = Path(__file__).parents[2]

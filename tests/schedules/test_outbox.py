@@ -16,7 +16,8 @@ from ad_seller.storage.records.codec import encode
 from ad_seller.storage.seller.outbox_entries import OutboxForm, Waiting
 from tests.atomic.support import MOMENTS, Moment, cancel_during, cancelled_at
 from tests.defects import DEFECTS
-from tests.schedules.simulated import Disk, SimulatedBackend, dies, hangs, processes
+from tests.schedules.several import dies, hangs, processes
+from tests.schedules.simulated import Disk, SimulatedBackend
 from tests.schedules.test_cancellation import at_each_await
 from tests.schedules.world import World, explore
 

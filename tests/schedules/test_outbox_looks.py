@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from ad_seller.storage.seller.outbox_entries import lane_of
-from tests.schedules.simulated import Disk, processes
+from tests.schedules.several import processes
+from tests.schedules.simulated import Disk
 from tests.schedules.test_outbox import FORM, LEASE, Receiver
 from tests.schedules.world import World, explore
 
