@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from ad_seller.storage import StorageBackend, close_storage, factory, get_storage
-from ad_seller.storage.runtime.sessions import connected_backends
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.sync import close_storage as close_without_await
 from ad_seller.storage.sync import get_storage as get_without_await
@@ -134,11 +133,11 @@ def test_closed_in_another_loop_while_it_connects(server: ServerLoop, monkeypatc
     """There was nothing to close yet: what is connected then is not a second shared storage that nobody closes."""
     begun, go_on = threading.Event(), threading.Event()
     connect = SQLiteBackend.connect
-    first = [True]
+    made: list[SQLiteBackend] = []
 
     async def held(self: SQLiteBackend) -> None:
-        if first:
-            first.clear()
+        made.append(self)
+        if len(made) == 1:
             begun.set()
             await asyncio.to_thread(go_on.wait, 30)
         await connect(self)
@@ -155,9 +154,9 @@ def test_closed_in_another_loop_while_it_connects(server: ServerLoop, monkeypatc
     storage = asyncio.run(meanwhile())
     assert got.result(30) is storage
     assert asyncio.run(storage.get("uses")) == 2
-    assert connected_backends() == ["SQLiteBackend"]
+    assert {one for one in made if one._is_connected()} == {storage}
     asyncio.run(close_storage())
-    assert connected_backends() == []
+    assert not any(one._is_connected() for one in made)
 
 
 def test_a_test_client_without_with() -> None:
