@@ -38,8 +38,9 @@ class World:
         return id_at(int((self.now + seconds) * TICKS_PER_SECOND), number)
 
     async def appear(self, number: int, seconds: float = 0.0) -> None:
-        """Store an entry that says to be made ``seconds`` from now."""
-        await self.log._store_entry(self.id(seconds, number), number)
+        """Store an entry that says to be made ``seconds`` from now; the clock does not pass it by."""
+        async with self.clock:
+            await self.log._store_entry(self.id(seconds, number), number)
 
     async def pass_time(self, seconds: float) -> None:
         """Let what is under way appear in its time; the clock does not pass it by."""
