@@ -172,3 +172,22 @@ async def test_a_queue_of_updates_times_out_together(own_redis: RedisServer) -> 
         assert (results, {type(error) for error in errors}) == ([], {StorageTimeoutError})
         own_redis.thaw()
         assert await storage.increment("n") == 1
+
+
+class Unsorted(DictBackend):
+    """`keys` as somebody may write it: in the order of storing, one of them twice."""
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        found = sorted(await super().keys(pattern), key=list(self.entries).index)
+        return [*found, *found[:1]]
+
+
+async def test_pages_of_keys_that_come_in_any_order() -> None:
+    """Else entries are passed by, and who follows a log misses some."""
+    async with Unsorted() as storage:
+        await storage.set_many({f"event:{n * 7 % 10}": n for n in range(10)})
+        expected = [f"event:{n}" for n in range(10)]
+        for reverse in (False, True):
+            for size in (1, 3, 10, 20):
+                found = [key async for key, _ in storage.iterate("event:*", page_size=size, reverse=reverse)]
+                assert found == (expected[::-1] if reverse else expected)

@@ -80,6 +80,7 @@ class TestReading:
             "a:b",
             "a%3Ab",
             "*[x]?\\",
+            "a\0b",
             "x" * 3000,
             "x" * 2999 + "y",
             10**400,
@@ -127,13 +128,24 @@ class TestReading:
 
 class TestAppending:
     @pytest.mark.parametrize(
-        "value", [{"n": 1}, {"n": 1, "session_id": "s"}, "text", None, event(1, {"a": 1}), event(1, kind=["x"])]
+        "value",
+        [
+            {"n": 1},
+            {"n": 1, "session_id": "s"},
+            "text",
+            None,
+            event(1, {"a": 1}),
+            event(1, kind=["x"]),
+            event(1, datetime.now(UTC)),
+        ],
     )
     async def test_what_cannot_be_found_by_its_fields_is_refused(
         self, backend: StorageBackend, log: Log, value: Any
     ) -> None:
         with pytest.raises(InvalidValueError, match="nothing was written"):
             await log.append(value)
+        with pytest.raises(InvalidValueError, match="nothing was written"):
+            await backend.transact(lambda tx: tx.log("event", by=BY).append(value))
         with pytest.raises(InvalidValueError, match="NaN"):
             await log.append({**event(1), "x": float("nan")})
         assert await backend.keys() == []
@@ -170,12 +182,18 @@ class TestAppending:
             {"session_id": None},
             {"session_id": ["a"]},
             {"session_id": {}},
+            {"session_id": float("nan")},
+            {"session_id": "\ud800"},
         ]
-        for where in questions:
+        for where in (*questions, "session_id", 5, [("session_id", "s1")]):
             with pytest.raises(InvalidArgumentError):
-                await log.read(where)
-        with pytest.raises(InvalidArgumentError):
-            await log.read(limit=0)
+                await log.read(where)  # type: ignore[arg-type]
+            with pytest.raises(InvalidArgumentError):
+                await anext(log.follow(None, where))  # type: ignore[arg-type]
+        for limit in (0, "5", True):
+            for where in ({}, {"session_id": "s1"}):
+                with pytest.raises(InvalidArgumentError):
+                    await log.read(where, limit=limit)  # type: ignore[arg-type]
         with pytest.raises(InvalidTTLError):
             backend.log("event", retention=0)
         with pytest.raises(InvalidTTLError):

@@ -136,6 +136,22 @@ async def test_started_again_with_a_cursor_nothing_is_missing(world: World) -> N
         seen.add((await anext(entries)).value)
 
 
+@pytest.mark.parametrize("ago", [1_000.0, 9.0])
+async def test_who_starts_again_after_each_entry_gets_on(world: World, ago: float) -> None:
+    """Of what can get no company any more none comes twice, not even of one millisecond."""
+    world.now += 3 - ago
+    cursor = world.log.now()
+    world.now += ago
+    for number in range(6):
+        await world.appear(number, seconds=number // 3 / 10 - ago)
+    given = []
+    for _ in range(6):
+        [entry] = await take(world.follow(cursor), 1)
+        cursor = entry.cursor
+        given.append(entry.value)
+    assert given == list(range(6))
+
+
 async def test_from_now_on_what_was_long_ago_does_not_come(world: World) -> None:
     await world.appear(1, seconds=-8)
     cursor = world.log.now()
@@ -186,7 +202,10 @@ class TestGaps:
         with pytest.raises(LogGapError):
             await anext(entries)
 
-    @pytest.mark.parametrize("cursor", ["", "nonsense", 5, b"W11=", "W10=", "WzEsIDJd", "WyJvdGhlciIsIDVd", "MQ=="])
+    @pytest.mark.parametrize(
+        "cursor",
+        ["", "nonsense", 5, b"W11=", "W10=", "WzEsIDJd", "WyJvdGhlciIsIDVd", "MQ==", "WyJldmVudCIsIDUsIDZd"],
+    )
     async def test_what_is_no_cursor_is_refused(self, world: World, cursor: Any) -> None:
         with pytest.raises(InvalidCursorError):
             await anext(world.follow(cursor))

@@ -83,3 +83,25 @@ async def test_who_declares_none_or_makes_nothing_leaves_those_of_others(path: P
             assert names(path) == set()
         await declaring.set("event:2", {"session_id": "s1"})
         assert await declaring.keys("event:*") == ["event:1", "event:2"]
+
+
+@pytest.mark.parametrize(
+    "theirs", ["CREATE TABLE {} (x)", "CREATE VIEW {} AS SELECT 1", "CREATE INDEX {} ON other (x)"]
+)
+async def test_a_name_that_somebody_else_has_taken_is_told_and_left_to_him(
+    path: Path, caplog: pytest.LogCaptureFixture, theirs: str
+) -> None:
+    execute(path, "CREATE TABLE other (x)")
+    taken = sorted([name_of(EVENTS[0]), "kv_store_order_status"])
+    for name in taken:
+        execute(path, theirs.format(name))
+    before = execute(path, "SELECT type, name FROM sqlite_master ORDER BY name")
+    for _ in range(2):  # a new table, and one that is there
+        async with SQLiteBackend(str(path), indexes=[EVENTS[0], *DEFAULT_INDEXES]) as storage:
+            await storage.set("event:1", {"session_id": "s1"})
+            assert [key for key, _ in (await storage.find("event", {"session_id": "s1"})).items] == ["event:1"]
+            assert await storage.list_orders({"status": "open"}, limit=1) == []
+    assert set(before) <= set(execute(path, "SELECT type, name FROM sqlite_master"))
+    said = [record.args for record in caplog.records if "the name is taken" in record.msg]
+    kind = theirs.split()[1].lower()
+    assert said == 2 * [(str(path), name, kind) for name in taken]

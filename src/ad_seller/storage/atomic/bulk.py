@@ -103,11 +103,9 @@ class BulkOperations(ABC):
         """
         check_limit(limit)
         after = None if cursor is None else decode_cursor(cursor)
-        waiting = await self.keys(pattern)
-        if reverse:
-            waiting = [key for key in reversed(waiting) if after is None or key < after]
-        elif after is not None:
-            waiting = [key for key in waiting if key > after]
+        waiting = sorted(set(await self.keys(pattern)), reverse=bool(reverse))  # a stranger's may come in any order
+        if after is not None:
+            waiting = [key for key in waiting if (key < after if reverse else key > after)]
         items: list[tuple[str, Any]] = []
         last: str | None = None
         for position, key in enumerate(waiting):

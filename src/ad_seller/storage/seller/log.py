@@ -17,7 +17,7 @@ from ..records.expiry import TTL, check_ttl
 from ..records.globs import escape
 from ..records.ids import new_id
 from ..records.keys import check_key
-from ..records.pages import OnCorrupt, Page
+from ..records.pages import OnCorrupt, Page, check_limit
 from .log_entries import FIELD_MARK, LogForm, fits, packed
 from .log_following import Follower, LogEntry, Span
 from .log_taking import Taken, take_in
@@ -160,7 +160,8 @@ class Log:
             InvalidCursorError: the cursor is of another log or other fields.
             CorruptValueError: a value is not JSON, and ``on_corrupt`` is None.
         """
-        conditions = self._form.conditions({**(where or {}), **fields})
+        conditions = self._form.conditions(where, fields)
+        check_limit(limit)
         if not conditions:
             return await self._read_all(newest, limit, cursor, on_corrupt)
         field, condition = conditions[0]
@@ -206,11 +207,12 @@ class Log:
     ) -> AsyncGenerator[LogEntry, None]:
         """Yield what stands in the log and what comes, each entry at least once, for as long as it is asked.
 
-        ``async for entry in log.follow(since=cursor): ...; cursor = entry.cursor``. The entries of one process come
-        in the order of their appending, each once in one loop over `follow`. Started again with the cursor of an
-        entry, it repeats those of the ``commit_seconds`` and ``clock_seconds`` before, because one of them may have
-        come late; their ids tell. What others append wakes it on Redis and PostgreSQL; it looks every 5 seconds all
-        the same. Elsewhere it looks once a second, and what this process appends wakes it.
+        ``async for entry in log.follow(since=cursor): ...; cursor = entry.cursor``. What one task appends comes in
+        the order of its appending, each entry once in one loop over `follow`. Started again with the cursor of an
+        entry, it goes on after it; of what was made in the ``commit_seconds`` and ``clock_seconds`` before, some
+        may come again, as others may have come late; their ids tell. What others append wakes it on Redis and
+        PostgreSQL; it looks every 5 seconds all the same. Elsewhere it looks once a second, and what this process
+        appends wakes it.
 
         Args:
             since: the cursor of an entry that was given, or of `now`; None for everything that is there.
@@ -222,7 +224,7 @@ class Log:
             InvalidCursorError: ``since`` is of another log, or no cursor.
             CorruptValueError: an entry is not JSON.
         """
-        conditions = self._form.conditions({**(where or {}), **fields})
+        conditions = self._form.conditions(where, fields)
         async with aclosing(self._follower().entries(since)) as entries:
             async for entry in entries:
                 if fits(entry.value, conditions):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -18,10 +19,12 @@ from .host import Host
 
 LOG_FIELD_PREFIX = "log_by:"
 LOG_TRIMMED_PREFIX = "log_trimmed:"
-#: A text of a field that is longer, in bytes, stands in its key as a digest: a key has 2,048 bytes at most.
+#: A text of a field that is longer, in bytes, or holds what no key can hold, stands in its key as a digest.
 LONGEST_SPELLED = 200
 FIELD_MARK = 1  #: what stands under the key of a field: nothing is read from it
 _ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_KEY = re.compile("[\0\ud800-\udfff]")  #: stands in no key
 _AFTER_ALL_DIGITS = "~"  #: sorts after every hexadecimal digit
 
 
@@ -78,7 +81,7 @@ class LogForm(NamedTuple):
         """Return the key of the entry, and one for each field that it has.
 
         Raises:
-            InvalidValueError: a field is missing, or holds a dict or a list.
+            InvalidValueError: a field is missing, or holds something that cannot be looked for.
         """
         key = check_key(self.prefix + entry_id)
         found = [(field, self._held(field, value, key)) for field in self.fields]
@@ -103,7 +106,7 @@ class LogForm(NamedTuple):
                     key=key,
                 )
             record = record[name]
-        if isinstance(record, dict | list | tuple):
+        if record is not None and not isinstance(record, str | int | float):
             raise InvalidValueError(
                 f"The log {self.name!r} is read by {field!r}, which holds {type(record).__name__} here; nothing "
                 "was written. A text, a number, True, False or None can be looked for.",
@@ -111,22 +114,28 @@ class LogForm(NamedTuple):
             )
         return record
 
-    def conditions(self, where: Mapping[str, Any]) -> list[tuple[str, Condition]]:
-        """Return what is asked for, by field, in the order of the declaration.
+    def conditions(self, where: object, fields: Mapping[str, Any]) -> list[tuple[str, Condition]]:
+        """Return what is asked for in either way, by field, in the order of the declaration.
 
         Raises:
-            InvalidArgumentError: a field that is not declared, or a value that no entry is found by.
+            InvalidArgumentError: ``where`` is no dict, a field is not declared, or no entry is found by its value.
         """
-        if unknown := [field for field in where if field not in self.fields]:
+        if where is not None and not isinstance(where, Mapping):
             raise InvalidArgumentError(
-                f"The log {self.name!r} is not read by {unknown[0]!r}, but by {', '.join(self.fields) or 'nothing'}"
+                f"What to look for is a dict of fields, such as {{'session_id': 's1'}}; not {shown(where)}"
             )
-        for field, value in where.items():
-            if value is None or not isinstance(value, str | int | float):
+        asked = {**(where or {}), **fields}
+        if unknown := [field for field in asked if field not in self.fields]:
+            raise InvalidArgumentError(
+                f"The log {self.name!r} is not read by {shown(unknown[0])}, but by "
+                f"{', '.join(self.fields) or 'nothing'}"
+            )
+        for field, value in asked.items():
+            if not _can_be_found(value):
                 raise InvalidArgumentError(
                     f"Entries are found by a text, a number or a bool in {field!r}, not {shown(value)}"
                 )
-        return [(field, Condition(path, where[field])) for field, path in self.fields.items() if field in where]
+        return [(field, Condition(path, asked[field])) for field, path in self.fields.items() if field in asked]
 
     def inner(self, cursor: str | None, prefix: str) -> str | None:
         """Return the cursor of the scan under ``prefix`` that a cursor of a reading stands for.
@@ -202,9 +211,16 @@ def spelled(value: str | float) -> str:
         text = f"f{value.hex()}"
     else:
         text = f"i{int(value):x}"
-    if len(text.encode(errors="surrogatepass")) <= LONGEST_SPELLED:
+    if len(text.encode(errors="surrogatepass")) <= LONGEST_SPELLED and not _NO_KEY.search(text):
         return text
     return "h" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _can_be_found(value: Any) -> bool:
+    """Tell whether an entry may hold it: NaN, infinity and texts with lone surrogates are no JSON."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) or (isinstance(value, str) and not _SURROGATE.search(value))
 
 
 # --- cursors -------------------------------------------------------------------------------------------

@@ -80,6 +80,7 @@ class Follower:
         self._clock = clock
         self._pause = pause
         self._settled = -1  # milliseconds: every entry made until then was given
+        self._passed = ""  # the id of an entry made after that: it was given, and all smaller ones
         self._given: set[str] = set()  # what was given of those made later
         self._at: int | None = None  # milliseconds: when the entry was made that is given now
 
@@ -92,7 +93,7 @@ class Follower:
     async def entries(self, since: str | None) -> AsyncGenerator[LogEntry, None]:
         """Yield the entries after ``since``, then those that come."""
         if since is not None:
-            self._settled = self._time_of(since)
+            self._settled, self._passed = self._place_of(since)
             await self._refuse_gap()
         tally_of(self._store).follows(self)
         with Looks(self._store, self._form.prefix, self._pause) as looks:
@@ -113,12 +114,17 @@ class Follower:
                 await self._refuse_gap()
             async for entry in self._old(settling):
                 yield entry
-        recent = await self._recent()
-        cursor = self.cursor_at(self._settled)
-        for entry_id, value in reversed(recent):
-            if entry_id not in self._given:
-                self._given.add(entry_id)
+        for entry_id, value in reversed(await self._recent()):
+            if self._is_new(entry_id):
+                complete = milliseconds_of(entry_id) <= settling
+                cursor = self._cursor_after(entry_id) if complete else self.cursor_at(max(self._settled, settling))
                 yield LogEntry(entry_id, value, cursor)
+
+    def _is_new(self, entry_id: str) -> bool:
+        """Tell whether the entry was not given yet; now it is."""
+        is_new = entry_id > self._passed and entry_id not in self._given
+        self._given.add(entry_id)
+        return is_new
 
     async def _old(self, settling: int) -> AsyncIterator[LogEntry]:
         """Yield what was made before ``settling``: it is complete."""
@@ -131,9 +137,8 @@ class Follower:
                 made = milliseconds_of(entry_id)
                 if made > settling:
                     return
-                if entry_id not in self._given:
-                    self._given.add(entry_id)
-                    yield LogEntry(entry_id, value, self.cursor_at(made - 1))
+                if self._is_new(entry_id):
+                    yield LogEntry(entry_id, value, self._cursor_after(entry_id))
             self._settle(made - 1)
 
     async def _recent(self) -> list[tuple[str, Any]]:
@@ -174,17 +179,22 @@ class Follower:
         """Return the cursor of a reader that has had everything made until ``settled``."""
         return packed(self._form.name, settled)
 
-    def _time_of(self, cursor: object) -> int:
+    def _cursor_after(self, entry_id: str) -> str:
+        """Return the cursor of a reader that has had this entry and all smaller ones, all of which there are."""
+        return packed(self._form.name, milliseconds_of(entry_id) - 1, entry_id)
+
+    def _place_of(self, cursor: object) -> tuple[int, str]:
         try:
-            name, settled = unpacked(cursor)
-            if name != self._form.name or type(settled) is not int:
+            name, settled, *rest = unpacked(cursor)
+            [passed] = rest or [""]
+            if name != self._form.name or type(settled) is not int or not (passed == "" or is_id(passed)):
                 raise ValueError("of another log")
         except (TypeError, ValueError) as error:
             raise InvalidCursorError(
                 f"Not a cursor of following the log {self._form.name!r}: {shown(cursor)}. Take it from an entry "
                 "that follow() gave, or from now()."
             ) from error
-        return settled
+        return settled, passed
 
     async def _refuse_gap(self) -> None:
         """Raise `LogGapError` if entries that were not given yet may be gone."""
