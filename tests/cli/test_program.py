@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ad_seller.storage.cli import app as program
 from ad_seller.storage.cli import demo
 from ad_seller.storage.cli.app import app
+from ad_seller.storage.cli.running import guarded
 from tests.cli.conftest import Invoke
 from tests.cli.support import COMMAND, run
 
@@ -73,6 +76,16 @@ class TestInstallation:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: Interrupted.\n")
+
+    def test_ctrl_c_while_arguments_are_read(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def pressed(*_: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(program, "Choices", pressed)
+        code = guarded(lambda: program._run(["count"]))
+        assert (code, *capsys.readouterr()) == (130, "", "error: Interrupted.\n")
 
     @pytest.mark.parametrize("package", ["typer", "rich"])
     def test_a_missing_package_is_named_with_the_pip_command(self, package: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ad_seller.storage import sync
 from tests.cli.conftest import Invoke
 from tests.cli.support import fill
 
@@ -30,6 +31,9 @@ def test_retention_and_holds(invoke: Invoke, url: str, directory: Path) -> None:
     ]
     assert "dry run" in looked.stderr
     assert invoke("count", "order:*").stdout == "3\n"
+    with sync.open_url(url) as store, store.lease("{retention}", ttl=30):
+        held = invoke("retention", "rules.toml", "--apply")
+        assert (held.exit_code, "hint: Wait for the other one" in held.stderr) == (4, True)
     answer = json.loads(invoke("retention", "rules.toml", "--apply", "--json").stdout)
     assert (answer["dry_run"], answer["rules"][0]["removed"], answer["rules"][0]["holds"]) == (False, 1, ["case"])
     assert invoke("keys", "order:*").stdout == "order:2\norder:3\n"

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import ad_seller.storage
+from ad_seller.storage import CheckpointError, DamagedExportError, MissingDependencyError, StorageError
+from ad_seller.storage.cli.running import diagnose
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
 from tests import warm
 from tests.cli.support import COMMAND, assert_explained, fill, run, wait_until_it_reads
@@ -101,6 +104,7 @@ class TestExitCodes:
             (2, ["--url", "no.db", "demo", "--json"]),
             (2, ["conform", "--json"]),
             (2, ["adopt", ".", "--apply", "--undo", "--json"]),
+            (4, ["backup", "b.db", "--json", "--url", "memory://"]),
             (3, ["get", "a", "--json", "--url", url]),
         ):
             done = run(*arguments)
@@ -109,6 +113,13 @@ class TestExitCodes:
             assert said["error"], arguments
             assert said["hint"], arguments
             assert PASSWORD not in done.stderr
+
+    def test_whatever_goes_wrong_has_a_next_step(self) -> None:
+        says_it_itself = (MissingDependencyError, CheckpointError, DamagedExportError)
+        kinds = [kind for kind in vars(ad_seller.storage).values() if isinstance(kind, type)]
+        errors = [kind for kind in kinds if issubclass(kind, StorageError) and kind not in says_it_itself]
+        assert len(errors) > 25
+        assert [kind for kind in errors if not diagnose(kind.__new__(kind))[1]] == []
 
     def test_a_directory_that_is_not_there(self, directory: Path) -> None:
         done = run("get", "a", "--url", f"{directory}/nowhere/a.db")

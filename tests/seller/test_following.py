@@ -202,6 +202,37 @@ class TestGaps:
         with pytest.raises(LogGapError):
             await anext(entries)
 
+    async def test_the_mark_of_a_trim_only_grows(self, tmp_path: Path) -> None:
+        """Another process trims further between the look at the mark and its writing."""
+
+        class Overtaken(SQLiteBackend):
+            async def overtaken(self) -> None:
+                if not overtaking:
+                    overtaking.append(True)
+                    assert await later.log.trim(95) == 4
+
+            async def set(self, key: str, value: Any, ttl: Any = None) -> None:
+                await self.overtaken()
+                await super().set(key, value, ttl)
+
+            async def _atomic_commit(self, commit: Any) -> Any:
+                if any(write.key == "log_trimmed:event" for write in commit.writes):
+                    await self.overtaken()
+                return await super()._atomic_commit(commit)
+
+        overtaking: list[bool] = []
+        url = f"sqlite:///{tmp_path}/store.db"
+        async with SQLiteBackend(url) as other, Overtaken(url) as backend:
+            world, later = World(backend), World(other)
+            for number in range(8):
+                await later.appear(number, seconds=number - 98.5)
+            cursor = (await anext(later.follow())).cursor
+            await world.log.trim(97)
+            assert overtaking
+            assert await other.get("log_trimmed:event") == 1000 * (later.now - 95)
+            with pytest.raises(LogGapError):
+                await anext(later.follow(cursor))
+
     @pytest.mark.parametrize(
         "cursor",
         ["", "nonsense", 5, b"W11=", "W10=", "WzEsIDJd", "WyJvdGhlciIsIDVd", "MQ==", "WyJldmVudCIsIDUsIDZd"],

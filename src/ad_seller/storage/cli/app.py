@@ -104,5 +104,10 @@ def start(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> int:
     with interruptible():  # until here and from then on Ctrl-C ends the program at once
-        code: int = app(arguments, prog_name=PROGRAM)
+        try:
+            code: int = app(arguments, prog_name=PROGRAM)
+        except SystemExit as end:  # typer takes a Ctrl-C while it reads the arguments, and says nothing
+            if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
     return code

@@ -22,7 +22,13 @@ import typer
 from ad_seller.storage import (
     CheckpointError,
     ConfigurationError,
+    ConflictError,
+    CorruptValueError,
+    DamagedExportError,
     InvalidArgumentError,
+    LeaseHeldError,
+    LeaseLostError,
+    LogGapError,
     MissingDependencyError,
     MissingStoreError,
     NamespacedBackend,
@@ -33,6 +39,7 @@ from ad_seller.storage import (
     StorageTimeoutError,
     StoreUnavailableError,
     UnknownOutcomeError,
+    UnsupportedError,
     get_storage_backend,
     open_url,
     redact,
@@ -106,7 +113,7 @@ _NAME_A_STORE = (
 )
 _REACH_IT = "Check that the store is there and that --url (or DATABASE_URL, REDIS_URL) names it, then try again."
 
-#: The exit code and the next step of each error; the first line that fits counts.
+#: The exit code and the next step of each error, "" where its message says it; the first line that fits counts.
 _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
     (MissingDependencyError, Exit.USAGE, ""),
     (ConfigurationError, Exit.USAGE, _NAME_A_STORE),
@@ -118,6 +125,14 @@ _ERRORS: tuple[tuple[type[Exception], Exit, str], ...] = (
     (StorageTimeoutError, Exit.UNAVAILABLE, "Nothing was written. Check the load of the server, then try again."),
     (UnknownOutcomeError, Exit.UNAVAILABLE, "Look with `ad-seller-storage get KEY` before writing again."),
     (StoreUnavailableError, Exit.UNAVAILABLE, "Check permissions, free space and the health of the store."),
+    (DamagedExportError, Exit.FAILED, ""),
+    (LogGapError, Exit.FAILED, "`--all` begins with the oldest that is left."),
+    (CorruptValueError, Exit.FAILED, "`ad-seller-storage repair --dry-run` names what cannot be read."),
+    (LeaseHeldError, Exit.FAILED, "Wait for the other one to end; if it was killed, its lease soon does."),
+    (LeaseLostError, Exit.FAILED, "Others may have begun the same meanwhile. What was done stays; run it again."),
+    (ConflictError, Exit.FAILED, "Others changed the same entries each time. Run it again."),
+    (UnsupportedError, Exit.FAILED, "Name another store with --url, or do it another way: docs/cli.md."),
+    (StorageError, Exit.FAILED, "`ad-seller-storage doctor` looks at what may be wrong with the store."),
 )
 
 
@@ -261,7 +276,7 @@ def interruptible() -> Iterator[None]:
 
 def diagnose(error: StorageError) -> tuple[Exit, str]:
     """Return the exit code and the next step of an error of the store."""
-    return next(((code, hint) for kind, code, hint in _ERRORS if isinstance(error, kind)), (Exit.FAILED, ""))
+    return next((code, hint) for kind, code, hint in _ERRORS if isinstance(error, kind))
 
 
 def explain(message: str, hint: str, code: Exit, *, as_json: bool = False) -> Exit:

@@ -94,6 +94,15 @@ def period_of(value: object, what: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def shown_period(seconds: float) -> str:
+    """Return a period in the largest unit of which it is a whole number, for messages."""
+    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        count, rest = divmod(seconds, unit)
+        if count > 1 and not rest:
+            return f"{count:,.0f} {name}"
+    return f"{seconds:,.10g} seconds"
+
+
 def moment_of(seconds: float) -> str:
     """Return a time as ISO 8601 text in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -12,7 +12,7 @@ from ..errors import InvalidArgumentError, shown
 from ..records.keys import check_key
 from ..seller.log_entries import LogForm
 from ..seller.outbox_entries import OutboxForm
-from .fields import Place, period_of, place_of, values_at
+from .fields import Place, period_of, place_of, shown_period, values_at
 from .holds import HOLDS_KEY, reaches_holds
 from .rule_files import rules_in
 
@@ -136,8 +136,8 @@ def _problem(rule: RetentionRule) -> str | None:
         return f"has keep_newest={shown(count)}, which is no whole number of 0 or more"
     if rule.older_than is not None and rule.older_than < rule.minimum_age:
         return (
-            f"contradicts itself: it removes what is older than {rule.older_than:g} s, and keeps what is younger "
-            f"than {rule.minimum_age:g} s"
+            f"contradicts itself: it removes what is older than {shown_period(rule.older_than)}, and keeps what is "
+            f"younger than {shown_period(rule.minimum_age)}"
         )
     if rule.log and rule.where:
         return "is about a log, which is trimmed up to a time: it takes no where"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..errors import CorruptValueError, InvalidArgumentError
 from ..records.globs import escape
+from ..records.markers import LEAVE
 from .log_entries import LogForm, last_of
 from .log_following import Span
 from .stored import Stored
@@ -56,10 +57,12 @@ class Trimming:
 
     async def tell(self, seconds: float) -> None:
         """Let those know who follow from before a time that entries up to it may be gone; before these go."""
-        key, until = self._form.trimmed_key, round(seconds * 1000)
-        known = await self._store.get(key)
-        if type(known) is not int or known < until:  # never back: what was left then may go later
-            await self._store.set(key, until)
+        until = round(seconds * 1000)
+
+        def later(known: Any) -> Any:  # never back, whoever else trims: what was left may be gone
+            return LEAVE if type(known) is int and known >= until else until
+
+        await self._store.update(self._form.trimmed_key, later)
 
     def marks(self, key: str, value: Any) -> list[str]:
         """Return the keys by which an entry is found by its fields."""

@@ -52,6 +52,9 @@ class Stored(Protocol):
     ) -> Page:
         """See `StorageBackend.scan`."""
 
+    async def update(self, key: str, change: Callable[[Any], Any]) -> Any:
+        """See `StorageBackend.update`."""
+
     async def transact(self, work: Callable[[Transaction], Awaitable[Any]]) -> Any:
         """See `StorageBackend.transact`."""
 
