@@ -1,9 +1,9 @@
-"""Computing time and memory of this package against another checkout's, each with a server of its own:
-``python benchmarks/cpu_ratio.py redis|postgres OTHER/src``.
+"""Computing time, time by the clock and memory of this package against another checkout's, each with a server of
+its own: ``python benchmarks/cpu_ratio.py redis|postgres OTHER/src [set update …]``, or all kinds of call.
 
 A process for each side, which take turns; the figures are medians of the rounds' ratios, the other's time by this
-one's: below 1, this package computes longer. What the server computes is not in it. Memory is what the process
-holds when the store is open and filled, and at the end.
+one's: below 1, this package takes longer. What the server computes is in the time by the clock only, which says
+something on a quiet machine. Memory is what the process holds when the store is open and filled, and at the end.
 """
 
 from __future__ import annotations
@@ -80,9 +80,10 @@ async def serve(url: str) -> None:
             if kind == "memory":
                 print(resident(), flush=True)
                 continue
-            began = time.process_time()
+            computing, clock = time.process_time(), time.perf_counter()
             await asyncio.gather(*(call(store, url, kind, task, int(times)) for task in range(int(tasks))))
-            print((time.process_time() - began) / (int(tasks) * int(times)) * 1e6, flush=True)
+            took = time.process_time() - computing, time.perf_counter() - clock
+            print(*(seconds / (int(tasks) * int(times)) * 1e6 for seconds in took), flush=True)
 
 
 # --- both ----------------------------------------------------------------------------------------------------
@@ -96,12 +97,13 @@ class Side:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.first = float(self._line().removeprefix("ready "))
 
-    def ask(self, kind: str, tasks: int = 0, times: int = 0) -> float:
+    def ask(self, kind: str, tasks: int = 0, times: int = 0) -> list[float]:
+        """Return microseconds of computing and by the clock for a call; for "memory", the MiB."""
         stdin: IO[str] | None = self.process.stdin
         assert stdin is not None
         stdin.write(f"{kind} {tasks} {times}\n")
         stdin.flush()
-        return float(self._line())
+        return [float(word) for word in self._line().split()]
 
     def _line(self) -> str:
         assert self.process.stdout is not None
@@ -129,25 +131,33 @@ def address(engine: str) -> Iterator[str]:
             yield redis.url
 
 
-def main(engine: str, other: Path) -> None:
+def compared(pairs: list[tuple[float, float]]) -> str:
+    """Return the ratio of the other's time to ours, its spread, our time, and the ratio of the least times."""
+    ratios = sorted(theirs / ours for ours, theirs in pairs)
+    least = min(theirs for _, theirs in pairs) / min(ours for ours, _ in pairs)
+    return (
+        f"{median(ratios):.2f} ({ratios[2]:.2f} to {ratios[-3]:.2f}), {median(ours for ours, _ in pairs):.1f} us; "
+        f"of the least {least:.2f}"
+    )
+
+
+def main(engine: str, other: Path, kinds: list[str]) -> None:
     own = Path(__file__).resolve().parents[1] / "src"
     with address(engine) as first, address(engine) as second:
         sides = [Side(own, first), Side(other, second)]
         print(f"memory at first: {sides[0].first:.1f} MiB, the other's {sides[1].first:.1f}", flush=True)
         for kind, tasks, times in WORKLOADS:
-            took: list[tuple[float, float]] = []
+            if kinds and kind not in kinds:
+                continue
+            took: list[list[list[float]]] = []
             for turn in range(ROUNDS + 1):
                 order = (0, 1) if turn % 2 else (1, 0)
                 found = {side: sides[side].ask(kind, tasks, times) for side in order}
-                took += [(found[0], found[1])] if turn else []
-            ratios = sorted(theirs / ours for ours, theirs in took)
-            print(
-                f"{kind}, {tasks} tasks: {median(ratios):.2f} ({ratios[2]:.2f} to {ratios[-3]:.2f}), "
-                f"{median(ours for ours, _ in took):.1f} us; of the least "
-                f"{min(theirs for _, theirs in took) / min(ours for ours, _ in took):.2f}",
-                flush=True,
-            )
-        print("memory at last: {:.1f} MiB, the other's {:.1f}".format(*(side.ask("memory") for side in sides)))
+                took += [[found[0], found[1]]] if turn else []
+            for what, number in (("computing", 0), ("by the clock", 1)):
+                pairs = [(ours[number], theirs[number]) for ours, theirs in took]
+                print(f"{kind}, {tasks} tasks, {what}: {compared(pairs)}", flush=True)
+        print("memory at last: {:.1f} MiB, the other's {:.1f}".format(*(side.ask("memory")[0] for side in sides)))
         for side in sides:
             side.end()
 
@@ -158,4 +168,4 @@ if __name__ == "__main__":
         sys.path.insert(0, sys.argv[3])
         asyncio.run(serve(sys.argv[2]))
     else:
-        main(sys.argv[1], Path(sys.argv[2]))
+        main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

@@ -77,6 +77,12 @@ class KeyQuery:
         """Return the same with another limit; `dataclasses.replace` takes five times as long."""
         return KeyQuery(self.glob, self.after, limit, self.where, self.reverse)
 
+    def beyond(self, after: str | None) -> KeyQuery:
+        """Return the same from another place on."""
+        if after == self.after:
+            return self
+        return KeyQuery(self.glob, after, self.limit, self.where, self.reverse)
+
     @property
     def described(self) -> str:
         """What is looked for, without the values, which may be anybody's."""

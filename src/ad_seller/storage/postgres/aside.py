@@ -49,9 +49,14 @@ class Aside:
         self._last: dict[str, asyncio.Task[None]] = {}
         self._expected: dict[str, float] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, and no row is believed to be held."""
+        return not self._last and not self._expected
+
     def concerns(self, commit: Commit) -> bool:
         """Tell whether a commit must wait here, for a row or for one that came before it."""
-        if not self._last and not self._expected:
+        if self.is_empty:
             return False
         now = self._loop.time()
         return any(key in self._last or self._expected.get(key, 0.0) > now for key in commit.keys)

@@ -156,7 +156,9 @@ class PostgresClient:
         except UnusableError as error:
             raise LostError("the session had ended") from error
 
-    async def write(self, statement: str, *parameters: Any, patience: float | None = None) -> list[Any]:
+    def write(
+        self, statement: str, *parameters: Any, patience: float | None = None
+    ) -> Coroutine[Any, Any, list[Any]]:
         """Send a statement exactly once and return its rows; the caller is not cancelled.
 
         Args:
@@ -172,7 +174,7 @@ class PostgresClient:
         """
         now = self._loop.time()
         end = now + (self._timeout if patience is None else patience)
-        return await self._run(Call(statement, parameters, end, now + self._timeout, first=patience is not None))
+        return self._run(Call(statement, parameters, end, now + self._timeout, patience is not None))
 
     @asynccontextmanager
     async def borrowed(self, seconds: float) -> AsyncIterator[Callable[..., Awaitable[list[Any]]]]:
@@ -220,7 +222,9 @@ class PostgresClient:
 
     async def _run(self, call: Call) -> list[Any]:
         while True:
-            connection = await self._acquire(call.patient_until, first=call.first)
+            connection = self._pool.take_idle()
+            if connection is None:
+                connection = await self._acquire(call.patient_until, first=call.first)
             try:
                 if not call.cancellable:
                     return await self._use(connection, call)

@@ -106,11 +106,9 @@ class Packed:
         return outcomes
 
 
-def lone_put(commits: Sequence[Commit]) -> Put | None:
+def lone_put(commit: Commit) -> Put | None:
     """Return what is stored, if that is all there is to do, once and without a condition."""
-    if len(commits) != 1:
-        return None
-    [(expectations, writes)] = commits
+    expectations, writes = commit
     if expectations or len(writes) != 1 or type(writes[0]) is not Put or writes[0].ttl_ms is KEEP:
         return None
     return writes[0]

@@ -8,7 +8,8 @@ and unknown records are found by every search. So a search finds all records tha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from ..driver.query import KeyQuery
@@ -99,7 +100,8 @@ class Declared:
         self.is_default = indexes is None
         indexes = tuple(DEFAULT_INDEXES if indexes is None else indexes)
         self._of_the_store = tuple(map(field_index, indexes))
-        self._of_namespaces = tuple(field_index(index, in_namespaces=True) for index in indexes)
+        self._of_namespaces = tuple([field_index(index, in_namespaces=True) for index in indexes])
+        self._wanted = {index.name for index in self._of_the_store + self._of_namespaces}
         self._has_namespaces = False
 
     @property
@@ -114,7 +116,7 @@ class Declared:
 
     def is_unwanted(self, name: str) -> bool:
         """Tell whether an index of ours is declared no longer; who declares none keeps those of others."""
-        if any(index.name == name for index in self._of_the_store + self._of_namespaces):
+        if name in self._wanted:
             return False
         if name in UNASKED:
             return True
@@ -138,6 +140,7 @@ class Declared:
         return found
 
 
+@cache
 def field_index(index: Index, *, in_namespaces: bool = False) -> FieldIndex:
     """Return how an index stands in the database, of the store itself or of its namespaces."""
     if in_namespaces:
@@ -163,7 +166,7 @@ class Search:
 
         Those with the text and those that are unknown are two ranges of the index, each in the order of the keys.
         """
-        span = replace(span, after=after)
+        span = span.beyond(after)
         order = "ORDER BY key DESC" if span.reverse else "ORDER BY key"
         parameters: list[Any] = [span.start, self.text, limit]
         keys = f"{self.index.keys} AND key {'>' if span.is_after_start else '>='} $1::text"

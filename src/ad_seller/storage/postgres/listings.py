@@ -22,7 +22,7 @@ Fetch = Callable[..., Awaitable[list[Any]]]
 NextPage = Callable[[str | None, int], tuple[str, list[Any]]]
 
 #: Leaves those rows that a listing asked for.
-Kept = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+Kept = Callable[[list[Any]], Awaitable[list[Any]]]
 
 Place = tuple[object, ...]  #: a prefix, and the fields that are asked for
 
@@ -47,12 +47,11 @@ class Listings:
         def next_page(after: str | None, rows: int) -> tuple[str, list[Any]]:
             return sql.select("key", query, after, rows)
 
-        async def kept(page: Sequence[Any]) -> Sequence[Any]:
+        async def kept(page: list[Any]) -> list[Any]:
             return page if query.exact else list(filter(query.has, page))
 
         pages = await self._pages(query, next_page, _KEY_ROWS, lambda rows: rows[0][0], kept)
-        found = [key for page in pages for key in page]
-        return found if query.limit is None else found[: query.limit]
+        return _joined(pages, query.limit)
 
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`."""
@@ -61,12 +60,12 @@ class Listings:
         def next_page(after: str | None, rows: int) -> tuple[str, list[Any]]:
             return _select(search, query, after, rows)
 
-        async def kept(page: Sequence[Any]) -> Sequence[Any]:
+        async def kept(page: list[Any]) -> list[Any]:
             return await _taken(page, query)
 
         rows = query.limit if search and query.limit and query.limit < _ENTRY_ROWS else _ENTRY_ROWS
         pages = await self._pages(query, next_page, rows, list, kept)
-        return [row for page in pages for row in page][: query.limit]
+        return _joined(pages, query.limit)
 
     async def count(self, query: KeyQuery) -> int:
         """See `Engine.count`."""
@@ -81,9 +80,9 @@ class Listings:
         query: KeyQuery,
         next_page: NextPage,
         rows: int,
-        rows_of: Callable[[list[Any]], Sequence[Any]],
+        rows_of: Callable[[list[Any]], list[Any]],
         kept: Kept,
-    ) -> list[Sequence[Any]]:
+    ) -> list[list[Any]]:
         """Return what is kept of pages of at most ``rows`` rows, all of one moment.
 
         Whether one statement is enough shows only when it has come back full. What was large once is listed in a
@@ -108,15 +107,20 @@ class Listings:
             self._large.add(place)
 
 
+def _joined(pages: Sequence[list[Any]], limit: int | None) -> list[Any]:
+    rows = pages[0] if len(pages) == 1 else [row for page in pages for row in page]
+    return rows if limit is None else rows[:limit]
+
+
 async def _all(
     fetch: Fetch,
     query: KeyQuery,
     next_page: NextPage,
     rows: int,
-    rows_of: Callable[[list[Any]], Sequence[Any]],
+    rows_of: Callable[[list[Any]], list[Any]],
     kept: Kept,
-) -> list[Sequence[Any]]:
-    pages: list[Sequence[Any]] = []
+) -> list[list[Any]]:
+    pages: list[list[Any]] = []
     pace = TimeSlice()
     wanted, after = query.limit, query.after
     while True:

@@ -53,6 +53,8 @@ class Notices:
 
     def committed(self, commits: Iterable[Commit], answers: Sequence[Any]) -> None:
         """Tell of what was added; of a commit that waits for a row when it has waited."""
+        if not followed_prefixes(commits):
+            return
         done: list[Commit] = []
         for commit, answer in zip(commits, answers, strict=True):
             if isinstance(answer, asyncio.Future):

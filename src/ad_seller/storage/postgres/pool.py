@@ -123,12 +123,13 @@ class PostgresPool:
             NoneFreeError: there was none in time.
             NotSentError: none can be made.
         """
-        while (connection := self._take_idle()) is None:
+        while (connection := self.take_idle()) is None:
             await self._queue(end, first=first)
             first = True  # who was woken, and found that somebody was faster, need not begin anew
         return connection
 
-    def _take_idle(self) -> Connection | None:
+    def take_idle(self) -> Connection | None:
+        """Return an idle connection, if there is one."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_reusable:
@@ -183,8 +184,10 @@ class PostgresPool:
         else:
             connection.idle_since = self._loop.time()
             self._idle.append(connection)
-            self._trim_later()
-        self._wake()
+            if self._trimming is None and len(self._all) > self._least:
+                self._trim_later()
+        if self._waiters:
+            self._wake()
 
     def _wake(self) -> None:
         """Wake the next one in the queue."""
@@ -204,8 +207,7 @@ class PostgresPool:
 
     def _trim_later(self) -> None:
         """Look after a while what is not needed any more."""
-        if self._trimming is None and len(self._all) > self._least:
-            self._trimming = self._loop.call_later(IDLE_SECONDS, self._trim)
+        self._trimming = self._loop.call_later(IDLE_SECONDS, self._trim)
 
     def _trim(self) -> None:
         """Close what has not been used for long; the list is a stack, so that is its bottom."""
@@ -213,7 +215,7 @@ class PostgresPool:
         since = self._loop.time() - IDLE_SECONDS
         while self._idle and len(self._all) > self._least and self._idle[0].idle_since <= since:
             self._forget(self._idle.pop(0))
-        if self._idle:
+        if self._idle and len(self._all) > self._least:
             self._trim_later()
 
     def drop_idle(self) -> None:

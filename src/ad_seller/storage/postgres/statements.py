@@ -7,7 +7,6 @@ are of the server's clock, read by ``clock_timestamp()``: ``now()`` stands still
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from ..driver.engine import NO_EXPIRY
@@ -184,7 +183,7 @@ def select(columns: str, span: KeyQuery, after: str | None, limit: int | None) -
         after: only keys that come after this one in the order of the span; None for all of it.
         limit: at most so many rows, in the order of their keys; None for all, in no order.
     """
-    span = replace(span, after=after)
+    span = span.beyond(after)
     parameters: list[Any] = [span.start]
     if "\0" in span.glob.prefix:  # PostgreSQL does not take it, and no key has it
         parameters, conditions = [""], "false AND key = $1::text"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 import asyncpg
@@ -21,7 +22,7 @@ PATIENCE: Final = (
     0.05  #: seconds that an attempt to write waits for a connection before it goes back into the queue
 )
 
-_LOCK_WAIT = 0.1  #: seconds that a call for many waits for rows which other sessions hold
+_LOCK_WAIT = 0.1  #: seconds that a call waits for rows which other sessions hold
 _MOST_BYTES = 512 * 1024 * 1024  #: of one commit; a message of PostgreSQL's protocol has at most 1 GiB
 
 #: The server undid everything because of others; it may be tried again.
@@ -62,6 +63,13 @@ class Writer:
         Raises:
             NotStartedError: nothing was done with any of them.
         """
+        if len(commits) == 1 and self._aside.is_empty:  # most often so, and without what a batch needs
+            try:
+                return await self._send(commits, self._lock_wait, PATIENCE)
+            except Exception as error:
+                batch = _Batch(commits)
+                await self._refused(batch, [0], error)
+                return batch.answers
         batch = _Batch(commits)
         for start, end in loads(commits):
             await self._apply(batch, range(start, end))
@@ -74,30 +82,31 @@ class Writer:
     async def _apply(self, batch: _Batch, part: Sequence[int]) -> None:
         """Apply a part of the batch in one call, or in more if it is refused."""
         part = [number for number in part if not self._set_aside(batch, number)]
-        commits = [batch.commits[number] for number in part]
         if not part or batch.is_given_up(part):
             return
-        if len(part) == 1 and (size := text_bytes(commits[0])) > _MOST_BYTES:
-            batch.answers[part[0]] = InvalidValueError(
-                f"One commit has at most {_MOST_BYTES:,} bytes, this has {size:,}; split it"
-            )
-            return
+        commits = [batch.commits[number] for number in part]
         try:
             batch.tell(part, await self._send(commits, self._lock_wait, None if batch.has_begun else PATIENCE))
-        except asyncpg.LockNotAvailableError:
+        except Exception as error:
+            await self._refused(batch, part, error)
+
+    async def _refused(self, batch: _Batch, part: Sequence[int], error: Exception) -> None:
+        """Find out what each commit of a part comes to whose call has failed."""
+        if isinstance(error, InvalidValueError):  # one that is too large; nothing was begun
+            batch.answers[part[0]] = error
+        elif isinstance(error, asyncpg.LockNotAvailableError):
             await self._part_from_held(batch, part)
-        except (NotStartedError, *_TRANSIENT) as error:
+        elif isinstance(error, (NotStartedError, *_TRANSIENT)):
             if not batch.has_begun:
                 raise as_not_started(error) from error
             batch.tell(part, [as_not_started(error)] * len(part))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if len(part) == 1 or isinstance(error, _FOR_ALL):
-                batch.tell(part, [error] * len(part))
-            else:
-                await self._apply_halves(batch, part)
-        except Exception as error:
+        elif not isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
             batch.tell(part, [error] * len(part))
             batch.given_up = _of_the_rest(error)
+        elif len(part) == 1 or isinstance(error, _FOR_ALL):
+            batch.tell(part, [error] * len(part))
+        else:
+            await self._apply_halves(batch, part)
 
     def _set_aside(self, batch: _Batch, number: int) -> bool:
         """Let a commit wait by itself if it, or what came before it, needs a row that another session holds."""
@@ -131,10 +140,13 @@ class Writer:
 
     async def _send(self, commits: Sequence[Commit], lock_wait: float, patience: float | None) -> list[Outcome]:
         """Apply commits in one call; all of them or, if this raises, none."""
-        wait = str(max(1, int(1000 * lock_wait)))
-        if (put := lone_put(commits)) is not None:
-            await self._client.write(sql.PUT_ONE, put.key, put.text.decode(), put.ttl_ms, wait, patience=patience)
-            return [[True]]
+        wait = _milliseconds(lock_wait)
+        if len(commits) == 1:
+            _check_size(commits[0])
+            if (put := lone_put(commits[0])) is not None:
+                parameters = put.key, put.text.decode(), put.ttl_ms, wait
+                await self._client.write(sql.PUT_ONE, *parameters, patience=patience)
+                return [[True]]
         packed = Packed(commits)
         if packed.is_plain:
             await self._client.write(sql.PUT, *packed.puts, wait, patience=patience)
@@ -167,6 +179,17 @@ class _Batch:
             return False
         self.tell(part, [self.given_up] * len(part))
         return True
+
+
+@lru_cache
+def _milliseconds(seconds: float) -> str:
+    """Return a time as the server is told it: 0 would be without an end."""
+    return str(max(1, int(1000 * seconds)))
+
+
+def _check_size(commit: Commit) -> None:
+    if (size := text_bytes(commit)) > _MOST_BYTES:
+        raise InvalidValueError(f"One commit has at most {_MOST_BYTES:,} bytes, this has {size:,}; split it")
 
 
 def as_not_started(error: Exception) -> NotStartedError:

@@ -141,7 +141,8 @@ class Batcher(Generic[T, R]):
         if batch:
             self._batches += 1
             self._entries += size
-            self._largest = max(self._largest, size)
+            if size > self._largest:
+                self._largest = size
         return batch
 
     # --- by a task -------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ class Batcher(Generic[T, R]):
 
         So many at a time that the woken callers do not hold up everything else.
         """
-        if results is not None and len(results) != (size := sum(len(request.items) for request in batch)):
+        if results is not None and len(results) != (size := sum([len(request.items) for request in batch])):
             error = RuntimeError(f"a bulk call gave {len(results)} results for {size} items")
         if isinstance(error, NotStartedError):
             self._last_not_started = error
