@@ -1,8 +1,9 @@
 """What instances that have listed cost a Redis server for each write: `python -m benchmarks.listeners OTHER/src`.
 
-Eight instances list once and then only hear; with ``--every 0.5`` each lists again after so many seconds. A plain
-client writes, one command at a time; the server's computing time for each write is told for each ten thousand of
-them. The first line is without any instance. Runs of several checkouts take turns.
+Eight instances list once and then only hear; with ``--every 0.5`` each lists again after so many seconds, and with
+``--names 20000`` there are so many entries. A plain client writes, one command at a time; the server's computing
+time for each write is told for each ten thousand of them. The first line is without any instance. Runs of several
+checkouts take turns.
 """
 
 from __future__ import annotations
@@ -63,17 +64,17 @@ def listening(url: str, source: str | None, every: float) -> Iterator[None]:
             process.communicate("\n")
 
 
-def measure(source: str | None, every: float) -> list[float]:
+def measure(source: str | None, every: float, names: int) -> list[float]:
     """Return microseconds of the server for a write, for each `STEP` writes."""
     with TemporaryDirectory() as folder, RedisServer(folder) as server, redis.Redis.from_url(server.url) as client:
-        for number in range(NAMES):
+        for number in range(names):
             client.set(f"ad_seller:order:{number}", "1")
         found = []
         with listening(server.url, source, every):
             for _ in range(STEPS):
                 before = client.info("cpu")
                 for number in range(STEP):
-                    client.set(f"ad_seller:order:{number % NAMES}", "2")
+                    client.set(f"ad_seller:order:{number % names}", "2")
                 after = client.info("cpu")
                 spent = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
                 found.append(spent / STEP * 1e6)
@@ -85,10 +86,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.listeners", description=__doc__)
     parser.add_argument("sources", nargs="*", default=[str(Path(__file__).parents[1] / "src")])
     parser.add_argument("--every", type=float, default=0.0, help="seconds after which each instance lists again")
+    parser.add_argument("--names", type=int, default=NAMES, help="entries that there are")
     options = parser.parse_args(arguments)
     for _ in range(ROUNDS):
         for source in (None, *options.sources):
-            steps = "   ".join(f"{us:5.1f} us" for us in measure(source, options.every))
+            steps = "   ".join(f"{us:5.1f} us" for us in measure(source, options.every, options.names))
             print(f"{source or 'nobody listens':40} {steps}", flush=True)
 
 

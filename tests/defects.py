@@ -22,7 +22,7 @@ from ad_seller.storage.memory import entries
 from ad_seller.storage.postgres import client, indexes, writer
 from ad_seller.storage.postgres.commits import loads
 from ad_seller.storage.records.expiry import SteadyClock
-from ad_seller.storage.redis import commits, engine, index, listener, pool, scripts, sentinel
+from ad_seller.storage.redis import commits, engine, index, listener, listings, pool, scripts, sentinel
 from ad_seller.storage.seller import outbox_message
 from ad_seller.storage.sqlite import fields, files, identity, openfiles
 
@@ -86,6 +86,14 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """Nobody ends a listener that does not read (row 6)."""
     patch.setattr(listener, "BEHIND", 1 << 60)
+
+
+@defect("looks-nowhere")
+def _(patch: Patch) -> None:
+    """A listing that nobody vouches for believes the index without a look at the keys (row 6)."""
+    for name in ("LIST", "ENTRIES"):
+        text = getattr(listings, name).text.replace("if not is_right()", "if false")
+        patch.setattr(listings, name, scripts.Script(text))
 
 
 @defect("head-of-line")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ad_seller.storage.redis import news
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import Load
@@ -70,7 +71,13 @@ async def test_a_commit_over_keys_on_both_sides_waits_for_the_end_of_the_move(cl
         assert await store.get_many(["old", "new"]) == {"old": 2, "new": 2}
 
 
-async def test_no_listing_misses_an_entry_on_its_way(cluster: RedisCluster) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+async def test_no_listing_misses_an_entry_on_its_way(
+    alone: bool, cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where each looks at all keys itself, because to be told has cost more."""
+    if alone:
+        monkeypatch.setattr(news.News, "do_without", lambda self: True)
     async with RedisBackend(cluster.url, "{tenant}:") as store:
         keys = {f"item:{n}" for n in range(300)}
         await store.set_many(dict.fromkeys(keys, 1))
@@ -82,6 +89,7 @@ async def test_no_listing_misses_an_entry_on_its_way(cluster: RedisCluster) -> N
                     assert len((await store.scan("item:*")).items) == len(keys)
                 await moving
         assert await store.count() == len(keys)
+        assert store.stats().index_trusted is not alone
 
 
 async def _book(store: RedisBackend) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ad_seller.storage.redis import news
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.proxy import Proxy
@@ -52,4 +53,18 @@ async def listed(own_redis: RedisServer) -> AsyncIterator[RedisBackend]:
     async with RedisBackend(own_redis.url) as store:
         await store.set_many({f"deal:{n}": n for n in range(5)})
         assert len(await store.keys()) == 5
+        yield store
+
+
+@pytest.fixture(params=["told", "alone"])
+async def each_listed(
+    request: pytest.FixtureRequest, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RedisBackend]:
+    """The same, of an instance that is told of changes, and of one whose listings look at all keys themselves."""
+    if request.param == "alone":
+        monkeypatch.setattr(news.News, "do_without", lambda self: True)
+    async with RedisBackend(own_redis.url) as store:
+        await store.set_many({f"deal:{n}": n for n in range(5)})
+        assert len(await store.keys()) == 5
+        assert store.stats().index_trusted is (request.param == "told")
         yield store

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import StoreUnavailableError
-from ad_seller.storage.redis import listener, news
+from ad_seller.storage.redis import listener, news, surveys
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests import warm
@@ -90,27 +90,80 @@ async def test_short_of_memory_silent_listeners_go_first(own_redis: RedisServer)
             await store.set("a", 1)
 
 
-async def test_who_does_not_list_any_more_stops_listening(
-    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(news, "_MANY", 500)
-    monkeypatch.setattr(news, "_FEW", 500)
+def listening(url: str) -> int:
+    """Return how many instances are told of changes."""
+    with plain(url) as client:
+        return sum(one["name"] == listener.NAME for one in client.client_list())
 
-    def listening() -> int:
-        with plain(own_redis.url) as client:
-            return sum(one["name"] == listener.NAME for one in client.client_list())
 
+async def scanned(store: RedisBackend, pattern: str) -> list[str]:
+    return [key for key, _ in (await store.scan(pattern)).items]
+
+
+async def write_singly(store: RedisBackend, other: RedisBackend, writes: int) -> None:
+    """Have the server tell ``store`` something so often, and wait until it was told."""
+    for number in range(writes):
+        await other.set(f"k{number % 100:03}", number)
+    assert await store.get("k000") is not None  # a turn in which it hears
+
+
+async def test_who_does_not_list_any_more_stops_listening(own_redis: RedisServer) -> None:
     async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
         assert await store.keys() == []
-        for number in range(200):
-            await other.set(f"k{number:03}", 1)
-        assert listening() == 1
-        assert await store.count() == 200
-        for number in range(1000):
-            await other.set(f"k{number % 200:03}", 2)
-        assert await store.get("k000") == 2  # a turn in which it hears
-        assert listening() == 0
+        await write_singly(store, other, news._FEWEST // 2)
+        assert listening(own_redis.url) == 1
+        assert await store.count() == 50
+        await write_singly(store, other, 2 * news._FEWEST)
+        assert listening(own_redis.url) == 0
+
+
+async def test_among_few_keys_and_many_writes_listings_look_themselves(own_redis: RedisServer) -> None:
+    """The more of them the longer it goes on, in one script each; what other programs write is in them."""
+    async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
+        found: list[int] = []
         with plain(own_redis.url) as client:
-            client.set("ad_seller:foreign", "1")
-        assert await store.count() == 201
-        assert listening() == 1
+            for number in range(20):
+                client.set(f"ad_seller:foreign:{number:02}", "1")
+                client.delete(f"ad_seller:foreign:{number - 1:02}")
+                ask = store.keys("foreign:*") if number % 2 else scanned(store, "foreign:*")
+                assert await ask == [f"foreign:{number:02}"]
+                found.append(listening(own_redis.url))
+                await write_singly(store, other, 2 * news._FEWEST)
+        assert found == [1, 0, 1, 0, 0, 1, *4 * [0], 1, *8 * [0], 1]
+
+
+async def test_among_many_keys_listings_go_on_being_told(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(news, "_FEW", 500)
+    monkeypatch.setattr(news, "_MANY", 500)
+    async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
+        await other.set_many({f"many:{number:04}": 1 for number in range(surveys.MOST_KEYS)})
+        assert await store.count() == surveys.MOST_KEYS
+        await write_singly(store, other, 1)
+        for _ in range(2):
+            await write_singly(store, other, 200)
+            assert await store.count("many:*") == surveys.MOST_KEYS
+            assert listening(own_redis.url) == 1
+
+
+async def test_what_no_script_can_look_at_is_listed_by_who_is_told(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many keys, names that only Python can judge, an index that holds too much of what is gone."""
+    monkeypatch.setattr(news.News, "do_without", lambda self: True)
+    many = {f"many:{number:04}": 1 for number in range(surveys.MOST_KEYS + 1)}
+    async with RedisBackend(own_redis.url) as other:
+        await other.set("one", 1)
+        with plain(own_redis.url) as client:
+            for spoil, keys, told in (
+                (lambda: client.set("ad_seller:zwölf", "1"), ["one", "zwölf"], True),
+                (lambda: None, ["one", "zwölf"], False),
+                (lambda: client.mset({f"ad_seller:{key}": 1 for key in many}), [*many, "one", "zwölf"], True),
+                (lambda: client.delete(*(f"ad_seller:{key}" for key in many)), ["one", "zwölf"], True),
+            ):
+                spoil()
+                async with RedisBackend(own_redis.url) as store:
+                    assert await store.keys() == keys
+                    assert store.stats().index_trusted is told
+                    assert await scanned(store, "*") == keys

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from ad_seller.storage.redis import news
 from ad_seller.storage.redis.index import MOMENT
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
@@ -72,6 +73,22 @@ async def test_a_listing_of_ten_thousand_names(look: str, own_redis: RedisServer
             while len(found) < 12 or moves[0] <= 12:
                 found.append(await LOOKS[look](store))
         assert set(found) == {MOMENT}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_listing_that_looks_at_all_keys_itself(
+    look: str, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one script, so one moment, too."""
+    monkeypatch.setattr(news.News, "do_without", lambda self: True)
+    async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as other:
+        await other.set_many({f"order:k{number:05}": {"status": "new"} for number in range(2_000)})
+        async with moving(other) as moves:
+            found: list[int] = []
+            while len(found) < 12 or moves[0] <= 12:
+                found.append(await LOOKS[look](store))
+        assert set(found) == {2_001}
+        assert store.stats().index_trusted is False, "nobody told it"
 
 
 async def test_a_listing_beyond_ten_thousand_names(own_redis: RedisServer) -> None:

@@ -20,6 +20,7 @@ from ..records.keys import MAX_KEY_BYTES, check_key
 from .connection import RedisConnection
 from .pool import NodePool
 from .scripts import Argument, Script
+from .surveys import IS_RIGHT, survey
 
 #: Names of a listing that are looked at in one moment, by one script (contract, section 5).
 MOMENT: Final = 10_000
@@ -54,13 +55,14 @@ end
 """
 
 #: A part of a listing. KEYS: the index. ARGV: the generation of who asks; the bounds, as ZRANGEBYLEX takes them; 1
-#: for the reverse order, else 0; names at most; the mode. Answers nil if the index is not of that generation, else
-#: the name after which the next part begins (empty: there is none), and the names with NUL between them, or their
-#: number.
+#: for the reverse order, else 0; names at most; the mode; what `IS_RIGHT` gets. Answers nil if the index is not
+#: right, else the name after which the next part begins (empty: there is none), and the names with NUL between
+#: them, or their number.
 LIST: Final = Script(
     _RANGE
+    + IS_RIGHT
     + r"""
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
+if not is_right() then return false end
 local most, mode = tonumber(ARGV[5]), ARGV[6]
 local names = range(ARGV[2], ARGV[3], most + 1)
 local last = ''
@@ -87,12 +89,14 @@ return {last, table.concat(names, '\0')}
 )
 
 #: A part of a listing with the texts. KEYS: the index. ARGV: generation, bounds and order, as for `LIST`; entries
-#: at most; about how many bytes of text. Answers nil as `LIST` does, else the name after which the next part begins
-#: (empty: there is none), the names that have a text, with NUL between them, and the texts.
+#: at most; about how many bytes of text; what `IS_RIGHT` gets. Answers nil as `LIST` does, else the name after
+#: which the next part begins (empty: there is none), the names that have a text, with NUL between them, and the
+#: texts.
 ENTRIES: Final = Script(
     _RANGE
+    + IS_RIGHT
     + r"""
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return false end
+if not is_right() then return false end
 local lower, upper, most, bytes, limit = ARGV[2], ARGV[3], tonumber(ARGV[5]), 0, tonumber(ARGV[6])
 local found, texts, looked, last, many = {}, {}, 0, '', 16
 while #found < most and bytes < limit and looked < 10001 do
@@ -138,13 +142,14 @@ return wrong
 
 #: Begins a rebuild. KEYS: the index. ARGV: a generation, a mark that stays in the index for as long as it is the
 #: same one; the mark that it replaces. Marks begin with NUL, so they stand before all names; those of processes
-#: that were killed are removed now and then.
+#: that were killed are removed now and then. Answers how many keys the server holds, of whomever.
 BEGIN: Final = Script(
     r"""
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'zset' then redis.call('DEL', KEYS[1]) end
 if redis.call('ZLEXCOUNT', KEYS[1], '-', '(\1') > 1000 then redis.call('ZREMRANGEBYLEX', KEYS[1], '-', '(\1') end
 redis.call('ZREM', KEYS[1], ARGV[2])
-return redis.call('ZADD', KEYS[1], 0, ARGV[1])
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+return redis.call('DBSIZE')
 """
 )
 
@@ -184,11 +189,16 @@ class Part(NamedTuple):
     most: int
     mode: Mode
     reverse: bool
+    start: str  #: what all names begin with that can be meant
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
         """What `LIST` gets after the generation."""
         return (self.lower, self.upper, int(self.reverse), self.most, self.mode)
+
+    def survey(self, prefix: str) -> tuple[Argument, ...]:
+        """Return what `LIST` and `ENTRIES` get besides, to look at all names that can be meant."""
+        return survey(self.start, len(prefix.encode()))
 
     def after(self, last: bytes) -> Part:
         """Return the next part, which is not of the same moment any more."""
@@ -206,7 +216,7 @@ def first_part(prefix: str, span: KeyQuery, mode: Mode) -> Part:
     if span.exact and span.limit is not None:
         most = min(most, span.limit)
     bound = f"{'(' if span.is_after_start else '['}{lower or chr(1)}"
-    return Part(bound.encode(), upper.encode(), most, mode, span.reverse)
+    return Part(bound.encode(), upper.encode(), most, mode, span.reverse, prefix + span.glob.prefix)
 
 
 def keys_of(names: bytes, prefix: str) -> list[str]:

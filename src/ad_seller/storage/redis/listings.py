@@ -10,12 +10,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from redis.exceptions import ResponseError
+
 from ..concurrency.timeslice import TimeSlice
 from ..driver.failures import LostError, NotSentError
 from ..driver.query import KeyQuery
 from .index import (
     ENTRIES,
     FIRST_NAME,
+    LIST,
     MOMENT_BYTES,
     PART_BYTES,
     SWEEP,
@@ -28,7 +31,7 @@ from .index import (
 from .listener import end_silent_listeners
 from .pool import NodePool
 from .router import RedisRouter
-from .scripts import Call
+from .scripts import Argument, Call, Script
 from .tracker import IndexTracker
 from .walks import Walks
 
@@ -40,6 +43,8 @@ T = TypeVar("T")
 _FEW = 20
 _LEAST_FEW = 1_000
 _FEW_BYTES = 2_000_000
+
+_NONE = b""  #: the generation of who looks at all keys within the script itself
 
 _LOOK_EVERY = 10.0  #: seconds between two looks for silent listeners
 
@@ -157,8 +162,9 @@ class Listings:
         """Return the records that a search is for, if the first entries are enough: what many have is soon met."""
         few = max(_FEW * (span.limit or 0), _LEAST_FEW)
         part = first_part(self._prefix, replace(span, limit=few, where=()), "names")
-        generation = await (self._tracker_here(pool) or await self._tracker_of(pool)).assure(deadline)
-        last, names, texts = await self._entry_part(generation, part, _FEW_BYTES, deadline)
+        tracker = self._tracker_here(pool) or await self._tracker_of(pool)
+        generation = _NONE if tracker.does_without() else await tracker.assure(deadline)
+        last, names, texts = await self._entry_part(tracker, generation, part, _FEW_BYTES, deadline)
         found = await taken(zip(keys_of(names, self._prefix), texts, strict=True), span)
         return found[: span.limit] if not last or len(found) >= (span.limit or 0) else None
 
@@ -168,9 +174,9 @@ class Listings:
         """Yield names and texts, part after part; the first one is as of one moment."""
         part, size, missing = first_part(self._prefix, span, "names"), MOMENT_BYTES, span.limit
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
-        generation = await tracker.assure(deadline)
+        generation = _NONE if tracker.does_without() else await tracker.assure(deadline)
         while True:
-            last, names, texts = await self._entry_part(generation, part, size, deadline)
+            last, names, texts = await self._entry_part(tracker, generation, part, size, deadline)
             yield names, texts
             if missing is not None:
                 missing -= len(texts)
@@ -181,19 +187,34 @@ class Listings:
                 part = part._replace(most=min(part.most, missing))
             deadline = asyncio.get_running_loop().time() + self._timeout
 
-    async def _entry_part(self, generation: bytes | None, part: Part, size: int, deadline: float) -> list[Any]:
-        if generation is None:
+    async def _entry_part(
+        self, tracker: IndexTracker, generation: bytes | None, part: Part, size: int, deadline: float
+    ) -> list[Any]:
+        found = await self._asked(ENTRIES, generation, part, size, deadline)
+        if found is None and generation == _NONE:
+            found = await self._asked(ENTRIES, await tracker.assure(deadline), part, size, deadline)
+        if found is None:
             raise _NoIndexError
+        return found
+
+    async def _asked(
+        self, script: Script, generation: bytes | None, part: Part, last: Argument, deadline: float
+    ) -> list[Any] | None:
+        """Return what the index tells; None if the generation does not vouch for it, or no look at all keys can."""
+        if generation is None:
+            return None
+        alone = generation == _NONE
+        arguments = (generation, part.lower, part.upper, int(part.reverse), part.most, last)
         call: Call = (
             [index_name(self._prefix)],
-            (generation, part.lower, part.upper, int(part.reverse), part.most, size),
+            (*arguments, *part.survey(self._prefix)) if alone else arguments,
         )
-        [answer] = await self._router.run(ENTRIES, [call], writes=False, deadline=deadline)
+        [answer] = await self._router.run(script, [call], writes=False, deadline=deadline)
         if isinstance(answer, Exception):
+            if alone and isinstance(answer, ResponseError):
+                return None
             raise answer
-        if answer is None:
-            raise _NoIndexError
-        found: list[Any] = answer
+        found: list[Any] | None = answer
         return found
 
     @property
@@ -240,10 +261,10 @@ class Listings:
         """Yield what the index tells, part after part."""
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
         part = first_part(self._prefix, span, mode)
-        first = True
+        first, alone = True, tracker.does_without()
         while True:
-            answer = await tracker.ask(part, deadline, first=first)
-            if answer is None:
+            answer = await self._asked(LIST, _NONE, part, mode, deadline) if alone else None
+            if answer is None and (answer := await tracker.ask(part, deadline, first=first)) is None:
                 raise _NoIndexError
             last, found = answer
             yield found

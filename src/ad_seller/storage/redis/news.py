@@ -6,12 +6,16 @@ from collections.abc import Collection
 from typing import Final
 
 from .index import own_names
+from .surveys import MOST_KEYS
 
 _SOON: Final = 1_000  #: changed names that are looked at without waiting for a listing
 _MOST: Final = 100_000  #: changed names that are remembered; with more, a rebuild is as good
 _TOLD: Final = 5e-6  #: seconds that a server takes to tell one instance something (benchmarks/listeners.py)
 _FEW: Final = 1_000  #: news without a listing after which an instance stops listening at the earliest
 _MANY: Final = 20_000  #: the same at the latest, or twice its names
+_FEWEST: Final = 100  #: the same where a listing's own script can look at all keys
+_KEYS_FOR_NEWS: Final = 10  #: keys that a script looks at in the time that a server takes to tell one thing
+_MOST_ALONE: Final = 64  #: listings that look themselves, before it is tried again whether to be told costs less
 
 
 class News:
@@ -29,6 +33,9 @@ class News:
         self._changed: set[bytes] = set()
         self._heard = 0
         self._enough = _MANY
+        self._is_small = False  # whether a listing's own script can look at all keys
+        self._alone = 0  # listings that look themselves when to be told has cost more the next time
+        self._left = 0  # the same from now on
 
     def __bool__(self) -> bool:
         """Tell whether there is a name to be looked at."""
@@ -40,7 +47,7 @@ class News:
 
     def add(self, names: Collection[bytes]) -> None:
         """Remember names of one message."""
-        self._heard += 1 + len(names) // 10  # it is the message that costs, a name in it little
+        self._heard += 1 + len(names) // 100  # it is the message that costs, a name in it little
         self._changed.update(names)
         self._changed.discard(self._index)
 
@@ -53,13 +60,34 @@ class News:
         """Forget the names."""
         self._changed.clear()
 
-    def listed(self) -> None:
-        """Begin anew to count what is told until the next listing."""
-        self._heard = 0
+    def listed(self, *, told: bool) -> None:
+        """Begin anew to count what is told until the next listing, unless it is too much already.
 
-    def rebuilt(self, seconds: float, names: int) -> None:
-        """Learn what it costs to look at all keys instead."""
-        self._enough = min(max(_FEW, int(seconds / _TOLD)), max(_MANY, 2 * names))
+        Args:
+            told: whether the server has told of all changes since the last one.
+        """
+        if told and self.cost_more:
+            return  # it came while a listing was under way; the next news ends it
+        self._heard = 0
+        self._alone //= 2 if told else 1
+
+    def cost_too_much(self) -> None:
+        """Have the next listings look themselves, if that can be: the more, the more often it has come to this."""
+        if self._is_small:
+            self._left = self._alone = min(max(1, 2 * self._alone), _MOST_ALONE)
+
+    def do_without(self) -> bool:
+        """Tell whether a listing that begins now is to look at all keys itself."""
+        self._left -= 1
+        return self._left >= 0
+
+    def rebuilt(self, seconds: float, names: int, keys: int) -> None:
+        """Learn what it costs to look at all keys instead: so long, or one script where they are few."""
+        self._is_small = keys <= MOST_KEYS
+        if self._is_small:
+            self._enough = max(_FEWEST, keys // _KEYS_FOR_NEWS)
+        else:
+            self._enough = min(max(_FEW, int(seconds / _TOLD)), max(_MANY, 2 * names))
 
     @property
     def cost_more(self) -> bool:

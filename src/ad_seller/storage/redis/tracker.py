@@ -91,10 +91,9 @@ class IndexTracker:
         return self._trusted(lambda until: self._list(part, until, first), deadline)
 
     async def assure(self, deadline: float) -> bytes | None:
-        """Make the index right about all that had ended before, and return its generation; None as `ask` does.
+        """Make the index right about all that had ended before; return its generation, or None as `ask` does.
 
-        Until that generation is gone from the index, it misses nothing that was there when this was called. All who
-        call before one round begins share it.
+        Until that is gone from the index, it misses nothing. All who call before one round begins share it.
         """
         if self._next_round is None:
             self._next_round = self._loop.create_task(self._trusted(self._next_up_to_date, deadline))
@@ -119,7 +118,7 @@ class IndexTracker:
             failed_at, failure = self._failure
             if failed_at > began:
                 raise NotSentError(str(failure)) from failure  # or all who wait here would try one after the other
-            self._news.listed()
+            self._news.listed(told=self.is_trusted)
             try:
                 for _ in range(_TRIES):
                     if not (self.is_trusted and self._listener.is_quiet):
@@ -137,16 +136,17 @@ class IndexTracker:
                 raise
         return None
 
+    def does_without(self) -> bool:
+        """Tell whether a listing that begins now is to look at all keys within its own script."""
+        return not (self.is_trusted or self._closed or WAITING) and self._news.do_without()
+
     @property
     def hears(self) -> bool:
         """Whether it is told of all changes now, as far as is known; every listing sees to that."""
         return self._generation is not None and self._listener.is_open
 
     async def close(self) -> None:
-        """End what goes on in the background, and the connection.
-
-        Our generation goes with us, and an index without a name, so that an empty store leaves no key.
-        """
+        """End what goes on, and the connection; our generation and an index without names go, too."""
         self._closed = True
         for task in [*self._rounds, *([self._reconciling] if self._reconciling else [])]:
             task.cancel()  # a round may go on although its callers were cancelled
@@ -218,18 +218,17 @@ class IndexTracker:
 
     async def _rebuild(self) -> None:
         """Look at every key; from now on the index misses none."""
-        began = self._loop.time()
         self._news.clear()
-        self._is_rebuilt = False
+        began, self._is_rebuilt = self._loop.time(), False
         self._generation = generation = b"\0" + uuid.uuid4().hex.encode()
         before, self._last_generation = self._last_generation, generation
-        await self._listener.run([(BEGIN, (generation, before))], self._loop.time() + self._timeout)
+        [keys] = await self._listener.run([(BEGIN, (generation, before))], began + self._timeout)
         many = 0
         async for names in scanned(self.pool, self._prefix, compile_glob("*"), self._timeout):
             many += len(names)
             await self._look_at(names, None, strings=True)
         self._is_rebuilt = self._generation == generation
-        self._news.rebuilt(self._loop.time() - began, many)
+        self._news.rebuilt(self._loop.time() - began, many, keys)
 
     async def _reconcile(self, deadline: float | None) -> None:
         """Make the index right about the names that were changed."""
@@ -261,6 +260,7 @@ class IndexTracker:
             return
         self._news.add(push[1])
         if self._news.cost_more and not (self._lock.locked() or WAITING):
+            self._news.cost_too_much()
             self._drop()
             return
         if self._news.are_too_many:
@@ -296,5 +296,5 @@ class IndexTracker:
     def _drop(self) -> None:
         self._generation = None
         self._news.clear()
-        self._news.listed()
+        self._news.listed(told=False)
         self._listener.drop()
