@@ -46,7 +46,9 @@ class Names:
 
     def query(self, query: KeyQuery) -> KeyQuery:
         """Return what a listing of the namespace asks the store for: nothing that has no name in it."""
-        after = None if query.after is None and query.reverse else self.prefix + (query.after or "")
+        after = query.after
+        if after is not None or not (query.reverse or query.glob.prefix):
+            after = self.prefix + (after or "")
         return KeyQuery(self._glob(query.glob), after, query.limit, query.where, query.reverse)
 
     def _glob(self, glob: Glob) -> Glob:
