@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 import redis
 
 from ad_seller.storage import open_url
+from tests import scratch
 from tests.cli.support import assert_explained, fill, run
 from tests.cli.test_terminal import ESCAPE, at_terminal, plain
 from tests.docs_samples import ROOT, with_reports
@@ -79,9 +78,8 @@ class TestReport:
 
     @pytest.mark.timeout(600)
     def test_the_report_in_the_documentation_is_the_one_of_today(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        memory = Path("/dev/shm")  # the backend of the page makes a file durable for each entry
-        if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30:
-            monkeypatch.setenv("TMPDIR", str(memory))
+        if scratch.in_memory(room=2**30):  # the backend of the page makes a file durable for each entry
+            monkeypatch.setenv("TMPDIR", str(scratch.MEMORY))
         page = (ROOT / "docs/custom-backend.md").read_text()
         assert with_reports(page) == page, "renew it: python tests/docs_samples.py"
 
