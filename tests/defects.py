@@ -74,9 +74,11 @@ def _(patch: Patch) -> None:
     """If a later call of a batch is not sent, all of it is tried again, with what earlier ones did (row 2)."""
     apply_stage = commits.Commits._apply_stage
 
-    async def as_if_first(self: commits.Commits, stage: Any, batch: Any, outcomes: list[Any]) -> None:
+    async def as_if_first(
+        self: commits.Commits, stage: Any, batch: Any, outcomes: list[Any], deadline: float
+    ) -> None:
         own: list[Any] = [None] * len(outcomes)
-        await apply_stage(self, stage, batch, own)
+        await apply_stage(self, stage, batch, own, deadline)
         outcomes[:] = [told if mine is None else mine for told, mine in zip(outcomes, own, strict=True)]
 
     patch.setattr(commits.Commits, "_apply_stage", as_if_first)

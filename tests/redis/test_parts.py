@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from ad_seller.storage import StorageError
 from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put, Refused
 from ad_seller.storage.driver.failures import NotSentError
+from ad_seller.storage.redis import commits
+from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.engines import engine_of
@@ -147,6 +150,41 @@ async def test_a_call_fails_in_an_unforeseen_way(
         others = {part: unsent for part in PARTS if part != failing}
         expected = [UNKNOWN if part == failing else NOT_WRITTEN for part in PARTS]
         assert await write(store, calls, {failing: events[0][0], **others}) == expected
+
+
+async def test_all_parts_share_the_time_of_one_call(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waited in vain for the server is told so in time; parts for which none is left are not sent."""
+    async with RedisBackend(own_redis.url, timeout=30) as store:
+        engine = await engine_of(store)
+        assert isinstance(engine, RedisEngine)
+        deadlines: list[float | None] = []
+        run = engine.router.run
+
+        def noting(*args: Any, deadline: float | None = None, **settings: Any) -> Any:
+            deadlines.append(deadline)
+            return run(*args, deadline=deadline, **settings)
+
+        monkeypatch.setattr(engine.router, "run", noting)
+        calls = await Calls.of(store, monkeypatch)
+        await prepare(store)
+        deadlines.clear()
+        assert await write(store, calls, {}) == [GOOD] * 3
+        assert len(deadlines[1:]) == 3
+        assert None not in deadlines[1:]
+        assert len(set(deadlines[1:])) == 1
+
+        async def late(scripts: Scripts, send: Send) -> list[Any]:
+            answers = await send(scripts)
+            over = SimpleNamespace(time=lambda: float("inf"))
+            monkeypatch.setattr(commits, "asyncio", SimpleNamespace(get_running_loop=lambda: over))
+            return answers
+
+        await prepare(store)
+        assert await write(store, calls, {1: late}) == [GOOD, NOT_WRITTEN, NOT_WRITTEN]
+        assert calls.sizes == [1]
+        assert is_written(own_redis) == [True, False, False]
 
 
 async def test_parts_behind_a_commit_that_is_no_call(

@@ -51,7 +51,7 @@ class ClusterRouter(GroupRouter):
         self, tasks: Sequence[RoutedCommand], *, writes: bool, deadline: float | None = None, brief: bool = False
     ) -> list[Any]:
         """Send commands; reads of several keys whose slot is on its way are sent key by key."""
-        deadline = deadline or self._deadline()
+        deadline = deadline or self.deadline()
         answers = await super().send(tasks, writes=writes, deadline=deadline, brief=brief)
         for i, (key, command, _) in enumerate(tasks):
             if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
@@ -73,7 +73,7 @@ class ClusterRouter(GroupRouter):
 
         The pieces of a call succeed or fail by themselves: its answers may be exceptions.
         """
-        deadline = deadline or self._deadline()
+        deadline = deadline or self.deadline()
         answers = await super().run(script, calls, writes=writes, deadline=deadline, brief=brief)
         for i, call in enumerate(calls):
             if error_code(answers[i]) == "TRYAGAIN":
@@ -156,7 +156,7 @@ class ClusterRouter(GroupRouter):
             UncoveredError: that is not all.
             NotSentError: one is not a master any more.
         """
-        deadline = self._deadline()
+        deadline = self.deadline()
         await self._refresh(deadline)
         nodes = list(self._masters)
         texts = await all_of(self._told_by(node, deadline) for node in nodes)

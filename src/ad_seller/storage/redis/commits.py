@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
 from ..driver.commit import Commit, Outcome
-from ..driver.failures import EngineError, LostError, NotStartedError
+from ..driver.failures import EngineError, LostError, NotSentError, NotStartedError
 from ..errors import StorageError
 from .batches import Split, split_into_calls
 from .errors import is_out_of_memory
@@ -66,20 +67,19 @@ class Commits:
 
     async def _apply_in_stages(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         outcomes: list[Outcome | Exception | None] = [None] * len(commits)
+        deadline = self._router.deadline()  # of all: a master that stays away is waited for once
         for stage in split_into_calls(
             commits, outcomes, self._prefix, self._split, slots_move=self._settings.url.kind == "cluster"
         ):
-            try:
-                await self._apply_stage(stage, commits, outcomes)
-            except NotStartedError:
-                raise
-            except Exception as error:  # what was applied before is told by its own outcome
-                for i in (i for chunk in stage for i in chunk if outcomes[i] is None):
-                    outcomes[i] = _uncertain(error)
+            await self._apply_stage(stage, commits, outcomes, deadline)
         return [outcome if outcome is not None else [] for outcome in outcomes]
 
     async def _apply_stage(
-        self, stage: list[list[int]], commits: list[Commit], outcomes: list[Outcome | Exception | None]
+        self,
+        stage: list[list[int]],
+        commits: list[Commit],
+        outcomes: list[Outcome | Exception | None],
+        deadline: float,
     ) -> None:
         """Run one script for each chunk; their keys lie in different slots."""
         calls: dict[Script, list[Call]] = {}
@@ -89,19 +89,38 @@ class Commits:
             calls.setdefault(script, []).append(call)
             places.setdefault(script, []).append(chunk)
         for script in calls:
-            is_first = all(outcome is None for outcome in outcomes)
-            answers = await self._router.run(script, calls[script], writes=True, brief=is_first)
-            if is_first:
-                self._check_started(answers)
-            for chunk, answer in zip(places[script], answers, strict=True):
-                if isinstance(answer, NoPermissionError) and len(chunk) > 1:
-                    for i in chunk:
-                        outcomes[i] = await self._apply_alone(commits[i])
-                    continue
-                for i, outcome in zip(
-                    chunk, unpacked(self._router.map_error(answer), [commits[i] for i in chunk]), strict=True
-                ):
-                    outcomes[i] = outcome
+            try:
+                await self._apply_calls(script, calls[script], places[script], commits, outcomes, deadline)
+            except NotStartedError:
+                raise
+            except Exception as error:  # what other scripts did is told by its own outcome
+                for i in (i for chunk in places[script] for i in chunk if outcomes[i] is None):
+                    outcomes[i] = _uncertain(error)
+
+    async def _apply_calls(
+        self,
+        script: Script,
+        calls: list[Call],
+        places: list[list[int]],
+        commits: list[Commit],
+        outcomes: list[Outcome | Exception | None],
+        deadline: float,
+    ) -> None:
+        if asyncio.get_running_loop().time() >= deadline:
+            raise NotSentError("no time was left after what was written before")
+        is_first = all(outcome is None for outcome in outcomes)
+        answers = await self._router.run(script, calls, writes=True, deadline=deadline, brief=is_first)
+        if is_first:
+            self._check_started(answers)
+        for chunk, answer in zip(places, answers, strict=True):
+            if isinstance(answer, NoPermissionError) and len(chunk) > 1:
+                for i in chunk:
+                    outcomes[i] = await self._apply_alone(commits[i])
+                continue
+            for i, outcome in zip(
+                chunk, unpacked(self._router.map_error(answer), [commits[i] for i in chunk]), strict=True
+            ):
+                outcomes[i] = outcome
 
     async def _apply_alone(self, commit: Commit) -> Outcome | Exception:
         """Apply a commit by a script of its own: the server refused a script because of one of its keys."""

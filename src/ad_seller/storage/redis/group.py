@@ -120,7 +120,8 @@ class GroupRouter(RedisRouter):
             await asyncio.sleep(min(_PAUSE, left))
         return True
 
-    def _deadline(self) -> float:
+    def deadline(self) -> float:
+        """See `RedisRouter.deadline`; a part of the time is left to say why all tries failed."""
         return asyncio.get_running_loop().time() + self._timeout * _PATIENCE
 
     def _pool_of(self, node: Node) -> NodePool:

@@ -54,7 +54,7 @@ class RedisRouter:
         Raises:
             NotSentError: they do not; the cause says why.
         """
-        for answer in await self.with_all(lambda pool: pool.pipeline([("PING",)], self._deadline())):
+        for answer in await self.with_all(lambda pool: pool.pipeline([("PING",)], self.deadline())):
             if isinstance(answer[0], ResponseError):
                 raise answer[0]
 
@@ -129,7 +129,7 @@ class RedisRouter:
             deadline: until when it is tried, in the event loop's time.
             brief: give up after a moment if nothing at all could be sent, because the caller will call again.
         """
-        deadline = deadline or self._deadline()
+        deadline = deadline or self.deadline()
         give_up = asyncio.get_running_loop().time() + _BRIEF if brief else deadline
         answers: list[Any] = [None] * len(tasks)
         waiting = list(range(len(tasks)))
@@ -167,7 +167,7 @@ class RedisRouter:
 
         It is started anew if a server fails or is exchanged meanwhile.
         """
-        deadline = self._deadline()
+        deadline = self.deadline()
         tries = 0
         while True:
             tries += 1
@@ -255,7 +255,8 @@ class RedisRouter:
         self._pools[url] = pool
         return pool
 
-    def _deadline(self) -> float:
+    def deadline(self) -> float:
+        """Return until when a call that begins now is tried, in the event loop's time."""
         return asyncio.get_running_loop().time() + self._timeout
 
     # --- what the routers of groups override -----------------------------------------------------------

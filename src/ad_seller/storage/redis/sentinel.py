@@ -94,10 +94,10 @@ class SentinelRouter(GroupRouter):
         [pool] = self.masters()
         result = await work(pool)
         sent = elapsed()
-        [role] = await pool.pipeline([self._proof], self._deadline())
+        [role] = await pool.pipeline([self._proof], self.deadline())
         self._check_proof(role)
         if not self._is_vouched_for(pool, sent):
-            await self._confirm(pool, sent, self._deadline(), writes=False)
+            await self._confirm(pool, sent, self.deadline(), writes=False)
         return [result]
 
     def _is_vouched_for(self, pool: NodePool, sent: float) -> bool:
