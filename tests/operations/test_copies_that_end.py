@@ -139,7 +139,7 @@ async def test_a_source_that_goes_away(
             if seen == 2_000:
                 own_redis.stop()
 
-        with pytest.raises(StorageConnectionError):
+        with pytest.raises(StorageConnectionError, match=r"Cannot (list '\*'|read)"):
             await copy_entries(source, target, checkpoint=file, progress=stop)
         assert 0 < await target.count() < 12_000
         own_redis.start()

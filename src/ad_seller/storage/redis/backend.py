@@ -130,7 +130,7 @@ class RedisBackend(DriverBackend):
 
     async def get_stats(self) -> dict[str, Any]:
         """Return what the server says of itself: clients, memory, commands, hits and misses."""
-        with self._guarded(await self._here(), "list", "INFO") as session:
+        with self._guarded(await self._here(), "ask", "the server") as session:
             info = await cast(RedisEngine, session.engine).info()
         numbers = ("connected_clients", "total_commands_processed", "keyspace_hits", "keyspace_misses")
         return {name: int(info[name]) for name in numbers if name in info} | {

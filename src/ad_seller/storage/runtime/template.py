@@ -190,7 +190,9 @@ class DriverBackend(ConnectedBackend):
                 yield page
             return
         while True:
-            with self._guarded(self._sessions.here() or await self._sessions.join(), "list", prefix) as session:
+            with self._guarded(
+                self._sessions.here() or await self._sessions.join(), "list", f"{prefix}*"
+            ) as session:
                 page = await session.engine.page(prefix, after)
             if not page:
                 return
@@ -198,7 +200,7 @@ class DriverBackend(ConnectedBackend):
             after = page[-1].key
 
     async def _entry_estimate(self, prefix: str) -> int | None:
-        with self._guarded(self._sessions.here() or await self._sessions.join(), "list", prefix) as session:
+        with self._guarded(self._sessions.here() or await self._sessions.join(), "list", f"{prefix}*") as session:
             return await session.engine.estimate(KeyQuery(prefix_glob(prefix)))
 
     async def _store_entries(
