@@ -229,3 +229,22 @@ async def test_there_are_those_that_are_declared(new_database: str, caplog: pyte
     async with PostgresBackend(new_database, indexes=()):
         assert await become(new_database, set())
     assert await sql(new_database, "SELECT 1 FROM pg_indexes WHERE indexname = 'of_a_dba'")
+
+
+async def test_a_name_that_something_else_has_is_told_once(
+    new_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await older_database(new_database)
+    taken = f"{TABLE}_order_status"
+    await sql(new_database, f"CREATE VIEW {taken} AS SELECT 1 AS one")
+    caplog.set_level(logging.INFO, "ad_seller.storage")
+    async with PostgresBackend(new_database) as storage:
+        for _ in range(3):
+            assert len((await storage.find("order:", {"status": "open"})).items) == 50
+            building = (await postgres_engine_of(storage))._indexes._building
+            if building is not None:
+                await building
+    assert await names(new_database) == dict.fromkeys(NAMES - {taken}, True)
+    assert caplog.text.count(f"the index {taken} cannot be made: the name is taken") == 1
+    assert caplog.text.count(f"building the index {taken}") == 1
+    assert await sql(new_database, f"SELECT one FROM {taken}")

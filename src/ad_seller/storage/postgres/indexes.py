@@ -93,12 +93,16 @@ class FieldIndexes:
 
     async def _look(self) -> None:
         """Learn which indexes there are, if one that is declared is not known; seldom, while it is missing."""
-        if self.known.valid.issuperset(self._declared.names) or time.monotonic() < self.known.next_look:
+        if not self._missing or time.monotonic() < self.known.next_look:
             return
         self.known.next_look = time.monotonic() + _LOOK_PAUSE
         self.known.valid = _valid(await self._client.read(LOOK, cancellable=True))
-        if not self.known.valid.issuperset(self._declared.names):
+        if self._missing:
             self._begin()
+
+    @property
+    def _missing(self) -> frozenset[str]:
+        return self._declared.names - self.known.valid - self.known.taken
 
     def _begin(self) -> None:
         if self._building is not None:
@@ -119,9 +123,11 @@ class FieldIndexes:
             )
 
     async def _build(self) -> None:
+        wanted = self._missing
         try:
             async with self._client.borrowed(BUILD_SECONDS) as fetch:
                 was_ours = await build(fetch, self._declared)
+                there = await fetch(LOOK)
         except _REFUSALS as error:
             self._give_up(error)
         except Exception as error:
@@ -129,8 +135,19 @@ class FieldIndexes:
         else:
             if was_ours:
                 self.known.next_look = 0.0
+                self._tell_of_taken(wanted - {row["name"] for row in there})
         finally:
             self._building = None
+
+    def _tell_of_taken(self, names: frozenset[str]) -> None:
+        self.known.taken |= names
+        for name in sorted(names):
+            log.warning(
+                "PostgreSQL: the index %s cannot be made: the name is taken by something else, which is not ours. "
+                "Until that is renamed and this process connects anew, searches by the field read all records of "
+                "their kind.",
+                name,
+            )
 
     async def stop(self) -> None:
         """Stop building; the server finishes the index that it is at."""

@@ -19,6 +19,7 @@ class Known:
         is_pooled: whether a pooler stands before the server.
         is_direct: whether none does, as the last session has shown and none that ended since makes doubtful.
         valid: names of indexes of fields that can be used.
+        taken: names of indexes of fields under which something else stands.
         next_look: when to look again for those that are missing, by the monotonic clock.
         has_given_up: whether they cannot be built from here.
     """
@@ -27,6 +28,7 @@ class Known:
     is_pooled: bool = False
     is_direct: bool = False
     valid: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
     next_look: float = 0.0
     has_given_up: bool = False
 
