@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from typing import NamedTuple
 
 import pytest
 
@@ -27,23 +28,51 @@ LATE = 0.020  #: seconds that an entry may outlive its time
 RESOLUTION = 0.001  #: seconds, the grain of the clocks
 
 
-async def watch_it_expire(backend: StorageBackend, key: str, earliest: float, latest: float) -> None:
-    """Poll until the entry is gone; the moments are those of its expiry, by `time.monotonic`."""
+class Moment(NamedTuple):
+    """A moment by both clocks: a store may go by either, and corrections move the second by some ms a second.
+
+    Attributes:
+        steady: by `time.monotonic`.
+        wall: by `time.time`.
+    """
+
+    steady: float
+    wall: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """Return this moment."""
+        return cls(time.monotonic(), time.time())
+
+    def plus(self, seconds: float) -> Moment:
+        """Return the moment that is so much later."""
+        return Moment(self.steady + seconds, self.wall + seconds)
+
+    def seconds_since(self, other: Moment) -> tuple[float, float]:
+        """Return the smaller and the larger number of seconds by the two."""
+        one, two = sorted((self.steady - other.steady, self.wall - other.wall))
+        return one, two
+
+
+async def watch_it_expire(backend: StorageBackend, key: str, earliest: Moment, latest: Moment) -> None:
+    """Poll until the entry is gone; the moments are those of its expiry. It is early, or late, by both clocks."""
     while True:
-        asked = time.monotonic()
+        asked = Moment.now()
         present = await backend.exists(key)
-        answered = time.monotonic()
+        answered = Moment.now()
         if not present:
-            assert answered >= earliest - RESOLUTION, f"gone {earliest - answered:.4f} s early"
+            _, passed = answered.seconds_since(earliest)
+            assert passed >= -RESOLUTION, f"gone {-passed:.4f} s early"
             return
-        assert asked <= latest + LATE, f"still there {asked - latest:.4f} s late"
+        late, _ = asked.seconds_since(latest)
+        assert late <= LATE, f"still there {late:.4f} s late"
         await asyncio.sleep(0.001)
 
 
 async def wait_until_gone(backend: StorageBackend, *keys: str) -> None:
     """Wait for entries with at most 50 ms to live."""
     for key in keys:
-        await watch_it_expire(backend, key, earliest=0, latest=time.monotonic() + 0.25)
+        await watch_it_expire(backend, key, earliest=Moment(0, 0), latest=Moment.now().plus(0.25))
 
 
 @belongs(Level.EXPIRY, Section.TTL)
@@ -53,9 +82,9 @@ class ExpiryConformance(Harness):
     @rows("ttl", [0.1, 0.1234, timedelta(milliseconds=150), 1], ids=str)
     async def test_expires_never_early_and_hardly_late(self, backend: StorageBackend, ttl: TTL) -> None:
         seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-        before = time.monotonic()
+        before = Moment.now()
         await backend.set("value", "here", ttl=ttl)
-        await watch_it_expire(backend, "value", before + seconds, time.monotonic() + seconds)
+        await watch_it_expire(backend, "value", before.plus(seconds), Moment.now().plus(seconds))
 
     @rows("name", PRESENCE)
     async def test_gone_for_every_operation(self, backend: StorageBackend, name: str) -> None:
@@ -132,9 +161,9 @@ class ExpiryConformance(Harness):
 
     async def test_set_with_ttl_starts_anew(self, backend: StorageBackend) -> None:
         await backend.set("value", 1, ttl=60)
-        before = time.monotonic()
+        before = Moment.now()
         await backend.set("value", 2, ttl=0.1)
-        await watch_it_expire(backend, "value", before + 0.1, time.monotonic() + 0.1)
+        await watch_it_expire(backend, "value", before.plus(0.1), Moment.now().plus(0.1))
         await backend.set("value", 3, ttl=60)
         left = await backend.ttl("value")
         assert left is not None
@@ -159,10 +188,10 @@ class ExpiryConformance(Harness):
         assert await backend.persist("value") is True
         assert await backend.ttl("value") is None
         assert await backend.expire("value", timedelta(hours=1)) is True
-        before = time.monotonic()
+        before = Moment.now()
         assert await backend.expire("value", 0.1) is True
         assert await backend.get("value") == {"n": 1}
-        await watch_it_expire(backend, "value", before + 0.1, time.monotonic() + 0.1)
+        await watch_it_expire(backend, "value", before.plus(0.1), Moment.now().plus(0.1))
         assert await backend.expire("value", 60) is False
         assert await backend.persist("value") is False
         assert await backend.expire("missing", 60) is False
@@ -177,10 +206,10 @@ class ExpiryConformance(Harness):
 
     async def test_set_many_gives_all_the_same_ttl(self, backend: StorageBackend) -> None:
         keys = [f"value:{n}" for n in range(20)]
-        before = time.monotonic()
+        before = Moment.now()
         await backend.set_many(dict.fromkeys(keys, "here"), ttl=0.2)
-        after = time.monotonic()
-        await asyncio.gather(*(watch_it_expire(backend, key, before + 0.2, after + 0.2) for key in keys))
+        after = Moment.now()
+        await asyncio.gather(*(watch_it_expire(backend, key, before.plus(0.2), after.plus(0.2)) for key in keys))
         assert await backend.count() == 0
 
     async def test_update_keeps_the_expiry_unless_told(self, backend: StorageBackend) -> None:
@@ -223,9 +252,9 @@ class ExpiryConformance(Harness):
     async def test_expiry_survives_a_restart(self, backend: StorageBackend, new_backend: NewBackend) -> None:
         if not backend.capabilities.durable:
             pytest.skip("does not declare durable")
-        before = time.monotonic()
+        before = Moment.now()
         await backend.set_many({"short": 1, "gone": 1}, ttl=0.4)
-        after = time.monotonic()
+        after = Moment.now()
         await backend.set("gone", 1, ttl=0.01)
         await backend.set("long", 1, ttl=60)
         await backend.set("for ever", 1)
@@ -233,7 +262,7 @@ class ExpiryConformance(Harness):
         await backend.disconnect()
         async with new_backend() as other:
             assert not await other.exists("gone")
-            await watch_it_expire(other, "short", before + 0.4, after + 0.4)
+            await watch_it_expire(other, "short", before.plus(0.4), after.plus(0.4))
             if other.capabilities.expiry == "store":
                 left = await other.ttl("long")
                 assert left is not None, "its time to live is forgotten"
