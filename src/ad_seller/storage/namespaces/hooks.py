@@ -15,6 +15,7 @@ from ..driver.commit import Commit, Outcome, Refused, Write
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
 from ..errors import NotConnectedError, StorageError
+from ..records.filters import Condition
 from ..records.keys import check_key
 from ..records.markers import Keep
 from ..records.namespaces import SURE, check_length
@@ -96,6 +97,17 @@ class NamespaceHooks(StorageBackend, ABC):
         if query.reverse and items and not items[-1][0]:
             del items[-1]  # of somebody who wrote past the namespace: it has no name here
         return items, None if last is None else names.one(last) or None
+
+    async def _records(
+        self, prefix: str, where: tuple[Condition, ...], limit: int | None, reverse: bool, on_corrupt: OnCorrupt
+    ) -> list[Any]:
+        if not self._is_open:
+            raise NotConnectedError("Storage not connected. Call connect() first.")
+        names = self._names
+        try:  # the prefix of a kind is never empty; no key is cut, because none is returned
+            return await self.backend._records(names.prefix + prefix, where, limit, reverse, names.told(on_corrupt))
+        except StorageError as error:
+            raise names.seen(error) from error.__cause__
 
     @property
     def _deadline_slack(self) -> int:  # type: ignore[override]  # the backend decides

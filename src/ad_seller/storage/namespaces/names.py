@@ -59,9 +59,12 @@ class Names:
 
     def all_full(self, keys: Sequence[str]) -> list[str]:
         """Return what ``keys`` are called in the store; see `full`."""
-        if len(keys) == 1:
-            return [self.full(keys[0])]
         prefix = self.prefix
+        if len(keys) == 1:  # as `full` does
+            full = [prefix + keys[0]]
+            if len(full[0]) > SURE:
+                check_length(full[0], keys[0])
+            return full
         full = [prefix + key for key in keys]
         if full and max(map(len, full)) > SURE:
             for one, key in zip(full, keys, strict=True):

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..atomic.fallback import changed
-from ..driver.query import KeyQuery
 from ..errors import InvalidKeyError, InvalidValueError, MissingKeyError, shown
 from ..records.expiry import TTL
 from ..records.filters import Condition
-from ..records.globs import prefix_glob
 from ..records.markers import Keep, Marker
 from ..records.pages import OnCorrupt, check_limit
 from .host import Host
@@ -94,9 +92,7 @@ async def list_records(
 ) -> list[Any]:
     """Return the records of a kind that match, in the order of their keys; at most ``limit`` of them."""
     check_limit(limit)
-    query = KeyQuery(prefix_glob(PREFIXES[entity]), None, limit, where, bool(reverse))
-    items, _ = await host._entry_search(query, on_corrupt)
-    return [record for _, record in items]
+    return await host._records(PREFIXES[entity], where, limit, bool(reverse), on_corrupt)
 
 
 def _checked(entity: str, data: object, key: str) -> Record:

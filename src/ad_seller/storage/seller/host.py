@@ -8,6 +8,8 @@ from typing import Any
 
 from ..driver.query import KeyQuery
 from ..records.expiry import TTL
+from ..records.filters import Condition
+from ..records.globs import prefix_glob
 from ..records.markers import KEEP, Keep
 from ..records.pages import OnCorrupt, Page
 
@@ -61,3 +63,10 @@ class Host:
     ) -> tuple[list[tuple[str, Any]], str | None]:
         """Return what ``query`` asks for, and the key after which there is more; None if there is not."""
         raise NotImplementedError
+
+    async def _records(
+        self, prefix: str, where: tuple[Condition, ...], limit: int | None, reverse: bool, on_corrupt: OnCorrupt
+    ) -> list[Any]:
+        """Return the values under the keys that begin with ``prefix`` and fulfil ``where``, in their order."""
+        items, _ = await self._entry_search(KeyQuery(prefix_glob(prefix), None, limit, where, reverse), on_corrupt)
+        return [value for _, value in items]

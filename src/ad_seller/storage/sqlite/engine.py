@@ -28,7 +28,6 @@ from .fields import FieldIndexes
 from .finding import find
 from .handle import Handle
 from .local import LOCAL_FAILURES, LocalReader
-from .narrowing import Narrowing
 from .schema import make_index
 from .shared import SharedDatabase
 from .url import MEMORY
@@ -187,12 +186,13 @@ class SQLiteEngine(Engine):
         if not query.where:
             return await self._list(sql.entries, query)
         narrowings = self._fields.narrowed(query)
-        await self._make_wanted(narrowings)
+        for narrowing in narrowings:
+            if not self._database.made.issuperset(narrowing.wanted):
+                await self._make(narrowing.wanted)
         return await self._list(partial(find, narrowings=narrowings), query)
 
-    async def _make_wanted(self, narrowings: list[Narrowing]) -> None:
+    async def _make(self, wanted: dict[str, str]) -> None:
         """Make the indexes that a search needs first; without one it takes longer, so nothing of this fails it."""
-        wanted = {name: statement for narrowing in narrowings for name, statement in narrowing.wanted.items()}
         for name in filter(self._database.is_to_make, wanted):
             try:
                 await self._database.write(partial(make_index, statement=wanted[name]))

@@ -113,21 +113,19 @@ class FieldIndexes:
         An index holds what SQLite makes of a field, which is the same as Python for texts without NUL. So only
         conditions of that kind are used, one at a time, and the caller checks all of them again.
         """
-        _, local = split_key(span.glob.prefix)
+        namespace, local = split_key(span.glob.prefix)
         return [
-            self._narrowing(index, demand, span)
+            self._narrowing(index, demand, span, namespace)
             for condition in span.where
             for index in self._of(local, condition)
             if (demand := demanded(condition.value)) is not None
         ]
 
-    def _narrowing(self, index: Index, demand: Demand, span: KeyQuery) -> Narrowing:
-        namespace, _ = split_key(span.glob.prefix)
+    def _narrowing(self, index: Index, demand: Demand, span: KeyQuery, namespace: str) -> Narrowing:
         where, odd = _texts(index, demand.near, self._is_odd[index.kind], in_namespaces=bool(namespace))
         parameters = demand.parameters
         if namespace:
-            first = f"{namespace}{index.prefix}"
-            parameters = {**parameters, "namespace": first[: first.index(f":{index.prefix}") + 1]}
+            parameters = {**parameters, "namespace": _lead(namespace, index.prefix)}
         return Narrowing(
             name_of(index, in_namespaces=bool(namespace)),
             where,
@@ -158,6 +156,13 @@ def _texts(index: Index, near: tuple[str, ...], is_odd: str, *, in_namespaces: b
         f"{of_kind} AND {field} = :wanted",
         " UNION ALL ".join(f"SELECT rowid FROM kv_store WHERE {of_kind} AND {part}" for part in odd),  # noqa: S608
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _lead(namespace: str, prefix: str) -> str:
+    """Return what `_before` says of a key of this kind in this namespace."""
+    first = namespace + prefix
+    return first[: first.index(f":{prefix}") + 1]
 
 
 @functools.cache

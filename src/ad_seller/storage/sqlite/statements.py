@@ -30,9 +30,10 @@ LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 #: By position, here and below where it counts: binding by name costs a fifth more.
 READ = "SELECT value FROM kv_store WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
-#: The same without a look at each row: the two indexes hold all that it takes. Half the time for keys of 1.4 KB
-#: values; but every expired entry that has not been swept yet costs, wherever it is, so there must be few.
-_NOT_EXPIRED = "rowid NOT IN (SELECT rowid FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now)"
+_EXPIRED = "SELECT rowid FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now"
+#: The same as `LIVE` without a look at each row: the two indexes hold all that it takes, in half the time beside
+#: values of 1.4 KB. Each expired entry that is not swept yet costs, so there must be few; as a rule there is none.
+_NOT_EXPIRED = f"(NOT EXISTS ({_EXPIRED}) OR rowid NOT IN ({_EXPIRED}))"
 _FEW_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT 1 OFFSET 100"
 
 _READ_EXPIRY = f"SELECT expires_at FROM kv_store WHERE key = :key AND {LIVE}"  # noqa: S608
