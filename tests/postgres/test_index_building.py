@@ -13,7 +13,6 @@ from ad_seller.storage import Index
 from ad_seller.storage.postgres.connection import Connection
 from ad_seller.storage.postgres.fields import FIELD_FUNCTION, UNASKED, Declared
 from ad_seller.storage.postgres.indexes import _LOCK, FieldIndexes, build
-from ad_seller.storage.postgres.login import Login
 from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.postgres.support import postgres_engine_of, sql
@@ -129,10 +128,10 @@ async def test_while_another_one_builds_there_is_one_look_and_then_a_pause(
     opened = 0
     connect = Connection.open
 
-    async def counted(login: Login, timeout: float) -> Connection:
+    async def counted(*arguments: Any) -> Connection:
         nonlocal opened
         opened += 1
-        return await connect(login, timeout)
+        return await connect(*arguments)
 
     monkeypatch.setattr(Connection, "open", counted)
     storage = PostgresBackend(new_database, pool_min=1)

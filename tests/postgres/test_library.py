@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 import uvloop
 
-from ad_seller.storage.postgres.library import forget_closed_loop, had_ended_before, own_socket
+from ad_seller.storage.postgres.library import forget_closed_loop, had_ended_before, own_socket, security_of
 from ad_seller.storage.postgres_backend import PostgresBackend
 
 RUNNERS: dict[str, Callable[[Any], Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
@@ -33,6 +33,15 @@ def test_a_socket_of_our_own(postgres_url: str, run: Callable[[Any], Any]) -> No
         assert not os.get_inheritable(ours.fileno())
         ours.close()
         assert await raw.fetchval("SELECT 1") == 1, "the connection has its own descriptor"
+        await raw.close()
+
+    run(work())
+
+
+def test_a_connection_without_tls(postgres_url: str, run: Callable[[Any], Any]) -> None:
+    async def work() -> None:
+        raw = await asyncpg.connect(postgres_url)
+        assert security_of(raw) is False
         await raw.close()
 
     run(work())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -9,10 +10,14 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from ad_seller.storage import ConfigurationError, StorageConnectionError
+from ad_seller.storage.driver.failures import NotSentError
+from ad_seller.storage.postgres.connection import Connection
+from ad_seller.storage.postgres.library import security_of
+from ad_seller.storage.postgres.login import Known, Login
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.certificates import CLIENT_NAME, GOOD_HOST, WRONG_HOST, Certificates, Pair
-from tests.postgres.support import postgres_engine_of, run_sql
+from tests.postgres.support import postgres_engine_of, run_sql, sql
 
 Options = dict[str, str | Path]
 
@@ -63,6 +68,50 @@ def login(pair: Pair) -> Options:
 @pytest.mark.parametrize("mode", ["prefer", "require", "verify-ca", "verify-full"])
 async def test_good_certificate(server: PostgresServer, certificates: Certificates, mode: str) -> None:
     await works(address(server, {"sslmode": mode, "sslrootcert": certificates.authority}))
+
+
+async def test_further_connections_are_secured_as_the_first(
+    server: PostgresServer, certificates: Certificates
+) -> None:
+    trusted: Options = {"sslmode": "verify-full", "sslrootcert": certificates.authority}
+    url = address(server, trusted | login(certificates.client), user=CLIENT_NAME)
+    async with PostgresBackend(url, pool_min=3) as storage:
+        idle = (await postgres_engine_of(storage))._client._pool._idle
+        [context] = {security_of(connection._raw) for connection in idle}
+        assert isinstance(context, ssl.SSLContext)
+        assert context.check_hostname
+        assert len(idle) == 3
+        rows = await sql(
+            server.socket_url(),
+            "SELECT ssl FROM pg_stat_ssl NATURAL JOIN pg_stat_activity WHERE usename = $1",
+            CLIENT_NAME,
+        )
+        assert rows == [(True,)] * 3
+
+
+def login_of(url: str) -> Login:
+    return Login(url, password=None, timeout=5.0, statement_cache=None, known=Known())
+
+
+@pytest.mark.parametrize("first", ["with", "without"])
+async def test_if_the_next_server_is_another_one_it_is_found_out_anew(
+    server: PostgresServer, postgres_url: str, first: str
+) -> None:
+    """One server takes nobody without TLS, the other offers none; each could be the second host of a URL."""
+    urls = [address(server, {}), postgres_url]
+    before, after = urls if first == "with" else reversed(urls)
+    known = await Connection.open(login_of(before), 10)
+    other = await Connection.open(login_of(after), 10, known)
+    assert [bool(security_of(one._raw)) for one in (known, other)] == [first == "with", first == "without"]
+    for one in (known, other):
+        one.terminate()
+
+
+async def test_where_tls_is_required_none_goes_without(server: PostgresServer, postgres_url: str) -> None:
+    known = await Connection.open(login_of(address(server, {})), 10)
+    with pytest.raises(NotSentError, match="rejected SSL"):
+        await Connection.open(login_of(f"{postgres_url}?sslmode=require"), 10, known)
+    known.terminate()
 
 
 @pytest.mark.parametrize("option", ["sslmode", "ssl"])

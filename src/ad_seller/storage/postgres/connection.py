@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +19,7 @@ import asyncpg
 
 from ..driver.failures import LostError, NotSentError
 from ..passwords import PasswordFunctionError
-from .library import forget_closed_loop, had_ended_before, own_socket
+from .library import forget_closed_loop, had_ended_before, own_socket, security_of
 from .login import Login
 
 T = TypeVar("T")
@@ -76,19 +77,27 @@ class Connection:
         self._poll.register(self._socket.fileno(), select.POLLIN)
 
     @classmethod
-    async def open(cls, login: Login, timeout: float) -> Connection:
+    async def open(cls, login: Login, timeout: float, like: Connection | None = None) -> Connection:
         """Begin a session within ``timeout`` seconds.
+
+        Args:
+            login: with what.
+            timeout: in seconds.
+            like: one of the same login that was begun just before: whether the server takes TLS need not be found
+                out again, nor its certificates read.
 
         Raises:
             NotSentError: it cannot be done; the cause says why.
         """
         deadline = asyncio.get_running_loop().time() + timeout
+        security = None if like is None else security_of(like._raw)
         try:
-            connection = await cls._open(login, deadline)
+            connection = await cls._open(login, deadline, security)
         except NotSentError as error:
-            if not isinstance(error.__cause__, asyncpg.ProtocolViolationError):
+            if security is None and not isinstance(error.__cause__, asyncpg.ProtocolViolationError):
                 raise
-            login.doubt()  # so says a pooler that has come in between: it knows no start-up settings
+            # A pooler has come in between, which knows no start-up settings, or this is another server than before.
+            login.doubt()
             connection = await cls._open(login, deadline)
         if connection.is_pooled:
             login.meet_pooler()
@@ -98,10 +107,13 @@ class Connection:
         return connection
 
     @classmethod
-    async def _open(cls, login: Login, deadline: float) -> Connection:
+    async def _open(
+        cls, login: Login, deadline: float, security: ssl.SSLContext | bool | None = None
+    ) -> Connection:
         has_sessions, at_start = login.has_sessions, login.makes_settings_at_start
+        left = deadline - asyncio.get_running_loop().time()
         try:
-            raw = await asyncpg.connect(**login.options, timeout=deadline - asyncio.get_running_loop().time())
+            raw = await asyncpg.connect(**login.options, ssl=security, timeout=left)
             try:
                 connection = cls(raw, keeps_statements=has_sessions)
             except OSError:  # no descriptor is left

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,12 @@ def own_socket(raw: Any) -> socket.socket:
     to and whether that still runs: a loop may close its descriptor, and the number may soon mean something else.
     """
     return socket.socket(fileno=os.dup(raw._transport.get_extra_info("socket").fileno()))
+
+
+def security_of(raw: Any) -> ssl.SSLContext | bool:
+    """Return how a connection of asyncpg is secured, as `asyncpg.connect` takes it: False for not at all."""
+    context: ssl.SSLContext | None = raw._transport.get_extra_info("sslcontext")
+    return context or False
 
 
 def forget_closed_loop(raw: Any) -> None:

@@ -90,7 +90,7 @@ class PostgresPool:
                 await self._prepare(first, prepare)
             self.release(first)
             if prepare is not None:
-                for connection in await _gather(self._connect, self._least - 1):
+                for connection in await _gather(partial(self._connect, first), self._least - 1):
                     self.release(connection)
         except BaseException:
             self._terminate_all()
@@ -103,9 +103,9 @@ class PostgresPool:
 
         await prepare(fetch)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, like: Connection | None = None) -> Connection:
         """Make a connection; asyncpg reports errors to nobody if it is cancelled at it, so that is let finish."""
-        task = self._loop.create_task(Connection.open(self._login, self._timeout))
+        task = self._loop.create_task(Connection.open(self._login, self._timeout, like))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         try:
@@ -278,6 +278,8 @@ def _terminate_late(task: asyncio.Task[Connection]) -> None:
 
 async def _gather(make: Callable[[], Awaitable[Connection]], count: int) -> list[Connection]:
     """Make several connections at once; if one fails, the caller closes the others."""
+    if count == 1:
+        return [await make()]
     tasks = [asyncio.ensure_future(make()) for _ in range(max(count, 0))]
     try:
         return [await task for task in tasks]

@@ -8,7 +8,6 @@ written and no privilege but those on the tables is needed.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
@@ -66,14 +65,15 @@ _FACTS = f"""
         current_setting('transaction_isolation') AS isolation,
         ARRAY(SELECT relname::text FROM pg_class
             WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables,
-        ARRAY(SELECT DISTINCT proname::text FROM pg_proc
-            WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS functions,
-        (SELECT json_object_agg(relname, indisvalid)::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        EXISTS (SELECT FROM pg_proc
+            WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS has_function,
+        ARRAY(SELECT (CASE WHEN indisvalid THEN '+' ELSE '-' END) ||
+            (SELECT relname::text FROM pg_class WHERE oid = indexrelid) FROM pg_index
             WHERE indrelid = to_regclass('{TABLE}')) AS indexes,
         ({WRITES}) AS old_writes,
         ARRAY[current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')]
             AS durability"""  # noqa: S608
-_RECORDS = f"SELECT json_object_agg(name, value)::text AS records FROM {SCHEMA_TABLE}"  # noqa: S608
+_RECORDS = f"SELECT ARRAY(SELECT ARRAY[name, value] FROM {SCHEMA_TABLE}) AS records"  # noqa: S608
 #: Both in one round trip, where our tables are: each costs a connect as much as a read costs a caller.
 _BOTH = f"{_FACTS}, ({_RECORDS}) AS records"
 
@@ -174,12 +174,12 @@ async def _look_at_once(fetch: Fetch) -> Found:
 async def _look(fetch: Fetch) -> Found:
     """Return what is there, or raise the error that says why it cannot be used."""
     [facts] = await fetch(_FACTS)
-    return _judged(facts, (await fetch(_RECORDS))[0]["records"] if SCHEMA_TABLE in facts["tables"] else None)
+    return _judged(facts, (await fetch(_RECORDS))[0]["records"] if SCHEMA_TABLE in facts["tables"] else [])
 
 
-def _judged(facts: Any, recorded: str | None) -> Found:
+def _judged(facts: Any, recorded: list[list[str]]) -> Found:
     _check_server(facts)
-    records: dict[str, str] = json.loads(recorded or "{}")
+    records = dict(recorded)
     version = int(records.get("version", 0))
     if version > VERSION:
         raise StoreUnavailableError(
@@ -196,7 +196,7 @@ def _judged(facts: Any, recorded: str | None) -> Found:
         has_old_table=has_old_table,
         old_table_waits=has_old_table and not taken_over,
         old_writes=facts["old_writes"],
-        indexes=json.loads(facts["indexes"] or "{}"),
+        indexes={name[1:]: name[0] == "+" for name in facts["indexes"]},
         durability=tuple(facts["durability"]),
     )
 
@@ -218,8 +218,8 @@ def _missing(facts: Any) -> tuple[str, ...]:
     """Return what a database that was set up lacks; the function for fields is made with the indexes."""
     return tuple(
         name
-        for name, there in ((TABLE, facts["tables"]), (COMMIT_FUNCTION, facts["functions"]))
-        if name not in there
+        for name, is_there in ((TABLE, TABLE in facts["tables"]), (COMMIT_FUNCTION, facts["has_function"]))
+        if not is_there
     )
 
 

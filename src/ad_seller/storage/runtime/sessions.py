@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from ..concurrency.forks import ForkSafeLock, keep_for_parent, tell_of_forks
 from ..concurrency.loops import ByLoop
-from ..concurrency.tasks import run_to_end
+from ..concurrency.tasks import all_of, run_to_end
 from ..errors import NotConnectedError, StorageConnectionError, StorageTimeoutError
 from ..stats import BatchStats, Stats
 from .session import Session
@@ -24,6 +24,7 @@ _LOOK = 0.05  #: seconds between two looks whether another event loop still runs
 _RETRY = 0.25  #: seconds between two tries to reach a server that is not there yet
 
 
+_NOTHING = Stats(loops=0, reads=BatchStats(), writes=BatchStats(), listings=0, expired=0)
 _all: weakref.WeakSet[Sessions] = weakref.WeakSet()
 
 
@@ -69,7 +70,7 @@ class Sessions:
         self._connected = False
         self._round = 0
         self._closing: Future[None] | None = None
-        self._past = Stats(loops=0, reads=BatchStats(), writes=BatchStats(), listings=0, expired=0)
+        self._past: Stats | None = None  # what was counted in event loops that have ended
 
     def here(self) -> Session | None:
         """Return the session of this event loop, or None if it has none yet.
@@ -92,11 +93,13 @@ class Sessions:
     @property
     def stats(self) -> Stats:
         """What was counted in all event loops, those that have ended included; from any thread."""
-        return sum((session.stats for session in self._by_loop.all() if session.is_open), self._past)
+        past = self._past
+        begin = _NOTHING if past is None else _NOTHING + past
+        return sum((session.stats for session in self._by_loop.all() if session.is_open), begin)
 
     def _keep(self, counted: Stats) -> None:
         with self._lock:
-            self._past += counted
+            self._past = counted if self._past is None else self._past + counted
 
     def of(self, loop: asyncio.AbstractEventLoop) -> Session | None:
         """Return the session of ``loop`` if it is open; from any thread."""
@@ -204,14 +207,10 @@ class Sessions:
     # --- closing ---------------------------------------------------------------------------------------
 
     async def _close_all(self, sessions: list[Session], finish: Callable[[], Awaitable[None]]) -> None:
-        works = [self._close(session) for session in sessions]
-        errors = [error for error in await asyncio.gather(*works, return_exceptions=True) if error is not None]
         try:
-            await finish()
+            await all_of(map(self._close, sessions))
         finally:
-            for error in errors:
-                if isinstance(error, Exception):
-                    raise error
+            await finish()
 
     async def _close(self, session: Session) -> None:
         """Close a session where it lives: here, in a loop that runs elsewhere, or without its loop."""
