@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage import NamespacedBackend, StorageBackend, UnsupportedError
+from ad_seller.storage import InvalidArgumentError, NamespacedBackend, StorageBackend, UnsupportedError
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.operations import (
     RetentionRule,
@@ -71,6 +71,21 @@ async def test_each_for_one_publisher_alone(store: StorageBackend, tmp_path: Pat
         for where in (store, other):
             assert await where.get_many(ENTRIES) == ENTRIES
         assert await other.keys() == sorted(ENTRIES)
+
+
+async def test_a_store_is_not_copied_into_a_namespace_of_its_own(store: StorageBackend) -> None:
+    async with store, NamespacedBackend(store, "a") as one, NamespacedBackend(one, "b") as within:
+        await store.set_many(ENTRIES)
+        with pytest.raises(InvalidArgumentError, match="part of the source"):
+            await copy_entries(store, one)
+        with pytest.raises(InvalidArgumentError, match="part of the source"):
+            await copy_entries(store, within, prefix="ns:a:")
+        assert sorted(await store.keys()) == sorted(ENTRIES)
+        copied = await copy_entries(store, one, prefix="quote:")  # what lies outside goes in
+        assert (copied.stored, copied.verified.faults) == (2, 0)
+        with pytest.raises(InvalidArgumentError, match="part of the source"):
+            await copy_entries(one, within)
+        assert await one.keys() == ["quote:1", "quote:2"]
 
 
 async def test_the_doctor_looks_at_the_engine_and_at_these_entries() -> None:

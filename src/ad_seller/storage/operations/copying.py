@@ -131,6 +131,11 @@ async def copy_entries(
             ) from error
         if await _are_one(source, target, lease.key):  # a link, another spelling of the path or the host
             raise InvalidArgumentError(f"The source and the target are one store: {source!r} and {target!r}")
+        if inside := await _place_within(source, target, lease.key, prefix):
+            raise InvalidArgumentError(
+                f"The target is a part of the source, {inside}* of {source!r}, so copies would be copied again. "
+                "Copy by prefixes that lie outside of it, such as order:"
+            )
         await (job.follow() if again else job.run(begun=resume))
         if final and not job.done.verified.faults:
             await job.checkpoint.finish()
@@ -249,13 +254,22 @@ async def _ended(writing: asyncio.Task[None] | None) -> None:
         await writing
 
 
-async def _are_one(source: StorageBackend, target: StorageBackend, key: str) -> bool:
+async def _are_one(source: StorageBackend, target: StorageBackend, key: str, inside: str = "") -> bool:
     """Tell whether the lease in the target, whose text no other has, stands in the source, too."""
     [text] = await target._atomic_snapshot([key])
+    key = inside + key
     async for page in pages_of(source, key):
         if any(entry.key == key and entry.text == text for entry in page):
             return True
     return False
+
+
+async def _place_within(source: StorageBackend, target: StorageBackend, key: str, prefix: str) -> str:
+    """Return what keys of the target begin with in the source, if it is a namespace of what is read of it."""
+    inside = target._stored_as("").removeprefix(source._stored_as(""))
+    if inside and (inside.startswith(prefix) or prefix.startswith(inside)):
+        return inside if await _are_one(source, target, key, inside) else ""
+    return ""
 
 
 async def _clear_away(target: StorageBackend) -> None:
