@@ -81,7 +81,7 @@ async def test_what_is_wrong_with_data_is_found_and_mended(store: StorageBackend
             ("value-unreadable", "Values under deal: that cannot be read: 1"): 1,
             ("reference-dangling", "References order: deal_id that lead to nothing: 30"): 30,
             ("reference-dangling", "References change_request: order_id that lead to nothing: 1"): 1,
-            ("reference-expired", "References deal: quote_id that lead to what has expired: 1"): 1,
+            ("reference-expired", "References deal: quote_id to what is not there, expired or never stored: 1"): 1,
             ("index-dangling", "Entries of session_index:buyer: that name records which are gone: 2"): 2,
             ("index-dangling", "Entries of agent_url_index: that name records which are gone: 1"): 1,
             ("no-expiry", "Entries under quote: that never expire: 1"): 1,
@@ -261,6 +261,10 @@ async def test_postgres(own_postgres: PostgresServer, monkeypatch: pytest.Monkey
         assert found["filter-walks"].endswith("ad_seller_kv_order_status")
         assert found["expired-not-reclaimed"] == "1 expired entries are still stored, the oldest for 3 days"
         [step] = [step async for step in fixes(store, report)]
+        await connection.execute("CREATE VIEW ad_seller_kv_order_status AS SELECT 1")
+        told = "not built, because something else has the name: ad_seller_kv_order_status. Rename that, then run"
+        assert (await step.apply()).startswith(told)
+        await connection.execute("DROP VIEW ad_seller_kv_order_status")
         assert await step.apply() == "built"
         facts = await store.facts()
         assert facts["missing_indexes"] == []

@@ -27,7 +27,7 @@ _SAYS: Final = {
     "value-unreadable": "Values under {subject} that cannot be read: {count:,}",
     "index-dangling": "Entries of {subject} that name records which are gone: {count:,}",
     "reference-dangling": "References {subject} that lead to nothing: {count:,}",
-    "reference-expired": "References {subject} that lead to what has expired: {count:,}",
+    "reference-expired": "References {subject} to what is not there, expired or never stored: {count:,}",
     "no-expiry": "Entries under {subject} that never expire: {count:,}",
     "list-grows": "Entries under {subject} with lists of " + f"{_LONG:,} elements or more: " + "{count:,}",
     "set-aside": "Entries under {subject}: {count:,}",

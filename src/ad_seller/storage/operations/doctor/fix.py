@@ -50,12 +50,11 @@ async def fixes(store: StorageBackend, findings: Iterable[Finding], *, grace: fl
     rules = {finding.rule for finding in findings if finding.fixable}
     if "filter-walks" in rules:
         for side in sides_of(store):
-            build = getattr(side, "build_indexes", None)
-            if build is not None:
+            if hasattr(side, "build_indexes"):
                 yield Fix(
                     "filter-walks",
                     f"Build the missing indexes of {side!r}, beside the work",
-                    partial(_build, build),
+                    partial(_build, side),
                 )
     if "value-unreadable" in rules:
         async for found in repair(store, dry_run=True):
@@ -67,8 +66,14 @@ async def fixes(store: StorageBackend, findings: Iterable[Finding], *, grace: fl
                 yield fix
 
 
-async def _build(build: Callable[[], Awaitable[bool]]) -> str:
-    return "built" if await build() else "another process is building them"
+async def _build(side: Any) -> str:
+    if not await side.build_indexes():
+        return "another process is building them"
+    left = (await side.facts())["missing_indexes"]
+    if not left:
+        return "built"
+    names = ", ".join(left)
+    return f"not built, because something else has the name: {names}. Rename that, then run `doctor --fix` again"
 
 
 async def _set_aside(store: StorageBackend, key: str) -> str:

@@ -231,8 +231,8 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "reference-expired": Rule(
         "note",
-        "The record leads to one that has expired, which its kind does by itself. What is still needed of it must "
-        "stand in the record.",
+        "The record leads to one that is not there. Its kind expires by itself, so most likely it has; that it was "
+        "never stored looks the same. What is still needed of it must stand in the record.",
         "Nothing, unless something reads the other record later: then store it without expiry.",
     ),
     "no-expiry": Rule(
