@@ -12,7 +12,7 @@ from ..records.globs import escape, successor
 from ..records.keys import MAX_KEY_BYTES
 from .scripts import Argument
 
-#: Keys of a server of which one script looks at all: that takes it 1 to 3 ms, and it does nothing else meanwhile.
+#: Keys of a server of which one script looks at all: it does nothing else for 0.6 ms or, where all match, 5 to 10.
 MOST_KEYS: Final = 5_000
 
 #: Tells whether the index (KEYS[1]) is right about what is asked for. ARGV[1]: the generation that vouches for it.
