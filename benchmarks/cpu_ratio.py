@@ -1,5 +1,6 @@
-"""Computing time, time by the clock and memory of this package against another checkout's, each with a server of
-its own: ``python benchmarks/cpu_ratio.py redis|postgres OTHER/src [set update …]``, or all kinds of call.
+"""Computing time, time by the clock and memory of this package against another checkout's, each with a server or
+file of its own: ``python benchmarks/cpu_ratio.py sqlite|redis|postgres|memory OTHER/src [set update …]``, or all
+kinds of call.
 
 A process for each side, which take turns; the figures are medians of the rounds' ratios, the other's time by this
 one's: below 1, this package takes longer. What the server computes is in the time by the clock only, which says
@@ -44,6 +45,14 @@ def backend(url: str) -> Any:
         from ad_seller.storage.redis_backend import RedisBackend
 
         return RedisBackend(url)
+    if url.startswith("sqlite"):
+        from ad_seller.storage.sqlite_backend import SQLiteBackend
+
+        return SQLiteBackend(url)
+    if url == "memory":
+        from ad_seller.storage.memory_backend import MemoryBackend
+
+        return MemoryBackend()
     from ad_seller.storage.postgres_backend import PostgresBackend
 
     return PostgresBackend(url)
@@ -122,13 +131,18 @@ class Side:
 
 @contextmanager
 def address(engine: str) -> Iterator[str]:
-    """Yield the address of a server of its own."""
+    """Yield the address of a server or a file of its own."""
     from ad_seller.storage.testing.postgres_server import PostgresServer
     from ad_seller.storage.testing.servers import RedisServer
 
     if engine == "postgres":
         with PostgresServer() as server:
             yield server.url()
+    elif engine == "memory":
+        yield engine
+    elif engine == "sqlite":
+        with TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/store.db"
     else:
         with TemporaryDirectory() as folder, RedisServer(folder) as redis:
             yield redis.url

@@ -23,7 +23,7 @@ from ad_seller.storage.postgres import client, indexes, writer
 from ad_seller.storage.postgres.commits import loads
 from ad_seller.storage.records.expiry import SteadyClock
 from ad_seller.storage.redis import commits, engine, index, listener, listings, pool, scripts, sentinel
-from ad_seller.storage.seller import outbox_message
+from ad_seller.storage.seller import outbox_message, outbox_work
 from ad_seller.storage.sqlite import fields, files, identity, openfiles
 
 Patch = pytest.MonkeyPatch
@@ -101,13 +101,8 @@ def _(patch: Patch) -> None:
 @defect("head-of-line")
 def _(patch: Patch) -> None:
     """A call for many waits for a locked row as long as it may (row 7)."""
-    begin = writer.Writer.__init__
-
-    def init(self: writer.Writer, client: Any, *, most: int, timeout: float) -> None:
-        begin(self, client, most=most, timeout=timeout)
-        self._lock_wait = timeout
-
-    patch.setattr(writer.Writer, "__init__", init)
+    send = writer.Writer._send
+    patch.setattr(writer.Writer, "_send", lambda self, commits, wait, patience: send(self, commits, 5.0, patience))
 
 
 @defect("torn-reads")
@@ -175,11 +170,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """A sweep of the memory backend goes through any number of void deadlines in one step (row 16)."""
     sweep = entries.Entries.sweep
-
-    def all_at_once(self: entries.Entries, rows: int, now: float) -> int:
-        return sweep(self, 1 << 30, now)
-
-    patch.setattr(entries.Entries, "sweep", all_at_once)
+    patch.setattr(entries.Entries, "sweep", lambda self, rows, now: sweep(self, 1 << 30, now))
 
 
 @defect("refused-together-redis")
@@ -265,11 +256,20 @@ def _(patch: Patch) -> None:
 @defect("old-lease")
 def _(patch: Patch) -> None:
     """A worker goes on with what is left of a lease that was not renewed."""
+    patch.setattr(outbox_message, "_OLD", math.inf)
+    patch.setattr(outbox_message, "_TOO_OLD", math.inf)
 
-    async def is_fresh(self: outbox_message.Claim) -> bool:
-        return not self.is_lost
 
-    patch.setattr(outbox_message.Claim, "is_fresh", is_fresh)
+@defect("noted-with-an-old-lease")
+def _(patch: Patch) -> None:
+    """How old a lease is when the death of the worker before was noted is not looked at."""
+    is_noted = outbox_work.Worker._is_noted
+
+    async def believed(self: outbox_work.Worker, claim: Any, *message: Any) -> bool:
+        told, claim._renewed = await is_noted(self, claim, *message), elapsed.elapsed()
+        return told
+
+    patch.setattr(outbox_work.Worker, "_is_noted", believed)
 
 
 @defect("kept-lane")

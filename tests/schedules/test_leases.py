@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,7 +11,10 @@ import pytest
 
 from ad_seller.storage import Transaction
 from ad_seller.storage.errors import LeaseHeldError, LeaseLostError, StorageError
+from tests.atomic.support import cancelled_at
+from tests.schedules.several import hangs, processes
 from tests.schedules.simulated import Disk, SimulatedBackend
+from tests.schedules.test_cancellation import at_each_await
 from tests.schedules.world import World, explore
 
 TTL = 0.4
@@ -131,6 +135,32 @@ def test_a_holder_whose_store_is_gone_is_stopped_before_another_can_have_it() ->
             assert stopped <= TTL + 0.1 or not world.loop.punctual
 
     explore(scenario, 150)
+
+
+def test_a_block_does_not_begin_with_a_lease_that_is_over_already() -> None:
+    async def once(world: World, step: int) -> bool:
+        disk = Disk(world)
+        async with processes(disk, timeout=TTL * 5) as [hanging, other]:
+            thaws: list[asyncio.TimerHandle] = []
+
+            def told() -> None:
+                seconds = TTL * world.chance.choice((0.5, 1, 1.5))
+                thaws.append(world.loop.call_later(seconds, setattr, hanging, "frozen", False))
+
+            async def work() -> None:
+                with suppress(LeaseLostError):
+                    async with hanging.lease("l", TTL) as lease:
+                        assert lease.held
+
+            reached = await cancelled_at(work(), step, hangs(hanging, told))
+            for thaw in thaws:
+                thaw.cancel()
+            hanging.frozen = False
+            async with other.lease("l", TTL, wait=10) as lease:
+                assert lease.held
+        return reached
+
+    at_each_await(once, 15)
 
 
 def test_a_replaced_holder_writes_nothing() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from ad_seller.storage import Message, Outbox, StorageError, Transaction
 from ad_seller.storage.driver.commit import Commit, Put
 from ad_seller.storage.records.codec import encode
-from ad_seller.storage.seller.outbox_entries import OutboxForm, Waiting
+from ad_seller.storage.seller.outbox_entries import OutboxForm, Waiting, lane_of
 from tests.atomic.support import MOMENTS, Moment, cancel_during, cancelled_at
 from tests.defects import DEFECTS
 from tests.schedules.several import dies, hangs, processes
@@ -93,16 +94,18 @@ class Receiver:
             with suppress(StorageError):
                 await store.transact(deal)
 
-    async def put_at_once(self) -> None:
-        """Have the messages there, where it is not the putting that matters."""
+    async def put_at_once(self, *, after_a_death: bool = False) -> None:
+        """Have the messages there, where it is not the putting that matters; a worker of them may have died."""
         for number, key in enumerate(self._keys):
             message = Waiting.new(number, key)
             self._puts[message.id] = (number, key)
-            puts = (
+            puts = [
                 Put(f"deal:{number}", encode(number)),
                 Put(FORM.message_key(message.id, key), encode(message.record())),
-            )
-            await self.disk.apply([Commit((), puts)])
+            ]
+            if after_a_death:
+                puts.append(Put(FORM.trace_key(lane_of(key or message.id)), encode("a worker that died")))
+            await self.disk.apply([Commit((), tuple(puts))])
 
     async def work(self, store: SimulatedBackend, *, to_the_end: bool = False) -> None:
         """Deliver, for ever or until nothing waits."""
@@ -208,12 +211,13 @@ def test_at_least_once_by_one_worker_at_a_time_in_order(failing: float, hanging:
     explore(scenario, 90)
 
 
-def test_a_worker_whose_store_hangs_at_each_await_delivers_nothing_that_another_one_has() -> None:
+@pytest.mark.parametrize(("timeout", "after_a_death"), [(LEASE * 3 / 4, False), (LEASE * 5, True)])
+def test_who_hangs_at_each_await_delivers_nothing_of_others(timeout: float, *, after_a_death: bool) -> None:
     async def once(world: World, step: int) -> bool:
         disk = Disk(world)
         receiver = Receiver(world, disk, slow=0.8, idle=LEASE / 8)
-        async with processes(disk, timeout=0.3) as [hanging, other]:
-            await receiver.put_at_once()
+        async with processes(disk, timeout=timeout) as [hanging, other]:
+            await receiver.put_at_once(after_a_death=after_a_death)
             hung = asyncio.Event()
             first = asyncio.ensure_future(
                 cancelled_at(receiver.work(hanging, to_the_end=True), step, hangs(hanging, hung.set))
@@ -276,7 +280,16 @@ class TestTheChecksFindDefects:
         [
             ("late-acknowledgement", lambda: test_at_least_once_by_one_worker_at_a_time_in_order(0.0, 0.3, 0.0)),
             ("leased-to-two", lambda: test_at_least_once_by_one_worker_at_a_time_in_order(0.0, 0.0, 0.0)),
-            ("old-lease", test_a_worker_whose_store_hangs_at_each_await_delivers_nothing_that_another_one_has),
+            (
+                "old-lease",
+                partial(
+                    test_who_hangs_at_each_await_delivers_nothing_of_others, LEASE * 3 / 4, after_a_death=False
+                ),
+            ),
+            (
+                "noted-with-an-old-lease",
+                partial(test_who_hangs_at_each_await_delivers_nothing_of_others, LEASE * 5, after_a_death=True),
+            ),
             ("kept-lane", lambda: test_cancelled_at_each_await(cancel_during)),
         ],
     )

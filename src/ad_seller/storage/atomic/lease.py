@@ -94,6 +94,7 @@ class Lease:
 
         Raises:
             LeaseHeldError: another holder has it.
+            LeaseLostError: the store told that it was taken when its time to live was over; the block does not run.
             TransactionError: this object is in use; make another one with `lease`.
         """
         if self._entered:
@@ -107,6 +108,9 @@ class Lease:
             if left <= 0:
                 raise LeaseHeldError(f"Another holder has {self.key!r}; try again later", key=self.key)
             await asyncio.sleep(min(_POLL, left))
+        if elapsed() >= self._deadline:  # the store answered when the time to live was over
+            await run_to_end(self._give_up())
+            raise self._error()
         self._renewing = asyncio.create_task(self._renew())
         return self
 
@@ -142,7 +146,6 @@ class Lease:
 
     async def _take(self) -> bool:
         """Try once; the lease and its new fence are one commit."""
-        asked = elapsed()
         held, fence = await self._store._atomic_snapshot([self.key, self._fence_key])
         if held is not None:
             await self._expiry.look(self.key, held, _ttl_of(held, self._ttl_ms))
@@ -154,6 +157,7 @@ class Lease:
         kept = max(_FENCE_KEPT_MS, self._ttl_ms)
         writes = (Put(self.key, self._text, self._ttl_ms), Put(self._fence_key, encode(self.fence), kept))
         commit = Commit((Expect(self.key, None), Expect(self._fence_key, fence)), writes)
+        asked = elapsed()
         try:
             outcome = await run_to_end(self._store._atomic_commit(commit))
         except (asyncio.CancelledError, UnknownOutcomeError):

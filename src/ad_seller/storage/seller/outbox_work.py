@@ -180,7 +180,10 @@ class Worker:
                     continue
                 if not await claim.is_fresh():
                     return
-                if (claim.follows_a_death or waiting.deaths) and not await self._is_noted(claim, place, waiting):
+                if (claim.follows_a_death or waiting.deaths) and not (
+                    await self._is_noted(claim, place, waiting)
+                    and await claim.is_fresh()  # the answer may have been late
+                ):
                     continue
                 message = Message(waiting, place, claim, self._after_failure)
                 yield message
