@@ -50,6 +50,10 @@ class Meeting:
     folder: str
     expected: int
 
+    def has_begun(self) -> bool:
+        """Tell whether anybody is here."""
+        return any(Path(self.folder).iterdir())
+
     async def begin(self) -> None:
         """Wait until all of them are here."""
         await asyncio.to_thread(self._begin)
