@@ -123,6 +123,7 @@ async def test_an_interruption_leaves_a_report_and_can_be_gone_on_with() -> None
         ([ErasureRule("x:", "forget", match=("b",))], "there are delete, redact, keep"),  # type: ignore[arg-type]
         ([ErasureRule("x:", "delete", match=("b..c",))], "a path with dots"),
         ([ErasureRule("retention:", "delete", match=("case.reason",))], "where the holds stand"),
+        ([ErasureRule("ns:publisher-a:order:", "delete", match=("buyer",))], "reaches into namespaces"),
         (
             [ErasureRule("x:", "delete", match=("b",)), ErasureRule("x:y:", "keep", match=("b",), reason="law")],
             "contradict each other",

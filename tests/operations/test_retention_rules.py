@@ -39,6 +39,8 @@ from tests.operations.test_retention import DAY, NOW, ORDERS, applied, order
         ([RetentionRule("a", log="x", since="t", older_than=5)], "takes no since"),
         ([RetentionRule("a", "x:", by=("f",), since="t", older_than=5)], "for logs"),
         ([RetentionRule("a", "retention:", since="case.since", older_than=5)], "where the holds stand"),
+        ([RetentionRule("a", "ns:publisher-a:order:", since="at", older_than=5)], "reaches into namespaces"),
+        ([RetentionRule("a", "n", since="at", older_than=5)], "reaches into namespaces"),
         ([ORDERS, ORDERS], "Two rules are called"),
         ([ORDERS, replace(ORDERS, name="b", prefix="order:ORD-")], "contradict each other"),
         ([ORDERS, replace(ORDERS, name="b", where={})], "contradict each other"),

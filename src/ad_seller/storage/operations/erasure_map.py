@@ -14,7 +14,7 @@ from ..records.globs import compile_glob, escape
 from ..records.keys import check_key
 from ..seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
 from .fields import place_of, values_at
-from .holds import HOLDS_KEY, reaches_holds
+from .holds import out_of_reach
 from .rule_files import rules_in
 
 Kind = Literal["delete", "redact", "keep"]
@@ -138,8 +138,8 @@ def check_map(rules: Iterable[ErasureRule]) -> list[ErasureRule]:
 def _problem(rule: ErasureRule) -> str | None:
     """Return what is wrong with a rule by itself."""
     check_key(rule.prefix)
-    if reaches_holds(rule.prefix):
-        return f"reaches {HOLDS_KEY!r}, where the holds stand; make its prefix longer"
+    if (problem := out_of_reach(rule.prefix)) is not None:
+        return problem
     if rule.kind not in get_args(Kind):
         return f"is of kind {shown(rule.kind)}; there are {', '.join(get_args(Kind))}"
     if not rule.match and not rule.keys:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ..base import StorageBackend
 from ..errors import CorruptValueError, InvalidArgumentError, InvalidValueError, shown
 from ..records.globs import Glob, compile_glob
+from ..records.namespaces import MARK
 from ..seller.log_entries import marks_of_any_field
 from .fields import moment_of
 
@@ -23,9 +24,16 @@ HOLDS_KEY: Final = "retention:holds"
 _PAGE: Final = 500
 
 
-def reaches_holds(prefix: str) -> bool:
-    """Tell whether keys that begin with ``prefix`` may be that of the holds, which no rule removes or changes."""
-    return HOLDS_KEY.startswith(prefix)
+def out_of_reach(prefix: str) -> str | None:
+    """Return why no rule may be about the keys that begin with ``prefix``, or None if one may."""
+    if HOLDS_KEY.startswith(prefix):
+        return f"reaches {HOLDS_KEY!r}, where the holds stand; make its prefix longer"
+    if prefix.startswith(MARK) or MARK.startswith(prefix):
+        return (
+            f"reaches into namespaces ({MARK!r}), which have holds and open deals of their own; apply it to the "
+            "namespace itself (--namespace NAME), with a prefix as the namespace knows it"
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)

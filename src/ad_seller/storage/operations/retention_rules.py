@@ -13,7 +13,7 @@ from ..records.keys import check_key
 from ..seller.log_entries import LogForm
 from ..seller.outbox_entries import OutboxForm
 from .fields import Place, period_of, place_of, shown_period, values_at
-from .holds import HOLDS_KEY, reaches_holds
+from .holds import out_of_reach
 from .rule_files import rules_in
 
 
@@ -127,8 +127,8 @@ def _problem(rule: RetentionRule) -> str | None:
     if [bool(rule.prefix), bool(rule.log), bool(rule.outbox)].count(True) != 1:
         return "needs a prefix of keys, or the name of a log or an outbox; without any it would be about everything"
     check_key(rule.keys)
-    if reaches_holds(rule.keys):
-        return f"reaches {HOLDS_KEY!r}, where the holds stand; make its prefix longer"
+    if (problem := out_of_reach(rule.keys)) is not None:
+        return problem
     if (rule.older_than is None) == (rule.keep_newest is None):
         return "needs older_than or keep_newest, one of the two"
     count = rule.keep_newest
