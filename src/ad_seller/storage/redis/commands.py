@@ -83,11 +83,11 @@ def pieces(script: Script, call: Call) -> list[Call]:
     if script is not COMMITS:
         return [([key], arguments) for key in keys]
     found: list[Call] = []
-    k, a = 0, 2
+    k, a = 0, 3
     while a < len(arguments):
         expectations, writes = int(arguments[a]), int(arguments[a + 1])
         next_k, next_a = k + expectations + writes, a + 2 + 2 * expectations + 3 * writes
-        found.append((keys[k:next_k], [1, 0, *arguments[a:next_a]]))
+        found.append((keys[k:next_k], [1, 0, arguments[2], *arguments[a:next_a]]))
         k, a = next_k, next_a
     return found
 

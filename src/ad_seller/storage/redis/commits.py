@@ -37,6 +37,7 @@ class Commits:
         self._settings = settings
         self._prefix = settings.prefix
         self._index = settings.index
+        self._waits = settings.wait_replicas > 0
         self._is_in_one_place = settings.is_in_one_place
         self._router = router
         self._listings = listings
@@ -44,7 +45,7 @@ class Commits:
 
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """Apply the commits with as few scripts as can be."""
-        if self._is_in_one_place and (one := one_call(commits, self._prefix, self._index)):
+        if self._is_in_one_place and (one := one_call(commits, self._prefix, self._index, waits=self._waits)):
             script, call = one
             [answer] = await self._router.run(script, [call], writes=True, brief=True)
             if answer == [1]:  # most often
@@ -85,7 +86,7 @@ class Commits:
         calls: dict[Script, list[Call]] = {}
         places: dict[Script, list[list[int]]] = {}
         for chunk in stage:
-            script, call = packed([commits[i] for i in chunk], self._prefix, self._index)
+            script, call = packed([commits[i] for i in chunk], self._prefix, self._index, waits=self._waits)
             calls.setdefault(script, []).append(call)
             places.setdefault(script, []).append(chunk)
         for script in calls:
@@ -124,7 +125,7 @@ class Commits:
 
     async def _apply_alone(self, commit: Commit) -> Outcome | Exception:
         """Apply a commit by a script of its own: the server refused a script because of one of its keys."""
-        script, call = packed([commit], self._prefix, self._index)
+        script, call = packed([commit], self._prefix, self._index, waits=self._waits)
         [answer] = await self._router.run(script, [call], writes=True)
         return unpacked(self._router.map_error(answer), [commit])[0]
 

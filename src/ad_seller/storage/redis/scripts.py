@@ -17,9 +17,8 @@ from ..records.markers import KEEP
 Argument = str | bytes | int
 Call = tuple[Sequence[str], Sequence[Argument]]  #: KEYS and ARGV of a script
 
-SCRIPT_PARTS: Final = (
-    1_000  #: reads and writes of one script, unless one commit has more: the server does nothing else
-)
+#: Reads and writes of one script, unless one commit has more: the server does nothing else.
+SCRIPT_PARTS: Final = 1_000
 SCRIPT_BYTES: Final = 8 * 1024 * 1024  #: text of one script's values, likewise
 
 _MOST_PUTS: Final = 2_000  #: keys of `PUTS`: Lua hands no more than 8,000 arguments to a command
@@ -40,19 +39,21 @@ class Script:
 
 
 #: Applies many commits, each all or nothing. ARGV: the number of commits; 1 if the last of KEYS is the index, else
-#: 0; for each commit its numbers of expectations and writes, then (present, text) for each expectation and
-#: (operation, milliseconds, text) for each write. KEYS: the keys in the same order. Answers one string a commit:
+#: 0; 1 if WAIT follows, else 0; for each commit its numbers of expectations and writes, then (present, text) for
+#: each expectation and (operation, milliseconds, text) for each write. KEYS: likewise. Answers one string a commit:
 #: "+" and a flag for each write, or "-" and the position of the expectation that failed, or "!" and its position if
 #: the key holds another type, or "?" and the words of a refusal, or "~" and those if a part was written before it.
 #:
 #: Redis refuses the first write of a script only (read-only, out of memory, cannot persist): no commit is applied
 #: in part, unless single commands are forbidden to the user. What concerns one commit alone (out of memory, where a
 #: delete is allowed; permissions) is its own outcome, anything else that of the script. What becomes of the index
-#: never fails a commit: `tracker` notices.
+#: never fails a commit: `tracker` notices. If WAIT follows and nothing was replicated, what a refusal rests on is
+#: written as it is: Valkey 9 waits only behind what the connection itself has written.
 COMMITS: Final = Script(
     """
-local answers, k, a = {}, 0, 2
+local answers, k, a = {}, 0, 3
 local indexed, names, lives, wrote = ARGV[2] == '1', {}, {}, false
+local met, replicated = nil, ARGV[3] == '0'
 local function is_own(words)
   return string.find(words, 'OOM', 1, true) or string.find(words, 'NOPERM', 1, true)
     or string.find(words, "can't run", 1, true) or string.find(words, "can't access", 1, true)
@@ -67,7 +68,7 @@ for commit = 1, tonumber(ARGV[1]) do
     if ARGV[a + 1] == '1' then wanted = ARGV[a + 2] end
     if type(held) == 'table' then
       refused = string.find(held['err'], 'WRONGTYPE', 1, true) and '!' .. position or '?' .. held['err']
-    elseif held ~= wanted and not refused then refused = '-' .. position end
+    elseif held ~= wanted and not refused then refused, met = '-' .. position, KEYS[k + position] end
     a = a + 2
   end
   k = k + expectations
@@ -101,6 +102,7 @@ for commit = 1, tonumber(ARGV[1]) do
         break
       end
       begun, wrote = true, true
+      if alive or done == 1 then replicated = true end
       if indexed and alive ~= nil then
         if lives[key] == nil then names[#names + 1] = key end
         lives[key] = alive
@@ -111,6 +113,12 @@ for commit = 1, tonumber(ARGV[1]) do
   end
   k = k + writes
   a = a + 3 * writes
+end
+if met and not replicated then
+  local held = redis.call('GET', met)
+  local done = redis.pcall('SET', met, held or '', 'KEEPTTL')
+  if not held then redis.pcall('DEL', met) end
+  if done['err'] then return done end
 end
 local living, gone = {}, {}
 for _, name in ipairs(names) do
@@ -173,10 +181,10 @@ return answers
 )
 
 
-def _pack(commits: Iterable[Commit], prefix: str, index: str | None) -> Call:
+def _pack(commits: Iterable[Commit], prefix: str, index: str | None, waits: bool) -> Call:
     """Return KEYS and ARGV of `COMMITS`."""
     keys: list[str] = []
-    arguments: list[Argument] = [0, 0]
+    arguments: list[Argument] = [0, 0, int(waits)]
     number = 0
     for number, (expectations, writes) in enumerate(commits, start=1):  # noqa: B007 - used after the loop
         arguments += (len(expectations), len(writes))
@@ -236,13 +244,17 @@ def _pack_write(write: Write) -> tuple[Argument, Argument, Argument]:
             return "d", 0, b""
 
 
-def packed(commits: Sequence[Commit], prefix: str, index: str | None) -> tuple[Script, Call]:
-    """Return the script that applies the commits, and what it gets."""
+def packed(
+    commits: Sequence[Commit], prefix: str, index: str | None, *, waits: bool = False
+) -> tuple[Script, Call]:
+    """Return the script that applies the commits, and what it gets; ``waits`` if WAIT follows."""
     puts = _pack_puts(commits, prefix, index)
-    return (COMMITS, _pack(commits, prefix, index)) if puts is None else (PUTS, puts)
+    return (COMMITS, _pack(commits, prefix, index, waits)) if puts is None else (PUTS, puts)
 
 
-def one_call(commits: Sequence[Commit], prefix: str, index: str | None) -> tuple[Script, Call] | None:
+def one_call(
+    commits: Sequence[Commit], prefix: str, index: str | None, *, waits: bool = False
+) -> tuple[Script, Call] | None:
     """Return what applies all commits at once, or None if they are too much for one script, or a mixture.
 
     Puts alone are one call, and so is a commit that is alone, as those of callers that wait for each other are.
@@ -257,7 +269,7 @@ def one_call(commits: Sequence[Commit], prefix: str, index: str | None) -> tuple
     expectations, writes = commits[0]
     if not 0 < len(expectations) + len(writes) <= SCRIPT_PARTS:
         return None
-    return COMMITS, _pack(commits, prefix, index)
+    return COMMITS, _pack(commits, prefix, index, waits)
 
 
 def unpacked(answer: Any, commits: Sequence[Commit]) -> Sequence[Outcome | Exception]:
