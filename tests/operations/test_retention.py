@@ -219,6 +219,9 @@ async def test_a_hold_on_what_is_expiring(store: StorageBackend) -> None:
                 await place_hold(store, "x", bad, reason="y")  # type: ignore[arg-type]
         with pytest.raises(InvalidArgumentError, match="reason"):
             await place_hold(store, "x", ["a"], reason=" ")
+        for outside in ("ns:publisher-a:order:*", "ns:*"):  # retention in the namespace would not look at it
+            with pytest.raises(InvalidArgumentError, match="in the namespace itself"):
+                await place_hold(store, "x", [outside], reason="y")
         await store.set("quote:old", {"created_at": at(90)})
         await store.set(HOLDS_KEY, ["damaged"])
         for call in (applied(store, [QUOTES]), place_hold(store, "x", ["a"], reason="y")):

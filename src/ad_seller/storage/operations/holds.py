@@ -109,6 +109,8 @@ async def holds_of(store: StorageBackend) -> Holds:
 async def place_hold(store: StorageBackend, name: str, patterns: Iterable[str], *, reason: str) -> int:
     """Keep what matches from now on, and let nothing of it expire; return how many entries would have expired.
 
+    It binds retention and erasure of the store, or of the namespace, in which it is placed.
+
     Entries that are stored with an expiry afterwards expire, unless `apply_retention` comes by before: it renews
     what a hold takes off. A hold of the same name is replaced.
 
@@ -119,7 +121,7 @@ async def place_hold(store: StorageBackend, name: str, patterns: Iterable[str], 
         reason: why; it stands in every report.
 
     Raises:
-        InvalidArgumentError: one of them is empty, or no str.
+        InvalidArgumentError: one of them is empty, or no str; or a pattern is about a namespace of the store.
     """
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     for what, text in (("name", name), ("reason", reason), *(("pattern", pattern) for pattern in wanted)):
@@ -128,7 +130,11 @@ async def place_hold(store: StorageBackend, name: str, patterns: Iterable[str], 
     if not wanted:
         raise InvalidArgumentError("A hold has at least one pattern of keys")
     for pattern in wanted:
-        compile_glob(pattern)
+        if compile_glob(pattern).prefix.startswith(MARK):
+            raise InvalidArgumentError(
+                f"The pattern {pattern!r} is about a namespace, whose retention looks at its own holds only. Place "
+                "the hold in the namespace itself (--namespace NAME), with a pattern as the namespace knows it"
+            )
     record = {"patterns": wanted, "reason": reason, "since": moment_of(time.time())}
     await store.update(HOLDS_KEY, lambda current: {**_known(current), name: record})
     return await keep_held(store, wanted)
