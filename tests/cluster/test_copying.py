@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ad_seller.storage.driver.transfer import StoredEntry
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.operations import copy_entries, verify
 from ad_seller.storage.redis import transfer
@@ -28,3 +29,20 @@ async def test_there_and_back(cluster: RedisCluster, monkeypatch: pytest.MonkeyP
         assert (again.stored, again.deleted, again.verified.faults) == (1, 1, 0)
         assert (await copy_entries(store, back)).stored == 4_500
         assert (await verify(source, back)).faults == 0
+
+
+async def test_out_of_a_slot_on_its_way(cluster: RedisCluster) -> None:
+    """The keys of one call lie on two servers, so they are asked for one by one."""
+    async with RedisBackend(cluster.url, "{tenant}:") as store, MemoryBackend() as back:
+        await filled(store, 50)
+        await store.set("quote:1", 1, ttl=300)
+        with cluster.moving("{tenant}:") as move:
+            move.move_keys(25)
+            done = await copy_entries(store, back)
+            assert (done.stored, done.verified.faults) == (51, 0)
+            again = await store._store_entries([StoredEntry("deal:000007", b'"changed"', None)], None)
+            assert again == [True]
+            assert await store.get("deal:000007") == "changed"
+            assert (await copy_entries(store, back, existing="replace")).stored == 1
+        assert await back.get("deal:000007") == "changed"
+        assert await back.ttl("quote:1") is not None

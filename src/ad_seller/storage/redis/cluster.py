@@ -57,7 +57,7 @@ class ClusterRouter(GroupRouter):
             if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
                 one_by_one = [RoutedCommand(key, ("MGET", one)) for one in command[1:]]
                 singles = await super().send(one_by_one, writes=False, deadline=deadline)
-                answers[i] = joined([one if isinstance(one, Exception) else one[0] for one in singles])
+                answers[i] = joined(singles)
         return answers if brief else [_map_error(answer) for answer in answers]
 
     async def run(
@@ -78,17 +78,17 @@ class ClusterRouter(GroupRouter):
         for i, call in enumerate(calls):
             if error_code(answers[i]) == "TRYAGAIN":
                 found = await self._run_pieces(script, pieces(script, call), writes, deadline)
-                answers[i] = found if writes else joined(found)
+                answers[i] = [_only(one) for one in found] if writes else joined(found)
         return answers
 
     async def _run_pieces(self, script: Script, calls: list[Call], writes: bool, deadline: float) -> list[Any]:
-        """Run the pieces until each has one answer; those over several keys wait until the slot has arrived."""
+        """Run the pieces until each has its answers; those over several keys wait until the slot has arrived."""
         found: list[Any] = [None] * len(calls)
         waiting = list(range(len(calls)))
         while True:
             answers = await super().run(script, [calls[i] for i in waiting], writes=writes, deadline=deadline)
             for i, answer in zip(waiting, answers, strict=True):
-                found[i] = answer if isinstance(answer, Exception) else answer[0]
+                found[i] = answer
             waiting = [i for i in waiting if error_code(found[i]) == "TRYAGAIN"]
             if not waiting or not await self._pause(deadline, 1, [found[i] for i in waiting]):
                 return [_map_in_transit(one) for one in found]
@@ -201,6 +201,11 @@ class ClusterRouter(GroupRouter):
         self._owners, self._masters, self._ranges = owners, masters, ranges
         for node in gone:
             await self._retire(node)
+
+
+def _only(answer: Any) -> Any:
+    """Return the one answer in the list, or the exception that stands for it."""
+    return answer if isinstance(answer, Exception) else answer[0]
 
 
 def _map_error(answer: Any) -> Any:

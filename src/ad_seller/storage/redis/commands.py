@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
@@ -93,9 +94,9 @@ def pieces(script: Script, call: Call) -> list[Call]:
 
 
 def joined(answers: Sequence[Any]) -> Any:
-    """Return the answers to the pieces of a read as one, or the first error."""
+    """Return the answers to the pieces of a read, a list each, as one, or the first error."""
     failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
-    return failed or list(answers)
+    return failed or list(chain.from_iterable(answers))
 
 
 def confirmed(answer: Any, replicas: Any, wanted: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from ..driver.query import KeyQuery
 from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry
@@ -16,6 +16,8 @@ from .scripts import SCRIPT_BYTES, SCRIPT_PARTS, Argument, Call
 from .settings import RedisSettings
 from .transfer_scripts import CARRY, STORE
 
+_CARRIED: Final = 200  #: keys of one call: more hold the server up, and each costs more
+_UNSEEN: Final = -3  #: stands for the deadline of a key that was not looked at
 _WALKED: Final = 50_000  #: names that are kept of a walk over all keys, where there is no index
 
 
@@ -49,10 +51,10 @@ class Transfers:
     async def page(self, prefix: str, after: str | None) -> list[StoredEntry]:
         """See `Engine.page`."""
         while keys := await self._names(prefix, after):
-            found, last = await self._carried(keys)
+            found, looked = await self._carried(keys)
             if found:
                 return found
-            after = last  # all of them were gone
+            after = keys[looked - 1]  # all of them were gone
         return []
 
     async def _names(self, prefix: str, after: str | None) -> list[str]:
@@ -67,24 +69,43 @@ class Transfers:
         first = 0 if after is None else bisect_right(names, after)
         return names[first : first + PAGE_ENTRIES]
 
-    async def _carried(self, keys: list[str]) -> tuple[list[StoredEntry], str]:
-        """Return the entries under the first of the keys, and the last key that was looked at."""
+    async def _carried(self, keys: list[str]) -> tuple[list[StoredEntry], int]:
+        """Return the entries under the first of the keys, and how many keys were looked at.
+
+        A few come first: they tell how many of the others fit into a page.
+        """
+        found: list[StoredEntry] = []
+        looked, left, count = 0, PAGE_BYTES, _CARRIED
+        while looked < len(keys) and left > 0:
+            some = keys[looked : looked + count]
+            texts, deadlines = await self._told(some, left)
+            for key, text, deadline in zip(some, texts, deadlines, strict=False):
+                if text is not None:
+                    found.append(StoredEntry(key, text, None if deadline < 0 else deadline))
+                    left -= len(text)
+            looked += len(texts)
+            count = max(1, left * looked // max(1, PAGE_BYTES - left))
+        return found, looked
+
+    async def _told(self, keys: list[str], limit: int) -> tuple[list[bytes | None], list[int]]:
+        """Return texts and deadlines of the first keys, together about so many bytes, at most twice as many."""
         names = [self._prefix + key for key in keys]
-        groups = self._split(names)
-        calls: list[Call] = [([names[i] for i in group], (PAGE_BYTES,)) for group in groups]
-        told: list[Any] = [None] * len(keys)
+        groups = [group[i : i + _CARRIED] for group in self._split(names) for i in range(0, len(group), _CARRIED)]
+        # Twice its share, so that some larger texts do not end a call whose followers were then asked in vain.
+        limits = [min(limit, 2 * limit * len(group) // len(keys) + 1) for group in groups]
+        calls: list[Call] = [
+            ([names[i] for i in group], (most,)) for group, most in zip(groups, limits, strict=True)
+        ]
+        texts: list[bytes | None] = [None] * len(keys)
+        deadlines = [_UNSEEN] * len(keys)
         for group, answer in zip(groups, await self._router.run(CARRY, calls, writes=False), strict=True):
             if isinstance(answer, Exception):
                 raise answer
-            for i, item in zip(group, answer, strict=False):  # it ends where there were bytes enough
-                told[i] = item
-        looked = next((i for i, item in enumerate(told) if item is None), len(told))
-        found = [
-            StoredEntry(key, text, None if deadline < 0 else deadline)
-            for key, (text, deadline) in zip(keys[:looked], told[:looked], strict=True)
-            if text is not None
-        ]
-        return found, keys[looked - 1]
+            # They end where there were bytes enough.
+            for i, text, deadline in zip(group, answer[::2], answer[1::2], strict=False):
+                texts[i], deadlines[i] = text, deadline
+        looked = deadlines.index(_UNSEEN) if _UNSEEN in deadlines else len(keys)
+        return texts[:looked], deadlines[:looked]
 
     # --- storing ---------------------------------------------------------------------------------------
 
