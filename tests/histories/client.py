@@ -21,10 +21,12 @@ from .model import Action
 from .operations import Chooser, Keys, NewKeys, perform
 from .outside import Outside
 from .recorder import Recorder
+from .stacks import tell_when_asked
 
 _CONNECT_SECONDS = 20.0
 WRONG = ".wrong"  #: how the note of a client is called that saw what should never be
 MESSAGES = ".messages"  #: how the record of a client's part in the outbox is called
+STACKS = ".stacks"  #: how the file of a client is called that says where it hangs, when it is asked
 OUTSIDE = "outside"  #: how the folder is called in which the other system keeps what it made
 _LOOP_SECONDS = 0.15  #: how long an event loop lives that is not the first
 
@@ -61,6 +63,7 @@ class Client:
 
     def run(self) -> None:
         """Do it; what a process starts with."""
+        tell_when_asked(self.path.with_suffix(STACKS))
         logging.disable(logging.WARNING)  # a server that is gone is no news here
         if self.disturb is not None:
             disturb = self.disturb

@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import resource
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 
-from .client import Client
+from .client import MESSAGES, STACKS, Client
 from .operations import Keys
+from .recorder import written
+from .stacks import where
 
 #: A server process that has imported everything forks the clients, so that each costs milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -36,6 +38,7 @@ class Clients:
         self.keys = keys
         self._new_client = new_client
         self._processes: list[ForkServerProcess] = []
+        self._paths: list[Path] = []
         self._killed: set[ForkServerProcess] = set()
 
     @property
@@ -49,6 +52,7 @@ class Clients:
         process = CONTEXT.Process(target=client.run, name=client.path.stem)
         process.start()
         self._processes.append(process)
+        self._paths.append(client.path)
 
     def kill(self, process: ForkServerProcess) -> None:
         """End one as a crash does."""
@@ -75,14 +79,20 @@ class Clients:
             with suppress(ProcessLookupError):
                 resource.prlimit(_pid(process), kind, (amount, resource.RLIM_INFINITY))
 
-    def join(self, seconds: float) -> list[str]:
-        """Wait until all have ended, and return what is wrong with those that did not end well."""
-        until = time.monotonic() + seconds
+    def join(self, patience: float) -> list[str]:
+        """Wait until all have ended, and return what is wrong with those that did not end well.
+
+        Args:
+            patience: seconds for which a client may write down nothing; several calls in a row may take longer.
+        """
         wrong = []
-        for process in self._processes:
-            process.join(max(0.0, until - time.monotonic()))
+        for process, path in zip(self._processes, self._paths, strict=True):
+            before = -1
+            while process.is_alive() and before < (now := written(path) + written(path.with_suffix(MESSAGES))):
+                before = now
+                process.join(patience)
             if process.is_alive():
-                wrong.append(f"client {process.name} hangs")
+                wrong.append(f"client {process.name} hangs\n{where(_pid(process), path.with_suffix(STACKS))}")
                 process.kill()
                 process.join()
             elif process.exitcode and process not in self._killed:

@@ -84,7 +84,7 @@ def thaw_master(group: SentinelGroup) -> Fault:
     def run(clients: Clients, chance: random.Random) -> None:
         master = group.master()
         master.freeze()
-        wait_for(lambda: group.master() is not master and _is_master(group.master()), "another master", 20)
+        group.wait_for(lambda: group.master() is not master and _is_master(group.master()), "another master", 20)
         time.sleep(chance.choice((0.0, 0.05, 0.3, 1.0)))
         master.thaw()
 

@@ -36,6 +36,11 @@ def has_begun(path: Path) -> bool:
         return file.read(1) == b"["
 
 
+def written(path: Path) -> int:
+    """Return how many bytes have been recorded."""
+    return len(path.read_bytes().rstrip(b"\0"))
+
+
 class Recorder:
     """Writes the lines of one process, from any of its threads.
 

@@ -24,7 +24,7 @@ from .outside import made_twice
 from .recorder import Record, Recorder, has_begun, prepare
 
 _STOP = "stop"  #: the file that tells clients to end
-_PATIENCE = 30.0  #: seconds that clients may take to end; a call takes 5 at most
+_PATIENCE = 30.0  #: seconds that a client may take to begin, or be silent; a call takes 5 at most
 
 #: Errors that a caller is told when something is broken; any other would be a mistake of ours.
 _EXPECTED = ("StorageConnectionError", "StorageTimeoutError", "StoreUnavailableError", "ConflictError", "LostError")

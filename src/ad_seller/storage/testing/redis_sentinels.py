@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from .redis_nodes import DataNode, Group, Sentinel, ask, wait_for
-from .servers import RedisServer
+from .servers import RedisServer, ServerError
 
 SERVICE: Final = "mymaster"
 
@@ -100,23 +100,61 @@ class SentinelGroup(Group):
 
     def wait_until_ok(self, seconds: float = 20.0) -> None:
         """Wait until all sentinels name the same living master, whom the other running servers follow."""
-        wait_for(self._is_ok, "the sentinels agree on a master, and the others follow it", seconds)
+        self.wait_for(self._is_ok, "the sentinels agree on a master, and the others follow it", seconds)
 
-    def _agreed(self) -> bool:
-        """Tell whether all sentinels name the same server, and it is a master."""
-        named = {self._named_by(one) for one in self.sentinels if one.running}
-        return len(named) == 1 and bool(ask(self.node_at(named.pop()), "ROLE")[0] == "master")
+    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
+        """Wait for what sentinels bring about.
+
+        One that stood still for 2 s, as on a busy machine, would only watch for half a minute; it is started anew.
+
+        Raises:
+            ServerError: it is not so within ``seconds``; says what each server said of itself.
+        """
+
+        def is_so() -> bool:
+            for sentinel in self._watching:
+                if _is_tilted(sentinel):
+                    sentinel.kill()
+                    sentinel.start()
+            return condition()
+
+        try:
+            wait_for(is_so, what, seconds)
+        except ServerError as error:
+            views = [_told(one, "SENTINEL", "MASTER", SERVICE) for one in self._watching]
+            views += [_told(one, "ROLE") for one in self.running]
+            raise ServerError("\n".join([str(error), *views])) from error
+
+    @property
+    def _watching(self) -> list[Sentinel]:
+        return [one for one in self.sentinels if one.running]
+
+    def _agreed(self) -> RedisServer | None:
+        """Return the server that all sentinels name, and none of them is about to replace."""
+        named = {self._named_by(one) for one in self._watching}
+        flags = {flag for one in self._watching for flag in _view(one)["flags"].split(",")}
+        return self.node_at(named.pop()) if len(named) == 1 and "failover_in_progress" not in flags else None
 
     def _is_ok(self) -> bool:
-        watching = [one for one in self.sentinels if one.running]
-        if not self._agreed():
-            return False
-        master = self.master()
+        master = self._agreed()
         return (
-            all(_sees(one, len(self.running) - 1, len(watching) - 1) for one in watching)
+            master is not None
+            and ask(master, "ROLE")[0] == "master"
+            and all(_sees(one, len(self.running) - 1, len(self._watching) - 1) for one in self._watching)
             and all(node is master or ask(node, "ROLE")[2] == master.port for node in self.running)
             and self.replicates()
         )
+
+    def _one_serves(self) -> bool:
+        """Tell whether the server on which all agree serves; if it follows another one, it no longer does.
+
+        It stays so for ever where two sentinels each replaced the master and told the other's choice to follow.
+        """
+        master = self._agreed()
+        if master is None or ask(master, "ROLE")[0] == "master":
+            return master is not None
+        ask(master, "REPLICAOF", "NO", "ONE")
+        return True
 
     def heal(self) -> None:
         """Bring back every server as a follower of the present master, without the sentinels' long pause."""
@@ -125,10 +163,8 @@ class SentinelGroup(Group):
                 server.thaw()
         time.sleep(_TICK)
         for sentinel in self.sentinels:
-            if sentinel.running and _is_tilted(sentinel):
-                sentinel.kill()
             sentinel.start()
-        wait_for(self._agreed, "the sentinels agree on a living master", 30)
+        self.wait_for(self._one_serves, "the sentinels agree on a living master", 30)
         for node in self.nodes:
             node.start()
         self._follow(self.master())
@@ -141,12 +177,24 @@ def _is_tilted(sentinel: RedisServer) -> bool:
     return "sentinel_tilt:1" in told
 
 
+def _view(sentinel: RedisServer) -> dict[str, str]:
+    """Return what a sentinel says of the master."""
+    answer = ask(sentinel, "SENTINEL", "MASTER", SERVICE)
+    return dict(zip(answer[::2], answer[1::2], strict=True))
+
+
 def _sees(sentinel: RedisServer, replicas: int, others: int) -> bool:
     """Tell whether a sentinel knows at least so many replicas and other sentinels, and a master that is up."""
-    answer = ask(sentinel, "SENTINEL", "MASTER", SERVICE)
-    fields = dict(zip(answer[::2], answer[1::2], strict=True))
+    fields = _view(sentinel)
     return (
         fields["flags"] == "master"
         and int(fields["num-slaves"]) >= replicas
         and int(fields["num-other-sentinels"]) >= others
     )
+
+
+def _told(server: RedisServer, *words: str) -> str:
+    try:
+        return f"{server.port}: {ask(server, *words)}"
+    except ServerError as error:
+        return str(error)
