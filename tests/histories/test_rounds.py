@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.testing.servers import ServerError
+
 from .arenas import ARENAS, GROUPS, Arena
 from .rounds import Plan, plan, run_round
-from .torture import CRASHES, cancellations, crashes
+from .torture import CRASHES, cancellations, crashes, histories
 
 #: Rounds of what the others have had already.
 FEWER = {"hybrid": 2, "sentinel-both": 1, "sqlite-loops": 1, "redis-loops": 1, "postgres-loops": 1}
@@ -59,6 +63,25 @@ def test_crashes_lose_nothing_that_was_acknowledged(name: str, tmp_path: Path) -
     assert outcome.violations == []
     assert outcome.counts["faults"] == 2
     assert outcome.counts["acknowledged writes"] > 0
+
+
+def test_servers_that_stay_away_end_their_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mend() -> None:
+        if len(done) == 2:
+            raise ServerError("no master")
+
+    @contextmanager
+    def broken(folder: Path) -> Iterator[Arena]:
+        yield Arena(MemoryBackend, mend=mend, clients=1, seconds=0.1, shared=False)
+
+    done: list[int] = []
+    monkeypatch.setitem(ARENAS, "memory", broken)
+    outcome = histories("memory", 7, 5, tmp_path, done.append)
+    assert outcome.rounds == 2
+    assert outcome.counts["acknowledged writes"] > 0
+    assert len(outcome.violations) == 1
+    assert outcome.violations[0].startswith("seed 9 (no faults; ")
+    assert outcome.violations[0].endswith(" could not be judged: no master")
 
 
 def test_a_seed_plans_the_same_again() -> None:
