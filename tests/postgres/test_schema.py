@@ -12,9 +12,8 @@ import asyncpg
 import pytest
 
 from ad_seller.storage import StorageConnectionError, StorageError, StoreUnavailableError
-from ad_seller.storage.postgres.fields import FIELD_FUNCTION
 from ad_seller.storage.postgres.schema import _LOCK, VERSION
-from ad_seller.storage.postgres.statements import COMMIT_FUNCTION, TABLE
+from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres.takeover import OLD_TABLE, SCHEMA_TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.postgres.support import connections_become, created_database, sql
@@ -120,48 +119,6 @@ class TestSetUp:
             assert await storage.create("a", 1)
         with pytest.raises(StoreUnavailableError, match=r"start as serializable here.*read committed"):
             await PostgresBackend(new_database, statement_cache=False).connect()
-
-
-class TestPartlyThere:
-    """A restore by `pg_dump -t` leaves functions out, somebody may drop a table: connect looks."""
-
-    async def works(self, url: str) -> None:
-        async with PostgresBackend(url) as storage:
-            await storage.set("b", 2)
-            assert await storage.increment("n") == 1
-            assert await storage.create("c", 1)
-            await storage.set_order("1", {"status": "draft"})
-            assert await storage.list_orders({"status": "draft"}) == [{"status": "draft"}]
-
-    async def test_without_the_functions(self, new_database: str, caplog: pytest.LogCaptureFixture) -> None:
-        async with PostgresBackend(new_database) as storage:
-            await storage.set("a", 1)
-        await sql(new_database, f"DROP FUNCTION {COMMIT_FUNCTION}")
-        await sql(new_database, f"DROP FUNCTION {FIELD_FUNCTION} CASCADE")
-        await self.works(new_database)
-        assert "ad_seller_kv_commit was missing though recorded as set up" in caplog.text
-        async with PostgresBackend(new_database) as storage:
-            assert await storage.get("a") == 1
-
-    async def test_without_the_table(self, new_database: str, caplog: pytest.LogCaptureFixture) -> None:
-        await older_agent(new_database, {"older": 1})
-        async with PostgresBackend(new_database) as storage:
-            assert await storage.get("older") == 1
-        await sql(new_database, f"DROP TABLE {TABLE}")
-        await self.works(new_database)
-        assert "ad_seller_kv was missing though recorded as set up" in caplog.text
-        async with PostgresBackend(new_database) as storage:
-            assert await storage.get("older") == 1, "taken over again, as into a new database"
-
-    async def test_the_advice_of_the_error_helps(self, new_database: str) -> None:
-        storage = PostgresBackend(new_database)
-        await storage.connect()
-        await sql(new_database, f"DROP TABLE {TABLE}")
-        with pytest.raises(StoreUnavailableError, match="disconnect and connect, which sets up what is missing"):
-            await storage.set("a", 1)
-        await storage.disconnect()
-        async with storage:
-            await storage.set("a", 1)
 
 
 class TestTakeOver:

@@ -86,7 +86,15 @@ async def test_a_page_with_a_corrupt_entry_has_a_cursor(store: SQLiteBackend, pa
 
 
 @pytest.mark.parametrize(
-    "key", ["x'ff00'", "CAST(x'6465616c3aff' AS TEXT)", "CAST(x'6465616c3a0041' AS TEXT)", "''", "NULL"]
+    "key",
+    [
+        *(
+            "x'ff00'",
+            "x'6465616c3a62'",
+            "CAST(x'6465616c3aff' AS TEXT)",
+        ),  # the second one is a BLOB that reads deal:b
+        *("CAST(x'6465616c3a0041' AS TEXT)", "''", "NULL"),
+    ],
 )
 @pytest.mark.parametrize("pattern", ["*", "d*", "deal:*", "*:*", "*[!x]"])
 async def test_names_that_no_call_can_use_do_not_break_listings(
@@ -96,7 +104,12 @@ async def test_names_that_no_call_can_use_do_not_break_listings(
     execute(path, f"INSERT INTO kv_store (key, value) VALUES ({key}, '1')")
     assert await store.keys(pattern) == ["deal:a", "deal:z"]
     assert await store.scan(pattern) == ([("deal:a", {"n": 1}), ("deal:z", {"n": 2})], None)
+    assert await store.scan(pattern, limit=1, cursor=(await store.scan(pattern, limit=1)).cursor) == (
+        [("deal:z", {"n": 2})],
+        None,
+    )
     assert await store.count(pattern) == 2
+    assert [[entry.key for entry in page] async for page in store._entry_pages("", None)] == [["deal:a", "deal:z"]]
 
 
 @pytest.mark.parametrize("expires_at", ["'soon'", "x'00'", "9e999"])

@@ -85,9 +85,19 @@ _MEANING: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], typ
         "For the first connect the user needs GRANT USAGE, CREATE ON SCHEMA, then all rights on the tables.",
     ),
     (
-        (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.UndefinedColumnError),
+        (  # the last one: ON CONFLICT without a unique index
+            asyncpg.UndefinedTableError,
+            asyncpg.UndefinedFunctionError,
+            asyncpg.UndefinedColumnError,
+            asyncpg.InvalidColumnReferenceError,
+        ),
         StoreUnavailableError,
         "Our tables were removed or changed; disconnect and connect, which sets up what is missing.",
+    ),
+    (
+        asyncpg.UniqueViolationError,
+        StoreUnavailableError,
+        "Some keys have several rows, as after two restores: restore the whole dump into an empty database.",
     ),
     (asyncpg.InsufficientResourcesError, StoreUnavailableError, "Nothing was written; free some space there."),
     (asyncpg.QueryCanceledError, StorageTimeoutError, "Nothing was written. Is it overloaded?"),

@@ -33,6 +33,9 @@ log = logging.getLogger("ad_seller.storage")
 
 OLDEST_SERVER: Final = 130000
 
+#: The index of the keys; PostgreSQL's own name for it.
+PRIMARY_KEY: Final = f"{TABLE}_pkey"
+
 #: What leads from each version to the next; a database without our tables is at version 0. Each statement leaves
 #: alone what is there: where something is missing, all of them run again.
 MIGRATIONS: Final = (
@@ -45,6 +48,9 @@ MIGRATIONS: Final = (
             key text COLLATE "C" PRIMARY KEY,
             value text COLLATE "C" NOT NULL,
             expires_at timestamptz)""",
+        # Both have theirs from the start; pg_restore -t leaves it out, and no write works without.
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {SCHEMA_TABLE}_pkey ON {SCHEMA_TABLE} (name)",
+        f"CREATE UNIQUE INDEX IF NOT EXISTS {PRIMARY_KEY} ON {TABLE} (key)",
         # Partial, so that entries without expiry pay nothing for it.
         f"CREATE INDEX IF NOT EXISTS {TABLE}_expiry ON {TABLE} (expires_at) WHERE expires_at IS NOT NULL",
         CREATE_COMMIT_FUNCTION,
@@ -67,6 +73,9 @@ _FACTS = f"""
             WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables,
         EXISTS (SELECT FROM pg_proc
             WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS has_function,
+        EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('{TABLE}') AND indisunique AND indisvalid
+            AND indpred IS NULL AND indkey::text = (SELECT attnum::text FROM pg_attribute
+                WHERE attrelid = indrelid AND attname = 'key')) AS has_primary_key,
         ARRAY(SELECT (CASE WHEN indisvalid THEN '+' ELSE '-' END) ||
             (SELECT relname::text FROM pg_class WHERE oid = indexrelid) FROM pg_index
             WHERE indrelid = to_regclass('{TABLE}')) AS indexes,
@@ -216,11 +225,13 @@ def _check_there(state: Found) -> None:
 
 def _missing(facts: Any) -> tuple[str, ...]:
     """Return what a database that was set up lacks; the function for fields is made with the indexes."""
-    return tuple(
-        name
-        for name, is_there in ((TABLE, TABLE in facts["tables"]), (COMMIT_FUNCTION, facts["has_function"]))
-        if not is_there
-    )
+    has_table = TABLE in facts["tables"]
+    there = {
+        TABLE: has_table,
+        PRIMARY_KEY: facts["has_primary_key"] or not has_table,
+        COMMIT_FUNCTION: facts["has_function"],
+    }
+    return tuple(name for name, is_there in there.items() if not is_there)
 
 
 def _check_server(facts: Any) -> None:

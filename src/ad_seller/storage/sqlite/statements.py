@@ -26,6 +26,8 @@ from .locks import is_locked, one_moment, take_write_lock
 
 _Row = tuple[str, bytes, float | None, int]  #: key, value, when it expires, size
 
+_BLOB = "x''"  #: Greater than every text: a key that some other program left as a BLOB leads no cursor on.
+
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 #: By position, here and below where it counts: binding by name costs a fifth more.
@@ -272,7 +274,7 @@ def select(
     """
     by = "+key" if among else "key"
     lower = f"{by} > :start" if span.is_after_start else f"{by} >= :start"
-    upper = "" if span.stop is None else f"AND {by} < :stop"
+    upper = f"AND {by} < {_BLOB if span.stop is None else ':stop'}"
     rows = f"AND rowid IN ({among})" if among else f"AND {where}" if where else ""
     table = f"kv_store INDEXED BY {index}" if index else "kv_store"
     parameters = {
