@@ -12,7 +12,7 @@ import pytest
 from ad_seller.storage import InvalidValueError
 from ad_seller.storage.driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch
 from ad_seller.storage.postgres.commits import Packed, loads
-from ad_seller.storage.postgres.statements import COMMIT, TABLE
+from ad_seller.storage.postgres.statements import COMMIT, TABLE, waiting
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.clock import SetClock
 from tests.engines import engine_of
@@ -172,7 +172,7 @@ class TestRaces:
         transaction = other.transaction()
         await transaction.start()
         packed = Packed([Commit((Expect("absent", None),), (Put("seen", b"1"),))])
-        await other.fetch(COMMIT, *packed.arguments, "0")
+        await other.fetch(waiting(COMMIT, 60), *packed.arguments)
         writing = asyncio.create_task(storage.set("seen", 2))
         await asyncio.sleep(0.1)
         assert not writing.done()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.postgres import writer
+from ad_seller.storage.postgres import statements, writer
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.passed import passed
+from tests.postgres.support import sql
 
 _TLS = struct.pack("!ll", 8, 80877103)
 
@@ -63,6 +64,17 @@ async def test_a_set_passes_ten_coroutines_in_one_round_trip(
     assert len(names) <= 10, names
     assert round_trips(sent)[0] == "B"
     assert [kind for piece in sent[1:3] for kind, _ in messages(piece)] == [*"PDH", *"BES"], "those of the get"
+
+
+async def test_the_server_stores_one_entry_by_two_nodes(postgres_url: str) -> None:
+    """How long it waits for the row is set on the way: a subselect for that cost it a tenth more for each entry."""
+    async with PostgresBackend(postgres_url):
+        statement = statements.waiting(statements.PUT_ONE, 0.1)
+        plan = [line for (line,) in await sql(postgres_url, f"EXPLAIN (COSTS OFF) {statement}", "a", "1", None)]
+    assert [line.strip("-> ").partition(" ")[0] for line in plan if "->" in line or line[0] != " "] == [
+        "Insert",
+        "Result",
+    ], plan
 
 
 @pytest.mark.parametrize(("options", "asks"), [("", ["TLS?"]), ("?sslmode=disable", [])], ids=["prefer", "disable"])

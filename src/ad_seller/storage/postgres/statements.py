@@ -7,6 +7,7 @@ are of the server's clock, read by ``clock_timestamp()``: ``now()`` stands still
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from ..driver.engine import NO_EXPIRY
@@ -36,9 +37,10 @@ SWEEP: Final = f"""
         ORDER BY expires_at LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
     DELETE FROM {TABLE} USING expired WHERE {TABLE}.key = expired.key RETURNING 1"""  # noqa: S608
 
-#: How long, in milliseconds, the statement waits for a row that another session holds. It is set by the statement
-#: itself, before the first lock, because behind a pooler no setting of the session can be relied on.
-_WAIT: Final = "(SELECT set_config('lock_timeout', $%d::text, true) AS ms) AS wait"
+#: Sets how long the statement waits for a row that another session holds. It does that itself, before the first
+#: lock, because behind a pooler no setting of the session can be relied on. `waiting` fills the time in, since a
+#: parameter costs both sides more; so does a subselect where there is but one row.
+_WAIT: Final = "set_config('lock_timeout', '%d', true)"
 
 #: The keys whose rows other sessions hold at this moment.
 HELD: Final = f"""
@@ -49,19 +51,20 @@ HELD: Final = f"""
 PUT: Final = f"""
     INSERT INTO {TABLE} (key, value, expires_at)
     SELECT l.key, l.text, clock_timestamp() + l.ms::bigint * interval '1 millisecond'
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS l(key, text, ms), {_WAIT % 4} WHERE wait.ms IS NOT NULL
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS l(key, text, ms), (SELECT {_WAIT} AS ms) AS wait
+    WHERE wait.ms IS NOT NULL
     ORDER BY l.key COLLATE "C"
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""  # noqa: S608
 
 PUT_ONE: Final = f"""
     INSERT INTO {TABLE} (key, value, expires_at)
     SELECT $1::text, $2::text, clock_timestamp() + $3::bigint * interval '1 millisecond'
-    FROM {_WAIT % 4} WHERE wait.ms IS NOT NULL
-    ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""  # noqa: S608
+    WHERE {_WAIT} IS NOT NULL
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""
 
 COMMIT: Final = f"""
-    SELECT unmet::oid[], hits::oid[] FROM {_WAIT % 14}, {COMMIT_FUNCTION}(
-        CASE WHEN wait.ms IS NOT NULL THEN $1::text[] END, $2, $3::text[]::bigint[],
+    SELECT unmet::oid[], hits::oid[] FROM {COMMIT_FUNCTION}(
+        CASE WHEN {_WAIT} IS NOT NULL THEN $1::text[] END, $2, $3::text[]::bigint[],
         $4::oid[]::int[], $5::oid[]::int[], $6, $7,
         $8::oid[]::int[], $9::oid[]::int[], $10, $11, $12, $13::text[]::bigint[])"""  # noqa: S608
 
@@ -172,6 +175,12 @@ def session_settings(timeout: float) -> dict[str, str]:
         "plan_cache_mode": "force_generic_plan",
         "jit": "off",
     }
+
+
+@lru_cache
+def waiting(statement: str, seconds: float) -> str:
+    """Return one of the statements that write, with the time that it waits for rows; never 0, which has no end."""
+    return statement % max(1, int(1000 * seconds))
 
 
 def select(columns: str, span: KeyQuery, after: str | None, limit: int | None) -> tuple[str, list[Any]]:

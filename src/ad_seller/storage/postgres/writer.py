@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Final
 
 import asyncpg
@@ -140,18 +139,18 @@ class Writer:
 
     async def _send(self, commits: Sequence[Commit], lock_wait: float, patience: float | None) -> list[Outcome]:
         """Apply commits in one call; all of them or, if this raises, none."""
-        wait = _milliseconds(lock_wait)
         if len(commits) == 1:
             _check_size(commits[0])
             if (put := lone_put(commits[0])) is not None:
-                parameters = put.key, put.text.decode(), put.ttl_ms, wait
-                await self._client.write(sql.PUT_ONE, *parameters, patience=patience)
+                statement = sql.waiting(sql.PUT_ONE, lock_wait)
+                await self._client.write(statement, put.key, put.text.decode(), put.ttl_ms, patience=patience)
                 return [[True]]
         packed = Packed(commits)
         if packed.is_plain:
-            await self._client.write(sql.PUT, *packed.puts, wait, patience=patience)
+            await self._client.write(sql.waiting(sql.PUT, lock_wait), *packed.puts, patience=patience)
             return packed.outcomes((), ())
-        [(unmet, hits)] = await self._client.write(sql.COMMIT, *packed.arguments, wait, patience=patience)
+        statement = sql.waiting(sql.COMMIT, lock_wait)
+        [(unmet, hits)] = await self._client.write(statement, *packed.arguments, patience=patience)
         return packed.outcomes(unmet, hits)
 
 
@@ -179,12 +178,6 @@ class _Batch:
             return False
         self.tell(part, [self.given_up] * len(part))
         return True
-
-
-@lru_cache
-def _milliseconds(seconds: float) -> str:
-    """Return a time as the server is told it: 0 would be without an end."""
-    return str(max(1, int(1000 * seconds)))
 
 
 def _check_size(commit: Commit) -> None:
