@@ -26,8 +26,6 @@ from .locks import is_locked, one_moment, take_write_lock
 
 _Row = tuple[str, bytes, float | None, int]  #: key, value, when it expires, size
 
-_BLOB = "x''"  #: Greater than every text: a key that some other program left as a BLOB leads no cursor on.
-
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 #: By position, here and below where it counts: binding by name costs a fifth more.
@@ -265,7 +263,7 @@ def select(
 
     Args:
         columns: what to select.
-        span: the keys.
+        span: the keys. One that others left as a BLOB is greater than any text, and leads no cursor on: left out.
         now: seconds since the epoch.
         live: the condition for what has not expired.
         among: a query of row ids, where an index has told them; the index of the keys is not used then.
@@ -274,7 +272,7 @@ def select(
     """
     by = "+key" if among else "key"
     lower = f"{by} > :start" if span.is_after_start else f"{by} >= :start"
-    upper = f"AND {by} < {_BLOB if span.stop is None else ':stop'}"
+    upper = f"AND {by} < " + ("x''" if span.stop is None else ":stop")
     rows = f"AND rowid IN ({among})" if among else f"AND {where}" if where else ""
     table = f"kv_store INDEXED BY {index}" if index else "kv_store"
     parameters = {
