@@ -6,7 +6,7 @@ PIP_QUIET ?= -qq
 
 BIN     := .venv/bin
 # With files of bytecode, wherever they are written otherwise: without them each new process compiles all that it imports.
-PYTEST  := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+PYTEST  := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS)
 # What a change most often breaks: the pure parts, the schedules, the contract on each engine, the copies in the pages.
 QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/test_memory.py conformance/test_sqlite.py \
 	conformance/test_redis.py conformance/test_postgres.py sync/test_calls.py sync/test_threads.py sync/test_derived.py test_base.py test_factory.py test_imports.py test_registry.py test_settings.py \

@@ -25,6 +25,9 @@ from tests import scratch, warm
 from tests.certificates import Certificates, make_certificates
 from tests.postgres import kept
 from tests.postgres.support import created_database
+from tests.spread import pytest_collection_modifyitems, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler"]
 
 FOREIGN_REDIS = os.environ.get("REDIS_URL")
 DATABASE_URL = os.environ.get("DATABASE_URL", "")
@@ -39,23 +42,6 @@ kept.install()
 def anyio_backend() -> str:
     """Every async test runs on asyncio; the library uses nothing else."""
     return "asyncio"
-
-
-@pytest.hookimpl(optionalhook=True)  # nobody asks where pytest-xdist is left out: in the mutation run
-def pytest_xdist_auto_num_workers() -> int:
-    """Take two workers for each core: half of its time a test waits for something to end."""
-    return 2 * (os.cpu_count() or 1)
-
-
-#: Folders of tests that take up to 40 s each: first, or the run ends with one worker that is at one of them.
-LONG = ("histories", "testing", "benchmarks", "model", "broken")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long ones; all others stay in their order."""
-    place = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.parent.name, len(LONG)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -100,7 +100,7 @@ async def none_left(server: RedisServer) -> None:
 def fixtures_of(kind: Callable[[Path], RedisGroup], name: str) -> tuple[Any, Any, Any]:
     """Return fixtures: servers that the tests of a worker share, lent whole and empty, and mended after the test.
 
-    They are six processes: with pytest-xdist, `--dist loadgroup` keeps each worker to one kind.
+    They are six processes: tests/spread.py has one worker start them.
     """
 
     @pytest.fixture(scope="session")

@@ -72,15 +72,7 @@ def test_each_row_is_provoked_and_nothing_else() -> None:
     assert [(row.engine, row.happened) for row in rows()] == list(PROVOKED)
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(
-            row, id=f"{row.engine}: {row.happened}", marks=pytest.mark.xdist_group(f"failures-{row.engine}")
-        )
-        for row in rows()
-    ],
-)
+@pytest.mark.parametrize("row", [pytest.param(row, id=f"{row.engine}: {row.happened}") for row in rows()])
 def test_the_caller_gets_what_the_table_says(
     row: Row, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

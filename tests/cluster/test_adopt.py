@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import redis
 
 from ad_seller.storage.cli.adopt.data import look
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
-
-pytestmark = pytest.mark.xdist_group("cluster")
 
 
 def test_all_masters_are_read_and_nothing_is_changed(cluster: RedisCluster, tmp_path: Path) -> None:

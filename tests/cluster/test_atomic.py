@@ -11,8 +11,6 @@ from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.atomic.support import Address
 from tests.atomic_suite import atomic_tests
 
-pytestmark = pytest.mark.xdist_group("cluster-failures")
-
 globals().update(atomic_tests())
 
 

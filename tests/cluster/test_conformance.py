@@ -31,12 +31,10 @@ class OnCluster(Harness):
         return store_raw
 
 
-@pytest.mark.xdist_group("cluster")
 class TestOneTenant(OnCluster, StorageConformance):
     key_prefix = "{tenant-1}:"
 
 
-@pytest.mark.xdist_group("cluster-spread")
 class TestSpread(OnCluster, StorageConformance):
     key_prefix = "ad_seller:"
 

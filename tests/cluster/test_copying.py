@@ -12,8 +12,6 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.operations.jobs import filled
 
-pytestmark = pytest.mark.xdist_group("cluster-failures")
-
 
 async def test_there_and_back(cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "_WALKED", 2_500)  # more than one walk over the names

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.model.machine import Bench
 from tests.model.suite import check
-
-pytestmark = pytest.mark.xdist_group("cluster")
 
 
 def test_cluster(cluster: RedisCluster) -> None:

@@ -12,7 +12,7 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import Load
 
-pytestmark = [pytest.mark.xdist_group("cluster-failures"), pytest.mark.usefixtures("mended")]
+pytestmark = pytest.mark.usefixtures("mended")
 
 
 @pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ad_seller.storage.operations import RetentionRule, erase, examine, fixes, place_hold
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.operations.test_retention import DAY, ORDERS, QUOTES, applied, at, order
-
-pytestmark = pytest.mark.xdist_group("cluster-failures")
 
 
 async def test_each_entry_is_a_commit_of_its_own(cluster: RedisCluster) -> None:

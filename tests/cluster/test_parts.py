@@ -12,8 +12,6 @@ from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
 from tests.parts import Calls, Event, not_sent, raising
 
-pytestmark = pytest.mark.xdist_group("cluster-failures")
-
 _LARGE = "x" * 5_000_000  #: two of these are more than one call carries
 _TAGS = (f"{{{number}}}" for number in itertools.count())
 #: Four slots of one lane, whose writes share a batch.

@@ -24,8 +24,6 @@ from tests.groups import (
 )
 from tests.redis.repairs import wrong_listings
 
-pytestmark = pytest.mark.xdist_group("cluster-failures")
-
 SECRET = "s3cret/ü@:,?"
 SPREAD = [f"deal:{n}" for n in range(30)]
 

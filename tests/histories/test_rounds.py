@@ -29,9 +29,7 @@ def every_fault(arena: Arena) -> Iterator[tuple[str, ...]]:
         harmless, fail_overs = harmless[size:], fail_overs[1:]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(f"histories-{name}")) for name in ARENAS]
-)
+@pytest.mark.parametrize("name", ARENAS)
 def test_histories_are_linearizable(name: str, tmp_path: Path) -> None:
     with ARENAS[name](tmp_path) as arena:
         rounds = list(every_fault(arena))[: FEWER.get(name)]

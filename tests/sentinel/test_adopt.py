@@ -10,8 +10,6 @@ from ad_seller.storage.cli.adopt.data import look
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
 
-pytestmark = pytest.mark.xdist_group("sentinel")
-
 
 def test_the_master_is_read(group: SentinelGroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(group.master(), "SET", "ad_seller:deal:1", "{}")

@@ -11,8 +11,6 @@ from ad_seller.storage.testing.conformance import NewBackend, StorageConformance
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
 
-pytestmark = pytest.mark.xdist_group("sentinel")
-
 
 class TestSentinel(StorageConformance):
     storm_size = 1500

@@ -17,7 +17,7 @@ from ad_seller.storage.testing.servers import RedisServer
 from tests.failover import TOLERANCE, Load
 from tests.groups import FAILOVERS, check_a_listing_waits, check_too_few_confirm, set_at_last
 
-pytestmark = [pytest.mark.xdist_group("sentinel"), pytest.mark.usefixtures("mended")]
+pytestmark = pytest.mark.usefixtures("mended")
 
 
 many_times = pytest.mark.parametrize("time", range(FAILOVERS))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from tests.model.machine import Bench
 from tests.model.suite import check
-
-pytestmark = pytest.mark.xdist_group("sentinel")
 
 
 def test_sentinel(group: SentinelGroup) -> None:

@@ -6,14 +6,10 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from ad_seller.storage import StorageConnectionError, StorageError, UnknownOutcomeError
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
-
-pytestmark = pytest.mark.xdist_group("sentinel")
 
 
 async def test_the_sentinels_forget_the_service_between_two_scripts(tmp_path: Path) -> None:

@@ -19,8 +19,6 @@ from tests.groups import (
     none_left,
 )
 
-pytestmark = pytest.mark.xdist_group("sentinel")
-
 SECRET = "s3cret/ü@:,?"
 
 
