@@ -14,6 +14,7 @@ from ad_seller.storage import MissingStoreError
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.operations import copy_entries, estimate, older_form, verify
 from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.cli.support import run
 
@@ -22,7 +23,8 @@ KV_STORE = """
     INSERT INTO kv_store
     SELECT 'deal:' || n, jsonb_build_object('n', n, 'cpm', 1.50), NULL FROM generate_series(1, 4500) n;
     INSERT INTO kv_store SELECT 'Deal:' || n, '[]', NULL FROM generate_series(1, 20) n;
-    INSERT INTO kv_store VALUES ('', '1', NULL), ('gone', '1', 1000);"""
+    INSERT INTO kv_store VALUES ('', '1', NULL), ('gone', '1', 1000);
+    INSERT INTO kv_store VALUES ('odd:1', '1', 'NaN'), ('odd:2', '1', 1e18);"""
 
 
 async def test_the_table_of_postgresql(new_database: str, tmp_path: Path) -> None:
@@ -38,10 +40,11 @@ async def test_the_table_of_postgresql(new_database: str, tmp_path: Path) -> Non
     assert "OlderPostgres(" in repr(backend)
     async with backend, MemoryBackend() as target:
         done = await copy_entries(backend, target)
-        assert (done.stored, done.verified.faults) == (4_521, 0)
+        assert (done.stored, done.verified.faults) == (4_523, 0)
         assert await target.get("deal:7") == {"n": 7, "cpm": 1.5}
         assert 400 < (await target.ttl("quote:1") or 0) <= 501
-        assert await estimate(backend) == 4_523
+        assert [await target.ttl(f"odd:{n}") for n in (1, 2)] == [None, None]
+        assert await estimate(backend) == 4_525
 
         await older.execute(
             "UPDATE kv_store SET value = '2', expires_at = $1 WHERE key = 'quote:1'", time.time() + 900
@@ -79,3 +82,22 @@ async def test_the_file_of_an_older_agent(tmp_path: Path) -> None:
             db.execute("INSERT OR REPLACE INTO kv_store (key, value) VALUES ('deal:1', '{}')")
         assert (await copy_entries(source, target, again=True)).stored == 1
         assert await target.get_many(["deal:1", "quote:1", "gone"]) == {"deal:1": {}, "quote:1": 2}
+
+
+async def test_what_no_server_holds_does_not_end_a_copy(
+    tmp_path: Path, new_database: str, redis_url: str, redis_prefix: str
+) -> None:
+    """A time beyond all that servers know is never; a text with NUL is refused by PostgreSQL, and named."""
+    with closing(sqlite3.connect(tmp_path / "older.db")) as db, db:
+        db.execute("CREATE TABLE kv_store (key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)")
+        rows = [(f"deal:{n}", "1", seconds) for n, seconds in enumerate((3e14, 1e18, 1e300, float("inf")))]
+        db.executemany("INSERT INTO kv_store VALUES (?, ?, ?)", [*rows, ("nul", "a\0b", None)])
+    async with SQLiteBackend(f"{tmp_path}/older.db") as source:
+        for target in (PostgresBackend(new_database), RedisBackend(redis_url, key_prefix=redis_prefix)):
+            refused: list[str] = []
+            async with target:
+                done = await copy_entries(source, target, on_refused=lambda key, _: refused.append(key))  # noqa: B023
+                assert [await target.ttl(f"deal:{n}") for n in range(4)] == [None] * 4
+                assert await target.count("deal:*") == 4
+            assert refused == (["nul"] if isinstance(target, PostgresBackend) else [])
+            assert done.verified.faults == len(refused)

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 PAGE_ENTRIES: Final = 2_000
 PAGE_BYTES: Final = 4 * 1024 * 1024
 
+_LAST: Final = 2.0**53  #: milliseconds since the epoch; no time to live leads further
+
 
 class StoredEntry(NamedTuple):
     """A live entry as it is stored.
@@ -25,8 +27,9 @@ class StoredEntry(NamedTuple):
 
 
 def deadline_of(seconds: float) -> int | None:
-    """Return epoch seconds in whole milliseconds, rounded up so that nothing expires early; None for infinity.
+    """Return epoch seconds in whole milliseconds, rounded up so that nothing expires early; None for never.
 
-    A double that came from whole milliseconds gives those again: what lies below its precision is cut first.
+    A double that came from whole milliseconds gives those again: what lies below its precision is cut first. What
+    some other program stored beyond every time that engines know, infinity, or no number, is never.
     """
-    return None if math.isinf(seconds) else math.ceil(round(seconds * 1000, 3))
+    return math.ceil(round(seconds * 1000, 3)) if seconds * 1000 <= _LAST else None

@@ -73,7 +73,7 @@ class OlderEngine(PostgresEngine):
         return [
             StoredEntry(key, text.encode(), None if until is None else deadline_of(until))
             for key, text, until in (found[key] for key in keys if key in found)
-            if _is_key(key) and (until is None or until > now)
+            if _is_key(key) and not (until is not None and until <= now)
         ]
 
 

@@ -65,15 +65,19 @@ def _columns(entries: Sequence[StoredEntry]) -> list[Any]:
     """Return the entries as arrays of text, which asyncpg knows without asking.
 
     Raises:
-        InvalidValueError: a text is no UTF-8, which no column of text holds.
+        InvalidValueError: a text is one that no column of text holds.
     """
     texts: list[str] = []
     for entry in entries:
+        if b"\0" in entry.text:
+            raise _cannot_hold(entry.key, "has a NUL character in its text")
         try:
             texts.append(entry.text.decode())
         except UnicodeDecodeError as error:
-            raise InvalidValueError(
-                f"The value under {entry.key!r} is no UTF-8; PostgreSQL cannot hold it", key=entry.key
-            ) from error
+            raise _cannot_hold(entry.key, "is no UTF-8") from error
     deadlines = [None if entry.deadline is None else str(entry.deadline) for entry in entries]
     return [[entry.key for entry in entries], texts, deadlines]
+
+
+def _cannot_hold(key: str, what: str) -> InvalidValueError:
+    return InvalidValueError(f"The value under {key!r} {what}; PostgreSQL cannot hold it", key=key)

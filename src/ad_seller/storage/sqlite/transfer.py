@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Sequence
 from itertools import repeat
@@ -82,7 +81,5 @@ def _text(value: Any) -> bytes:
 
 
 def _deadline(expires_at: Any) -> int | None:
-    """Return the deadline; what a foreign writer put there, and SQLite finds larger than any time, is none."""
-    if not isinstance(expires_at, int | float) or math.isnan(expires_at):
-        return None
-    return deadline_of(expires_at)
+    """Return the deadline; what a foreign writer put there, and is no number, is none."""
+    return deadline_of(expires_at) if isinstance(expires_at, int | float) else None
