@@ -103,7 +103,7 @@ def fixtures_of(kind: Callable[[Path], RedisGroup], name: str) -> tuple[Any, Any
     They are six processes: tests/spread.py has one worker start them.
     """
 
-    @pytest.fixture(scope="session")
+    @pytest.fixture(scope="package")  # idle ones compute
     def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisGroup]:
         with kind(tmp_path_factory.mktemp(name)) as group:
             yield group
