@@ -1,9 +1,9 @@
 """What instances that have listed cost a Redis server for each write: `python -m benchmarks.listeners OTHER/src`.
 
-Eight instances list once and then only hear; with ``--every 0.5`` each lists again after so many seconds, and with
-``--names 20000`` there are so many entries. A plain client writes, one command at a time; the server's computing
-time for each write is told for each ten thousand of them. The first line is without any instance. Runs of several
-checkouts take turns.
+Eight instances, each in a process of its own, list once and then only hear; with ``--every 0.5`` each lists again
+after so many seconds, with ``--pattern 'zz*'`` that, and with ``--names 20000`` there are so many entries. A plain
+client writes, one command at a time; the server's computing time for each write is told for each ten thousand of
+them. The first line is without any instance. Runs of several checkouts take turns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,30 +28,22 @@ STEP, STEPS = 10_000, 4
 ROUNDS = 3
 
 
-async def listen(url: str, every: float) -> None:
-    """List with each instance, once or every so many seconds, and hear what is told until the input ends."""
+async def listen(url: str, every: float, pattern: str) -> None:
+    """List, once or every so many seconds, and hear what is told until the input ends."""
     from ad_seller.storage.redis_backend import RedisBackend
 
-    stores = [RedisBackend(url, sweep_interval=None) for _ in range(INSTANCES)]
-    for store in stores:
-        await store.connect()
+    async with RedisBackend(url, sweep_interval=None) as store:
         await store.count()
-    print("ready", flush=True)
-    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
-    while not ended.done():
-        await asyncio.wait([ended], timeout=every or None)
-        await asyncio.gather(*(store.count("order:1*") for store in stores if not ended.done()))
-    for store in stores:
-        await store.disconnect()
+        print("ready", flush=True)
+        ended = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+        while not (await asyncio.wait([ended], timeout=every or None))[0]:
+            await store.count(pattern)
 
 
 @contextmanager
-def listening(url: str, source: str | None, every: float) -> Iterator[None]:
-    """Instances of the checkout ``source``, in a process of their own; none without it."""
-    if source is None:
-        yield
-        return
-    command = [sys.executable, __file__, "listen", url, str(every)]
+def listening(url: str, source: str, *how: str) -> Iterator[None]:
+    """An instance of the checkout ``source``, in a process of its own."""
+    command = [sys.executable, __file__, "listen", url, *how]
     environment = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -64,13 +56,15 @@ def listening(url: str, source: str | None, every: float) -> Iterator[None]:
             process.communicate("\n")
 
 
-def measure(source: str | None, every: float, names: int) -> list[float]:
+def measure(source: str | None, every: float, pattern: str, names: int) -> list[float]:
     """Return microseconds of the server for a write, for each `STEP` writes."""
     with TemporaryDirectory() as folder, RedisServer(folder) as server, redis.Redis.from_url(server.url) as client:
         for number in range(names):
             client.set(f"ad_seller:order:{number}", "1")
         found = []
-        with listening(server.url, source, every):
+        with ExitStack() as instances:
+            for _ in range(INSTANCES if source else 0):
+                instances.enter_context(listening(server.url, str(source), str(every), pattern))
             for _ in range(STEPS):
                 before = client.info("cpu")
                 for number in range(STEP):
@@ -86,16 +80,17 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.listeners", description=__doc__)
     parser.add_argument("sources", nargs="*", default=[str(Path(__file__).parents[1] / "src")])
     parser.add_argument("--every", type=float, default=0.0, help="seconds after which each instance lists again")
+    parser.add_argument("--pattern", default="order:1*", help="what they list then")
     parser.add_argument("--names", type=int, default=NAMES, help="entries that there are")
     options = parser.parse_args(arguments)
     for _ in range(ROUNDS):
         for source in (None, *options.sources):
-            steps = "   ".join(f"{us:5.1f} us" for us in measure(source, options.every, options.names))
-            print(f"{source or 'nobody listens':40} {steps}", flush=True)
+            found = measure(source, options.every, options.pattern, options.names)
+            print(f"{source or 'nobody listens':40}", *(f"{us:5.1f} us  " for us in found), flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["listen"]:
-        asyncio.run(listen(sys.argv[2], float(sys.argv[3])))
+        asyncio.run(listen(sys.argv[2], float(sys.argv[3]), sys.argv[4]))
     else:
         main(sys.argv[1:])
