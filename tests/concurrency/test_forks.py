@@ -6,17 +6,17 @@ from tests.processes import run_code
 
 CODE = """
 import os, sys, threading
-from ad_seller.storage.concurrency.forks import ForkSafeLock
+from ad_seller.storage.concurrency.forks import fork_safe_lock
 failures = []
 sys.unraisablehook = failures.append
 sys.setswitchinterval(1e-5)
 stop = threading.Event()
-shared = ForkSafeLock()
+shared = fork_safe_lock()
 
 def make():
     kept = []
     while not stop.is_set():
-        kept.append(ForkSafeLock())
+        kept.append(fork_safe_lock())
         with shared:
             pass
         if len(kept) > 300:
@@ -28,8 +28,8 @@ for thread in threads:
 for _ in range(60):
     pid = os.fork()
     if pid == 0:
-        taken = shared._lock.acquire(timeout=5)
-        ForkSafeLock()
+        taken = shared.acquire(timeout=5)
+        fork_safe_lock()
         os._exit(0 if taken else 9)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 stop.set()

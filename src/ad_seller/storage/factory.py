@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from .base import StorageBackend
-from .concurrency.forks import ForkSafeLock
+from .concurrency.forks import fork_safe_lock
 from .concurrency.loops import ByLoop
 from .errors import ConfigurationError, redact, shown_url
 from .options import from_settings, split_namespace
@@ -221,7 +221,7 @@ class _Shared:
     """The backend of the application, or one that is about to become it."""
 
     def __init__(self) -> None:
-        self.lock = ForkSafeLock()
+        self.lock = fork_safe_lock()
         self.backend: StorageBackend | None = None
         self.is_connected = False
         self.gates: ByLoop[asyncio.Lock] = ByLoop()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
-from ..concurrency.forks import ForkSafeLock
+from ..concurrency.forks import fork_safe_lock
 from ..concurrency.locks import KeyLocks
 from ..concurrency.loops import ByLoop
 from ..errors import NotConnectedError, StorageTimeoutError, UnsupportedError
@@ -95,7 +95,7 @@ class Tally:
         self.conflicts = 0
         self.retries = 0
         self.followers: weakref.WeakSet[Following] = weakref.WeakSet()
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
 
     def conflict(self, *, runs_again: bool = False) -> None:
         """Count what was not written because others had changed it; it may be run again now."""

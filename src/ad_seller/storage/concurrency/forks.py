@@ -20,10 +20,10 @@ class Forkable(Protocol):
 
 
 _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
-_locks: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+_locks: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
 _registry = threading.RLock()  # for the sets above: another thread may add to them while this one forks
 _kept: list[object] = []
-_held: list[ForkSafeLock] = []
+_held: list[threading.Lock] = []
 
 
 def tell_of_forks(one: Forkable) -> None:
@@ -37,39 +37,28 @@ def keep_for_parent(thing: object) -> None:
     _kept.append(thing)
 
 
-class ForkSafeLock:
-    """A lock for short sections without await, during which no other thread forks.
+def fork_safe_lock() -> threading.Lock:
+    """Return a lock for short sections without await, during which no other thread forks.
 
-    So what it protects is whole in the child, and the lock is free there. Such locks are not nested.
+    So what it protects is whole in the child, and the lock is free there. Such locks are not nested. It is a plain
+    lock, because an interrupt never comes between a ``with`` and a lock written in C, which would stay locked.
     """
-
-    __slots__ = ("__weakref__", "_lock")
-
-    def __init__(self) -> None:
-        """Be free."""
-        self._lock = threading.Lock()
-        with _registry:
-            _locks.add(self)
-
-    def __enter__(self) -> None:
-        """Take it."""
-        self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        """Give it back."""
-        self._lock.release()
+    lock = threading.Lock()
+    with _registry:
+        _locks.add(lock)
+    return lock
 
 
 def _before() -> None:
     _registry.acquire()
     for lock in list(_locks):
-        lock._lock.acquire()
+        lock.acquire()
         _held.append(lock)
 
 
 def _after() -> None:
     while _held:
-        _held.pop()._lock.release()
+        _held.pop().release()
     _registry.release()
 
 

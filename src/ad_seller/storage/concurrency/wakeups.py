@@ -12,12 +12,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from .forks import ForkSafeLock, keep_for_parent, tell_of_forks
+from .forks import fork_safe_lock, keep_for_parent, tell_of_forks
 
 #: All who wait in this process, in the order in which they came. While it is empty, telling costs one look at it.
 WAITING: Final[dict[Wakeup, None]] = {}
 
-_lock = ForkSafeLock()
+_lock = fork_safe_lock()
 
 
 class Wakeup:

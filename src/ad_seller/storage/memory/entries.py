@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from ..concurrency.forks import ForkSafeLock
+from ..concurrency.forks import fork_safe_lock
 from ..driver.commit import Commit, Delete, Outcome, Put, Refused, Touch, Write
 from ..driver.engine import MISSING, NO_EXPIRY
 from ..driver.query import KeyQuery
@@ -46,7 +46,7 @@ class Entries:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self._by_key: dict[str, Entry] = {}
         self._sorted: list[str] = []
         self._due: dict[int, set[str]] = {}

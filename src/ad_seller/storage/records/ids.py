@@ -6,14 +6,14 @@ import os
 import time
 import uuid
 
-from ..concurrency.forks import ForkSafeLock
+from ..concurrency.forks import fork_safe_lock
 from ..errors import InvalidArgumentError, shown
 
 _FRACTION_BITS = 12  #: of a millisecond, in place of the first random bits
 TICKS_PER_SECOND = 1_000 << _FRACTION_BITS  #: of an id
 _RANDOM_BITS = 62
 
-_lock = ForkSafeLock()
+_lock = fork_safe_lock()
 _last = 0  # milliseconds and their fraction, of the id that was made last
 
 

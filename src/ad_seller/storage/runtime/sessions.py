@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 
-from ..concurrency.forks import ForkSafeLock, keep_for_parent, tell_of_forks
+from ..concurrency.forks import fork_safe_lock, keep_for_parent, tell_of_forks
 from ..concurrency.loops import ByLoop
 from ..concurrency.tasks import all_of, run_to_end
 from ..errors import NotConnectedError, StorageConnectionError, StorageTimeoutError
@@ -65,7 +65,7 @@ class Sessions:
     def _start_over(self) -> None:
         self._by_loop: ByLoop[Session] = ByLoop()
         self._gates: ByLoop[asyncio.Lock] = ByLoop()
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self._latest: Session | None = None
         self._connected = False
         self._round = 0

@@ -138,11 +138,7 @@ class SQLiteEngine(Engine):
         reader = self._in_threads
         if reader is None:
             return WOULD_BLOCK
-        try:
-            return reader.attempt(WOULD_BLOCK, sql.read_one, key, self._clock())
-        except BaseException:  # the thread was interrupted half way: what it reads may stay open, as it is now
-            reader.close()
-            raise
+        return reader.attempt_in_thread(WOULD_BLOCK, sql.read_one, key, self._clock())
 
     def _next_tick(self) -> None:
         self._spent = 0.0

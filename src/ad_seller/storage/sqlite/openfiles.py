@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ..concurrency.forks import ForkSafeLock
+from ..concurrency.forks import fork_safe_lock
 from ..driver.failures import LostError, NotStartedError
 from ..errors import NotConnectedError, StoreUnavailableError
 from . import guard
@@ -251,7 +251,7 @@ class OpenFiles:
     def __init__(self) -> None:
         self._files: dict[FileId, OpenFile] = {}
         self._users: dict[FileId, int] = {}
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
 
     def enter(self, path: str, real: str) -> OpenFile:
         """Note that the file is being opened, and make it if there is none; for its owner's eyes only.

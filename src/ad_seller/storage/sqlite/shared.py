@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Callable
 
-from ..concurrency.forks import ForkSafeLock, keep_for_parent
+from ..concurrency.forks import fork_safe_lock, keep_for_parent
 from ..concurrency.tasks import run_to_end
 from .database import Database
 
@@ -21,7 +21,7 @@ class SharedDatabase:
     def __init__(self, make: Callable[[], Database]) -> None:
         """Nothing is open yet."""
         self._make = make
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self.current: Database | None = None
         self._end: weakref.finalize[..., SharedDatabase] | None = None
 

@@ -24,9 +24,7 @@ def run(function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwarg
     and goes on; a second one leaves at once.
     """
     thread = loop_thread()
-    call = Call(thread, function, args, kwargs)
-    thread.soon(call.start)
-    return call.wait()
+    return Call(thread, function, args, kwargs).wait(Call.start)
 
 
 class Call(Generic[R]):
@@ -57,7 +55,7 @@ class Call(Generic[R]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        """Keep all; `start`, or `serve` in a task that is there already, begins."""
+        """Keep all; `wait` begins."""
         self._thread = thread
         self._function = function
         self._args = args
@@ -74,20 +72,20 @@ class Call(Generic[R]):
     def start(self) -> None:
         """Begin, in a task of its own; what runs in it finds the call by `serving`."""
         _serving.set(self)
-        self._task = self._thread.loop.create_task(self.serve())
+        _ = self._thread.loop.create_task(self.serve())
 
     async def serve(self) -> None:
         """Await the function and hand over its outcome; nothing is raised, whatever the function raises."""
+        if self._ended:
+            return
         _under_way.add(self)
         self._task = task = asyncio.current_task()
         try:
-            if self.left:
-                raise asyncio.CancelledError
             self._result = await self._function(*self._args, **self._kwargs)
         except BaseException as error:  # KeyboardInterrupt and the like, raised in a task, would stop the loop
             self._error = error
-            if self.left and task is not None:
-                task.uncancel()
+        if self.left and task is not None:
+            task.uncancel()
         self._end()
 
     def fail(self, error: BaseException) -> None:
@@ -104,7 +102,9 @@ class Call(Generic[R]):
     def _cancel(self) -> None:
         if not self._ended:
             self.left = True
-            if self._task is not None:
+            if self._task is None:
+                self._end()  # it has not begun, and never will
+            else:
                 self._task.cancel()
 
     def ask(self, function: Callable[[], object]) -> None:
@@ -115,13 +115,21 @@ class Call(Generic[R]):
 
     # --- in the thread that waits ----------------------------------------------------------------------
 
-    def wait(self) -> R:
-        """Wait for the end, running meanwhile what the event loop asks for; return or raise the outcome."""
+    def wait(self, begin: Callable[[Call[R]], object]) -> R:
+        """Have ``begin(self)`` called in the event loop, and return or raise the outcome.
+
+        Until the end this thread runs what the event loop asks for. Wherever it is interrupted, nothing goes on
+        behind the caller's back afterwards; interrupted once more, it leaves at once.
+        """
         try:
+            self._thread.soon(begin, self)
             while (function := self._inbox.get()) is not None:
                 function()
         except BaseException:
-            self._leave()
+            try:
+                self._leave()
+            finally:
+                self._thread.soon(self._cancel)  # if that was interrupted, too, before it was told
             raise
         try:
             if self._error is not None:
@@ -131,7 +139,7 @@ class Call(Generic[R]):
             self._error = None  # or the error would hold itself alive through this frame
 
     def _leave(self) -> None:
-        """Cancel the call and wait until it has ended, so that nothing goes on behind the caller's back."""
+        """Cancel the call, whether or not it was told to begin, and wait until it has ended."""
         self._thread.soon(self._cancel)
         while not self._ended:
             self._inbox.get()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from ad_seller.storage import StorageBackend, TransactionError
+from ad_seller.storage import TransactionError
 
 from .calls import Call
 from .loop import LoopThread, is_current
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_entered: set[Dialogue] = set()  # an event loop itself keeps no task alive
 
 
 class Finished:
@@ -46,16 +49,26 @@ class Dialogue:
         self._lasting = lasting
         self._steps: asyncio.Queue[Call[Any] | Finished] = asyncio.Queue()
         self._task: asyncio.Task[Any] | None = None
+        self._held: AbstractAsyncContextManager[Any] | None = None  # entered, and to be left by the task at last
         self._over = False  # no more steps are accepted; the thread says so
+        self._dropped: weakref.ref[object] | None = None  # while nobody has told the task so
         self._served = False  # no more steps are made; the task says so
 
-    def start(self) -> None:
-        """Serve in a task of the dialogue's own; called by the thread."""
+    def enter(self, inner: AbstractAsyncContextManager[Any], owner: object) -> None:
+        """Enter ``inner`` in a task of the dialogue's own.
 
-        def begin() -> None:
-            self._task = self._thread.loop.create_task(self.serve())
+        If an interrupt keeps the thread from calling `finish`, as it can keep it from anything that is a call, the
+        task leaves ``inner`` when ``owner`` is dropped.
+        """
+        self._dropped = weakref.ref(owner, lambda _: self.finish(Finished()))
+        self._thread.soon(self._begin)
+        self.run(self._enter, inner)
 
-        self._thread.soon(begin)
+    def leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave what was entered, with what leaves the block."""
+        self.run(self._leave, kind, error, trace)
 
     def run(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Await ``function(*args, **kwargs)`` in the task and return its result.
@@ -66,15 +79,14 @@ class Dialogue:
         if self._over or not is_current(self._thread):
             raise _has_ended()
         self._thread.check()
-        call = Call(self._thread, function, args, kwargs)
-        self._thread.soon(self._put, call)
-        return call.wait()
+        return Call(self._thread, function, args, kwargs).wait(self._put)
 
     def finish(self, outcome: Finished) -> None:
-        """Let `serve` end with ``outcome``; called by the thread, once."""
+        """Let `serve` end with ``outcome``; called by the thread."""
         self._over = True
         if is_current(self._thread):
             self._thread.soon(self._put, outcome)
+        self._dropped = None
 
     # --- in the event loop -----------------------------------------------------------------------------
 
@@ -83,6 +95,19 @@ class Dialogue:
             self._steps.put_nowait(step)
         elif isinstance(step, Call):
             step.fail(_has_ended())
+
+    def _begin(self) -> None:
+        _entered.add(self)
+        self._task = self._thread.loop.create_task(self.serve())
+
+    async def _enter(self, inner: AbstractAsyncContextManager[Any]) -> None:
+        await inner.__aenter__()
+        self._held = inner
+
+    async def _leave(self, *outcome: Any) -> None:
+        inner, self._held = self._held, None
+        assert inner is not None, "entered"  # noqa: S101
+        await inner.__aexit__(*outcome)
 
     async def serve(self) -> Any:
         """Make the steps until the thread is finished; return or raise what it says then."""
@@ -94,6 +119,10 @@ class Dialogue:
             while not self._steps.empty():
                 if isinstance(left := self._steps.get_nowait(), Call):
                     left.fail(_has_ended())
+            if self._held is not None:
+                gone = asyncio.CancelledError("its thread was interrupted")
+                await self._leave(type(gone), gone, None)
+            _entered.discard(self)
         if step.error is not None:
             raise step.error
         return step.result
@@ -109,23 +138,3 @@ class Dialogue:
 
 def _has_ended() -> TransactionError:
     return TransactionError("The transaction has not begun, or has ended")
-
-
-_open = threading.local()
-
-
-@contextmanager
-def not_nested(store: StorageBackend) -> Iterator[None]:
-    """Refuse a transaction of ``store`` inside of another one of the same thread.
-
-    Raises:
-        TransactionError: there is one.
-    """
-    stores: set[int] = _open.__dict__.setdefault("stores", set())
-    if id(store) in stores:
-        raise TransactionError("Transactions cannot be nested; pass the outer one on instead")
-    stores.add(id(store))
-    try:
-        yield
-    finally:
-        stores.discard(id(store))

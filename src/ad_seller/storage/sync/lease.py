@@ -51,13 +51,12 @@ class SyncLease:
             TransactionError: this object is in use; make another one with `lease`.
         """
         dialogue = Dialogue(loop_thread(), lasting=True)
-        dialogue.start()
         try:
-            dialogue.run(self.inner.__aenter__)
+            dialogue.enter(self.inner, self)
+            self._dialogue = dialogue
         except BaseException:
             dialogue.finish(Finished())
             raise
-        self._dialogue = dialogue
         return self
 
     def __exit__(
@@ -67,6 +66,6 @@ class SyncLease:
         dialogue, self._dialogue = self._dialogue, None
         assert dialogue is not None, "entered"  # noqa: S101
         try:
-            dialogue.run(self.inner.__aexit__, kind, error, trace)
+            dialogue.leave(kind, error, trace)
         finally:
             dialogue.finish(Finished())

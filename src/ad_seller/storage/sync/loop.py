@@ -19,21 +19,27 @@ class LoopThread:
     """An event loop that runs until the process ends."""
 
     def __init__(self) -> None:
-        """Start it.
-
-        Raises:
-            NotConnectedError: the interpreter is ending and starts no more threads.
-        """
+        """Make it; `start` starts it."""
         # This one, whatever the application's policy: calls come from threads, and nothing else is asked of it.
         self.loop = asyncio.SelectorEventLoop()
-        self._thread = threading.Thread(target=self._run, name="ad_seller.storage.sync", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
+        self._running = threading.Lock()
+        self._ident = 0
+
+    def start(self) -> None:
+        """Have it run in a thread; once more, where it is not known whether that was done, it does nothing."""
+        threading.Thread(target=self._run, name="ad_seller.storage.sync", daemon=True).start()
+
+    def abandon(self) -> bool:
+        """Close it and say so, unless it runs: `threading` can make another error of an interrupt."""
+        abandoned = self._running.acquire(blocking=False)
+        if abandoned:
             self.loop.close()
-            raise NotConnectedError(f"No call without await can be made any more: {error}") from error
+        return abandoned
 
     def _run(self) -> None:
+        if not self._running.acquire(blocking=False):
+            return
+        self._ident = threading.get_ident()
         while True:
             try:
                 self.loop.run_forever()
@@ -47,7 +53,7 @@ class LoopThread:
             WrongThreadError: this is the thread that would have to answer.
             NotConnectedError: the interpreter is ending, and with it every daemon thread.
         """
-        if threading.get_ident() == self._thread.ident:
+        if threading.get_ident() == self._ident:
             raise WrongThreadError(
                 "A call without await was made where it would wait for itself: in a function that runs in the "
                 "event loop of these calls, such as the change given to update(). Compute there, and call before "
@@ -66,21 +72,33 @@ class _OfThisProcess:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.made: LoopThread | None = None  # and perhaps started: who began with that may have been interrupted
         self.thread: LoopThread | None = None
         self.of_parents: list[LoopThread] = []
 
     def started(self) -> LoopThread:
+        """Return the one that runs.
+
+        Raises:
+            NotConnectedError: the interpreter is ending and starts no more threads.
+        """
         with self.lock:
             if self.thread is None:
-                self.thread = LoopThread()
+                self.made = made = self.made or LoopThread()
+                try:
+                    made.start()
+                except RuntimeError as error:
+                    self.made = None if made.abandon() else made
+                    raise NotConnectedError(f"No call without await can be made any more: {error}") from error
+                self.thread = made
             return self.thread
 
     def forked(self) -> None:
         """Start over in a child: threads do not come along; the loop does, but it is the parent's to close."""
         self.lock = threading.Lock()
-        if self.thread is not None:
-            self.of_parents.append(self.thread)
-            self.thread = None
+        if self.made is not None:
+            self.of_parents.append(self.made)
+        self.made = self.thread = None
 
 
 _here = _OfThisProcess()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from ad_seller.storage import TTL, Capabilities, OnCorrupt, Stats, StorageBackend
+from ad_seller.storage import TTL, Capabilities, OnCorrupt, Stats, StorageBackend, StorageError
 
 from .calls import run
 from .handover import EscapedError, Methods
@@ -121,14 +121,26 @@ class SyncStorage(
 
     def __enter__(self) -> Self:
         """Connect."""
-        self.connect()
+        try:
+            self.connect()
+        except StorageError:
+            raise
+        except BaseException:  # it was interrupted, perhaps when it was connected
+            self.disconnect()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect, in every event loop that uses the backend."""
-        self.disconnect()
+        try:
+            self.disconnect()
+        except StorageError:
+            raise
+        except BaseException:  # it was interrupted, perhaps before it began
+            self.disconnect()
+            raise
 
     def __repr__(self) -> str:
         """Name the backend."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import ExitStack
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from ad_seller.storage import TTL, StorageBackend, Transaction, TransactionError
 
 from .calls import serving
-from .dialogues import Dialogue, Finished, not_nested
+from .dialogues import Dialogue, Finished
 from .handover import check_plain, plain_result
 from .log import SyncTransactionLog
 from .loop import LoopThread, loop_thread
@@ -25,6 +25,9 @@ from .outbox import SyncTransactionOutbox
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_of_thread = threading.local()  # its latest transaction of each store, by the id of the store
 
 
 class SyncTransaction(
@@ -45,7 +48,6 @@ class SyncTransaction(
         self._store = store
         self._dialogue: Dialogue | None = None
         self._owner = 0
-        self._outer = ExitStack()
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -71,25 +73,25 @@ class SyncTransaction(
         return self._dialogue
 
     def _begin(self, dialogue: Dialogue) -> None:
-        if self._dialogue is not None:
-            raise TransactionError("A transaction is entered once; make a new one with transaction()")
-        self._outer.enter_context(not_nested(self._store))
+        """Be open from now on, until `_dialogue` is None: an assignment, which no interrupt can prevent."""
+        latest: dict[int, weakref.ref[SyncTransaction]] = _of_thread.__dict__.setdefault("latest", {})
+        other = latest[id(self._store)]() if id(self._store) in latest else None
+        if other is not None and other._dialogue is not None:
+            raise TransactionError("Transactions cannot be nested; pass the outer one on instead")
+        latest[id(self._store)] = weakref.ref(self)
         self._owner = threading.get_ident()
         self._dialogue = dialogue
 
-    def _end(self) -> None:
-        self._dialogue = None
-        self._outer.close()
-
     def __enter__(self) -> Self:
         """Begin."""
+        if self._dialogue is not None:
+            raise TransactionError("A transaction is entered once; make a new one with transaction()")
         dialogue = Dialogue(loop_thread(), lasting=True)
-        self._begin(dialogue)
-        dialogue.start()
         try:
-            dialogue.run(self._inner.__aenter__)
+            self._begin(dialogue)
+            dialogue.enter(self._inner, self)
         except BaseException:
-            self._end()
+            self._dialogue = None
             dialogue.finish(Finished())
             raise
         return self
@@ -100,9 +102,9 @@ class SyncTransaction(
         """Commit, unless an exception leaves the block."""
         dialogue = self._checked()
         try:
-            dialogue.run(self._inner.__aexit__, kind, error, trace)
+            dialogue.leave(kind, error, trace)
         finally:
-            self._end()
+            self._dialogue = None
             dialogue.finish(Finished())
 
 
@@ -119,11 +121,11 @@ def in_thread(work: Callable[..., R], store: StorageBackend, thread: LoopThread)
         transaction = SyncTransaction(inner, store)
 
         def run() -> Any:
-            transaction._begin(dialogue)
             try:
+                transaction._begin(dialogue)
                 return plain_result(work(transaction, *arguments))
             finally:
-                transaction._end()
+                transaction._dialogue = None
 
         return await _in_calling_thread(run, dialogue)
 

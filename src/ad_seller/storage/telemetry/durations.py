@@ -16,7 +16,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any, Final, Generic, TypeVar
 
-from ..concurrency.forks import ForkSafeLock
+from ..concurrency.forks import fork_safe_lock
 from .library import Instruments, Observed
 
 #: Seconds; the conventions ask for these.
@@ -40,7 +40,7 @@ class Waiting(ABC):
     def __init__(self) -> None:
         """Begin with none."""
         self.waiting: list[float] = []
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
 
     def add(self, seconds: float, /) -> None:
         """Add the duration of a call."""
@@ -73,7 +73,7 @@ class Durations(ABC, Generic[W]):
     def __init__(self) -> None:
         """Begin with none."""
         self._all: dict[frozenset[tuple[str, Any]], W] = {}
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
 
     def of(self, attributes: Mapping[str, Any]) -> W:
         """Return where those of calls with these attributes go; backends whose calls have the same share one."""

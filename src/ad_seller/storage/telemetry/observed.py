@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..atomic.state import counted
 from ..base import StorageBackend
-from ..concurrency.forks import ForkSafeLock
+from ..concurrency.forks import fork_safe_lock
 from ..stats import Stats
 from .calls import target_attributes
 from .library import Instruments, Observed
@@ -80,7 +80,7 @@ class Watched:
     def __init__(self) -> None:
         """Know none."""
         self._backends: weakref.WeakValueDictionary[int, StorageBackend] = weakref.WeakValueDictionary()
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
 
     def add(self, backend: StorageBackend) -> None:
         """Take note of a backend."""
