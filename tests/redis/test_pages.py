@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from ad_seller.storage.driver.transfer import PAGE_BYTES, PAGE_ENTRIES
@@ -40,9 +42,7 @@ async def test_keys_that_are_gone_are_passed_over(redis_url: str, redis_prefix: 
         await store.set_many({f"key:{number:05}": number for number in range(2_500)})
         await store.set("key:99999", 1, ttl=60)
         await store.set_many({f"key:{number:05}": number for number in range(2_300)}, ttl=0.05)
-        pages = [page async for page in store._entry_pages("key:", None)]
-        while await store.exists("key:00000"):
-            pass
+        await asyncio.sleep(0.1)  # they are over, and stand in the index still
         pages = [page async for page in store._entry_pages("key:", None)]
     assert [entry.key for page in pages for entry in page] == [
         *(f"key:{n:05}" for n in range(2_300, 2_500)),

@@ -58,15 +58,21 @@ def interrupted_everywhere(
     return where
 
 
+def pair(storage: SyncStorage, count: int) -> int:
+    """Return what the two keys hold that are written together: both are as they were, or both one further."""
+    found = storage.get_many(["a", "b"])
+    assert found["a"] == found["b"] in (count, count + 1)
+    value: int = found["a"]
+    return value
+
+
 def test_reads_and_writes(storage: SyncStorage, error: type[BaseException]) -> None:
     count = 0
 
     def look() -> None:
         nonlocal count
-        found = storage.get_many(["a", "b"])
-        assert found["a"] == found["b"] in (count, count + 1)
-        assert storage.get("a") == found["a"]
-        count = found["a"]
+        count = pair(storage, count)
+        assert storage.get("a") == count
 
     def write() -> None:
         storage.set_many({"a": count + 1, "b": count + 1})
@@ -99,10 +105,8 @@ def test_transactions(storage: SyncStorage, error: type[BaseException]) -> None:
 
     def look() -> None:
         nonlocal count
-        found = storage.get_many(["a", "b"])
-        assert found["a"] == found["b"] in (count, count + 1)
+        count = pair(storage, count) + 1
         with storage.transaction() as tx:
-            count = found["a"] + 1
             tx.set("a", count)
             tx.set("b", count)
 

@@ -88,7 +88,10 @@ class Transfers:
         return found, looked
 
     async def _told(self, keys: list[str], limit: int) -> tuple[list[bytes | None], list[int]]:
-        """Return texts and deadlines of the first keys, together about so many bytes, at most twice as many."""
+        """Return texts and deadlines of the first keys, together about so many bytes, or twice as many.
+
+        Each call looks at one key at least, and on a cluster there is a call for each slot.
+        """
         names = [self._prefix + key for key in keys]
         groups = [group[i : i + _CARRIED] for group in self._split(names) for i in range(0, len(group), _CARRIED)]
         # Twice its share, so that some larger texts do not end a call whose followers were then asked in vain.
