@@ -9,6 +9,7 @@ import functools
 import gc
 import itertools
 import os
+import signal
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -248,6 +249,8 @@ class UnsteadyInCI:
 
 def pytest_configure(config: pytest.Config) -> None:
     scratch.use()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup: tests press Ctrl-C, children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.environ.keys() & {"FUZZ", "MODEL"} and find_spec("hypothesis"):  # make adcp does without it
         from hypothesis import settings
 
