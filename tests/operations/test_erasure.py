@@ -122,6 +122,9 @@ async def test_an_interruption_leaves_a_report_and_can_be_gone_on_with() -> None
         ([ErasureRule("x:", "delete", keys=("x:*",))], "all buyers"),
         ([ErasureRule("x:", "forget", match=("b",))], "there are delete, redact, keep"),  # type: ignore[arg-type]
         ([ErasureRule("x:", "delete", match=("b..c",))], "a path with dots"),
+        ([ErasureRule("x:", "delete", match="buyer_id")], "match='buyer_id', which is no list"),  # type: ignore[arg-type]
+        ([ErasureRule("x:", "delete", keys=(5,))], "keys=.*, which is no list of texts"),  # type: ignore[arg-type]
+        ([ErasureRule("x:", "keep", match=("b",), reason=5)], "reason=5, which is no text"),  # type: ignore[arg-type]
         ([ErasureRule("retention:", "delete", match=("case.reason",))], "where the holds stand"),
         ([ErasureRule("ns:publisher-a:order:", "delete", match=("buyer",))], "reaches into namespaces"),
         (

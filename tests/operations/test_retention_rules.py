@@ -21,6 +21,21 @@ from ad_seller.storage.operations import (
 from ad_seller.storage.operations.fields import period_of, replaced_at, seconds_at, values_at
 from tests.operations.test_retention import DAY, NOW, ORDERS, applied, order
 
+SOUND: dict[str, Any] = {"name": "a", "prefix": "x:", "since": "t", "older_than": 5}
+
+#: Parts of another type than they should be, as a file or a program may have them.
+ODD: list[tuple[dict[str, Any], str]] = [
+    ({"prefix": 5}, "prefix=5, which is no text"),
+    ({"log": ["x"]}, "log=.*, which is no text"),
+    ({"since": None}, "since=None, which is no text"),
+    ({"by": 5}, "by=5, which is no list"),
+    ({"by": "status"}, "by='status', which is no list"),
+    ({"where": {"status": "completed"}}, "where=.* a list of values"),
+    ({"older_than": "30d"}, "older_than='30d', which is no number"),
+    ({"older_than": True}, "older_than=True, which is no number"),
+    ({"minimum_age": None}, "minimum_age=None, which is no number"),
+]
+
 
 @pytest.mark.parametrize(
     ("rules", "words"),
@@ -41,6 +56,7 @@ from tests.operations.test_retention import DAY, NOW, ORDERS, applied, order
         ([RetentionRule("a", "retention:", since="case.since", older_than=5)], "where the holds stand"),
         ([RetentionRule("a", "ns:publisher-a:order:", since="at", older_than=5)], "reaches into namespaces"),
         ([RetentionRule("a", "n", since="at", older_than=5)], "reaches into namespaces"),
+        *(([RetentionRule(**{**SOUND, **odd})], f"'a' has {words}") for odd, words in ODD),
         ([ORDERS, ORDERS], "Two rules are called"),
         ([ORDERS, replace(ORDERS, name="b", prefix="order:ORD-")], "contradict each other"),
         ([ORDERS, replace(ORDERS, name="b", where={})], "contradict each other"),
@@ -79,6 +95,10 @@ def test_rules_of_a_file(tmp_path: Path) -> None:
     for text in ("", "rules = 5", "[[rules]]\nname = 5", "[[rules]]\nname = 'a'\nolder = 5", "x = ", "rules = []"):
         file.write_text(text)
         with pytest.raises(InvalidArgumentError):
+            read_rules(file)
+    for line, words in (("prefix = 5", "prefix=5"), ("by = 5", "by=5"), ("by = 'status'", "by='status'")):
+        file.write_text(f"[[rules]]\nname = 'a'\nkeep_newest = 5\n{line}")
+        with pytest.raises(InvalidArgumentError, match=f"The rule 'a' has {words}, which is no"):
             read_rules(file)
     for period in ("5", "5 years", "-5d", -1, True, None, float("inf")):
         with pytest.raises(InvalidArgumentError):

@@ -106,13 +106,10 @@ def _rule(data: object) -> ErasureRule:
         raise InvalidArgumentError(
             f"A rule has prefix, kind and some of {', '.join(sorted(known))}; got {shown(data)}"
         )
-    lists = {name: data.get(name, []) for name in ("match", "keys", "redact")}
-    for name, value in lists.items():
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise InvalidArgumentError(
-                f"{name} of the rule for {data['prefix']!r} is a list of texts, not {shown(value)}"
-            )
-    return ErasureRule(**{**data, **{name: tuple(value) for name, value in lists.items()}})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+    }
+    return ErasureRule(**values)
 
 
 def check_map(rules: Iterable[ErasureRule]) -> list[ErasureRule]:
@@ -138,6 +135,12 @@ def check_map(rules: Iterable[ErasureRule]) -> list[ErasureRule]:
 def _problem(rule: ErasureRule) -> str | None:
     """Return what is wrong with a rule by itself."""
     check_key(rule.prefix)
+    for name in ("match", "keys", "redact"):
+        if not isinstance(texts := getattr(rule, name), tuple | list) or not all(isinstance(t, str) for t in texts):
+            return f"has {name}={shown(texts)}, which is no list of texts"
+    reason: object = rule.reason
+    if not isinstance(reason, str):
+        return f"has reason={shown(reason)}, which is no text"
     if (problem := out_of_reach(rule.prefix)) is not None:
         return problem
     if rule.kind not in get_args(Kind):

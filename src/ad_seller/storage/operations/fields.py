@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from math import inf
+from typing import Any, Final, TypeGuard
 
 from ..errors import InvalidArgumentError, shown
 
@@ -77,13 +78,18 @@ def seconds_at(record: Any, place: Place) -> float | None:
         return None
 
 
+def is_period(value: object) -> TypeGuard[float]:
+    """Tell whether something is a number of seconds that a period can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+
+
 def period_of(value: object, what: str) -> float:
     """Return a period in seconds, from a number of them, or text such as ``30d``, ``12h``, ``90min``.
 
     Raises:
         InvalidArgumentError: it is neither, or negative.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+    if is_period(value):
         return float(value)
     match = _PERIOD.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:

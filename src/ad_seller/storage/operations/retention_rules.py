@@ -12,7 +12,7 @@ from ..errors import InvalidArgumentError, shown
 from ..records.keys import check_key
 from ..seller.log_entries import LogForm
 from ..seller.outbox_entries import OutboxForm
-from .fields import Place, period_of, place_of, shown_period, values_at
+from .fields import Place, is_period, period_of, place_of, shown_period, values_at
 from .holds import out_of_reach
 from .rule_files import rules_in
 
@@ -94,7 +94,8 @@ def rule_of(data: object) -> RetentionRule:
     if not isinstance(where, dict):
         raise InvalidArgumentError(f"where of the rule {name!r} is fields and their values, not {shown(where)}")
     many = {place: tuple(one) if isinstance(one, list) else (one,) for place, one in where.items()}
-    return RetentionRule(**{**data, **periods, "where": many, "by": tuple(data.get("by", ()))})
+    by = data.get("by", ())
+    return RetentionRule(**{**data, **periods, "where": many, "by": tuple(by) if isinstance(by, list) else by})
 
 
 def check_rules(rules: Iterable[RetentionRule]) -> list[RetentionRule]:
@@ -124,6 +125,8 @@ def _problem(rule: RetentionRule) -> str | None:
     """Return what is wrong with a rule by itself."""
     if not isinstance(rule.name, str) or not rule.name:
         return "has no name"
+    if (problem := _misfit(rule)) is not None:
+        return problem
     if [bool(rule.prefix), bool(rule.log), bool(rule.outbox)].count(True) != 1:
         return "needs a prefix of keys, or the name of a log or an outbox; without any it would be about everything"
     check_key(rule.keys)
@@ -147,6 +150,22 @@ def _problem(rule: RetentionRule) -> str | None:
         return "has by=, which is for logs"
     if rule.prefix:
         place_of(rule.since, f"since of the rule {rule.name!r}")
+    return None
+
+
+def _misfit(rule: RetentionRule) -> str | None:
+    """Return which part of a rule is of another type than it should be: a file, and a program, can say anything."""
+    for name in ("prefix", "log", "outbox", "since"):
+        if not isinstance(value := getattr(rule, name), str):
+            return f"has {name}={shown(value)}, which is no text"
+    if not isinstance(rule.by, tuple | list) or not all(isinstance(one, str) for one in rule.by):
+        return f"has by={shown(rule.by)}, which is no list of fields"
+    if not isinstance(rule.where, Mapping) or not all(isinstance(one, tuple | list) for one in rule.where.values()):
+        return f"has where={shown(rule.where)}, which is no fields with a list of values each"
+    for name in ("older_than", "minimum_age"):
+        value = getattr(rule, name)
+        if (value is not None or name == "minimum_age") and not is_period(value):
+            return f"has {name}={shown(value)}, which is no number of seconds"
     return None
 
 

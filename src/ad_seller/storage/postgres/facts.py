@@ -34,6 +34,18 @@ _INDEXES: Final = f"""
     SELECT relname::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
     WHERE indrelid = to_regclass('{TABLE}') AND indisvalid"""  # noqa: S608
 
+_NOW: Final = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END"
+#: Those that are being fed; what takes a base backup is none. Who may not look at them sees no state.
+#: Source: https://www.postgresql.org/docs/current/monitoring-stats.html
+_FOLLOWERS: Final = f"""
+    SELECT concat_ws(' ', 'The replica', nullif(application_name, ''), host(client_addr)) AS name,
+        coalesce(pg_wal_lsn_diff({_NOW}, coalesce(replay_lsn, flush_lsn, sent_lsn)), 0)::int8 AS behind,
+        coalesce(extract(epoch FROM greatest(replay_lag, clock_timestamp() - reply_time)), 0)::float8 AS late
+    FROM pg_stat_replication WHERE state IN ('streaming', 'catchup')"""  # noqa: S608
+_SLOTS: Final = f"""
+    SELECT slot_name::text AS name, pg_wal_lsn_diff({_NOW}, restart_lsn)::int8 AS kept
+    FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL"""  # noqa: S608
+
 
 _DURABILITY: Final = """
     SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')"""
@@ -89,4 +101,6 @@ async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
         "expired": expired["expired"],
         "expired_for": max(0.0, expired["late"]),
         "missing_indexes": sorted(declared.names - valid),
+        "followers": [dict(row) for row in await fetch(_FOLLOWERS)],
+        "idle_slots": [dict(row) for row in await fetch(_SLOTS)],
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
@@ -23,6 +24,9 @@ _TOLD: Final = (
     "connected_clients", "maxclients", "loading",
 )  # fmt: skip
 
+#: A line of INFO about a replica; others begin likewise, as `slave_read_only`.
+_REPLICA: Final = re.compile(r"slave\d+")
+
 
 async def facts(ask: Ask, settings: RedisSettings) -> dict[str, Any]:
     """Return what there is to know; what the user may not ask is left out.
@@ -33,7 +37,7 @@ async def facts(ask: Ask, settings: RedisSettings) -> dict[str, Any]:
     """
     told = parse_info(await _asked(ask, "INFO") or b"")
     found: dict[str, Any] = {"engine": "redis", **{name: told[name] for name in _TOLD if name in told}}
-    found |= {"wait_replicas": settings.wait_replicas, **_login(settings)}
+    found |= {"wait_replicas": settings.wait_replicas, "followers": followers(told), **_login(settings)}
     for name in _SETTINGS:
         answer = await _asked(ask, "CONFIG", "GET", name)
         pairs = (
@@ -48,6 +52,24 @@ async def facts(ask: Ask, settings: RedisSettings) -> dict[str, Any]:
     if answer:
         clock = int(answer[0]) + int(answer[1]) / 1_000_000
         found["clock_ahead"] = clock - min(max(clock, began), ended)
+    return found
+
+
+def followers(told: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return of each replica its name, how many bytes it is behind, and the seconds since it last said so.
+
+    Source: https://redis.io/docs/latest/commands/info/
+
+    Args:
+        told: the fields of INFO.
+    """
+    found = []
+    for name, text in told.items():
+        if _REPLICA.fullmatch(name):
+            one = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+            behind = int(told.get("master_repl_offset", 0)) - int(one.get("offset", 0))
+            address = f"The replica {one.get('ip')}:{one.get('port')}"
+            found.append({"name": address, "behind": behind, "late": float(one.get("lag", 0))})
     return found
 
 

@@ -17,6 +17,8 @@ _CLOCKS: Final = 1.0  #: seconds between two clocks that matter
 _LATE: Final = 600.0  #: seconds after which an expired entry should have been reclaimed
 _MANY: Final = 10_000  #: records that a listing should not have to look at
 _MEMORY: Final = 0.9  #: of maxmemory
+_SILENT: Final = 20.0  #: seconds; a replica says where it is each second (Redis), or each 10 (PostgreSQL)
+_BEHIND: Final = 64 * _MEBIBYTE  #: of the log of changes
 
 #: The first SQLite without the WAL-reset bug. Source: https://www.sqlite.org/wal.html
 _SQLITE_FIXED: Final = (3, 51, 3)
@@ -109,6 +111,10 @@ def _postgres(facts: Facts) -> Judged:
             "no-replica",
             f"synchronous_standby_names is {facts['synchronous_standby_names']!r}, and none is there",
         )
+    yield from _replicas(facts)
+    for slot in facts["idle_slots"]:
+        if slot["kept"] > _BEHIND:
+            yield "slot-idle", f"The slot {slot['name']!r} is idle and keeps {slot['kept'] // _MEBIBYTE:,} MiB"
     if not facts["tls"] and not facts["is_local"]:
         yield "no-tls", "The connection is not encrypted"
     if facts["superuser"]:
@@ -146,10 +152,19 @@ def _redis(facts: Facts) -> Judged:
             "no-replica",
             f"{facts['wait_replicas']} replicas are waited for, {facts.get('connected_slaves')} are there",
         )
+    yield from _replicas(facts)
     if not facts["has_password"] and facts.get("asks_password") is False and not facts["is_local"]:
         yield "redis-without-password", "The server asks for no password"
     if not facts["tls"] and not facts["is_local"]:
         yield "no-tls", "The connection is not encrypted"
+
+
+def _replicas(facts: Facts) -> Judged:
+    for one in facts["followers"]:
+        if one["late"] > _SILENT:
+            yield "replica-lags", f"{one['name']} is {_duration(one['late'])} late"
+        elif one["behind"] > _BEHIND:
+            yield "replica-lags", f"{one['name']} is {one['behind'] // _MEBIBYTE:,} MiB behind"
 
 
 def _redis_durability(facts: Facts) -> Judged:

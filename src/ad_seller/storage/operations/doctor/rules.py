@@ -175,6 +175,16 @@ RULES: Final[dict[str, Rule]] = {
         "Whoever counts on confirmed replicas waits in vain: writes fail.",
         "Attach replicas, or set REDIS_WAIT_REPLICAS=0 (PostgreSQL: synchronous_standby_names empty).",
     ),
+    "replica-lags": Rule(
+        "warning",
+        "If it takes over, what it has not got is lost; whoever counts on confirmed replicas waits for it.",
+        "Look at its log, its disk and the network between. PostgreSQL: also pg_stat_replication.",
+    ),
+    "slot-idle": Rule(
+        "warning",
+        "The server keeps its log for a replica that fetches nothing, until its disk is full and all writes fail.",
+        "Start that replica; if it is gone for good, pg_drop_replication_slot. A bound: max_slot_wal_keep_size.",
+    ),
     "clock-differs": Rule(
         "warning",
         "Times in records come from this machine, expiry from the server: quotes end earlier or later than told.",
