@@ -17,6 +17,7 @@ from ad_seller.storage import StorageBackend
 from ad_seller.storage.operations import examine
 from ad_seller.storage.operations.doctor import engines
 from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.redis.facts import followers, parse_info
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.runtime.connected import ConnectedBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
@@ -53,10 +54,15 @@ async def follower_of(store: StorageBackend) -> dict[str, Any]:
 
     async def ask() -> dict[str, Any] | None:
         assert isinstance(store, ConnectedBackend)
-        followers = (await store.facts())["followers"]
-        return followers[0] if followers and followers[0]["behind"] < MEBIBYTE else None
+        found = (await store.facts())["followers"]
+        return found[0] if found and found[0]["behind"] < MEBIBYTE else None
 
     return await eventually(ask)
+
+
+def test_a_replica_that_does_not_say_where_it_is() -> None:
+    told = parse_info(b"master_repl_offset:99999999\r\nslave0:ip=10.0.0.2,port=6379,state=stable_sync,lag=3\r\n")
+    assert followers(told) == [{"name": "The replica 10.0.0.2:6379", "behind": 0, "late": 3.0}]
 
 
 async def test_a_replica_of_redis(

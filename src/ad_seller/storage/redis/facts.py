@@ -67,7 +67,8 @@ def followers(told: Mapping[str, str]) -> list[dict[str, Any]]:
     for name, text in told.items():
         if _REPLICA.fullmatch(name):
             one = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-            behind = int(told.get("master_repl_offset", 0)) - int(one.get("offset", 0))
+            reached = int(one["offset"]) if "offset" in one else None  # servers like Redis may not tell
+            behind = 0 if reached is None else int(told.get("master_repl_offset", 0)) - reached
             address = f"The replica {one.get('ip')}:{one.get('port')}"
             found.append({"name": address, "behind": behind, "late": float(one.get("lag", 0))})
     return found
