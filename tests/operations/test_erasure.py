@@ -121,7 +121,19 @@ async def test_an_interruption_leaves_a_report_and_can_be_gone_on_with() -> None
         ([ErasureRule("x:", "delete")], "which entries"),
         ([ErasureRule("x:", "delete", keys=("x:*",))], "all buyers"),
         ([ErasureRule("x:", "forget", match=("b",))], "there are delete, redact, keep"),  # type: ignore[arg-type]
-        ([ErasureRule("x:", "delete", match=("b..c",))], "a path with dots"),
+        ([ErasureRule("x:", "delete", match=("b..c",))], r"'x:' has match='b\.\.c': match is a field"),
+        ([ErasureRule("x:", "redact", match=("b",), redact=("c.",))], r"'x:' has redact='c\.': redact is a field"),
+        ([ErasureRule("x\0", "delete", match=("b",))], r"'x.x00' has prefix='x.x00': A key must not contain NUL"),
+        ([ErasureRule("", "delete", match=("b",))], "'' has prefix='': A key must not be empty"),
+        ([ErasureRule("x" * 3_000, "delete", match=("b",))], "has prefix='xxx.*at most 2048 bytes"),
+        ([ErasureRule("x:", "delete", keys=("x:{buyer}\0",))], r"'x:' has keys='x:{buyer}.x00': No key has a NUL"),
+        ([ErasureRule("x:", "delete", keys=("{buyer}\ud800",))], r"'x:' has keys='{buyer}.ud800': .*surrogates"),
+        ([ErasureRule("x:", "delete", keys=("{buyer}" + "x" * 4_090,))], "'x:' has keys=.*at most 4096 characters"),
+        (
+            [ErasureRule("x:", "delete", keys=("{buyer}" + "x" * 4_088,))],
+            "'x:', and 'adv-00001': it has keys=.* at most",
+        ),
+        ([ErasureRule("x:", "keep", match=("b",), reason="a\ud800")], "'x:' has reason=.*lone surrogate"),
         ([ErasureRule("x:", "delete", match="buyer_id")], "match='buyer_id', which is no list"),  # type: ignore[arg-type]
         ([ErasureRule("x:", "delete", keys=(5,))], "keys=.*, which is no list of texts"),  # type: ignore[arg-type]
         ([ErasureRule("x:", "keep", match=("b",), reason=5)], "reason=5, which is no text"),  # type: ignore[arg-type]
@@ -135,13 +147,15 @@ async def test_an_interruption_leaves_a_report_and_can_be_gone_on_with() -> None
 )
 async def test_maps_that_are_refused(rules: list[ErasureRule], words: str) -> None:
     async with MemoryBackend() as store:
-        await store.set("x:1", {"b": "me"})
+        await store.set("x:1", {"b": "adv-00001"})
         with pytest.raises(InvalidArgumentError, match=words):
-            await erase(store, "me", rules=rules, dry_run=False)
-        assert await store.exists("x:1")
+            await erase(store, "adv-00001", rules=rules, dry_run=False)
+        assert await store.keys() == ["x:1"]
         for bad in ("", " ", [], [5], None):
             with pytest.raises(InvalidArgumentError, match="A buyer is"):
                 await erase(store, bad, dry_run=False)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError, match=r"The buyer has id='a.ud800'"):
+            await erase(store, ["b", "a\ud800"])
 
 
 def test_the_map_of_a_file(tmp_path: Path) -> None:

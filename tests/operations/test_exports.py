@@ -16,12 +16,13 @@ import pytest
 from ad_seller.storage import (
     CorruptValueError,
     InvalidArgumentError,
+    InvalidKeyError,
     NotEmptyError,
     StorageBackend,
     StoreUnavailableError,
 )
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.operations import export_entries, import_entries
+from ad_seller.storage.operations import copy_entries, export_entries, import_entries, verify
 from ad_seller.storage.testing.target import raw_writer
 from tests.atomic.support import DictBackend
 from tests.runtime.stores import store
@@ -210,3 +211,21 @@ async def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
             await export_entries(storage, tmp_path / "no-such" / "export")
         with pytest.raises(StoreUnavailableError, match="Cannot read"):
             await import_entries(storage, tmp_path / "no-such")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["deal:\0", "deal:\ud800", "x" * 2_049, 5], ids=["NUL", "surrogate", "long", "number"]
+)
+async def test_a_prefix_that_no_key_has(prefix: Any, tmp_path: Path) -> None:
+    """An operation on no entry would look like one that is done."""
+    async with MemoryBackend() as store, MemoryBackend() as other:
+        await store.set("deal:1", 1)
+        for call in (
+            export_entries(store, tmp_path / "export", prefix=prefix),
+            import_entries(other, tmp_path / "export", prefix=prefix),
+            copy_entries(store, other, prefix=prefix),
+            verify(store, other, prefix=prefix),
+        ):
+            with pytest.raises(InvalidKeyError):
+                await call
+    assert not list(tmp_path.iterdir())

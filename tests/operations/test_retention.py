@@ -214,9 +214,18 @@ async def test_a_hold_on_what_is_expiring(store: StorageBackend) -> None:
         assert (hold.name, hold.patterns, hold.reason) == ("case", ("session:a",), "litigation")
         assert await release_hold(store, "case")
         assert not await release_hold(store, "case")
-        for bad in ([], "", [""], [5]):
+        for bad in ([], "", [""], [5], 5):
             with pytest.raises(InvalidArgumentError):
                 await place_hold(store, "x", bad, reason="y")  # type: ignore[arg-type]
+        for pattern, why in (
+            ("a\0*", "No key has a NUL"),
+            ("a\ud800*", "lone surrogates"),
+            ("a" * 4_097, "at most"),
+        ):
+            with pytest.raises(InvalidArgumentError, match=f"The hold 'x' has pattern='a.*: .*{why}"):
+                await place_hold(store, "x", ["a", pattern], reason="y")
+        with pytest.raises(InvalidArgumentError, match="The hold 'x' has reason="):
+            await place_hold(store, "x", ["a"], reason="y\ud800")
         with pytest.raises(InvalidArgumentError, match="reason"):
             await place_hold(store, "x", ["a"], reason=" ")
         for outside in ("ns:publisher-a:order:*", "ns:*"):  # retention in the namespace would not look at it

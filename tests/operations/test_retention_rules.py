@@ -36,6 +36,24 @@ ODD: list[tuple[dict[str, Any], str]] = [
     ({"minimum_age": None}, "minimum_age=None, which is no number"),
 ]
 
+LONG = "x" * 3_000
+
+#: Parts that no key can fit, or no record.
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"prefix": "x\0"}, r"'a' has prefix='x.x00': A key must not contain NUL"),
+    ({"prefix": "x\ud800"}, r"'a' has prefix='x.ud800': A key must not contain lone surrogates"),
+    ({"prefix": LONG}, "'a' has prefix='xxx.*: A key has at most 2048 bytes"),
+    ({"prefix": "", "since": "", "log": "x\0"}, r"'a' has log='x.x00': A key must not contain NUL"),
+    ({"prefix": "", "since": "", "outbox": LONG}, "'a' has outbox='xxx.*: A key has at most 2048 bytes"),
+    ({"prefix": "", "since": "", "log": "x", "by": ("ok", "x\0")}, r"'a' has by=.*cannot be read by 'x.x00'"),
+    ({"prefix": "", "since": "", "log": "x", "by": (LONG,)}, "'a' has by=.*cannot be read by 'xxx"),
+    ({"prefix": "", "since": "", "log": "x", "by": ("",)}, r"'a' has by=\(''.*a name or a path"),
+    ({"since": "a..b"}, r"'a' has since='a\.\.b': since is a field"),
+    ({"where": {"a..b": ("x",)}}, r"'a' has where=.*not 'a\.\.b'"),
+    ({"where": {5: ("x",)}}, "'a' has where=.*, not 5"),
+    ({"name": "a\ud800"}, r"'a.ud800' has name='a.ud800': .*lone surrogate"),
+]
+
 
 @pytest.mark.parametrize(
     ("rules", "words"),
@@ -47,7 +65,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
         ([RetentionRule("a", log="x", where={"f": (1,)}, older_than=5)], "takes no where"),
         ([RetentionRule("a", "x:", since="t")], "older_than or keep_newest"),
         ([RetentionRule("a", "x:", since="t", older_than=1, keep_newest=1)], "older_than or keep_newest"),
-        ([RetentionRule("a", "x:", older_than=1)], "since of the rule 'a'"),
+        ([RetentionRule("a", "x:", older_than=1)], "'a' has since='': since is a field"),
         ([RetentionRule("a", "x:", since="t", older_than=5, minimum_age=9)], "than 5 seconds, .* than 9 seconds"),
         ([RetentionRule("a", "x:", since="t", older_than=2_592_000, minimum_age=8e6)], "30 days, .* 8,000,000 s"),
         ([RetentionRule("a", "x:", since="t", keep_newest=-1)], "no whole number"),
@@ -57,6 +75,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
         ([RetentionRule("a", "ns:publisher-a:order:", since="at", older_than=5)], "reaches into namespaces"),
         ([RetentionRule("a", "n", since="at", older_than=5)], "reaches into namespaces"),
         *(([RetentionRule(**{**SOUND, **odd})], f"'a' has {words}") for odd, words in ODD),
+        *(([RetentionRule(**{**SOUND, **part})], words) for part, words in UNFIT),
         ([ORDERS, ORDERS], "Two rules are called"),
         ([ORDERS, replace(ORDERS, name="b", prefix="order:ORD-")], "contradict each other"),
         ([ORDERS, replace(ORDERS, name="b", where={})], "contradict each other"),

@@ -24,7 +24,7 @@ from ..records.codec import decode
 from ..records.expiry import TTL, check_ttl
 from ..records.filters import matches
 from ..records.globs import compile_glob, escape
-from ..records.keys import check_key
+from ..records.keys import check_key, check_keys
 from ..records.markers import KEEP, LEAVE, Keep, Marker
 from ..records.pages import OnCorrupt, Page, report_corrupt
 from . import beside
@@ -146,7 +146,7 @@ class PlainTransaction:
     async def get_many(self, keys: Iterable[str], *, on_corrupt: OnCorrupt = None) -> dict[str, Any]:
         """Return the values of those ``keys`` that have one, own writes included, in the order of ``keys``."""
         self._check_open()
-        wanted = list(dict.fromkeys(check_key(key) for key in keys))
+        wanted = check_keys(keys)
         found = dict(await self._view(set(wanted), on_corrupt))
         return {key: found[key] for key in wanted if key in found}
 

@@ -13,6 +13,7 @@ from ..concurrency.tasks import all_of, run_to_end
 from ..errors import ConfigurationError, shown
 from ..records.keys import check_key
 from ..records.namespaces import local_key
+from ..records.several import several
 from ..stats import Stats, Target
 
 #: Key prefixes of what lives in the second backend unless told otherwise.
@@ -48,11 +49,9 @@ class Sides(StorageBackend):
                 raise ConfigurationError(f"{name} is a StorageBackend, not {shown(side)}")
         if postgres is redis:
             raise ConfigurationError("The two sides are one and the same backend; a hybrid needs two")
-        if isinstance(routes, str):
-            raise ConfigurationError(f"routes are several prefixes, not one str: {shown(routes)}")
         self.postgres = postgres
         self.redis = redis
-        self.routes = tuple(check_key(route) for route in routes)
+        self.routes = tuple(check_key(route) for route in several("routes", routes, ConfigurationError))
         self._sides = (postgres, redis)
 
     def __getstate__(self) -> dict[str, Any]:

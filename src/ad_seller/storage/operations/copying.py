@@ -19,7 +19,7 @@ from .comparing import Difference, Kind, Part, compare
 from .exporting import Progress
 from .importing import Existing
 from .verifying import KINDS, Verified, verify
-from .walking import LEASE, pages_of, patiently, refuse_unless_empty, store_page
+from .walking import LEASE, check_prefix, pages_of, patiently, refuse_unless_empty, store_page
 
 _LEASE_TTL: Final = 10  #: seconds after which the lease of a copy that was killed ends
 _PASSES: Final = 10  #: of `again`, at most
@@ -104,6 +104,7 @@ async def copy_entries(
     """
     if existing not in _WANTED:
         raise InvalidArgumentError(f"existing is 'keep', 'replace' or None, not {shown(existing)}")
+    check_prefix(prefix)
     if resume and again:
         raise InvalidArgumentError("resume goes on with a copy that is not done, again follows one that is")
     if final and (checkpoint is None or dry_run):

@@ -14,12 +14,13 @@ from typing import Any, Final
 from ..atomic.lease import Lease
 from ..base import StorageBackend
 from ..errors import CorruptValueError, InvalidArgumentError, shown
+from ..records.codec import encode
 from ..records.globs import escape
 from ..records.ids import new_id
 from ..records.markers import DELETE, LEAVE
 from .batches import LEASE_SECONDS, change_entries
-from .erasure_map import DEFAULT_MAP, ErasureRule, check_map
-from .fields import moment_of, place_of, replaced_at
+from .erasure_map import DEFAULT_MAP, ErasureRule, check_map, check_patterns
+from .fields import first_refused, moment_of, place_of, replaced_at
 from .holds import Holds, holds_of
 from .open_deals import OpenDeals
 from .retention import LEASE_NAME, PAUSE
@@ -113,6 +114,7 @@ async def erase(
     """
     ids = _ids(buyer)
     checked = check_map(rules)
+    check_patterns(checked, ids)
     digests = sorted(hashlib.sha256(one.encode()).hexdigest() for one in ids)
     report = Erasure(new_id(), digests, moment_of(clock()), dry_run=dry_run)
     report.reasons = {rule.prefix: rule.reason for rule in checked if rule.reason}
@@ -136,6 +138,8 @@ def _ids(buyer: object) -> frozenset[str]:
     found = frozenset(wanted) if isinstance(wanted, Iterable) else frozenset()
     if not found or not all(isinstance(one, str) and one.strip() for one in found):
         raise InvalidArgumentError(f"A buyer is a non-empty id, or several; not {shown(buyer)}")
+    if (problem := first_refused([("id", one, partial(encode, one)) for one in found])) is not None:
+        raise InvalidArgumentError(f"The buyer {problem}")
     return found
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from ..atomic.idempotency import IDEMPOTENCY_PREFIX
 from ..errors import InvalidArgumentError, shown
+from ..records.codec import encode
 from ..records.globs import compile_glob, escape
 from ..records.keys import check_key
+from ..records.several import all_of_kind
 from ..seller.kinds import AGENT_URL_INDEX_PREFIX, PREFIXES, SESSION_INDEX_PREFIX
-from .fields import place_of, values_at
-from .holds import out_of_reach
+from .fields import first_refused, place_of, values_at
+from .holds import key_pattern, out_of_reach
 from .rule_files import rules_in
 
 Kind = Literal["delete", "redact", "keep"]
@@ -118,11 +121,11 @@ def check_map(rules: Iterable[ErasureRule]) -> list[ErasureRule]:
     Raises:
         InvalidArgumentError: says which, and what to do.
     """
-    found = list(rules)
+    found = list(all_of_kind("Rules", rules, ErasureRule))
     for rule in found:
         problem = _problem(rule)
         if problem is not None:
-            raise InvalidArgumentError(f"The rule for {rule.prefix!r} {problem}")
+            raise InvalidArgumentError(f"The rule for {shown(rule.prefix)} {problem}")
     for one, other in combinations(found, 2):
         if one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix):
             raise InvalidArgumentError(
@@ -134,14 +137,13 @@ def check_map(rules: Iterable[ErasureRule]) -> list[ErasureRule]:
 
 def _problem(rule: ErasureRule) -> str | None:
     """Return what is wrong with a rule by itself."""
-    check_key(rule.prefix)
     for name in ("match", "keys", "redact"):
         if not isinstance(texts := getattr(rule, name), tuple | list) or not all(isinstance(t, str) for t in texts):
             return f"has {name}={shown(texts)}, which is no list of texts"
     reason: object = rule.reason
     if not isinstance(reason, str):
         return f"has reason={shown(reason)}, which is no text"
-    if (problem := out_of_reach(rule.prefix)) is not None:
+    if (problem := _unfit(rule) or out_of_reach(rule.prefix)) is not None:
         return problem
     if rule.kind not in get_args(Kind):
         return f"is of kind {shown(rule.kind)}; there are {', '.join(get_args(Kind))}"
@@ -157,6 +159,30 @@ def _problem(rule: ErasureRule) -> str | None:
         )
     if rule.kind == "keep" and not rule.reason.strip():
         return "keeps entries without a reason; say which law or contract wants it"
-    for name in (*(one for one in rule.match if one != "."), *rule.redact):
-        place_of(name, f"a place of the rule for {rule.prefix!r}")
     return None
+
+
+def _unfit(rule: ErasureRule) -> str | None:
+    """Return which part of a rule no key can fit, or no record."""
+    return first_refused(
+        [
+            ("prefix", rule.prefix, lambda: check_key(rule.prefix)),
+            ("reason", rule.reason, lambda: encode(rule.reason)),
+            *(("match", one, partial(place_of, one, "match")) for one in rule.match if one != "."),
+            *(("redact", one, partial(place_of, one, "redact")) for one in rule.redact),
+            *(("keys", one, partial(key_pattern, one)) for one in rule.keys),
+        ]
+    )
+
+
+def check_patterns(rules: Iterable[ErasureRule], ids: Iterable[str]) -> None:
+    """Make sure that the patterns of keys can be compared with keys, each id put into them.
+
+    Raises:
+        InvalidArgumentError: names the rule.
+    """
+    for rule in rules:
+        for buyer in ids:
+            parts = [("keys", one, partial(compile_glob, one.replace(BUYER, escape(buyer)))) for one in rule.keys]
+            if (problem := first_refused(parts)) is not None:
+                raise InvalidArgumentError(f"The rule for {shown(rule.prefix)}, and {shown(buyer)}: it {problem}")

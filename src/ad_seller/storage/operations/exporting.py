@@ -19,7 +19,7 @@ from ..errors import CorruptValueError
 from ..records.pages import OnCorrupt, report_corrupt
 from .exports import entry_line, footer_line, header_line
 from .files import unwritable, whole_file
-from .walking import pages_of
+from .walking import check_prefix, pages_of
 
 _COMPRESSION: Final = 4  #: of gzip: half the time of 9, and hardly larger
 
@@ -61,9 +61,11 @@ async def export_entries(
         progress: called with the number of entries so far.
 
     Raises:
+        InvalidKeyError: no key begins with ``prefix``.
         CorruptValueError: a value is no JSON, and ``on_corrupt`` is None. `repair` mends that.
         StoreUnavailableError: the file cannot be written.
     """
+    check_prefix(prefix)
     if not isinstance(to, str | Path):
         return await _written(storage, to, in_thread, prefix, on_corrupt, progress)
     path = Path(to)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final, TypeGuard
@@ -30,6 +30,20 @@ def place_of(text: object, what: str) -> Place:
     if not parts or not all(parts):
         raise InvalidArgumentError(f"{what} is a field, or a path with dots, not {shown(text)}")
     return parts
+
+
+def first_refused(parts: Iterable[tuple[str, object, Callable[[], object]]]) -> str | None:
+    """Return which part of a rule a check refuses, and why; None where none does.
+
+    Args:
+        parts: name, value and check of each.
+    """
+    for name, value, check in parts:
+        try:
+            check()
+        except InvalidArgumentError as error:
+            return f"has {name}={shown(value)}: {error}"
+    return None
 
 
 def values_at(record: Any, place: Place) -> list[Any]:

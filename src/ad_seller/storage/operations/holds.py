@@ -10,14 +10,17 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from ..base import StorageBackend
-from ..errors import CorruptValueError, InvalidArgumentError, InvalidValueError, shown
+from ..errors import CorruptValueError, InvalidArgumentError, InvalidPatternError, InvalidValueError, shown
+from ..records.codec import encode
 from ..records.globs import Glob, compile_glob
 from ..records.namespaces import MARK
+from ..records.several import several
 from ..seller.log_entries import marks_of_any_field
-from .fields import moment_of
+from .fields import first_refused, moment_of
 
 HOLDS_KEY: Final = "retention:holds"
 
@@ -34,6 +37,17 @@ def out_of_reach(prefix: str) -> str | None:
             "namespace itself (--namespace NAME), with a prefix as the namespace knows it"
         )
     return None
+
+
+def key_pattern(pattern: str) -> Glob:
+    """Return a pattern that some key can match, compiled.
+
+    Raises:
+        InvalidPatternError: none can.
+    """
+    if "\0" in pattern:
+        raise InvalidPatternError("No key has a NUL in it, so none matches")
+    return compile_glob(pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +137,16 @@ async def place_hold(store: StorageBackend, name: str, patterns: Iterable[str], 
     Raises:
         InvalidArgumentError: one of them is empty, or no str; or a pattern is about a namespace of the store.
     """
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    wanted = [patterns] if isinstance(patterns, str) else list(several("The patterns of a hold", patterns))
     for what, text in (("name", name), ("reason", reason), *(("pattern", pattern) for pattern in wanted)):
         if not isinstance(text, str) or not text.strip():
             raise InvalidArgumentError(f"The {what} of a hold is a non-empty str, not {shown(text)}")
     if not wanted:
         raise InvalidArgumentError("A hold has at least one pattern of keys")
+    parts = [("name", name, lambda: encode(name)), ("reason", reason, lambda: encode(reason))]
+    problem = first_refused([*parts, *(("pattern", one, partial(key_pattern, one)) for one in wanted)])
+    if problem is not None:
+        raise InvalidArgumentError(f"The hold {shown(name)} {problem}")
     for pattern in wanted:
         if compile_glob(pattern).prefix.startswith(MARK):
             raise InvalidArgumentError(

@@ -20,7 +20,7 @@ from ..errors import (
 )
 from .exporting import Progress
 from .reading import BadLine, ExportReader, Lines, damaged
-from .walking import refuse_unless_empty, store_page
+from .walking import check_prefix, refuse_unless_empty, store_page
 
 #: What wins where there is another entry: the one that is there, or the one that comes.
 Existing = Literal["keep", "replace"]
@@ -78,6 +78,7 @@ async def import_entries(
     """
     if existing not in (None, "keep", "replace"):
         raise InvalidArgumentError(f"existing is 'keep', 'replace' or None, not {shown(existing)}")
+    check_prefix(prefix)
     job = _Import(storage, prefix, existing, on_bad_line, progress)
     if not isinstance(source, str | Path):
         return await job.run(source, connect=connect)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArgumentError, shown
+from ..records.codec import encode
 from ..records.keys import check_key
+from ..records.several import all_of_kind
 from ..seller.log_entries import LogForm
 from ..seller.outbox_entries import OutboxForm
-from .fields import Place, is_period, period_of, place_of, shown_period, values_at
+from .fields import Place, first_refused, is_period, period_of, place_of, shown_period, values_at
 from .holds import out_of_reach
 from .rule_files import rules_in
 
@@ -104,11 +106,11 @@ def check_rules(rules: Iterable[RetentionRule]) -> list[RetentionRule]:
     Raises:
         InvalidArgumentError: says which rule, and what to do.
     """
-    found = list(rules)
+    found = list(all_of_kind("Rules", rules, RetentionRule))
     for rule in found:
         problem = _problem(rule)
         if problem is not None:
-            raise InvalidArgumentError(f"The rule {rule.name!r} {problem}")
+            raise InvalidArgumentError(f"The rule {shown(rule.name)} {problem}")
     for one, other in combinations(found, 2):
         if one.name == other.name:
             raise InvalidArgumentError(f"Two rules are called {one.name!r}; reports could not tell them apart")
@@ -129,8 +131,7 @@ def _problem(rule: RetentionRule) -> str | None:
         return problem
     if [bool(rule.prefix), bool(rule.log), bool(rule.outbox)].count(True) != 1:
         return "needs a prefix of keys, or the name of a log or an outbox; without any it would be about everything"
-    check_key(rule.keys)
-    if (problem := out_of_reach(rule.keys)) is not None:
+    if (problem := _unfit(rule) or out_of_reach(rule.keys)) is not None:
         return problem
     if (rule.older_than is None) == (rule.keep_newest is None):
         return "needs older_than or keep_newest, one of the two"
@@ -149,7 +150,7 @@ def _problem(rule: RetentionRule) -> str | None:
     if rule.by and not rule.log:
         return "has by=, which is for logs"
     if rule.prefix:
-        place_of(rule.since, f"since of the rule {rule.name!r}")
+        return first_refused([("since", rule.since, lambda: rule.place)])
     return None
 
 
@@ -167,6 +168,24 @@ def _misfit(rule: RetentionRule) -> str | None:
         if (value is not None or name == "minimum_age") and not is_period(value):
             return f"has {name}={shown(value)}, which is no number of seconds"
     return None
+
+
+def _unfit(rule: RetentionRule) -> str | None:
+    """Return which part of a rule no key can fit, or no record."""
+
+    def places() -> None:
+        for name in rule.where:
+            place_of(name, "where")
+
+    about = next(name for name in ("prefix", "log", "outbox") if getattr(rule, name))
+    return first_refused(
+        [
+            ("name", rule.name, lambda: encode(rule.name)),
+            (about, getattr(rule, about), lambda: check_key(replace(rule, by=()).keys)),
+            ("by", rule.by, lambda: LogForm.of("log", rule.by)),
+            ("where", rule.where, places),
+        ]
+    )
 
 
 def _disjoint(one: RetentionRule, other: RetentionRule) -> bool:

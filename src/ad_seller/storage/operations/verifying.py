@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from ..base import StorageBackend
+from ..errors import InvalidArgumentError, shown
+from ..records.several import several
 from .comparing import Difference, Kind, compare
 from .exporting import Progress
+from .walking import check_prefix
 
 _NAMED: Final = 20  #: keys of each kind that are named
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -67,8 +70,12 @@ async def verify(
         progress: called with the number of entries so far.
 
     Raises:
+        InvalidArgumentError: ``kinds`` are others, or a lone text; or no key begins with ``prefix``.
         StorageError: a store cannot be read.
     """
+    check_prefix(prefix)
+    if unknown := [kind for kind in several("kinds", kinds) if kind not in KINDS]:
+        raise InvalidArgumentError(f"The kinds of difference are {', '.join(KINDS)}; not {shown(unknown[0])}")
     found = Verified(wanted=kinds)
     async with aclosing(compare(source, target, prefix)) as parts:
         async for part in parts:

@@ -20,6 +20,7 @@ from ..errors import (
     UnknownOutcomeError,
     UnsupportedError,
 )
+from ..records.keys import check_key
 
 T = TypeVar("T")
 
@@ -35,6 +36,16 @@ ENTRY_ALONE: Final = (InvalidArgumentError, CorruptValueError, UnsupportedError)
 
 _PATIENCE: Final = 15.0  #: seconds in which a call is tried again
 _PAUSE: Final = 0.2  #: seconds between two tries
+
+
+def check_prefix(prefix: str) -> None:
+    """Make sure that keys can begin so: an operation on none of them would look like one that is done.
+
+    Raises:
+        InvalidKeyError: they cannot.
+    """
+    if prefix != "":
+        check_key(prefix)
 
 
 async def pages_of(

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
 from ..passwords import Password, check_password
 from ..runtime.template import DriverBackend
-from ..seller.views import View
+from ..seller.views import View, checked
 from ..stats import Target
 from .client import Fetch
 from .engine import PostgresEngine
@@ -125,7 +125,7 @@ class PostgresBackend(DriverBackend):
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
-        return await self._change_views("create", partial(create, views=views))
+        return await self._change_views("create", partial(create, views=checked(views)))
 
     async def drop_views(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Remove the views that `create_views` made; return the names of those that were there.
@@ -133,7 +133,7 @@ class PostgresBackend(DriverBackend):
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
-        return await self._change_views("drop", partial(drop, views=views))
+        return await self._change_views("drop", partial(drop, views=checked(views)))
 
     async def _change_views(self, verb: str, work: Callable[[Fetch], Awaitable[list[str]]]) -> list[str]:
         with self._guarded(await self._here(), verb, "views", writes=True) as session:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from ..errors import ConfigurationError, InvalidArgumentError, shown
+from .several import several
 
 _KIND: Final = re.compile(r"[A-Za-z0-9_:-]{1,100}")
 _FIELD: Final = re.compile(r"[A-Za-z0-9_@$:-]+(\.[A-Za-z0-9_@$:-]+)*")
@@ -94,10 +94,8 @@ def declared(indexes: object) -> tuple[Index, ...]:
     Raises:
         ConfigurationError: it is something else.
     """
-    if isinstance(indexes, str | bytes) or not isinstance(indexes, Iterable):
-        raise ConfigurationError(f"indexes are several Index(kind, field), not {shown(indexes)}")
     found: list[Index] = []
-    for one in indexes:
+    for one in several("indexes", indexes, ConfigurationError):
         found += DEFAULT_INDEXES if one == "default" else [_one(one)]
     with_key = {(index.kind, index.field) for index in found if index.with_key}
     unique = dict.fromkeys((index.kind, index.field) for index in found)

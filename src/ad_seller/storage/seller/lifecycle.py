@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from ..errors import InvalidArgumentError, InvalidTransitionError, InvalidValueError, MissingKeyError, shown
+from ..records.several import all_of_kind, several
 from .access import Record, entity_key
 from .host import Host
 
@@ -30,6 +31,11 @@ class Lifecycle:
     transitions: Mapping[str, tuple[str, ...]]
     guards: tuple[Guard, ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        """Check what others would take letter by letter, or find out at the first step only."""
+        _steps(self.transitions)
+        several("guards", self.guards)
+
     @property
     def statuses(self) -> frozenset[str]:
         """All statuses."""
@@ -44,11 +50,9 @@ class Lifecycle:
     ) -> Self:
         """Return a lifecycle with more transitions and guards; this one stays as it is."""
         merged = dict(self.transitions)
-        for status, following in (transitions or {}).items():
-            if isinstance(following, str) or not all(isinstance(name, str) for name in (status, *following)):
-                raise InvalidArgumentError(f"Transitions lead from a str to several str: {shown(following)}")
+        for status, following in _steps(transitions or {}).items():
             merged[status] = tuple(dict.fromkeys((*merged.get(status, ()), *following)))
-        return replace(self, transitions=merged, guards=(*self.guards, *guards))
+        return replace(self, transitions=merged, guards=(*self.guards, *several("guards", guards)))
 
     def check(self, key: str, record: Record, to: str) -> None:
         """Raise `InvalidTransitionError` unless the record may take the status ``to`` now."""
@@ -64,6 +68,17 @@ class Lifecycle:
             current=status,
             allowed=allowed,
         )
+
+
+def _steps(transitions: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Return which statuses may follow each, if it says that."""
+    if not isinstance(transitions, Mapping):
+        raise InvalidArgumentError(f"transitions are a dict of statuses, not {shown(transitions)}")
+    all_of_kind("Statuses", transitions, str)
+    return {
+        status: all_of_kind(f"The statuses that may follow {status!r}", following, str)
+        for status, following in transitions.items()
+    }
 
 
 ORDER_LIFECYCLE = Lifecycle(

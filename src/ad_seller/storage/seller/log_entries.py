@@ -15,6 +15,7 @@ from ..errors import InvalidArgumentError, InvalidCursorError, InvalidKeyError, 
 from ..records.filters import Condition, matches
 from ..records.ids import new_id
 from ..records.keys import check_key
+from ..records.several import several
 from .host import Host
 
 LOG_FIELD_PREFIX = "log_by:"
@@ -48,12 +49,8 @@ class LogForm(NamedTuple):
         """
         if not isinstance(name, str) or not name:
             raise InvalidArgumentError(f"The name of a log is a non-empty str, not {shown(name)}")
-        if isinstance(by, str | bytes) or not isinstance(by, Iterable):
-            raise InvalidArgumentError(
-                f"by= takes several names of fields, such as ('session_id',), not {shown(by)}"
-            )
         fields: dict[str, tuple[str, ...]] = {}
-        for field in by:
+        for field in several("The fields of by=", by):
             path = tuple(field.split(".")) if isinstance(field, str) else ()
             if not all(path) or not path:
                 raise InvalidArgumentError(
@@ -61,7 +58,13 @@ class LogForm(NamedTuple):
                 )
             fields[field] = path
         check_key(LOG_PREFIX + escaped(name))
-        return cls(name, fields)
+        form = cls(name, fields)
+        for field in fields:
+            try:
+                check_key(form.field_prefix(field, ""))
+            except InvalidKeyError as error:
+                raise InvalidArgumentError(f"The log {name!r} cannot be read by {shown(field)}: {error}") from error
+        return form
 
     @property
     def prefix(self) -> str:

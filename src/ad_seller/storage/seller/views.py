@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..errors import InvalidArgumentError, shown
+from ..records.several import all_of_kind
 from .kinds import PREFIXES
 
 #: What a column holds: ``text`` (numbers as text, too), ``number``, ``flag`` (true or false), ``time`` (in UTC),
@@ -165,14 +166,17 @@ def checked(views: tuple[View, ...] | None) -> tuple[View, ...]:
     """Return the views, `VIEWS` for None.
 
     Raises:
-        InvalidArgumentError: a name needs quoting, or comes twice.
+        InvalidArgumentError: a name needs quoting, or comes twice; or it is something else.
     """
     if views is None:
         return VIEWS
+    views = all_of_kind("Views", views, View)
     names = [view.name for view in views]
     if len({*names, ENTRIES}) < len(names) + 1:
         raise InvalidArgumentError(f"Two views have one name: {shown(names)}")
     for view in views:
+        for column in all_of_kind(f"The columns of {view.name!r}", view.columns, Column):
+            all_of_kind(f"The paths of {column.name!r}", column.paths, tuple)
         columns = [view.identity, *(column.name for column in view.columns), "expires_at", "readable", "namespace"]
         if len(set(columns)) < len(columns):
             raise InvalidArgumentError(f"The view {view.name!r} has two columns of one name: {shown(columns)}")

@@ -106,9 +106,10 @@ class SQLiteBackend(DriverBackend):
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
+        from ..seller.views import checked
         from .views import create
 
-        return await self._change_views("create", partial(create, views=views))
+        return await self._change_views("create", partial(create, views=checked(views)))
 
     async def drop_views(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Remove the views that `create_views` made; return the names of those that were there.
@@ -116,9 +117,10 @@ class SQLiteBackend(DriverBackend):
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
+        from ..seller.views import checked
         from .views import drop
 
-        return await self._change_views("drop", partial(drop, views=views))
+        return await self._change_views("drop", partial(drop, views=checked(views)))
 
     async def _change_views(self, verb: str, work: Callable[[sqlite3.Connection], list[str]]) -> list[str]:
         with self._guarded(await self._here(), verb, "views", writes=True) as session:

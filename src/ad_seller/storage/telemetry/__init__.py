@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, MissingDependencyError, shown
+from ..records.several import all_of_kind
 from .names import OWN_KINDS
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ def instrument(
 
     Raises:
         ConfigurationError: ``durations`` is anything else.
+        InvalidArgumentError: ``kinds`` is a lone text, or holds something else.
         MissingDependencyError: OpenTelemetry's API is not installed.
     """
     global _patches
     if durations not in ("histogram", "counters"):
         raise ConfigurationError(f"Durations are a histogram or counters, not {shown(durations)}")
+    further = all_of_kind("kinds", kinds, str)
     try:
         from .patches import Patches
     except ModuleNotFoundError as error:
@@ -63,7 +66,7 @@ def instrument(
     with _lock:
         if _patches is None:
             adds_up = durations == "counters"
-            _patches = Patches(OWN_KINDS | frozenset(kinds), tracer_provider, meter_provider, adds_up=adds_up)
+            _patches = Patches(OWN_KINDS.union(further), tracer_provider, meter_provider, adds_up=adds_up)
 
 
 def uninstrument() -> None:

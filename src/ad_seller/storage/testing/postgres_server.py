@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import psutil
 
+from ..records.several import several
 from .binaries import ServerError
 from .postgres_binaries import PostgresBinaries, find_postgres, server_user
 from .server_process import ServerProcess, free_port
@@ -78,7 +79,7 @@ class PostgresServer(ServerProcess):
         self._password = password
         self._settings = {**_SETTINGS, **(config or {})}
         self._files = dict(files or {})
-        self._hba = hba
+        self._hba = several("hba", hba)
         self._folder: Path | None = None
         self._bin = self.binaries.folder
 

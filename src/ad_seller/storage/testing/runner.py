@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..errors import ConfigurationError, MissingDependencyError, StorageConnectionError, StorageError, redact
+from ..records.several import several
 from . import guardian
 from .levels import Level, Place, Section
 from .report import Check, Report
@@ -65,7 +66,8 @@ def run(
             f"The conformance kit needs {', '.join(missing)}: pip install 'ad-seller-storage[testing]'"
         )
     chosen = {"--storage-backend": [spec], "--storage-url": [url] if url is not None else []}
-    chosen |= {"--storage-level": list(levels), "--storage-check": list(checks)}
+    chosen |= {"--storage-level": [*several("levels", levels)]}
+    chosen |= {"--storage-check": [*several("checks", checks)]}
     chosen |= {"--storage-storm": [str(storm)] if storm is not None else [], "--storage-seconds": [str(seconds)]}
     options = [f"{name}={value}" for name, values in chosen.items() for value in values]
     gathered = _Gathered(Report(redact(spec)), on_check)

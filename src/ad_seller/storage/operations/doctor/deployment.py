@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ...errors import redact
+from ...records.several import all_of_kind
 from ...registry import backend_names
 from .variables import nearest_setting, read_elsewhere
 
@@ -74,7 +75,7 @@ def scan_texts(paths: Iterable[Path], name: Callable[[Path], str]) -> Texts:
     """
     found = Texts()
     images: dict[str, str] = {}
-    for path in filter(holds_settings, paths):
+    for path in filter(holds_settings, all_of_kind("paths", paths, Path)):
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...base import StorageBackend
 from ...errors import CrossStoreError
 from ...records.globs import escape
+from ...records.several import all_of_kind
 from ...seller.kinds import AGENT_URL_INDEX_PREFIX, SESSION_INDEX_PREFIX
 from ...seller.transaction import Transaction
 from ..repair import DAMAGED_PREFIX, repair
@@ -47,7 +48,7 @@ async def fixes(store: StorageBackend, findings: Iterable[Finding], *, grace: fl
         findings: what `examine` found.
         grace: seconds for which a session must be gone before it leaves its index.
     """
-    rules = {finding.rule for finding in findings if finding.fixable}
+    rules = {finding.rule for finding in all_of_kind("findings", findings, Finding) if finding.fixable}
     if "filter-walks" in rules:
         for side in sides_of(store):
             if hasattr(side, "build_indexes"):
