@@ -10,21 +10,25 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ad_seller.storage import MissingStoreError
+from ad_seller.storage import MissingStoreError, NotEmptyError
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.operations import copy_entries, estimate, older_form, verify
+from ad_seller.storage.operations import copy_entries, estimate, export_entries, import_entries, older_form, verify
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.cli.support import run
+from tests.postgres.support import sql
 
-KV_STORE = """
-    CREATE TABLE kv_store (key TEXT PRIMARY KEY, value JSONB NOT NULL, expires_at DOUBLE PRECISION);
+OLDER_TABLE = "CREATE TABLE kv_store (key TEXT PRIMARY KEY, value JSONB NOT NULL, expires_at DOUBLE PRECISION)"
+KV_STORE = f"""
+    {OLDER_TABLE};
     INSERT INTO kv_store
     SELECT 'deal:' || n, jsonb_build_object('n', n, 'cpm', 1.50), NULL FROM generate_series(1, 4500) n;
     INSERT INTO kv_store SELECT 'Deal:' || n, '[]', NULL FROM generate_series(1, 20) n;
     INSERT INTO kv_store VALUES ('', '1', NULL), ('gone', '1', 1000);
     INSERT INTO kv_store VALUES ('odd:1', '1', 'NaN'), ('odd:2', '1', 1e18);"""
+TWO_ROWS = """
+    INSERT INTO kv_store VALUES ('deal:1', '{"n": 1}', NULL), ('deal:2', '2', NULL), ('gone', '1', 1000)"""
 
 
 async def test_the_table_of_postgresql(new_database: str, tmp_path: Path) -> None:
@@ -59,6 +63,59 @@ async def test_the_table_of_postgresql(new_database: str, tmp_path: Path) -> Non
     await older.close()
     done_by_command = run("copy", new_database, f"{tmp_path}/b.db", "--checkpoint", f"{tmp_path}/copy.json")
     assert done_by_command.returncode == 0, done_by_command.stderr
+
+
+async def tables(url: str) -> list[str]:
+    rows = await sql(url, "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relname LIKE 'ad_seller%'")
+    return [name for (name,) in rows]
+
+
+async def test_the_table_of_postgresql_is_exported_and_verified(new_database: str, tmp_path: Path) -> None:
+    await sql(new_database, OLDER_TABLE)
+    await sql(new_database, TWO_ROWS)
+    file, other = f"{tmp_path}/all.jsonl", f"{tmp_path}/other.db"
+    exported = run("--url", new_database, "export", file)
+    assert exported.returncode == 0, exported.stderr
+    imported = run("--url", other, "import", file)
+    assert (imported.returncode, imported.stderr.splitlines()[-1].split(",")[0]) == (0, "2 stored"), imported.stderr
+    for pair in ((new_database, other), (other, new_database)):
+        verified = run("verify", *pair)
+        assert verified.returncode == 0
+        assert verified.stderr.endswith("\n2 entries compared, 0 differ.\n")
+    assert await tables(new_database) == []
+
+
+async def test_into_a_database_with_the_table_of_an_older_agent(new_database: str, tmp_path: Path) -> None:
+    """It has entries, so it is not empty; that is said before anything is set up."""
+    await sql(new_database, OLDER_TABLE)
+    await sql(new_database, TWO_ROWS)
+    async with SQLiteBackend(f"{tmp_path}/source.db") as source:
+        await source.set("deal:3", 3)
+        await export_entries(source, tmp_path / "all.jsonl")
+        with pytest.raises(NotEmptyError, match="there is 'deal:1'"):
+            await copy_entries(source, PostgresBackend(new_database), connect=True)
+        with pytest.raises(NotEmptyError, match="there is 'deal:1'"):
+            await import_entries(PostgresBackend(new_database), tmp_path / "all.jsonl", connect=True)
+    assert await tables(new_database) == []
+    into = ("copy", f"{tmp_path}/source.db", new_database, "--checkpoint", f"{tmp_path}/copy.json")
+    looked = run(*into, "--dry-run")
+    assert (looked.returncode, looked.stdout) == (
+        4,
+        "only in TO\tdeal:1\nonly in TO\tdeal:2\nmissing in TO\tdeal:3\n",
+    )
+    assert await tables(new_database) == []
+    copied = run(*into, "--keep")
+    assert copied.returncode == 0, copied.stderr
+    async with PostgresBackend(new_database) as target:
+        assert await target.keys() == ["deal:1", "deal:2", "deal:3"]
+    older = older_form(PostgresBackend(new_database))
+    assert older is not None
+    with pytest.raises(MissingStoreError, match="kv_store was taken over: read that"):
+        await older.connect()
+    async with PostgresBackend(new_database) as target:
+        await target.delete_many(["deal:1", "deal:2", "deal:3"])
+    once_more = run(*into, "--checkpoint", f"{tmp_path}/once_more.json")
+    assert once_more.returncode == 0, once_more.stderr
 
 
 async def test_a_database_without_any_table(new_database: str) -> None:

@@ -39,7 +39,7 @@ async def export_(
     out.
     """
     to: str | BinaryIO = sys.stdout.buffer if file == "-" else file
-    async with store:
+    async with operations.opened_as_it_is(store) as store:
         with progress_bar(
             "Exporting", await operations.estimate(store, prefix) if is_watched() else None
         ) as advance:

@@ -58,7 +58,7 @@ async def copy(
     """
     existing = chosen(keep=keep, replace=replace)
     async with AsyncExitStack() as stack:
-        one, other = await _opened(stack, source, target, create=not dry_run)
+        one, other = await _opened(stack, source), _named(target, create=not dry_run)
         if dry_run:
             other = await _as_if_there(stack, out, other)
         total = await operations.estimate(one, prefix) if is_watched() else None
@@ -95,33 +95,24 @@ async def copy(
 async def verify(out: Output, source: From, target: To, prefix: Prefix = "") -> int:
     """Compare two stores: keys, values and expiries; exit code 4 if they differ. Nothing is written."""
     async with AsyncExitStack() as stack:
-        one, other = await _opened(stack, source, target, create=False)
-        await stack.enter_async_context(other)
+        one, other = await _opened(stack, source), await _opened(stack, target)
         with progress_bar("Comparing", await operations.estimate(one, prefix) if is_watched() else None) as advance:
             found = await operations.verify(one, other, prefix=prefix, progress=advance)
     return _told(out, found, {})
 
 
-async def _opened(
-    stack: AsyncExitStack, source: str, target: str, *, create: bool
-) -> tuple[StorageBackend, StorageBackend]:
-    """Return both stores; the first is connected."""
-    one = open_store(Choices(None if source == "-" else source), create=False)
-    other = open_store(Choices(None if target == "-" else target), create=create)
-    try:
-        await stack.enter_async_context(one)
-    except MissingStoreError:
-        older = operations.older_form(one)
-        if older is None:
-            raise
-        one = await stack.enter_async_context(older)
-    return one, other
+async def _opened(stack: AsyncExitStack, url: str) -> StorageBackend:
+    return await stack.enter_async_context(operations.opened_as_it_is(_named(url, create=False)))
+
+
+def _named(url: str, *, create: bool) -> StorageBackend:
+    return open_store(Choices(None if url == "-" else url), create=create)
 
 
 async def _as_if_there(stack: AsyncExitStack, out: Output, target: StorageBackend) -> StorageBackend:
     """Return the target of a dry run, connected; where it is not there yet, an empty store."""
     try:
-        return await stack.enter_async_context(target)
+        return await stack.enter_async_context(operations.opened_as_it_is(target))
     except MissingStoreError:
         out.note("TO is not there yet; the copy would make it.")
         return await stack.enter_async_context(open_url("memory://"))

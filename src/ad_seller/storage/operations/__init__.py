@@ -12,7 +12,7 @@ from .erasure_map import DEFAULT_MAP, ErasureRule, read_map
 from .exporting import Exported, export_entries
 from .holds import Hold, holds_of, place_hold, release_hold
 from .importing import Existing, Imported, OnBadLine, import_entries
-from .older import older_form
+from .older import older_form, opened_as_it_is
 from .reading import BadLine
 from .repair import Repaired, repair
 from .retention import Retained, apply_retention, retain
@@ -63,6 +63,7 @@ __all__ = [
     "holds_of",
     "import_entries",
     "older_form",
+    "opened_as_it_is",
     "place_hold",
     "read_map",
     "read_rules",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -18,6 +18,7 @@ from .checkpoints import Checkpoint
 from .comparing import Difference, Kind, Part, compare
 from .exporting import Progress
 from .importing import Existing
+from .older import refuse_unless_older_is_empty
 from .verifying import KINDS, Verified, verify
 from .walking import LEASE, check_prefix, pages_of, patiently, refuse_unless_empty, store_page
 
@@ -117,7 +118,7 @@ async def copy_entries(
         job.checkpoint.take_up(resume=resume, again=again, force=force)
     async with AsyncExitStack() as stack:
         if connect:
-            await stack.enter_async_context(target)
+            await stack.enter_async_context(job.connected(begun=resume or again))
         if dry_run:
             await job.compare()
             return job.done
@@ -166,6 +167,14 @@ class _Copy:
     @property
     def _wanted(self) -> tuple[Kind, ...]:
         return _WANTED[self._existing]
+
+    @asynccontextmanager
+    async def connected(self, *, begun: bool) -> AsyncIterator[None]:
+        """Connect the target, which may make it, unless that would only show that it is not empty."""
+        if self._existing is None and not begun:
+            await refuse_unless_older_is_empty(self.target, self.checkpoint.state.prefix)
+        async with self.target:
+            yield
 
     async def run(self, *, begun: bool) -> None:
         """Copy, from where the checkpoint is, and compare."""

@@ -19,6 +19,7 @@ from ..errors import (
     shown,
 )
 from .exporting import Progress
+from .older import refuse_unless_older_is_empty
 from .reading import BadLine, ExportReader, Lines, damaged
 from .walking import check_prefix, refuse_unless_empty, store_page
 
@@ -126,6 +127,8 @@ class _Import:
     async def run(self, source: BinaryIO, *, connect: bool) -> Imported:
         reader = ExportReader(source)
         await in_thread(reader.open)
+        if connect and self._existing is None:
+            await refuse_unless_older_is_empty(self._storage, self._prefix)
         async with self._storage if connect else nullcontext():
             if self._existing is None:
                 await refuse_unless_empty(self._storage, self._prefix)

@@ -18,10 +18,11 @@ from ..records.globs import successor
 from ..records.keys import check_key
 from .backend import PostgresBackend
 from .engine import PostgresEngine
+from .statements import TABLE
 from .takeover import OLD_TABLE
 
 _PATIENCE: Final = 600.0  #: seconds in which the server has sorted all keys
-_IS_THERE: Final = "SELECT to_regclass($1) IS NOT NULL"
+_ARE_THERE: Final = "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL"
 _KEYS: Final = f"""
     DECLARE older NO SCROLL CURSOR FOR SELECT key, pg_column_size(value) FROM {OLD_TABLE}
     WHERE key COLLATE "C" >= $1::text AND ($2::text IS NULL OR key COLLATE "C" < $2::text)
@@ -40,13 +41,17 @@ class OlderEngine(PostgresEngine):
         """See `Engine.open`.
 
         Raises:
-            MissingStoreError: there is no such table.
+            MissingStoreError: there is no such table, or it was taken over.
         """
 
         async def look(fetch: Fetch) -> None:
-            [[there]] = await fetch(_IS_THERE, OLD_TABLE)
-            if not there:
+            [[is_older, is_ours]] = await fetch(_ARE_THERE, OLD_TABLE, TABLE)
+            if not is_older:
                 raise MissingStoreError(f"There is no table of an agent in {redact(self._url)!r}, older or newer")
+            if is_ours:
+                raise MissingStoreError(
+                    f"{redact(self._url)!r} has our table, too, into which {OLD_TABLE} was taken over: read that"
+                )
 
         await self._client.open(look)
 
