@@ -76,6 +76,21 @@ def pytest_runtest_setup() -> None:
         _set_aside()
 
 
+#: Folders whose processes run the kit for minutes, or the package as other tests do: to count their lines doubles
+#: what they take, and most are reached in the tests' own processes.
+UNMEASURED = {"benchmarks", "broken", "effects", "examples", "histories", "mutation", "testing"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have coverage follow the processes that a test starts, where that tells something."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in UNMEASURED:
+            for name in [name for name in os.environ if name.startswith(warm.MEASURED)]:
+                patch.delenv(name)
+        yield
+
+
 @functools.cache
 def redis_binaries() -> list[RedisBinary]:
     """Return what can be a server, at least one; found once, since each question starts all of those programs."""

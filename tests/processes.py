@@ -59,9 +59,7 @@ def run_code(
     What forks while its threads are busy cannot be measured: coverage holds a lock then, for ever in the child.
     """
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    outside = (
-        os.environ if measured else {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
-    )
+    outside = os.environ if measured else warm.unmeasured(os.environ)
     return subprocess.run(
         [sys.executable, "-c", code, *(str(argument) for argument in arguments)],
         cwd=cwd,

@@ -37,6 +37,15 @@ _STATUS = 4  #: bytes of what `os.waitpid` tells
 _ORDER = 200_000  #: bytes of an order, at most
 
 
+#: How the variables begin by which coverage tells other processes to count their lines.
+MEASURED = "COVERAGE_PROCESS"
+
+
+def unmeasured(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return it for a process whose lines are not counted."""
+    return {name: value for name, value in environment.items() if not name.startswith(MEASURED)}
+
+
 # --- from outside --------------------------------------------------------------------------------------------
 
 
@@ -69,7 +78,7 @@ class _Oven:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
                 cwd=_ROOT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**unmeasured(os.environ), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -225,6 +234,8 @@ def _become(order: Mapping[str, Any]) -> None:
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
+    if any(name.startswith(MEASURED) for name in os.environ):
+        import_module("coverage").process_startup()  # as its file of the kind .pth has each interpreter do
     sys.path[0] = order["cwd"]
     sys.path += [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one and one not in sys.path]
     sys.argv[:] = ["-c", *order["words"]]

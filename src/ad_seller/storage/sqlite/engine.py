@@ -28,7 +28,7 @@ from .fields import FieldIndexes
 from .finding import find
 from .handle import Handle
 from .local import LOCAL_FAILURES, LocalReader
-from .schema import make_index
+from .schema import has_expired, make_index
 from .shared import SharedDatabase
 from .url import MEMORY
 
@@ -125,8 +125,10 @@ class SQLiteEngine(Engine):
             if db is None:
                 self._near = local
                 return WOULD_BLOCK
-            row = db.execute(sql.READ, (key, self._clock())).fetchone()
-            return None if row is None else row[0]
+            row = db.execute(sql.READ, (key,)).fetchone()
+            if row is None or (row[1] is not None and has_expired(row[1], self._clock())):
+                return None
+            return row[0]  # type: ignore[no-any-return]
         except LOCAL_FAILURES:
             return WOULD_BLOCK
         finally:

@@ -31,6 +31,11 @@ _OURS = _CREATE["kv_store"].replace("IF NOT EXISTS ", "", 1)  #: as SQLite keeps
 log = logging.getLogger("ad_seller.storage")
 
 
+def has_expired(expires_at: object, now: float) -> bool:
+    """Tell whether ``expires_at`` of a row is over, as SQLite compares: never, if it is null or a foreign text."""
+    return isinstance(expires_at, float | int) and expires_at <= now
+
+
 def prepare(
     db: sqlite3.Connection, path: str, fields: FieldIndexes, *, synchronous: str, patience: float, create: bool
 ) -> None:

@@ -23,13 +23,15 @@ from ..records.expiry import Clock
 from ..records.keys import check_key
 from ..records.markers import KEEP
 from .locks import is_locked, one_moment, take_write_lock
+from .schema import has_expired
 
 _Row = tuple[str, bytes, float | None, int]  #: key, value, when it expires, size
 
 LIVE = "(expires_at IS NULL OR expires_at > :now)"
 
 #: By position, here and below where it counts: binding by name costs a fifth more.
-READ = "SELECT value FROM kv_store WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)"
+#: Whether it is over, `has_expired` tells: as a condition of SQL it costs a tenth more, and most never expire.
+READ = "SELECT value, expires_at FROM kv_store WHERE key = ?"
 _EXPIRED = "SELECT rowid FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now"
 #: The same as `LIVE` without a look at each row: the two indexes hold all that it takes, in half the time beside
 #: values of 1.4 KB. Each expired entry that is not swept yet costs, so there must be few; as a rule there is none.
@@ -63,15 +65,14 @@ _ANY_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_
 
 def read_one(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
     """Return the live text under ``key``."""
-    row = db.execute(READ, (key, now)).fetchone()
-    return None if row is None else row[0]
+    row = db.execute(READ, (key,)).fetchone()
+    return None if row is None or has_expired(row[1], now) else row[0]
 
 
 def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
     """Return the live texts under ``keys``, all of one moment."""
     with one_moment(db, len(keys)):
-        rows = [db.execute(READ, (key, now)).fetchone() for key in keys]
-    return [None if row is None else row[0] for row in rows]
+        return [read_one(db, key, now) for key in keys]
 
 
 def read_within(db: sqlite3.Connection, keys: list[str], now: float, seconds: float) -> list[bytes | None] | None:
@@ -162,8 +163,7 @@ def _apply_one(db: sqlite3.Connection, commit: Commit, now: float) -> Outcome:
         if isinstance(write, Put) and isinstance(expect.text, bytes) and write.key == expect.key:
             return [True] if _replace(db, expect.text, write, now) else Refused(expect.key)
     for key, text in commit.expectations:
-        row = db.execute(READ, (key, now)).fetchone()
-        if (None if row is None else row[0]) != text:
+        if read_one(db, key, now) != text:
             return Refused(key)
     return [_write(db, write, now) for write in commit.writes]
 
