@@ -78,6 +78,7 @@ class Lease:
         self._cancelling = 0
         self._renewing: asyncio.Task[None] | None = None
         self._lost = False
+        self._trouble: Exception | None = None  #: why the last try to renew it failed
 
     @property
     def held(self) -> bool:
@@ -141,7 +142,7 @@ class Lease:
     def _tell(self, error: BaseException | None, *, ours: bool) -> None:
         """Raise the loss, unless the block leaves with an exception of its own; that gets a note."""
         if error is None or (ours and isinstance(error, asyncio.CancelledError)):
-            raise self._error() from error
+            raise self._error() from (self._trouble or error)
         error.add_note(str(self._error()))
 
     async def _take(self) -> bool:
@@ -175,7 +176,9 @@ class Lease:
                     outcome = await self._if_held(Touch(self.key, self._ttl_ms))
             except Exception as error:  # also of a custom backend; tried again until the time to live has passed
                 log.debug("The lease %r could not be renewed: %s", self.key, error)
+                self._trouble = self._trouble or error  # the last try may only have been cut short
                 continue
+            self._trouble = None
             if isinstance(outcome, Refused):
                 break
             self._deadline = asked + self._ttl_ms / 1000
@@ -194,10 +197,11 @@ class Lease:
         return await self._store._atomic_commit(Commit((Expect(self.key, self._text),), (write,)))
 
     def _error(self) -> LeaseLostError:
+        why = "it was not renewed in time, or taken away"
+        if (trouble := self._trouble) is not None:
+            why = f"it could not be renewed ({str(trouble) or type(trouble).__name__})"
         return LeaseLostError(
-            f"{self.key!r} is not held (any more): it was not renewed in time, or taken away. "
-            "Stop what it protects and take it anew.",
-            key=self.key,
+            f"{self.key!r} is not held (any more): {why}. Stop what it protects and take it anew.", key=self.key
         )
 
 

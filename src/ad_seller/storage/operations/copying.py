@@ -20,7 +20,15 @@ from .exporting import Progress
 from .importing import Existing
 from .older import refuse_unless_older_is_empty
 from .verifying import KINDS, Verified, verify
-from .walking import LEASE, check_prefix, pages_of, patiently, refuse_unless_empty, store_page
+from .walking import (
+    LEASE,
+    check_prefix,
+    pages_of,
+    patiently,
+    refuse_unless_empty,
+    store_page,
+    why_the_lease_was_lost,
+)
 
 _LEASE_TTL: Final = 10  #: seconds after which the lease of a copy that was killed ends
 _PASSES: Final = 10  #: of `again`, at most
@@ -117,6 +125,7 @@ async def copy_entries(
     if not dry_run:
         job.checkpoint.take_up(resume=resume, again=again, force=force)
     async with AsyncExitStack() as stack:
+        stack.enter_context(why_the_lease_was_lost())
         if connect:
             await stack.enter_async_context(job.connected(begun=resume or again))
         if dry_run:

@@ -70,7 +70,8 @@ def sync_folder(folder: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreUnavailableError:
     """Return the error for a file that cannot be written."""
+    left = "What was there before is as it was" if path.is_file() else "Nothing of it was left there"
     return StoreUnavailableError(
-        f"Cannot write {str(path)!r}: {error.strerror or error}. Nothing of it was left there; check the folder, "
-        "its permissions and the free space."
+        f"Cannot write {str(path)!r}: {error.strerror or error}. {left}; check the folder, its permissions and the "
+        "free space."
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from ..atomic.lease import FENCE_PREFIX, LEASE_PREFIX
@@ -13,6 +14,7 @@ from ..driver.transfer import StoredEntry
 from ..errors import (
     CorruptValueError,
     InvalidArgumentError,
+    LeaseLostError,
     NotEmptyError,
     StorageConnectionError,
     StorageError,
@@ -104,6 +106,17 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
             if time.monotonic() > give_up:
                 raise
             await asyncio.sleep(_PAUSE)
+
+
+@contextmanager
+def why_the_lease_was_lost() -> Iterator[None]:
+    """Raise what kept the lease from being renewed in its place: more often the target is away than another's."""
+    try:
+        yield
+    except LeaseLostError as error:
+        if isinstance(error.__cause__, StorageError):
+            raise error.__cause__ from error
+        raise
 
 
 async def store_page(

@@ -38,6 +38,12 @@ def explain(error: BaseException, what: str, key: str | None, *, path: str, time
                 f"{what}: the disk of {path!r} is full. Nothing was written; free some space.",
                 key=key,
             )
+        case sqlite3.SQLITE_IOERR:
+            return StoreUnavailableError(
+                f"{what}: {path!r}: {error} ({getattr(error, 'sqlite_errorname', 'SQLITE_IOERR')}). The disk is "
+                "full, its quota is used up, or it fails: look at its free space and its health.",
+                key=key,
+            )
         case sqlite3.SQLITE_READONLY:
             return StoreUnavailableError(f"{what}: {path!r} is read-only; make it writable.", key=key)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
