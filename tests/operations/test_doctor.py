@@ -250,10 +250,11 @@ async def test_postgres(own_postgres: PostgresServer, monkeypatch: pytest.Monkey
     await connection.execute("ALTER SYSTEM SET fsync = off")
     await connection.execute("ALTER SYSTEM SET synchronous_commit = off")
     await connection.execute("SELECT pg_reload_conf()")
-    await connection.execute("DROP INDEX ad_seller_kv_order_status")
+    await connection.execute("DROP INDEX ad_seller_kv_order_status, ad_seller_kv_expiry")
+    await connection.execute("CREATE INDEX ad_seller_kv_expiry ON ad_seller_kv (key)")
     await connection.execute("INSERT INTO ad_seller_kv VALUES ('quote:1', '{}', now() - interval '3 days')")
     monkeypatch.setenv("WEB_CONCURRENCY", "30")
-    async with PostgresBackend(url, sweep_interval=None) as store:
+    async with PostgresBackend(url, create=False, sweep_interval=None) as store:  # as the command does
         report = await examine(store, data=False)
         found = said(report)
         assert found["not-synchronous"] == "fsync, synchronous_commit off"
@@ -261,6 +262,10 @@ async def test_postgres(own_postgres: PostgresServer, monkeypatch: pytest.Monkey
         assert found["filter-walks"].endswith("ad_seller_kv_order_status")
         assert found["expired-not-reclaimed"] == "1 expired entries are still stored, the oldest for 3 days"
         [step] = [step async for step in fixes(store, report)]
+        wrong = "CREATE INDEX ad_seller_kv_expiry ON public.ad_seller_kv USING btree (key)"
+        assert f"ad_seller_kv_expiry ({wrong}), ad_seller_kv_order_status" in found["filter-walks"]
+        assert step.what.startswith("Build ad_seller_kv_expiry, ad_seller_kv_order_status in ")
+        assert step.what.endswith(f", in place of what has the name and is dropped: {wrong}")
         await connection.execute("CREATE VIEW ad_seller_kv_order_status AS SELECT 1")
         told = "not built, because something else has the name: ad_seller_kv_order_status. Rename that, then run"
         assert (await step.apply()).startswith(told)

@@ -105,3 +105,30 @@ async def test_a_name_that_somebody_else_has_taken_is_told_and_left_to_him(
     said = [record.args for record in caplog.records if "the name is taken" in record.msg]
     kind = theirs.split()[1].lower()
     assert said == 2 * [(str(path), name, kind) for name in taken]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("kv_store_expiry", "CREATE INDEX kv_store_expiry ON kv_store (key)"),
+        (
+            "kv_store_expiry",
+            "CREATE UNIQUE INDEX kv_store_expiry ON kv_store (expires_at) WHERE expires_at IS NOT NULL",
+        ),
+        ("kv_store_expiry", "create index KV_Store_Expiry on kv_store (size)"),
+        ("kv_store_order_status", "CREATE INDEX kv_store_order_status ON kv_store (value)"),
+        ("kv_store_order_status", "CREATE INDEX KV_STORE_order_status ON kv_store (value)"),
+    ],
+)
+async def test_an_index_of_our_name_over_something_else(path: Path, name: str, other: str) -> None:
+    """That of the expiry was taken for ours: the sweep read the whole table, a unique one refused entries."""
+    async with SQLiteBackend(str(path)):
+        pass
+    [ours] = execute(path, f"SELECT sql FROM sqlite_master WHERE name = '{name}'")
+    execute(path, f"DROP INDEX {name}")
+    execute(path, other)
+    async with SQLiteBackend(str(path), create=False) as storage:
+        assert await storage.list_orders({"status": "open"}, limit=1) == []
+    async with SQLiteBackend(str(path)) as storage:
+        assert execute(path, f"SELECT sql FROM sqlite_master WHERE lower(name) = '{name}'") == [ours]
+        await storage.set_many({"a": 1, "b": 2}, ttl=60)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from .client import Fetch
 from .fields import Declared
+from .indexes import look
 from .statements import TABLE
 
 _MOST_COUNTED: Final = 100_000  #: expired entries
@@ -30,10 +31,6 @@ _EXPIRED: Final = f"""
     SELECT count(*) AS expired, coalesce(extract(epoch FROM clock_timestamp() - min(expires_at)), 0)::float8 AS late
     FROM (SELECT expires_at FROM {TABLE} WHERE expires_at <= clock_timestamp()
         ORDER BY expires_at LIMIT {_MOST_COUNTED}) AS old"""  # noqa: S608
-_INDEXES: Final = f"""
-    SELECT relname::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-    WHERE indrelid = to_regclass('{TABLE}') AND indisvalid"""  # noqa: S608
-
 _NOW: Final = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END"
 #: Those that are being fed; what takes a base backup is none. Who may not look at them sees no state.
 #: Source: https://www.postgresql.org/docs/current/monitoring-stats.html
@@ -91,7 +88,8 @@ async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
     [state] = await fetch(_STATE)
     ended = time.time()
     [expired] = await fetch(_EXPIRED)
-    valid = {row["name"] for row in await fetch(_INDEXES)}
+    there = await look(fetch)
+    missing = sorted(declared.names - declared.usable(there))
     clock = state["clock"]
     return {
         "engine": "postgres",
@@ -100,7 +98,8 @@ async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
         "clock_ahead": clock - min(max(clock, began), ended),
         "expired": expired["expired"],
         "expired_for": max(0.0, expired["late"]),
-        "missing_indexes": sorted(declared.names - valid),
+        "missing_indexes": missing,
+        "wrong_indexes": {name: there[name] for name in missing if there.get(name)},
         "followers": [dict(row) for row in await fetch(_FOLLOWERS)],
         "idle_slots": [dict(row) for row in await fetch(_SLOTS)],
     }

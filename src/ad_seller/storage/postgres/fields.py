@@ -7,6 +7,7 @@ and unknown records are found by every search. So a search finds all records tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -46,6 +47,40 @@ END
 $function$"""
 
 
+class TableIndex(NamedTuple):
+    """An index of our table.
+
+    Attributes:
+        name: what it is called in the database.
+        on: what it holds, and of which entries.
+    """
+
+    name: str
+    on: str
+
+    def create(self, how: str = "") -> str:
+        """Return the statement that makes it if it is missing; ``how`` may be CONCURRENTLY."""
+        return f"CREATE INDEX {how} IF NOT EXISTS {self.name} ON {TABLE} {self.on}"
+
+    def is_as(self, definition: str) -> bool:
+        """Tell whether the server defines an index as this one; see `INDEXES_THERE`."""
+        before, _, on = definition.partition(" USING btree ")
+        return before.startswith("CREATE INDEX ") and _bare(on) == _bare(self.on)
+
+
+#: What the sweep reads by. Partial, so that entries without expiry pay nothing for it.
+EXPIRY: Final = TableIndex(f"{TABLE}_expiry", "(expires_at) WHERE expires_at IS NOT NULL")
+
+#: An array of the indexes of our table: of each the name, and what the server defines it as; "": it cannot be used,
+#: or was dropped since the transaction began.
+INDEXES_THERE: Final = f"""
+    ARRAY(SELECT ARRAY[relname::text, coalesce(CASE WHEN indisvalid THEN pg_get_indexdef(indexrelid) END, '')]
+        FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = to_regclass('{TABLE}'))"""  # noqa: S608
+
+#: What the server adds to a definition: types, brackets, how the index is stored.
+_ADDED: Final = re.compile(r" WITH \([^()]*\)|::text|VARIADIC ARRAY|[()\[\]\s]")
+
+
 class FieldIndex(NamedTuple):
     """An index of one field of the records of one kind.
 
@@ -76,9 +111,10 @@ class FieldIndex(NamedTuple):
         start = f"{len(MARK) + 1} + strpos({rest}, ':')"
         return f"{_between(MARK)} AND substr(key, {start}, {len(self.prefix)}) = '{self.prefix}'"
 
-    def create(self, how: str = "") -> str:
-        """Return the statement that makes it if it is missing; ``how`` may be CONCURRENTLY."""
-        return f"CREATE INDEX {how} IF NOT EXISTS {self.name} ON {TABLE} ({self.field}, key) WHERE {self.keys}"
+    @property
+    def table_index(self) -> TableIndex:
+        """The index as the database has it."""
+        return TableIndex(self.name, f"({self.field}, key) WHERE {self.keys}")
 
 
 #: Names of what a user has declared. The indexes that are there without have the names that every version knows.
@@ -101,18 +137,32 @@ class Declared:
         indexes = tuple(DEFAULT_INDEXES if indexes is None else indexes)
         self._of_the_store = tuple(map(field_index, indexes))
         self._of_namespaces = tuple([field_index(index, in_namespaces=True) for index in indexes])
-        self._wanted = {index.name for index in self._of_the_store + self._of_namespaces}
+        fields = self._of_the_store + self._of_namespaces
+        self._wanted = {index.name: index for index in (EXPIRY, *(each.table_index for each in fields))}
         self._has_namespaces = False
 
     @property
-    def indexes(self) -> tuple[FieldIndex, ...]:
+    def indexes(self) -> tuple[TableIndex, ...]:
         """Those that there are to be; of namespaces, once one has been searched."""
-        return self._of_the_store + (self._of_namespaces if self._has_namespaces else ())
+        fields = self._of_the_store + (self._of_namespaces if self._has_namespaces else ())
+        return (EXPIRY, *(each.table_index for each in fields))
 
     @property
     def names(self) -> frozenset[str]:
         """What they are called."""
         return frozenset(index.name for index in self.indexes)
+
+    def usable(self, there: dict[str, str]) -> frozenset[str]:
+        """Return which indexes are what their names say.
+
+        Args:
+            there: what the server defines each as; see `INDEXES_THERE`.
+        """
+        return frozenset(
+            name
+            for name, definition in there.items()
+            if name in self._wanted and self._wanted[name].is_as(definition)
+        )
 
     def is_unwanted(self, name: str) -> bool:
         """Tell whether an index of ours is declared no longer; who declares none keeps those of others."""
@@ -188,6 +238,10 @@ def narrowness(found: list[Search], span: KeyQuery, most: int) -> tuple[str, lis
         for number, search in enumerate(found, start=3)
     )
     return f"SELECT {counts}", [span.glob.prefix, successor(span.glob.prefix), *(search.text for search in found)]
+
+
+def _bare(on: str) -> str:
+    return _ADDED.sub("", on)
 
 
 def _between(prefix: str) -> str:

@@ -4,7 +4,7 @@ New databases have them from the start (`schema`). Where tables are older, an in
 than before, the first search has them built in the background, in a way that stops no writer, by one instance at a
 time (those that nobody declares any more are dropped likewise, after the first connect);
 until they are there, searches look at all records of a kind. A build that was cut off leaves an index that is not
-valid: it is removed and built anew.
+valid, and somebody may have given a name of ours to an index of something else: such are removed and built anew.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import asyncpg
 
 from ..driver.query import KeyQuery, say_how
 from .client import PostgresClient
-from .fields import CREATE_FIELD_FUNCTION, FIELD_FUNCTION, Declared, Search, narrowness
+from .fields import CREATE_FIELD_FUNCTION, EXPIRY, FIELD_FUNCTION, INDEXES_THERE, Declared, Search, narrowness
 from .login import Known
 from .statements import TABLE
 
@@ -31,10 +31,7 @@ _LOOK_PAUSE = 30.0  #: seconds between two looks while an index is missing
 BUILD_SECONDS: Final = 24 * 3600.0  #: for one index; it waits for every transaction that is older
 _COUNTED = 1000  #: records of each field that are counted to choose among several
 
-#: Which indexes our table has, and whether each can be used.
-LOOK: Final = f"""
-    SELECT relname::text AS name, indisvalid AS valid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-    WHERE indrelid = to_regclass('{TABLE}')"""  # noqa: S608
+_LOOK: Final = f"SELECT {INDEXES_THERE} AS indexes"
 _HAS_FUNCTION: Final = f"SELECT to_regprocedure('{FIELD_FUNCTION}(text, text[])') IS NOT NULL"
 
 #: The user may not do it here, nor later.
@@ -81,14 +78,16 @@ class FieldIndexes:
         [counts] = await self._client.read(statement, *parameters, cancellable=True)
         return min(zip(counts, usable, strict=True), key=itemgetter(0))[1]
 
-    def start(self, there: dict[str, bool]) -> None:
+    def start(self, there: dict[str, str]) -> None:
         """Learn at the first connect which indexes there are, and begin to drop those that nobody declares.
 
+        No search misses the one that the sweep reads by, so that is built at once, too.
+
         Args:
-            there: the names, and whether each can be used.
+            there: their names, and what the server defines each as.
         """
-        self.known.valid = frozenset(name for name, valid in there.items() if valid)
-        if any(map(self._declared.is_unwanted, there)):
+        self.known.valid = self._declared.usable(there)
+        if EXPIRY.name not in self.known.valid or any(map(self._declared.is_unwanted, there)):
             self._begin()
 
     async def _look(self) -> None:
@@ -96,7 +95,8 @@ class FieldIndexes:
         if not self._missing or time.monotonic() < self.known.next_look:
             return
         self.known.next_look = time.monotonic() + _LOOK_PAUSE
-        self.known.valid = _valid(await self._client.read(LOOK, cancellable=True))
+        [(rows,)] = await self._client.read(_LOOK, cancellable=True)
+        self.known.valid = self._declared.usable(dict(rows))
         if self._missing:
             self._begin()
 
@@ -127,7 +127,7 @@ class FieldIndexes:
         try:
             async with self._client.borrowed(BUILD_SECONDS) as fetch:
                 was_ours = await build(fetch, self._declared)
-                there = await fetch(LOOK)
+                usable = self._declared.usable(await look(fetch))
         except _REFUSALS as error:
             self._give_up(error)
         except Exception as error:
@@ -135,7 +135,7 @@ class FieldIndexes:
         else:
             if was_ours:
                 self.known.next_look = 0.0
-                self._tell_of_taken(wanted - {row["name"] for row in there})
+                self._tell_of_taken(wanted - usable)
         finally:
             self._building = None
 
@@ -144,8 +144,8 @@ class FieldIndexes:
         for name in sorted(names):
             log.warning(
                 "PostgreSQL: the index %s cannot be made: the name is taken by something else, which is not ours. "
-                "Until that is renamed and this process connects anew, searches by the field read all records of "
-                "their kind.",
+                "Until that is renamed and this process connects anew, what would use it reads more: searches by "
+                "the field all records of their kind, the removal of expired entries the whole table.",
                 name,
             )
 
@@ -171,17 +171,25 @@ async def build(fetch: Fetch, declared: Declared) -> bool:
     [(has_function,)] = await fetch(_HAS_FUNCTION)
     if not has_function:
         await fetch(CREATE_FIELD_FUNCTION)
-    there = await fetch(LOOK)
-    names, valid = {row["name"] for row in there}, _valid(there)
-    await _drop(fetch, sorted(name for name in names if declared.is_unwanted(name)))
+    there = await look(fetch)
+    usable = declared.usable(there)
+    await _drop(fetch, sorted(name for name in there if declared.is_unwanted(name)))
     for index in declared.indexes:
-        if index.name in valid:
+        if index.name in usable:
             continue
-        if index.name in names:
+        if index.name in there:
+            was = there[index.name] or "a build that was cut off"
+            log.info("PostgreSQL: dropping the index %s, which is not what it is to be (%s)", index.name, was)
             await fetch(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
         log.info("PostgreSQL: building the index %s in the background", index.name)
         await fetch(index.create("CONCURRENTLY"))
     return True
+
+
+async def look(fetch: Fetch) -> dict[str, str]:
+    """Return the names of our table's indexes, and what the server defines each as; "": it cannot be used."""
+    [(rows,)] = await fetch(_LOOK)
+    return dict(rows)
 
 
 async def _drop(fetch: Fetch, names: list[str]) -> None:
@@ -193,7 +201,3 @@ async def _drop(fetch: Fetch, names: list[str]) -> None:
             "one declares it: indexes=[Index(kind, field)], or STORAGE_INDEXES.",
             ", ".join(names),
         )
-
-
-def _valid(rows: list[Any]) -> frozenset[str]:
-    return frozenset(row["name"] for row in rows if row["valid"])

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from ..errors import MissingStoreError, StoreUnavailableError
-from .fields import CREATE_FIELD_FUNCTION, FieldIndex
+from .fields import CREATE_FIELD_FUNCTION, EXPIRY, INDEXES_THERE, TableIndex
 from .statements import COMMIT_FUNCTION, CREATE_COMMIT_FUNCTION, TABLE
 from .takeover import (
     OLD_RECORD,
@@ -51,8 +51,7 @@ MIGRATIONS: Final = (
         # Both have theirs from the start; pg_restore -t leaves it out, and no write works without.
         f"CREATE UNIQUE INDEX IF NOT EXISTS {SCHEMA_TABLE}_pkey ON {SCHEMA_TABLE} (name)",
         f"CREATE UNIQUE INDEX IF NOT EXISTS {PRIMARY_KEY} ON {TABLE} (key)",
-        # Partial, so that entries without expiry pay nothing for it.
-        f"CREATE INDEX IF NOT EXISTS {TABLE}_expiry ON {TABLE} (expires_at) WHERE expires_at IS NOT NULL",
+        EXPIRY.create(),
         CREATE_COMMIT_FUNCTION,
         CREATE_FIELD_FUNCTION,  # an older database of this version lacks it; see `indexes`
     ),
@@ -76,9 +75,7 @@ _FACTS = f"""
         EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('{TABLE}') AND indisunique AND indisvalid
             AND indpred IS NULL AND indkey::text = (SELECT attnum::text FROM pg_attribute
                 WHERE attrelid = indrelid AND attname = 'key')) AS has_primary_key,
-        ARRAY(SELECT (CASE WHEN indisvalid THEN '+' ELSE '-' END) ||
-            (SELECT relname::text FROM pg_class WHERE oid = indexrelid) FROM pg_index
-            WHERE indrelid = to_regclass('{TABLE}')) AS indexes,
+        ({INDEXES_THERE}) AS indexes,
         ({WRITES}) AS old_writes,
         ARRAY[current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')]
             AS durability"""  # noqa: S608
@@ -100,7 +97,7 @@ class Found(NamedTuple):
         has_old_table: whether there is one of an older agent.
         old_table_waits: whether it is still to be taken over.
         old_writes: how many rows of it the server has seen written; None: there is none.
-        indexes: of the table, and whether each can be used.
+        indexes: of the table, and what the server defines each as; "": it cannot be used.
         durability: the settings that `facts.doubts_about` judges.
     """
 
@@ -110,7 +107,7 @@ class Found(NamedTuple):
     has_old_table: bool
     old_table_waits: bool
     old_writes: int | None
-    indexes: dict[str, bool]
+    indexes: dict[str, str]
     durability: tuple[str, str, str]
 
     @property
@@ -119,7 +116,7 @@ class Found(NamedTuple):
         return self.version == VERSION and not self.missing and not self.old_table_waits
 
 
-async def set_up(fetch: Fetch, timeout: float, indexes: tuple[FieldIndex, ...], *, create: bool) -> Found:
+async def set_up(fetch: Fetch, timeout: float, indexes: tuple[TableIndex, ...], *, create: bool) -> Found:
     """Create or renew what is missing in the database, and take over an older agent's table; return what is there.
 
     Args:
@@ -205,7 +202,7 @@ def _judged(facts: Any, recorded: list[list[str]]) -> Found:
         has_old_table=has_old_table,
         old_table_waits=has_old_table and not taken_over,
         old_writes=facts["old_writes"],
-        indexes={name[1:]: name[0] == "+" for name in facts["indexes"]},
+        indexes=dict(facts["indexes"]),
         durability=tuple(facts["durability"]),
     )
 

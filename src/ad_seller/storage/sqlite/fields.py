@@ -100,7 +100,7 @@ class FieldIndexes:
     def is_outdated(self, name: str, statement: str) -> bool:
         """Tell whether an index that is there was defined in another way than now."""
         wanted = self._statement_of(name)
-        return wanted is not None and wanted.partition(" ON ")[2] != statement.partition(" ON ")[2]
+        return wanted is not None and is_other(wanted, statement)
 
     def _statement_of(self, name: str) -> str | None:
         if name in self.statements or not name.startswith(DECLARED):
@@ -173,6 +173,11 @@ def name_of(index: Index, *, in_namespaces: bool = False) -> str:
     if index in DEFAULT_INDEXES:
         return f"kv_store_{index.kind}_{index.field}"
     return DECLARED + index.name
+
+
+def is_other(wanted: str, statement: str) -> bool:
+    """Tell whether a statement, as SQLite keeps it, makes another index than ``wanted``."""
+    return statement.startswith("CREATE UNIQUE") or wanted.partition(" ON ")[2] != statement.partition(" ON ")[2]
 
 
 def _names(indexes: Iterable[Index]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 from ..errors import MissingStoreError, StoreUnavailableError
-from .fields import FieldIndexes
+from .fields import FieldIndexes, is_other
 from .locks import is_locked, take_write_lock
 
 _CREATE = {
@@ -26,6 +26,7 @@ _CREATE = {
     ),
 }
 
+_EXPIRY = "kv_store_expiry"
 _OURS = _CREATE["kv_store"].replace("IF NOT EXISTS ", "", 1)  #: as SQLite keeps it
 
 log = logging.getLogger("ad_seller.storage")
@@ -90,7 +91,7 @@ def _known(db: sqlite3.Connection) -> dict[str, str]:
         "SELECT name, sql FROM sqlite_master "
         "WHERE name LIKE 'kv_store%' AND (name = 'kv_store' OR type = 'index' AND lower(tbl_name) = 'kv_store')"
     )
-    return {name.decode(): (sql or b"").decode() for name, sql in rows}
+    return {name.decode().lower(): (sql or b"").decode() for name, sql in rows}
 
 
 def _taken(db: sqlite3.Connection, path: str, wanted: Iterable[str]) -> set[str]:
@@ -113,9 +114,11 @@ def _taken(db: sqlite3.Connection, path: str, wanted: Iterable[str]) -> set[str]
 
 
 def _drop_unwanted(db: sqlite3.Connection, path: str, known: dict[str, str], fields: FieldIndexes) -> None:
-    """Drop indexes that are declared no longer, and those that an earlier version defined in another way."""
+    """Drop indexes that are declared no longer, and those that an earlier version or somebody defined otherwise."""
     unwanted = list(filter(fields.is_unwanted, known))
     outdated = [name for name, statement in known.items() if fields.is_outdated(name, statement)]
+    if is_other(_CREATE[_EXPIRY], known.get(_EXPIRY, _CREATE[_EXPIRY])):
+        outdated.append(_EXPIRY)
     for name in {*unwanted, *outdated}:
         db.execute(f"DROP INDEX IF EXISTS {name}")
         del known[name]

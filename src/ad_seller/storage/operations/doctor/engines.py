@@ -122,7 +122,9 @@ def _postgres(facts: Facts) -> Judged:
     if facts.get("autovacuum") == "off":
         yield "no-autovacuum", "autovacuum is off"
     if facts["missing_indexes"]:
-        yield "filter-walks", f"These indexes are missing or not valid: {', '.join(facts['missing_indexes'])}"
+        wrong = facts["wrong_indexes"]
+        names = [f"{name} ({wrong[name]})" if name in wrong else name for name in facts["missing_indexes"]]
+        yield "filter-walks", f"These indexes are missing, not valid or of something else: {', '.join(names)}"
     limit = int(facts["max_connections"]) - int(facts["superuser_reserved_connections"])
     wanted = facts["pool_max"] * workers()
     if wanted > limit:

@@ -52,11 +52,7 @@ async def fixes(store: StorageBackend, findings: Iterable[Finding], *, grace: fl
     if "filter-walks" in rules:
         for side in sides_of(store):
             if hasattr(side, "build_indexes"):
-                yield Fix(
-                    "filter-walks",
-                    f"Build the missing indexes of {side!r}, beside the work",
-                    partial(_build, side),
-                )
+                yield Fix("filter-walks", await _building(side), partial(_build, side))
     if "value-unreadable" in rules:
         async for found in repair(store, dry_run=True):
             what = f"Move {found.key} to {DAMAGED_PREFIX}{found.key}: {found.reason}"
@@ -65,6 +61,13 @@ async def fixes(store: StorageBackend, findings: Iterable[Finding], *, grace: fl
         for prefix in (SESSION_INDEX_PREFIX, AGENT_URL_INDEX_PREFIX):
             async for fix in _dangling(store, prefix, grace):
                 yield fix
+
+
+async def _building(side: Any) -> str:
+    facts = await side.facts()
+    wrong = "; ".join(facts["wrong_indexes"].values())
+    dropped = f", in place of what has the name and is dropped: {wrong}" if wrong else ""
+    return f"Build {', '.join(facts['missing_indexes'])} in {side!r}, beside the work{dropped}"
 
 
 async def _build(side: Any) -> str:

@@ -210,8 +210,9 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "filter-walks": Rule(
         "warning",
-        "Filtered listings look at every record of their kind, because an index is missing or not valid.",
-        "`doctor --fix` builds it beside the work; the user must own the table.",
+        "Filtered listings look at every record of their kind (the removal of expired entries at the whole table), "
+        "because an index is missing, not valid, or of something else than its name says.",
+        "`doctor --fix` builds it beside the work, anew where it is another one; the user must own the table.",
     ),
     "filter-undeclared": Rule(
         "note",
