@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
 #: What runs where something is dropped: Python itself ignores what is raised there. `logging` is left out, too: an
 #: interrupt inside of it may leave it locked.
-_DROPPING = ("__del__", "remove", "_remove")
+_DROPPING = ("__del__", "remove", "_remove", "<genexpr>")
 
 
 class SoftTimeLimitError(Exception):
@@ -72,3 +74,16 @@ def everywhere(error: type[BaseException], function: Callable[[], object]) -> It
             return
         yield interrupt.where
         at += 1
+
+
+def is_free(lock: threading.RLock) -> bool:
+    """Tell whether another thread can take a lock."""
+
+    def take() -> bool:
+        taken = lock.acquire(blocking=False)
+        if taken:
+            lock.release()
+        return taken
+
+    with ThreadPoolExecutor(1) as others:
+        return others.submit(take).result()

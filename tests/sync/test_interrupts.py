@@ -18,7 +18,7 @@ import pytest
 from ad_seller.storage.runtime.sessions import connected_backends
 from ad_seller.storage.sync import SyncStorage, SyncTransaction, calls, open_url
 from tests.processes import run_code
-from tests.sync.interrupts import SoftTimeLimitError, everywhere
+from tests.sync.interrupts import SoftTimeLimitError, everywhere, is_free
 
 pytestmark = pytest.mark.parametrize("error", [KeyboardInterrupt, SoftTimeLimitError])
 
@@ -95,7 +95,7 @@ def test_a_read_that_opens_its_connection(tmp_path: Path, error: type[BaseExcept
             storage.get("k")
 
         def look() -> None:
-            assert not engine._in_threads.busy.locked()
+            assert is_free(engine._in_threads.busy)
             assert storage.get("k") == 1
 
         interrupted_everywhere(error, read, look)

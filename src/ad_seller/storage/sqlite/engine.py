@@ -26,7 +26,7 @@ from .errors import explain
 from .facts import facts
 from .fields import FieldIndexes
 from .finding import find
-from .handle import Handle
+from .handle import Handle, let_go
 from .local import LOCAL_FAILURES, LocalReader
 from .schema import has_expired, make_index
 from .shared import SharedDatabase
@@ -111,36 +111,42 @@ class SQLiteEngine(Engine):
     def read_nowait(self, key: str) -> bytes | WouldBlock | None:
         """Read at once as long as this turn of the event loop has time left: a hop to a thread costs more."""
         near, local = self._near, self._local
-        if near is None or local is None or self._spent > _TICK_BUDGET or not near.busy.acquire(False):
+        if near is None or local is None or self._spent > _TICK_BUDGET:
             return WOULD_BLOCK
-        if self._spent == 0.0:
-            asyncio.get_running_loop().call_soon(self._next_tick)
-        began = time.perf_counter()
         try:  # what `LocalReader.attempt` does, without its price
-            if began > local.file.next_look:
-                local.file.check()
-            db = near.db or (
-                local.opened() if near is local else None
-            )  # what writes is not opened here: it may wait
-            if db is None:
-                self._near = local
+            if not near.busy.acquire(False):
                 return WOULD_BLOCK
-            row = db.execute(sql.READ, (key,)).fetchone()
-            if row is None or (row[1] is not None and has_expired(row[1], self._clock())):
-                return None
-            return row[0]  # type: ignore[no-any-return]
-        except LOCAL_FAILURES:
-            return WOULD_BLOCK
-        finally:
-            near.busy.release()
-            self._spent += time.perf_counter() - began
+            if self._spent == 0.0:
+                asyncio.get_running_loop().call_soon(self._next_tick)
+            began = time.perf_counter()
+            try:
+                if began > local.file.next_look:
+                    local.file.check()
+                db = near.db or (
+                    local.opened() if near is local else None
+                )  # what writes is not opened here: it may wait
+                if db is None:
+                    self._near = local
+                    return WOULD_BLOCK
+                row = db.execute(sql.READ, (key,)).fetchone()
+                if row is None or (row[1] is not None and has_expired(row[1], self._clock())):
+                    return None
+                return row[0]  # type: ignore[no-any-return]
+            except LOCAL_FAILURES:
+                return WOULD_BLOCK
+            finally:
+                near.busy.release()
+                self._spent += time.perf_counter() - began
+        except BaseException:
+            let_go(near)
+            raise
 
     def read_in_thread(self, key: str) -> bytes | WouldBlock | None:
         """See `Engine.read_in_thread`; over a connection of its own, which sees what was committed before."""
         reader = self._in_threads
         if reader is None:
             return WOULD_BLOCK
-        return reader.attempt_in_thread(WOULD_BLOCK, sql.read_one, key, self._clock())
+        return reader.attempt(WOULD_BLOCK, sql.read_one, key, self._clock())
 
     def _next_tick(self) -> None:
         self._spent = 0.0

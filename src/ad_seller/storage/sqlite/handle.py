@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 R = TypeVar("R")
@@ -13,14 +14,20 @@ R = TypeVar("R")
 class Handle:
     """A way to a database for one thread at a time.
 
+    Whoever does not wait for it takes it by `acquire` in a ``try``, and calls `let_go` at each exception: an
+    interrupt can come just when `acquire` has returned, though not where a ``with`` begins.
+
     Args:
         connector: opens a connection.
+
+    Attributes:
+        busy: a lock that no other thread can release than the one that has it; it is never taken twice.
     """
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         """Nothing is open yet."""
         self._connector = connector
-        self.busy = threading.Lock()
+        self.busy = threading.RLock()
         self.db: sqlite3.Connection | None = None
 
     def use(self, function: Callable[[sqlite3.Connection], R]) -> R:
@@ -49,3 +56,10 @@ class Handle:
 
     def _became(self, db: sqlite3.Connection | None) -> None:
         self.db = db
+
+
+def let_go(*handles: Handle) -> None:
+    """Release those that this thread has; who was interrupted does not know."""
+    for handle in handles:
+        with suppress(RuntimeError):
+            handle.busy.release()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ..errors import StoreUnavailableError
-from .handle import Handle
+from .handle import Handle, let_go
 from .log import LogGoneError
 from .openfiles import OpenFile
 
@@ -48,47 +48,24 @@ class LocalReader(Handle):
         *arguments: P.args,
         **named: P.kwargs,
     ) -> R | S:
-        """Return what ``function`` reads, or ``otherwise``; in the thread of an event loop."""
-        if not self.busy.acquire(blocking=False):
-            return otherwise
+        """Return what ``function`` reads, or ``otherwise``; an interrupted thread leaves nothing locked or open."""
         try:
-            return self._attempt(otherwise, function, *arguments, **named)
-        finally:
-            self.busy.release()
-
-    def attempt_in_thread(
-        self,
-        otherwise: S,
-        function: Callable[Concatenate[sqlite3.Connection, P], R],
-        *arguments: P.args,
-        **named: P.kwargs,
-    ) -> R | S:
-        """Do the same in a thread that may wait for a moment, and be interrupted: it leaves nothing locked or open.
-
-        An interrupt can come between `acquire` and the ``try`` that follows it, but not where a ``with`` begins.
-        """
-        if self.busy.locked():
-            return otherwise
-        with self.busy:
+            if not self.busy.acquire(blocking=False):
+                return otherwise
             try:
-                return self._attempt(otherwise, function, *arguments, **named)
+                if time.perf_counter() > self.file.next_look:
+                    self.file.check()
+                return function(self.db or self.opened(), *arguments, **named)
+            except LOCAL_FAILURES:
+                return otherwise
             except BaseException:
                 self.drop()
                 raise
-
-    def _attempt(
-        self,
-        otherwise: S,
-        function: Callable[Concatenate[sqlite3.Connection, P], R],
-        *arguments: P.args,
-        **named: P.kwargs,
-    ) -> R | S:
-        try:
-            if time.perf_counter() > self.file.next_look:
-                self.file.check()
-            return function(self.db or self.opened(), *arguments, **named)
-        except LOCAL_FAILURES:
-            return otherwise
+            finally:
+                self.busy.release()
+        except BaseException:
+            let_go(self)
+            raise
 
     def close_for_good(self) -> None:
         """Close it; nothing is written over it, so nobody is told of errors."""

@@ -16,7 +16,7 @@ from ..driver.failures import LostError, NotStartedError
 from ..errors import NotConnectedError, StoreUnavailableError
 from . import guard
 from .files import make_private
-from .handle import Handle
+from .handle import Handle, let_go
 from .identity import FileId, Identity, Names, file_at, identity_of
 from .log import LogGoneError, save, unsaved
 
@@ -204,17 +204,18 @@ class OpenFile:
             if files is None or self.is_whole() or not self.is_there():
                 return "It is open anew."  # another thread was faster
             handles = sorted(self.handles, key=id)
-            for handle in handles:
-                handle.busy.acquire()
             try:
+                for handle in handles:
+                    handle.busy.acquire()
                 told = self._saved(handles, files)
                 for handle in handles:
                     handle.drop()
                 with self._state:
                     self._files = None
-            finally:
-                for handle in handles:
-                    handle.busy.release()
+                let_go(*handles)
+            except BaseException:
+                let_go(*handles)  # also where it was interrupted while it did so
+                raise
         log.warning("The log of %r was removed or replaced while it was open. %s", self.path, told)
         return told
 
