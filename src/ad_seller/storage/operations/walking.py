@@ -113,10 +113,12 @@ def why_the_lease_was_lost() -> Iterator[None]:
     """Raise what kept the lease from being renewed in its place: more often the target is away than another's."""
     try:
         yield
+        return
     except LeaseLostError as error:
-        if isinstance(error.__cause__, StorageError):
-            raise error.__cause__ from error
-        raise
+        why = error.__cause__
+        if not isinstance(why, StorageError):
+            raise
+    raise why  # here, and without ``from``: each would be the cause of the other
 
 
 async def store_page(
