@@ -85,7 +85,17 @@ _POSTGRES = Subset(
 )
 _POSTGRES_SCHEMA = replace(
     _POSTGRES,
-    tests=tuple(f"tests/postgres/test_{name}.py" for name in ("statements", "filters", "schema", "index_building")),
+    tests=tuple(
+        f"tests/postgres/test_{name}.py"
+        for name in (
+            "statements",
+            "filters",
+            "schema",
+            "index_building",
+            "indexes_of_our_name",
+            "names_that_are_taken",
+        )
+    ),
 )
 
 #: Tried where no module is named.

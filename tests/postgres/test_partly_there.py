@@ -58,7 +58,7 @@ async def test_without_the_primary_key(new_database: str, caplog: pytest.LogCapt
         await storage.connect()
     await sql(new_database, f"DELETE FROM {TABLE} WHERE ctid = (SELECT min(ctid) FROM {TABLE})")
     await works(new_database)
-    assert "ad_seller_kv_pkey was missing though recorded as set up" in caplog.text
+    assert "the unique index of ad_seller_kv (key) was missing though recorded as set up" in caplog.text
     async with PostgresBackend(new_database) as storage:
         await storage.set("a", 2)
         assert await storage.keys("a") == ["a"]

@@ -20,6 +20,7 @@ from ..records.namespaces import MARK, split_key
 from .statements import LIVE, TABLE
 
 FIELD_FUNCTION: Final = "ad_seller_kv_field"
+FIELD_SIGNATURE: Final = f"{FIELD_FUNCTION}(text, text[])"
 
 #: Characters of a field that count: with the longest key they fit into an entry of an index (2,704 bytes).
 _CHARACTERS: Final = 100

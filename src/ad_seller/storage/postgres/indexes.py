@@ -20,7 +20,7 @@ import asyncpg
 
 from ..driver.query import KeyQuery, say_how
 from .client import PostgresClient
-from .fields import CREATE_FIELD_FUNCTION, EXPIRY, FIELD_FUNCTION, INDEXES_THERE, Declared, Search, narrowness
+from .fields import CREATE_FIELD_FUNCTION, EXPIRY, FIELD_SIGNATURE, INDEXES_THERE, Declared, Search, narrowness
 from .login import Known
 from .statements import TABLE
 
@@ -32,7 +32,7 @@ BUILD_SECONDS: Final = 24 * 3600.0  #: for one index; it waits for every transac
 _COUNTED = 1000  #: records of each field that are counted to choose among several
 
 _LOOK: Final = f"SELECT {INDEXES_THERE} AS indexes"
-_HAS_FUNCTION: Final = f"SELECT to_regprocedure('{FIELD_FUNCTION}(text, text[])') IS NOT NULL"
+_HAS_FUNCTION: Final = f"SELECT to_regprocedure('{FIELD_SIGNATURE}') IS NOT NULL"
 
 #: The user may not do it here, nor later.
 _REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)

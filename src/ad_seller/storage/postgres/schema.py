@@ -16,7 +16,8 @@ import asyncpg
 
 from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import CREATE_FIELD_FUNCTION, EXPIRY, INDEXES_THERE, TableIndex
-from .statements import COMMIT_FUNCTION, CREATE_COMMIT_FUNCTION, TABLE
+from .standing import refuse_others
+from .statements import COMMIT_FUNCTION, COMMIT_SIGNATURE, CREATE_COMMIT_FUNCTION, TABLE
 from .takeover import (
     OLD_RECORD,
     OLD_TABLE,
@@ -33,8 +34,26 @@ log = logging.getLogger("ad_seller.storage")
 
 OLDEST_SERVER: Final = 130000
 
-#: The index of the keys; PostgreSQL's own name for it.
-PRIMARY_KEY: Final = f"{TABLE}_pkey"
+#: What every write needs, whatever its name.
+UNIQUE_KEY: Final = f"the unique index of {TABLE} (key)"
+
+
+def _is_unique(table: str, column: str) -> str:
+    """Return the condition that a table has an index for ON CONFLICT, by which rows are found in order, too."""
+    return f"""EXISTS (SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum::text = indkey::text
+            JOIN pg_opclass ON pg_opclass.oid = indclass[0]
+            WHERE indrelid = to_regclass('{table}') AND attname = '{column}' AND indisunique AND indisvalid
+                AND indimmediate AND indpred IS NULL AND opcdefault AND indcollation[0] = attcollation)"""
+
+
+def _make_unique(table: str, column: str) -> str:
+    """Return a statement that makes such an index, under a name that is free; new tables have theirs.
+
+    `pg_restore -t` leaves it out, and no write works without.
+    """
+    make = f"CREATE UNIQUE INDEX ON {table} ({column})"
+    return f"DO $do$ BEGIN IF NOT {_is_unique(table, column)} THEN {make}; END IF; END $do$"
+
 
 #: What leads from each version to the next; a database without our tables is at version 0. Each statement leaves
 #: alone what is there: where something is missing, all of them run again.
@@ -48,9 +67,8 @@ MIGRATIONS: Final = (
             key text COLLATE "C" PRIMARY KEY,
             value text COLLATE "C" NOT NULL,
             expires_at timestamptz)""",
-        # Both have theirs from the start; pg_restore -t leaves it out, and no write works without.
-        f"CREATE UNIQUE INDEX IF NOT EXISTS {SCHEMA_TABLE}_pkey ON {SCHEMA_TABLE} (name)",
-        f"CREATE UNIQUE INDEX IF NOT EXISTS {PRIMARY_KEY} ON {TABLE} (key)",
+        _make_unique(SCHEMA_TABLE, "name"),
+        _make_unique(TABLE, "key"),
         EXPIRY.create(),
         CREATE_COMMIT_FUNCTION,
         CREATE_FIELD_FUNCTION,  # an older database of this version lacks it; see `indexes`
@@ -69,12 +87,11 @@ _FACTS = f"""
         current_setting('server_encoding') AS encoding,
         current_setting('transaction_isolation') AS isolation,
         ARRAY(SELECT relname::text FROM pg_class
-            WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)) AS tables,
+            WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}', '{OLD_TABLE}') AND pg_table_is_visible(oid)
+                AND (relkind IN ('r', 'p') OR relname = '{OLD_TABLE}')) AS tables,
         EXISTS (SELECT FROM pg_proc
-            WHERE proname = '{COMMIT_FUNCTION}' AND pg_function_is_visible(oid)) AS has_function,
-        EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass('{TABLE}') AND indisunique AND indisvalid
-            AND indpred IS NULL AND indkey::text = (SELECT attnum::text FROM pg_attribute
-                WHERE attrelid = indrelid AND attname = 'key')) AS has_primary_key,
+            WHERE oid = to_regprocedure('{COMMIT_SIGNATURE}') AND prorettype = 'record'::regtype) AS has_function,
+        {_is_unique(TABLE, "key")} AS has_unique_key,
         ({INDEXES_THERE}) AS indexes,
         ({WRITES}) AS old_writes,
         ARRAY[current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')]
@@ -139,6 +156,7 @@ async def set_up(fetch: Fetch, timeout: float, indexes: tuple[TableIndex, ...], 
     await fetch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     await _lock(fetch, timeout)
     state = await _look(fetch)  # another instance may have done it meanwhile
+    await refuse_others(fetch)
     for version in range(0 if state.missing else state.version, VERSION):
         for statement in MIGRATIONS[version]:
             await fetch(statement)
@@ -174,6 +192,9 @@ async def _look_at_once(fetch: Fetch) -> Found:
         [facts] = await fetch(_BOTH)
     except asyncpg.UndefinedTableError:
         return await _look(fetch)
+    except asyncpg.SyntaxOrAccessError:  # a table of that name without our columns, or no table
+        await refuse_others(fetch)
+        raise
     return _judged(facts, facts["records"])
 
 
@@ -225,7 +246,7 @@ def _missing(facts: Any) -> tuple[str, ...]:
     has_table = TABLE in facts["tables"]
     there = {
         TABLE: has_table,
-        PRIMARY_KEY: facts["has_primary_key"] or not has_table,
+        UNIQUE_KEY: facts["has_unique_key"] or not has_table,
         COMMIT_FUNCTION: facts["has_function"],
     }
     return tuple(name for name, is_there in there.items() if not is_there)

@@ -15,6 +15,10 @@ from ..driver.query import KeyQuery
 
 TABLE: Final = "ad_seller_kv"
 COMMIT_FUNCTION: Final = "ad_seller_kv_commit"
+COMMIT_SIGNATURE: Final = (
+    f"{COMMIT_FUNCTION}(text[], text[], bigint[], int[], int[], text[], text[], int[], int[], "
+    "text[], text[], text[], bigint[])"
+)
 
 APPLICATION: Final = "ad_seller_storage"  #: what pg_stat_activity calls our sessions
 

@@ -1,0 +1,52 @@
+"""What else stands under the names that our tables and functions need: it is named, and left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from ..errors import StoreUnavailableError
+from .fields import FIELD_SIGNATURE
+from .statements import COMMIT_SIGNATURE, TABLE
+from .takeover import SCHEMA_TABLE
+
+#: Where the names of indexes are taken nothing is in the way: see `schema.UNIQUE_KEY` and `indexes`.
+_OTHERS: Final = f"""
+    SELECT format('%s %I.%I', kind, nspname, name) AS other FROM (
+        SELECT relname AS name, relnamespace AS place, CASE relkind
+            WHEN 'r' THEN 'table with other columns' WHEN 'p' THEN 'table with other columns' WHEN 'v' THEN 'view'
+            WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
+            WHEN 'c' THEN 'type' ELSE 'index' END AS kind
+        FROM pg_class WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}') AND pg_table_is_visible(oid)
+            AND NOT (relkind IN ('r', 'p') AND CASE relname
+                WHEN '{TABLE}' THEN ARRAY['key text', 'value text', 'expires_at timestamp with time zone']
+                ELSE ARRAY['name text', 'value text'] END
+                <@ ARRAY(SELECT attname || ' ' || atttypid::regtype FROM pg_attribute
+                    WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped))
+        UNION ALL
+        SELECT typname, typnamespace, 'type' FROM pg_type
+        WHERE typname IN ('{TABLE}', '{SCHEMA_TABLE}') AND typrelid = 0 AND pg_type_is_visible(oid)
+        UNION ALL
+        SELECT proname, pronamespace, CASE prokind WHEN 'f' THEN 'function' WHEN 'p' THEN 'procedure'
+            ELSE 'aggregate' END || ' with other results'
+        FROM (VALUES ('{COMMIT_SIGNATURE}', 'record'), ('{FIELD_SIGNATURE}', 'text')) AS ours(signature, result)
+        JOIN pg_proc ON pg_proc.oid = to_regprocedure(signature)
+        WHERE prokind <> 'f' OR prorettype <> result::regtype
+    ) AS others JOIN pg_namespace ON pg_namespace.oid = place"""  # noqa: S608
+
+Fetch = Callable[..., Awaitable[list[Any]]]
+
+
+async def refuse_others(fetch: Fetch) -> None:
+    """Look whether a name that we need is taken.
+
+    Raises:
+        StoreUnavailableError: it is, by what it names.
+    """
+    others = [row["other"] for row in await fetch(_OTHERS)]
+    if others:
+        raise StoreUnavailableError(
+            f"Under a name that we need the database has the {' and the '.join(others)}, not made by us, or "
+            "changed since. Nothing was done. Rename or drop that, or give the agent a schema of its own: CREATE "
+            "SCHEMA agent, and ?schema=agent in the URL."
+        )
