@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from ad_seller.storage import StorageBackend
+from ad_seller.storage import StorageBackend, open_url
 from ad_seller.storage.cli import main
 from ad_seller.storage.driver import StoredEntry
-from ad_seller.storage.operations import copy_entries, copying
+from ad_seller.storage.operations import checkpoints, copy_entries, copying
 from ad_seller.storage.operations.checkpoints import Checkpoint
+from ad_seller.storage.operations.walking import store_page
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.processes import do_job
 
@@ -36,6 +39,34 @@ def copy(source: str, target: str, checkpoint: str) -> None:
             await copy_entries(one, other, checkpoint=Path(checkpoint))
 
     _stay_half_way()
+    asyncio.run(work())
+
+
+def copy_killed(source: str, target: str, checkpoint: str, steps: str) -> None:
+    """Copy, or go on, until so many steps are done; before the next the process is killed."""
+    left = int(steps)
+
+    def step(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def storing(*arguments: Any) -> int:
+        step()
+        stored = await store_page(*arguments)
+        step()
+        return stored
+
+    async def work() -> None:
+        how: dict[str, Any] = {"checkpoint": checkpoint, "resume": Path(checkpoint).exists(), "connect": True}
+        async with open_url(source) as one:
+            await copy_entries(one, open_url(target), progress=step, **how)
+
+    # A checkpoint is a new file beside the old one, then takes its place.
+    sys.addaudithook(lambda event, _: step() if event in ("tempfile.mkstemp", "os.rename") else None)
+    checkpoints._INTERVAL = 0  # type: ignore[misc]
+    copying.store_page = storing  # type: ignore[attr-defined,assignment]
     asyncio.run(work())
 
 
@@ -71,4 +102,4 @@ def hold(path: str) -> None:
 
 
 if __name__ == "__main__":
-    do_job({"copy": copy, "command": command, "hold": hold}, sys.argv[1:])
+    do_job({"copy": copy, "copy_killed": copy_killed, "command": command, "hold": hold}, sys.argv[1:])

@@ -6,6 +6,8 @@ import asyncio
 import json
 import random
 import resource
+import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -19,15 +21,17 @@ from ad_seller.storage import (
     StorageConnectionError,
     StorageError,
     StoreUnavailableError,
+    open_url,
 )
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.operations import copy_entries, walking
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.servers import RedisServer
+from tests import warm
 from tests.operations.jobs import HALF_WAY, MANY, filled
 from tests.operations.test_copying import held_by
-from tests.processes import started_job
+from tests.processes import ROOT, started_job
 from tests.runtime.stores import store
 
 __all__ = ["store"]
@@ -88,6 +92,40 @@ async def test_a_copy_that_was_killed_goes_on(tmp_path: Path) -> None:
         assert 0 < done.stored < MANY
         assert done.verified.faults == 0
         assert await held_by(one) == await held_by(other)
+
+
+@pytest.mark.parametrize("engine", ["redis", "postgres"])
+async def test_a_copy_that_is_killed_again_and_again(
+    engine: str, tmp_path: Path, redis_url: str, redis_prefix: str, postgres_url: str
+) -> None:
+    """At any step: while it stores, while the checkpoint is written, while both are compared, at the end."""
+    file, source = tmp_path / "copy.json", f"sqlite:///{tmp_path}/a.db"
+    target = {"redis": f"{redis_url}?key_prefix={redis_prefix}", "postgres": postgres_url}[engine]
+    async with open_url(source) as one:
+        await filled(one, 12_000)
+        await one.set_many({f"session:{n}": n for n in range(500)}, ttl=5_000)
+        wanted = [entry[:2] for entry in await held_by(one)]
+    rnd = random.Random(16)
+    states: list[str] = []
+    while True:
+        steps = rnd.randrange(1, 10) if states else 1
+        job = [sys.executable, "-m", "tests.operations.jobs", "copy_killed", source, target, str(file), str(steps)]
+        if (done := await asyncio.to_thread(warm.run, job, cwd=ROOT, text=True, timeout=60)).returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        states.append("begins")
+        if file.exists():
+            state = json.loads(file.read_bytes())
+            states[-1] = "compares" if state["done"] else "copies" if state["after"] else "begins"
+        async with open_url(target) as other:
+            await other.delete("lease:{copy}")  # or the next one waits until it has ended
+            held = {entry[:2] for entry in await held_by(other) if entry.key not in walking.OWN_KEYS}
+            assert held <= set(wanted)
+    assert len(states) >= 8
+    assert {"begins", "copies", "compares"} == set(states), states
+    assert json.loads(file.read_bytes())["done"]
+    async with open_url(target) as other:
+        assert [entry[:2] for entry in await held_by(other)] == wanted
 
 
 @pytest.mark.parametrize(
