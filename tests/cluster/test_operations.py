@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ad_seller.storage.operations import RetentionRule, erase, examine, fixes, place_hold
+from ad_seller.storage.operations.doctor import engines
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
+from ad_seller.storage.testing.redis_nodes import ask
+from tests.operations.test_doctor_replicas import eventually
 from tests.operations.test_retention import DAY, ORDERS, QUOTES, applied, at, order
 
 
@@ -39,3 +44,43 @@ async def test_each_entry_is_a_commit_of_its_own(cluster: RedisCluster) -> None:
         left = [await step.apply() async for step in fixes(store, found, grace=0)]
         assert all(each.startswith(("left: ", "deleted", "1 taken out")) for each in left)
         await store.delete_many(await store.keys())
+
+
+async def told_by_server(store: RedisBackend) -> dict[str, set[str]]:
+    """Return the findings about engines, by the server that they name."""
+    found: dict[str, set[str]] = {}
+    for each in await examine(store, data=False):
+        found.setdefault(each.where.rpartition(", ")[2], set()).add(each.rule)
+    return found
+
+
+async def test_the_doctor_looks_at_each_master(cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = cluster.masters()
+    names = [f"127.0.0.1:{server.port}" for server in (one, two, three)]
+    replica = next(node for node in cluster.nodes if cluster.follows(node, three))
+    async with RedisBackend(cluster.url) as store:
+        usual = {name: {"not-synchronous"} for name in names}  # they keep nothing on disk
+        assert await told_by_server(store) == usual
+        room = ask(two, "CONFIG", "GET", "maxmemory")[1]
+        ask(one, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        ask(two, "CONFIG", "SET", "maxmemory", 1)
+        ask(three, "CONFIG", "SET", "appendonly", "yes")
+        try:
+            assert await told_by_server(store) == {
+                names[0]: {"not-synchronous", "evicting-redis"},
+                names[1]: {"not-synchronous", "memory-nearly-full"},
+            }
+        finally:
+            ask(one, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+            ask(two, "CONFIG", "SET", "maxmemory", room)
+            ask(three, "CONFIG", "SET", "appendonly", "no")
+        monkeypatch.setattr(engines, "_SILENT", 2.0)
+
+        async def lags() -> list[str] | None:
+            return [name for name, rules in (await told_by_server(store)).items() if "replica-lags" in rules]
+
+        replica.freeze()
+        try:
+            assert await eventually(lags) == [names[2]]
+        finally:
+            replica.thaw()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage import StorageConnectionError
+from ad_seller.storage.operations import examine
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
@@ -28,6 +29,12 @@ async def test_batches_are_atomic_and_go_to_the_master(group: SentinelGroup) -> 
         await store.set_many({f"deal:{n}": n for n in range(100)})
         assert all(ask(node, "DBSIZE") == 101 for node in group.nodes)  # with the index
         assert await store.count() == await store.delete_many(f"deal:{n}" for n in range(100)) == 100
+
+
+async def test_the_doctor_names_the_master(group: SentinelGroup) -> None:
+    async with RedisBackend(group.url) as store:
+        [found] = await examine(store, data=False)  # it keeps nothing on disk
+        assert (found.rule, found.where) == ("not-synchronous", f"{store!r}, 127.0.0.1:{group.master().port}")
 
 
 async def test_another_database(group: SentinelGroup) -> None:

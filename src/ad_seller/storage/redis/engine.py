@@ -23,8 +23,9 @@ from .connection import Command
 from .errors import explain
 from .facts import doubts, facts, parse_info
 from .listings import Listings, taken
+from .pool import NodePool
 from .router import RedisRouter
-from .scripts import COUNT, EXPIRIES, Call
+from .scripts import COUNT, EXPIRIES, Argument, Call
 from .sentinel import SentinelRouter
 from .settings import RedisSettings
 from .slots import lane_of
@@ -240,8 +241,20 @@ class RedisEngine(Engine):
         return parse_info(await self.router.ask("INFO"))
 
     async def facts(self) -> dict[str, Any]:
-        """See `Engine.facts`; of any server of several."""
-        return await facts(self.router.ask, self._settings)
+        """See `Engine.facts`; of a group with ``servers``, what each master says of itself."""
+
+        async def told_by(pool: NodePool) -> dict[str, Any]:
+            async def ask(*command: Argument) -> Any:
+                [answer] = await pool.pipeline([command], self.router.deadline())
+                return _good(answer)
+
+            return {"server": pool.server, **await facts(ask, self._settings)}
+
+        told = await self.router.with_all(told_by)
+        if self._settings.url.kind == "server":
+            return told[0]
+        # While slots are on their way, masters are asked several times.
+        return {**told[0], "servers": [*{one["server"]: one for one in told}.values()]}
 
     async def doubts(self) -> list[str]:
         """See `Engine.doubts`: eviction, and what is not kept on disk; of any server of several."""

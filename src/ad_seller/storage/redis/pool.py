@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError
 
@@ -52,6 +53,11 @@ class NodePool:
         self._open: set[RedisConnection] = set()
         self.vouched_at = -math.inf  #: until when, by `elapsed`, the server is known to be what it says
         redispy.check_options(url)
+
+    @property
+    def server(self) -> str:
+        """Its host and port, for readers."""
+        return urlsplit(self._url).netloc.rpartition("@")[2]
 
     @property
     def stats(self) -> PoolStats:

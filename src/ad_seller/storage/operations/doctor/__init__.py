@@ -39,20 +39,29 @@ async def examine(
     """Look at a store's engine and at all its entries.
 
     Args:
-        store: connected; it may be in use. Of a backend of somebody else only the entries are looked at.
+        store: connected; it may be in use. Of a Redis Cluster each master is looked at, of a backend of somebody
+            else only the entries.
         data: False to leave the entries out.
         progress: called with the number of entries so far.
 
     Raises:
         StorageError: the store cannot be read.
     """
-    facts = {repr(side): await side.facts() for side in sides_of(store) if isinstance(side, _TellsFacts)}
+    facts = {where: told for side in sides_of(store) for where, told in (await _told_by(side)).items()}
     found = [each for where, told in facts.items() for each in judge(told, where)]
     if data:
         tally = await examine_data(store, progress)
         found += findings_of(tally)
         found += (each for where, told in facts.items() for each in undeclared(told, tally.kinds, where))
     return found
+
+
+async def _told_by(side: StorageBackend) -> dict[str, dict[str, Any]]:
+    """Return what there is to judge, by where that is: of a cluster each master, of a Sentinel group the master."""
+    if not isinstance(side, _TellsFacts):
+        return {}
+    told = await side.facts()
+    return {f"{side!r}, {one['server']}": one for one in told.get("servers", ())} or {repr(side): told}
 
 
 @runtime_checkable
