@@ -23,9 +23,13 @@ class FailedError(Exception):
 def run(command: list[str], *, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> str:
     """Run a command to its end and return what it wrote to standard output."""
     clean = {name: value for name, value in os.environ.items() if name.upper() not in _HIDDEN}
-    done = subprocess.run(
-        command, cwd=cwd, env={**clean, **(env or {})}, capture_output=True, text=True, timeout=timeout, check=False
-    )
+    clean |= env or {}
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise FailedError(f"{' '.join(command)} did not end within {timeout:.0f} s") from None
     if done.returncode:
         raise FailedError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"[-6000:])
     return done.stdout
@@ -50,7 +54,9 @@ class Environment:
         return str(self.folder / "bin" / "python")
 
     def pip(self, *arguments: str) -> str:
-        return run([self.python, "-m", "pip", *arguments], cwd=self.folder)
+        return run(
+            [self.python, "-m", "pip", *arguments], cwd=self.folder, timeout=900
+        )  # a real agent's 130 packages
 
     def install(self, *what: str, alone: bool = False) -> None:
         """Install; alone: nothing but this, over what is there."""
