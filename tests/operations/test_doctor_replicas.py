@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -121,3 +122,39 @@ async def test_a_follower_of_postgres_and_its_slot(
                 assert (await finding(store, "replica-lags")).endswith(" MiB behind")
         monkeypatch.setattr(engines, "_BEHIND", MEBIBYTE)
         assert (await finding(store, "slot-idle")).startswith("The slot 'spare' is idle and keeps ")
+
+
+class Standby(PostgresServer):
+    """A hot standby, which replays what it gets from another server."""
+
+    def __init__(self, primary: PostgresServer) -> None:
+        super().__init__(binaries=primary.binaries)
+        self._primary = primary
+
+    def _initialise(self, secret: Path) -> None:
+        source = ("--checkpoint=fast", "--no-sync", "--write-recovery-conf", f"--dbname={self._primary.url()}")
+        command = [str(self._bin / "pg_basebackup"), f"--pgdata={self.folder / 'data'}", *source]
+        subprocess.run(command, check=True, capture_output=True, **self._as_server())
+
+
+async def test_a_standby_of_postgres(own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets all, and does not replay it: the primary tells how much, and for how long."""
+    own_postgres.start()
+    with Standby(own_postgres) as standby:
+        standby.start()
+        async with PostgresBackend(own_postgres.url()) as store:
+            name = (await follower_of(store))["name"]
+            assert name == "The replica walreceiver 127.0.0.1"
+            assert not {"replica", "replica-lags"} & said(await examine(store, data=False)).keys()
+            async with PostgresBackend(standby.url(), create=False, sweep_interval=None) as copy:
+                await finding(copy, "replica")
+            await sql(standby.url(), "SELECT pg_wal_replay_pause()")
+            await sql(own_postgres.url(), "SELECT pg_logical_emit_message(false, 'x', repeat('x', 3000000))")
+            with monkeypatch.context() as patch:
+                patch.setattr(engines, "_BEHIND", MEBIBYTE)
+                assert (await finding(store, "replica-lags")).endswith(" MiB behind")
+            with monkeypatch.context() as patch:
+                patch.setattr(engines, "_SILENT", 1.5)
+                assert re.fullmatch(rf"{name} is \d+ s late", await finding(store, "replica-lags"))
+            await sql(standby.url(), "SELECT pg_wal_replay_resume()")
+            assert (await follower_of(store))["behind"] < MEBIBYTE
