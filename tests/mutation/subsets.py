@@ -145,13 +145,20 @@ WINGS = {
     "namespaces/": Subset(("tests/conformance/test_namespaces.py",), "Memory or SQLite or Directory"),
     "operations/": Subset(("tests/operations",), "", ("redis", "postgres")),
     "operations/backup": Subset(("tests/operations/test_backup.py",)),
-    "operations/doctor/": Subset(("tests/operations/test_doctor.py", "tests/operations/test_doctor_deployment.py")),
+    "operations/doctor/": Subset(
+        tuple(f"tests/operations/test_doctor{name}.py" for name in ("", "_deployment", "_replicas")),
+        "",
+        ("redis", "postgres"),
+    ),
     "operations/erasure": Subset(("tests/operations/test_erasure.py",)),
     "operations/retention": Subset(
         ("tests/operations/test_retention.py", "tests/operations/test_retention_rules.py")
     ),
-    "operations/rule_files": Subset(
-        ("tests/operations/test_retention_rules.py", "tests/operations/test_erasure.py")
+    **dict.fromkeys(
+        ("operations/fields", "operations/rule_files"),
+        Subset(
+            tuple(f"tests/operations/test_{name}.py" for name in ("retention_rules", "erasure", "retention")),
+        ),
     ),
     "options": Subset(("tests/test_options.py", "tests/test_settings.py")),
     "passwords": Subset(("tests/redis/test_passwords.py",), "", ("redis",)),

@@ -78,7 +78,7 @@ async def test_a_replica_of_redis(
         async with RedisBackend(server.url) as store:
             one = await follower_of(store)
             assert one["name"] == f"The replica 127.0.0.1:{other.port}"
-            assert one["late"] <= 2
+            assert one["late"] < engines._SILENT
             assert "replica-lags" not in said(await examine(store, data=False))
             other.freeze()
             try:
@@ -87,6 +87,7 @@ async def test_a_replica_of_redis(
                     assert (await finding(store, "replica-lags")).startswith(f"{one['name']} is ")
                 with monkeypatch.context() as patch:
                     patch.setattr(engines, "_BEHIND", MEBIBYTE)
+                    patch.setattr(engines, "_SILENT", 600.0)  # however slow the machine is
                     await store.set("x", "x" * 3 * MEBIBYTE)
                     assert await finding(store, "replica-lags") == f"{one['name']} is 3 MiB behind"
             finally:
@@ -118,6 +119,7 @@ async def test_a_follower_of_postgres_and_its_slot(
                 assert (await finding(store, "replica-lags")).startswith("The replica pg_receivewal 127.0.0.1 is ")
             with monkeypatch.context() as patch:
                 patch.setattr(engines, "_BEHIND", MEBIBYTE)
+                patch.setattr(engines, "_SILENT", 600.0)
                 await sql(own_postgres.url(), "SELECT pg_logical_emit_message(false, 'x', repeat('x', 3000000))")
                 assert (await finding(store, "replica-lags")).endswith(" MiB behind")
         monkeypatch.setattr(engines, "_BEHIND", MEBIBYTE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,12 @@ def test_the_map_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "map.toml"
     file.write_text('[[rules]]\nprefix = "x:"\nkind = "redact"\nmatch = ["b"]\nredact = ["c.*"]\n')
     assert read_map(file) == [ErasureRule("x:", "redact", match=("b",), redact=("c.*",))]
+    whole = ErasureRule("x:", "redact", match=("b",), keys=("x:{buyer}",), redact=("c.*",), reason="law")
+    (tmp_path / "map.json").write_text(json.dumps({"rules": [asdict(whole)]}))
+    assert read_map(tmp_path / "map.json") == [whole]
+    file.write_text("[[rules]]\nprefix = 'x:'\nkind = 'delete'")
+    with pytest.raises(InvalidArgumentError, match="'x:' says by no match"):
+        read_map(file)
     for text in ("", "x = ", "[[rules]]\nprefix = 'x:'", "[[rules]]\nprefix = 'x:'\nkind = 'keep'\nmatch = 'b'"):
         file.write_text(text)
         with pytest.raises(InvalidArgumentError):

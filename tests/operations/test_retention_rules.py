@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ UNFIT: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
+        ([RetentionRule("", "x:", since="t", older_than=5)], "The rule '' has no name"),
         ([RetentionRule("a")], "needs a prefix"),
         ([RetentionRule("a", "x:", log="y", older_than=1)], "or an outbox"),
         ([RetentionRule("a", outbox="x", since="t", older_than=5)], "takes no since"),
@@ -111,6 +112,9 @@ def test_rules_of_a_file(tmp_path: Path) -> None:
     other = tmp_path / "rules.json"
     other.write_text(json.dumps({"rules": [{"name": "b", "log": "event", "keep_newest": 9}]}))
     assert read_rules(other) == rules[1:]
+    whole = {**{one.name: getattr(rules[0], one.name) for one in fields(RetentionRule)}, "minimum_age": 400 * DAY}
+    other.write_text(json.dumps({"rules": [whole]}))  # what has just reached that age may go
+    assert read_rules(other) == [replace(rules[0], minimum_age=400 * DAY)]
     for text in ("", "rules = 5", "[[rules]]\nname = 5", "[[rules]]\nname = 'a'\nolder = 5", "x = ", "rules = []"):
         file.write_text(text)
         with pytest.raises(InvalidArgumentError):
@@ -119,6 +123,9 @@ def test_rules_of_a_file(tmp_path: Path) -> None:
         file.write_text(f"[[rules]]\nname = 'a'\nkeep_newest = 5\n{line}")
         with pytest.raises(InvalidArgumentError, match=f"The rule 'a' has {words}, which is no"):
             read_rules(file)
+    file.write_text("[[rules]]\nname = 'a'\nwhere = 'status'")
+    with pytest.raises(InvalidArgumentError, match=r"where of the rule 'a' is .*, not 'status'"):
+        read_rules(file)
     for period in ("5", "5 years", "-5d", -1, True, None, float("inf")):
         with pytest.raises(InvalidArgumentError):
             period_of(period, "x")
