@@ -35,10 +35,11 @@ async def follow(master: RedisServer, replica: RedisServer) -> None:
         await asyncio.sleep(0.05)
 
 
-async def cut(replica: RedisServer) -> None:
-    """The network between the two is gone."""
+async def cut(master: RedisServer, replica: RedisServer) -> None:
+    """The network between the two is gone, and the master knows it."""
     ask(replica, "REPLICAOF", "127.0.0.1", 1)
-    await asyncio.sleep(0.05)
+    while "connected_slaves:0" not in ask(master, "INFO", "replication"):  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.01)
 
 
 async def test_what_only_the_master_has_is_no_answer(pair: tuple[RedisServer, RedisServer]) -> None:
@@ -49,7 +50,7 @@ async def test_what_only_the_master_has_is_no_answer(pair: tuple[RedisServer, Re
         nonlocal runs
         runs += 1
         await tx.set(f"deal:{runs}", {})
-        await cut(replica)
+        await cut(master, replica)
         return f"deal {runs}"
 
     async with RedisBackend(master.url, timeout=0.5, wait_replicas=1) as store:
