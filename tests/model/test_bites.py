@@ -108,6 +108,7 @@ DEFECTS: dict[type[MemoryBackend], type[StoreMachine]] = {
 }
 
 
+@pytest.mark.timeout(600)  # hypothesis looks for the shortest way to it: minutes, measured and on a slow machine
 @pytest.mark.parametrize("broken", DEFECTS)
 def test_defect_is_found(broken: type[MemoryBackend]) -> None:
     clock = SetClock()
