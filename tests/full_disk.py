@@ -1,17 +1,29 @@
-"""A full disk for servers: a limit on the size of their files, which needs no rights, makes real writes fail."""
+"""A full disk: a limit on the size of files, which needs no rights, makes real writes fail, ours or a server's."""
 
 from __future__ import annotations
 
 import os
 import resource
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
 
 from ad_seller.storage.testing.server_process import ServerProcess
 from ad_seller.storage.testing.servers import RedisServer
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """Let no file of this process become larger."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def limit_files(server: ServerProcess, size: int = resource.RLIM_INFINITY) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from ad_seller.storage import InvalidArgumentError, StorageBackend, StoreUnavailableError, UnsupportedError
 from ad_seller.storage.operations import backup, restore
 from ad_seller.storage.sqlite_backend import SQLiteBackend
+from tests.full_disk import small_files
 from tests.operations.jobs import filled
 from tests.processes import started_job
 from tests.runtime.stores import store
@@ -30,17 +29,6 @@ def opened(path: Path) -> SQLiteBackend:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
-
-
-@contextmanager
-def small_files(size: int) -> Iterator[None]:
-    """Let no file of this process become larger."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_what_was_acknowledged_is_in_it_while_64_tasks_write(tmp_path: Path) -> None:

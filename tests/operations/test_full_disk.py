@@ -6,8 +6,7 @@ import asyncio
 import json
 import random
 import resource
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -22,22 +21,11 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisServer
-from tests.full_disk import end_of_log, limit_files
+from tests.full_disk import end_of_log, limit_files, small_files
 from tests.redis.test_full_disk import accepted
 
 MANY = 6_000
 LOG_SEGMENT = 16 << 20  #: bytes; no file of PostgreSQL's write-ahead log is larger, so only tables meet this limit
-
-
-@contextmanager
-def small_files(size: int) -> Iterator[None]:
-    """Let no file of this process become larger."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def fill(storage: StorageBackend, size: int = 500) -> None:
