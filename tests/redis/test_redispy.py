@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +12,9 @@ import redis.exceptions
 import uvloop
 
 from ad_seller.storage.redis import redispy
+from ad_seller.storage.testing.servers import RedisServer
+
+from .support import TOLERANCE
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
@@ -19,7 +23,7 @@ def test_what_is_handed_over(
     protocol: int, run: Callable[[Coroutine[Any, Any, None]], None], redis_url: str
 ) -> None:
     async def look() -> None:
-        connected = await redispy.connect(redis_url, timeout=5, protocol=protocol)
+        connected = await redispy.connect(redis_url, protocol=protocol)
         assert connected.transport.get_extra_info("socket").fileno() > 0
         assert not connected.transport.is_closing()
         error = connected.parse_error("NOSCRIPT No matching script")
@@ -35,7 +39,21 @@ def test_what_is_handed_over(
 async def test_a_refused_connection_leaves_nothing_open(redis_url: str) -> None:
     url = redis_url.replace("redis://", "redis://nobody:wrong@")
     with pytest.raises(redis.RedisError):
-        await redispy.connect(url, timeout=5, protocol=2)
+        await redispy.connect(url, protocol=2)
+
+
+@pytest.mark.parametrize("options", ["", "?socket_timeout=60"])
+async def test_who_waits_no_longer_is_let_go(options: str, own_redis: RedisServer) -> None:
+    """At whatever step of connecting; Python 3.11's `wait_for` passes over some cancellations."""
+    own_redis.freeze()
+    for _ in range(200):
+        trying = asyncio.create_task(redispy.connect(own_redis.url + options, protocol=3))
+        await asyncio.sleep(random.random() * 0.004)
+        trying.cancel()
+        done, _ = await asyncio.wait([trying], timeout=TOLERANCE)
+        assert done, "it went on"
+        assert trying.cancelled()
+    own_redis.thaw()
 
 
 @pytest.mark.parametrize("option", ["retry=3", "no_such=1", "ssl_cert_reqs=CERT_NONE"])

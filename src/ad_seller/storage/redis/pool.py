@@ -32,19 +32,17 @@ class NodePool:
     Args:
         url: as redis-py takes it: ``redis://``, ``rediss://`` or ``unix://``.
         connections: how many at most; callers wait for a free one.
-        timeout: seconds for connecting.
         password: in place of the one in the URL.
 
     Raises:
         ValueError: redis-py cannot read the URL.
     """
 
-    def __init__(self, url: str, *, connections: int, timeout: float, password: Password | None = None) -> None:
+    def __init__(self, url: str, *, connections: int, password: Password | None = None) -> None:
         """Nothing is connected yet."""
         self._pid = os.getpid()
         self._url = url
         self._password = password
-        self._timeout = timeout
         self._most = connections
         # No pool of redis-py: one raises when empty, the other can lose a wake-up when a waiter is cancelled.
         self._free = asyncio.Semaphore(connections)
@@ -178,9 +176,7 @@ class NodePool:
         try:
             password = await self._asked_password(deadline)
             async with asyncio.timeout_at(deadline):
-                connected = await redispy.connect(
-                    self._url, timeout=self._timeout, protocol=protocol, password=password
-                )
+                connected = await redispy.connect(self._url, protocol=protocol, password=password)
         except (RedisError, OSError, PasswordFunctionError) as error:
             raise NotSentError(reason_in(error)) from error
         connection = RedisConnection(connected, on_push)

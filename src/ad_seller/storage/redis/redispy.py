@@ -62,22 +62,21 @@ def check_options(url: str) -> None:
     Raises:
         Exception: one is unknown or wrong; redis-py has several classes for that.
     """
-    _prepared(url, timeout=1.0, protocol=2)
+    _prepared(url, protocol=2)
 
 
-async def connect(url: str, *, timeout: float, protocol: int, password: str | None = None) -> Connected:
-    """Connect and log in; if that fails or is cancelled, nothing stays open.
+async def connect(url: str, *, protocol: int, password: str | None = None) -> Connected:
+    """Connect and log in, for as long as the caller waits; if that fails or is cancelled, nothing stays open.
 
     Args:
         url: as redis-py takes it.
-        timeout: seconds for each step.
         protocol: 2, or 3 for a connection on which the server also speaks unasked.
         password: in place of the one in the URL.
 
     Raises:
         redis.RedisError, OSError: the server cannot be reached, or refuses.
     """
-    connection = _prepared(url, timeout=timeout, protocol=protocol, password=password)
+    connection = _prepared(url, protocol=protocol, password=password)
     try:
         await connection.connect()
     except ConnectionLostError as error:
@@ -126,12 +125,11 @@ async def _last_words(connection: Any) -> str:
     return words[1:].decode(errors="replace").strip().removeprefix("ERR ") if words.startswith(b"-") else ""
 
 
-def _prepared(url: str, *, timeout: float, protocol: int, password: str | None = None) -> Any:
+def _prepared(url: str, *, protocol: int, password: str | None = None) -> Any:
     """Return a connection of redis-py that is not connected yet."""
     pool = ConnectionPool.from_url(
         url,
-        socket_connect_timeout=timeout,
-        socket_timeout=timeout,
+        socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),
         protocol=protocol,
         decode_responses=False,
@@ -139,4 +137,8 @@ def _prepared(url: str, *, timeout: float, protocol: int, password: str | None =
     )
     if password is not None:
         pool.connection_kwargs["password"] = password  # what is in the URL comes before an argument
-    return pool.make_connection()  # type: ignore[no-untyped-call]
+    connection = pool.make_connection()  # type: ignore[no-untyped-call]
+    # With a time limit, be it the URL's, it sends by `asyncio.wait_for`, which on Python 3.11 passes over some
+    # cancellations (https://github.com/python/cpython/issues/86296): a caller out of time waited as long again.
+    connection.socket_timeout = None
+    return connection

@@ -251,7 +251,7 @@ class RedisRouter:
         return self._pools.get(url) or self._new_pool(url, self._settings.password)
 
     def _new_pool(self, url: str, password: Password | None) -> NodePool:
-        pool = NodePool(url, connections=self._settings.connections, timeout=self._timeout, password=password)
+        pool = NodePool(url, connections=self._settings.connections, password=password)
         self._pools[url] = pool
         return pool
 
