@@ -209,8 +209,11 @@ def _shut_down(descriptor: int) -> None:
 
 def _settle(future: asyncio.Future[list[Any]], answers: list[Any]) -> None:
     """Hand the answers out; what redis-py takes for a broken connection is looked at."""
-    if not any(isinstance(answer, RedisError) and not isinstance(answer, ResponseError) for answer in answers):
-        future.set_result(answers)
+    for answer in answers:
+        if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
+            break
+    else:
+        future.set_result(answers)  # nearly always
         return
     try:
         future.set_result(_judged(answers))

@@ -98,8 +98,8 @@ class GroupRouter(RedisRouter):
     async def _look_up(self, deadline: float) -> None:
         """Find out which servers there are, or raise NotSentError."""
 
-    def _observe(self, answers: Sequence[Any]) -> None:
-        if any(isinstance(one, LostError | NotSentError) or error_code(one) in self._doubtful for one in answers):
+    def _observe(self, failures: Sequence[Any]) -> None:
+        if any(isinstance(one, LostError | NotSentError) or error_code(one) in self._doubtful for one in failures):
             self._invalidate()
 
     def _invalidate(self) -> None:

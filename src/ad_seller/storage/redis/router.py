@@ -31,7 +31,8 @@ class RedisRouter:
         settings: see `RedisSettings`.
     """
 
-    #: Sent after reads, if what was read counts only when the answer to this is good.
+    #: Sent after reads, if what was read counts only when the answer to this is good, and what was answered only
+    #: when the server is vouched for.
     _proof: Command | None = None
 
     def __init__(self, settings: RedisSettings) -> None:
@@ -151,11 +152,14 @@ class RedisRouter:
                     await works[0]  # most often; a task of its own would cost two more turns of the event loop
                 else:
                     await asyncio.gather(*works)
-            self._observe([answers[i] for i in waiting])
-            if unknown := [i for i in waiting if isinstance(answers[i], NoScriptError) and tasks[i].script]:
+            failed = [i for i in waiting if isinstance(answers[i], Exception)]
+            if not failed:
+                return answers
+            self._observe([answers[i] for i in failed])
+            if unknown := [i for i in failed if isinstance(answers[i], NoScriptError) and tasks[i].script]:
                 tasks = [task.with_text() if i in unknown else task for i, task in enumerate(tasks)]
                 give_up = deadline  # a server is there
-            waiting = [i for i in waiting if i in unknown or self._should_retry(answers[i], tries, writes)]
+            waiting = [i for i in failed if i in unknown or self._should_retry(answers[i], tries, writes)]
             if not waiting or (len(waiting) == len(tasks) and asyncio.get_running_loop().time() > give_up):
                 return answers
             if waiting != unknown and not await self._pause(deadline, tries, [answers[i] for i in waiting]):
@@ -230,13 +234,14 @@ class RedisRouter:
             commands.append(("WAIT", self._wait_replicas, max(1, int(left * 900))))
         elif self._proof and not writes:
             commands.append(self._proof)
-        sent = elapsed()
+        sent = elapsed() if self._proof else 0.0
         try:
             found = await pool.pipeline(commands, deadline)
-            if self._proof and not writes:
-                self._check_proof(found[-1])
-            if not self._is_vouched_for(pool, sent):
-                await self._confirm(pool, sent, deadline, writes)
+            if self._proof:
+                if not writes:
+                    self._check_proof(found[-1])
+                if not self._is_vouched_for(pool, sent):
+                    await self._confirm(pool, sent, deadline, writes)
         except (NotSentError, LostError) as error:
             for i in load:
                 answers[i] = error
@@ -272,8 +277,8 @@ class RedisRouter:
     async def _refresh(self, deadline: float) -> None:
         """Find out which servers there are, unless that is known."""
 
-    def _observe(self, answers: Sequence[Any]) -> None:
-        """Take note of answers that say that what is known is no longer so."""
+    def _observe(self, failures: Sequence[Any]) -> None:
+        """Take note of failures that say that what is known is no longer so."""
 
     def _check_proof(self, answer: Any) -> None:
         """Raise NotSentError if the server that gave this answer may not be believed."""
