@@ -66,7 +66,7 @@ _ANY_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_
 def read_one(db: sqlite3.Connection, key: str, now: float) -> bytes | None:
     """Return the live text under ``key``."""
     row = db.execute(READ, (key,)).fetchone()
-    return None if row is None or has_expired(row[1], now) else row[0]
+    return None if row is None or (row[1] is not None and has_expired(row[1], now)) else row[0]
 
 
 def read(db: sqlite3.Connection, keys: list[str], now: float) -> list[bytes | None]:
