@@ -65,14 +65,18 @@ async def _look(chosen: Choices, report: _Report, *, fix: bool, data: bool) -> i
     if store is None:
         return Exit.OK
     report.store = redact(repr(store))
+    looked = False
     try:
         async with store:
             found = await operations.examine(store, data=data, progress=report.progress)
+            looked = True
             report.add(found)
             if fix:
                 await _fix(store, found, report)
     except StorageError as error:
         report.add([Finding(_rule_of(error), redact(str(error)), report.store)])
+        if not looked:
+            report.add(await operations.examine_unopened(store))
         return Exit.UNAVAILABLE
     return Exit.OK
 

@@ -6,7 +6,19 @@ Public are the names in `__all__`; the command line has a command for each.
 from .backup import BackedUp, PageProgress, Restored, backup, restore
 from .comparing import Difference, Kind
 from .copying import Copied, copy_entries
-from .doctor import RULES, Finding, Fix, Place, Rule, Texts, examine, examine_settings, fixes, scan_texts
+from .doctor import (
+    RULES,
+    Finding,
+    Fix,
+    Place,
+    Rule,
+    Texts,
+    examine,
+    examine_settings,
+    examine_unopened,
+    fixes,
+    scan_texts,
+)
 from .erasure import Erasure, erase
 from .erasure_map import DEFAULT_MAP, ErasureRule, read_map
 from .exporting import Exported, export_entries
@@ -58,6 +70,7 @@ __all__ = [
     "estimate",
     "examine",
     "examine_settings",
+    "examine_unopened",
     "export_entries",
     "fixes",
     "holds_of",

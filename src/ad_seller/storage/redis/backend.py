@@ -113,6 +113,16 @@ class RedisBackend(DriverBackend):
     def _make_engine(self) -> Engine:
         return RedisEngine(self._settings)
 
+    async def facts_unopened(self) -> dict[str, Any]:
+        """Return what `facts` does where `connect` was refused: what those servers say that answer."""
+        session = self._make_session()
+        try:
+            return await session.engine.facts()
+        except Exception as error:
+            raise session.errors.map("ask", "the server", error) from error
+        finally:
+            await session.engine.close()
+
     # --- what existing agents use on Redis only --------------------------------------------------------
 
     async def publish(self, channel: str, message: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redis.crc import key_slot
@@ -14,6 +14,7 @@ from ..errors import StoreUnavailableError
 from .commands import Call, RoutedCommand, error_code, joined, pieces
 from .group import GroupRouter
 from .pool import NodePool
+from .router import Work
 from .scripts import Script
 from .settings import RedisSettings
 from .slots import SLOTS, Layout, Node, UncoveredError, address, is_moving, layout_of, owners_of
@@ -112,14 +113,25 @@ class ClusterRouter(GroupRouter):
 
     # --- all masters -----------------------------------------------------------------------------------
 
-    async def with_all(self, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
-        """Do ``work`` with every master, several times while slots are on their way."""
+    async def uncovered(self) -> int:
+        """Look the owners up anew, and return how many slots have none."""
+        self._invalidate()
         try:
-            return await super().with_all(work)
+            await self._refresh(self.deadline())
+        except NotSentError:
+            if isinstance(self._trouble, UncoveredError):
+                return SLOTS
+            raise
+        return SLOTS - len(self._owners)
+
+    async def with_all(self, work: Work[T], *, moving: bool = True) -> list[T]:
+        """Do ``work`` with every master, several times while slots are on their way and that matters."""
+        try:
+            return await super().with_all(work, moving=moving)
         except (UncoveredError, ClusterDownError) as error:
             raise _map_error(error) from error
 
-    async def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
+    async def with_owner(self, name: str, work: Work[T]) -> list[T]:
         """Do ``work`` with the master of the slot of ``name``, unless slots are or were on their way meanwhile."""
         try:
             self._invalidate()
@@ -132,12 +144,14 @@ class ClusterRouter(GroupRouter):
             self._observe([error])
             return []  # a listing of all masters tries longer, and says what is wrong
 
-    async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
+    async def _visit_all(self, work: Work[T], deadline: float, moving: bool) -> list[T]:
         """Do the work with every master, and again if slots were on their way meanwhile.
 
         An entry that moves from a master that is still to come to one that has been there would be missed. It
         moves once, so the second time it is found.
         """
+        if not moving:
+            return await super()._visit_all(work, deadline, moving)
         results: list[T] = []
         self._invalidate()  # a master that joined is noticed by nothing else
         before = await self._layout()

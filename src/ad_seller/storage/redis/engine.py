@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
+from ..driver.failures import LostError, NotSentError
 from ..driver.query import KeyQuery, say_how
 from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, StorageError
@@ -28,7 +29,7 @@ from .router import RedisRouter
 from .scripts import COUNT, EXPIRIES, Argument, Call
 from .sentinel import SentinelRouter
 from .settings import RedisSettings
-from .slots import lane_of
+from .slots import SLOTS, lane_of
 from .transfer import Transfers
 
 _MGET_KEYS = 1_000  #: keys of one MGET
@@ -241,20 +242,37 @@ class RedisEngine(Engine):
         return parse_info(await self.router.ask("INFO"))
 
     async def facts(self) -> dict[str, Any]:
-        """See `Engine.facts`; of a group with ``servers``, what each master says of itself."""
+        """See `Engine.facts`; of a group with ``servers``, what each master says of itself.
 
-        async def told_by(pool: NodePool) -> dict[str, Any]:
-            async def ask(*command: Argument) -> Any:
-                [answer] = await pool.pipeline([command], self.router.deadline())
-                return _good(answer)
+        Of a cluster those that answer are told of, and as ``cluster`` which do not, and how many slots have none.
+        """
+        if isinstance(self.router, ClusterRouter):
+            return await self._facts_of_cluster(self.router)
+        [told] = await self.router.with_all(self._told_by)
+        return told if self._settings.url.kind == "server" else {**told, "servers": [told]}
 
-            return {"server": pool.server, **await facts(ask, self._settings)}
+    async def _facts_of_cluster(self, router: ClusterRouter) -> dict[str, Any]:
+        silent: dict[str, str] = {}
 
-        told = await self.router.with_all(told_by)
-        if self._settings.url.kind == "server":
-            return told[0]
-        # While slots are on their way, masters are asked several times.
-        return {**told[0], "servers": [*{one["server"]: one for one in told}.values()]}
+        async def told_by(pool: NodePool) -> dict[str, Any] | None:
+            try:
+                return await self._told_by(pool)
+            except (NotSentError, LostError) as error:
+                silent[pool.server] = str(error)
+                return None
+
+        uncovered = await router.uncovered()
+        asked = [] if uncovered == SLOTS else await router.with_all(told_by, moving=False)
+        servers = [told for told in asked if told is not None]
+        cluster = {"engine": "cluster", "uncovered": uncovered, "silent": silent}
+        return {**(servers[0] if servers else {}), "servers": servers, "cluster": cluster}
+
+    async def _told_by(self, pool: NodePool) -> dict[str, Any]:
+        async def ask(*command: Argument) -> Any:
+            [answer] = await pool.pipeline([command], self.router.deadline())
+            return _good(answer)
+
+        return {"server": pool.server, **await facts(ask, self._settings)}
 
     async def doubts(self) -> list[str]:
         """See `Engine.doubts`: eviction, and what is not kept on disk; of any server of several."""

@@ -20,6 +20,7 @@ from .scripts import Script
 from .settings import RedisSettings
 
 T = TypeVar("T")
+Work = Callable[[NodePool], Awaitable[T]]
 
 _BRIEF = 0.25  #: seconds after which a caller that will call again is told that nothing could be sent
 
@@ -113,12 +114,7 @@ class RedisRouter:
         return self.send(tasks, writes=writes, deadline=deadline, brief=brief)
 
     async def send(
-        self,
-        tasks: Sequence[RoutedCommand],
-        *,
-        writes: bool,
-        deadline: float | None = None,
-        brief: bool = False,
+        self, tasks: Sequence[RoutedCommand], *, writes: bool, deadline: float | None = None, brief: bool = False
     ) -> list[Any]:
         """Send commands and return for each its answer, or the exception that says why there is none.
 
@@ -166,24 +162,24 @@ class RedisRouter:
                 return answers
             self.retries += len(waiting) - len(unknown)
 
-    async def with_all(self, work: Callable[[NodePool], Awaitable[T]]) -> list[T]:
+    async def with_all(self, work: Work[T], *, moving: bool = True) -> list[T]:
         """Do ``work``, which only reads, with every server that holds entries; return what each time gave.
 
-        It is started anew if a server fails or is exchanged meanwhile.
+        It is started anew if a server fails or is exchanged meanwhile. With ``moving`` it sees entries that are on
+        their way between servers, too; without, it looks once at each.
         """
-        deadline = self.deadline()
-        tries = 0
+        deadline, tries = self.deadline(), 0
         while True:
             tries += 1
             try:
-                return await self._visit_all(work, deadline)
+                return await self._visit_all(work, deadline, moving)
             except (NotSentError, LostError, ResponseError) as error:
                 self._observe([error])
                 if not self._should_retry(error, tries, False) or not await self._pause(deadline, tries, [error]):
                     raise
                 self.retries += 1
 
-    def with_owner(self, name: str, work: Callable[[NodePool], Awaitable[T]]) -> Coroutine[Any, Any, list[T]]:
+    def with_owner(self, name: str, work: Work[T]) -> Coroutine[Any, Any, list[T]]:
         """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.
 
         Returns:
@@ -191,7 +187,7 @@ class RedisRouter:
         """
         return self.with_all(work)
 
-    async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
+    async def _visit_all(self, work: Work[T], deadline: float, moving: bool) -> list[T]:
         """Do the work once with every server."""
         if self._is_stale():
             await self._refresh(deadline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
@@ -15,6 +15,7 @@ from ..driver.failures import LostError, NotSentError
 from .commands import RoutedCommand
 from .group import GroupRouter
 from .pool import NodePool
+from .router import Work
 from .settings import RedisSettings
 from .slots import Node
 
@@ -88,7 +89,7 @@ class SentinelRouter(GroupRouter):
         if isinstance(answer, ResponseError) or answer[0] != b"master":
             raise NotSentError("the server is not a master (any more)")
 
-    async def _visit_all(self, work: Callable[[NodePool], Awaitable[T]], deadline: float) -> list[T]:
+    async def _visit_all(self, work: Work[T], deadline: float, moving: bool) -> list[T]:
         if self._is_stale():
             await self._refresh(deadline)
         [pool] = self.masters()

@@ -1,14 +1,17 @@
 """What may go wrong with a store, before it does: its configuration, its engine, its data.
 
-`examine_settings` and `examine` look and change nothing; `fixes` are the steps that need nobody's decision.
+`examine_settings`, `examine` and `examine_unopened` look and change nothing; `fixes` are the steps that need no
+decision of anybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from contextlib import suppress
+from typing import Any, Final, Protocol, runtime_checkable
 
 from ...base import StorageBackend
+from ...errors import StorageError
 from .data import examine_data, findings_of
 from .deployment import Place, Texts, scan_texts
 from .engines import judge, undeclared
@@ -28,6 +31,7 @@ __all__ = [
     "Texts",
     "examine",
     "examine_settings",
+    "examine_unopened",
     "fixes",
     "scan_texts",
 ]
@@ -45,25 +49,57 @@ async def examine(
         progress: called with the number of entries so far.
 
     Raises:
-        StorageError: the store cannot be read.
+        StorageError: the store cannot be read, and nothing that was found says why.
     """
-    facts = {where: told for side in sides_of(store) for where, told in (await _told_by(side)).items()}
+    facts = {
+        where: told
+        for side in sides_of(store)
+        if isinstance(side, _TellsFacts)
+        for where, told in _by_place(side, await side.facts()).items()
+    }
     found = [each for where, told in facts.items() for each in judge(told, where)]
     if data:
-        tally = await examine_data(store, progress)
+        try:
+            tally = await examine_data(store, progress)
+        except StorageError as error:
+            if all(each.rule not in _PARTLY_THERE for each in found):
+                raise
+            return [*found, Finding("data-unread", str(error), repr(store))]
         found += findings_of(tally)
         found += (each for where, told in facts.items() for each in undeclared(told, tally.kinds, where))
     return found
 
 
-async def _told_by(side: StorageBackend) -> dict[str, dict[str, Any]]:
-    """Return what there is to judge, by where that is: of a cluster each master, of a Sentinel group the master."""
-    if not isinstance(side, _TellsFacts):
-        return {}
-    told = await side.facts()
-    return {f"{side!r}, {one['server']}": one for one in told.get("servers", ())} or {repr(side): told}
+async def examine_unopened(store: StorageBackend) -> list[Finding]:
+    """Look at what can be looked at of a store that could not be connected: the servers of a cluster that answer.
+
+    Args:
+        store: not connected.
+    """
+    found: list[Finding] = []
+    for side in sides_of(store):
+        if isinstance(side, _TellsUnopened):
+            with suppress(StorageError):  # nobody answers
+                places = _by_place(side, await side.facts_unopened())
+                found += (each for where, told in places.items() for each in judge(told, where))
+    return found
+
+
+#: What keeps a part of a cluster's entries from being read.
+_PARTLY_THERE: Final = ("slots-uncovered", "master-silent")
+
+
+def _by_place(side: StorageBackend, told: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what there is to judge, by where that is: a cluster and each of its masters, else the server."""
+    servers = {f"{side!r}, {one['server']}": one for one in told.get("servers", ())}
+    return {repr(side): told["cluster"], **servers} if "cluster" in told else servers or {repr(side): told}
 
 
 @runtime_checkable
 class _TellsFacts(Protocol):
     async def facts(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class _TellsUnopened(Protocol):
+    async def facts_unopened(self) -> dict[str, Any]: ...

@@ -36,7 +36,7 @@ def judge(facts: Facts, where: str) -> Iterator[Finding]:
         facts: what `ConnectedBackend.facts` returns.
         where: the store, for readers.
     """
-    judges = {"sqlite": _sqlite, "postgres": _postgres, "redis": _redis}
+    judges = {"sqlite": _sqlite, "postgres": _postgres, "redis": _redis, "cluster": _cluster}
     for rule, what in judges.get(facts.get("engine", ""), _memory)(facts):
         yield Finding(rule, what, where, fixable=rule == "filter-walks")
     if abs(ahead := facts.get("clock_ahead", 0.0)) > _CLOCKS:
@@ -159,6 +159,13 @@ def _redis(facts: Facts) -> Judged:
         yield "redis-without-password", "The server asks for no password"
     if not facts["tls"] and not facts["is_local"]:
         yield "no-tls", "The connection is not encrypted"
+
+
+def _cluster(facts: Facts) -> Judged:
+    if facts["uncovered"]:
+        yield "slots-uncovered", f"{facts['uncovered']:,} of 16,384 slots have no master"
+    for server, why in facts["silent"].items():
+        yield "master-silent", f"The master {server} does not answer: {why}"
 
 
 def _replicas(facts: Facts) -> Judged:

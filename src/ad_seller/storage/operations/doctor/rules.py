@@ -117,6 +117,25 @@ RULES: Final[dict[str, Rule]] = {
         "The store is there, and nothing can be read or written.",
         "Do what the message says, then look again.",
     ),
+    "slots-uncovered": Rule(
+        "error",
+        "Nobody has the entries of these slots: calls for them fail; unless cluster-require-full-coverage is no, "
+        "all others, too, and no agent can connect.",
+        "Bring back the nodes that are missing; if they are gone for good, `redis-cli --cluster fix` deals their "
+        "slots out anew, without the entries. `redis-cli --cluster check` shows which they are.",
+    ),
+    "master-silent": Rule(
+        "error",
+        "Until it is back, or a replica has taken over (cluster-node-timeout and some seconds), calls for its "
+        "entries fail, and no agent can connect.",
+        "Look whether it runs and can be reached from here. If no replica takes over, it has none that is near "
+        "enough, or most masters are gone: start it again.",
+    ),
+    "data-unread": Rule(
+        "error",
+        "The entries were not looked at, or not to the end, so what is wrong with them is not told.",
+        "Mend what is said of the cluster, then look again.",
+    ),
     "sqlite-wal-reset": Rule(
         "warning",
         "SQLite before 3.51.3 can damage a file that several connections write in WAL mode (the WAL-reset bug, "

@@ -1,0 +1,95 @@
+"""The doctor at a cluster that does not serve all slots: it says so, and looks at what is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from ad_seller.storage.operations import examine, examine_unopened
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.redis_groups import RedisCluster
+from ad_seller.storage.testing.redis_nodes import ask
+from tests.cli.support import run
+from tests.cluster.test_operations import told_by_server
+
+KEPT = {"not-synchronous"}  # the servers keep nothing on disk
+
+
+@pytest.fixture
+def uncovered(cluster: RedisCluster) -> Iterator[int]:
+    """A slot that no node owns."""
+    owner = cluster.master_of("a")
+    slot: int = ask(owner, "CLUSTER", "KEYSLOT", "a")
+    for node in cluster.nodes:
+        ask(node, "CLUSTER", "DELSLOTS", slot)
+    yield slot
+    ask(owner, "CLUSTER", "ADDSLOTS", slot)
+    cluster.wait_until_ok()
+
+
+def server_names(cluster: RedisCluster) -> list[str]:
+    return [f"127.0.0.1:{server.port}" for server in cluster.masters()]
+
+
+def report_of(url: str) -> list[dict[str, str]]:
+    done = run("doctor", "--url", url, "--json", timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    found: list[dict[str, str]] = json.loads(done.stdout)["findings"]
+    return found
+
+
+async def test_slots_without_a_master(cluster: RedisCluster, uncovered: int) -> None:
+    found = report_of(cluster.url)
+    [lost] = [each for each in found if each["rule"] == "slots-uncovered"]
+    assert lost["what"] == "1 of 16,384 slots have no master"
+    looked_at = [each["where"].rpartition(", ")[2] for each in found if each["rule"] == "not-synchronous"]
+    assert looked_at == server_names(cluster)
+
+
+async def test_slots_are_lost_while_it_is_connected(cluster: RedisCluster, request: pytest.FixtureRequest) -> None:
+    async with RedisBackend(cluster.url, timeout=1) as store:
+        await store.set("a", 1)
+        request.getfixturevalue("uncovered")
+        rules = {each.rule for each in await examine(store)}
+        assert rules == {"slots-uncovered", "data-unread", *KEPT}
+
+
+async def test_a_cluster_without_any_slots(cluster: RedisCluster, uncovered: int) -> None:
+    """One that was never set up: each node is alone."""
+    alone = cluster.nodes[0]
+    ranges = [(first, last) for first, last, *_ in ask(alone, "CLUSTER", "SLOTS")]
+    owned = {(first, last): port for first, last, (_, port, *_), *_ in ask(alone, "CLUSTER", "SLOTS")}
+    for node in cluster.nodes:
+        for first, last in ranges:
+            ask(node, "CLUSTER", "DELSLOTS", *range(first, last + 1))
+    try:
+        [found] = await examine_unopened(RedisBackend(cluster.url, timeout=1))
+        assert (found.rule, found.what) == ("slots-uncovered", "16,384 of 16,384 slots have no master")
+    finally:
+        for (first, last), port in owned.items():
+            ask(cluster.node_at(port), "CLUSTER", "ADDSLOTS", *range(first, last + 1))
+
+
+@pytest.mark.usefixtures("patient", "mended")
+async def test_a_master_that_is_gone(cluster: RedisCluster) -> None:
+    names = server_names(cluster)
+    gone = f"127.0.0.1:{cluster.kill_master().port}"
+    found = report_of(cluster.url)
+    [silent] = [each for each in found if each["rule"] == "master-silent"]
+    assert silent["what"].startswith(f"The master {gone} does not answer: ")
+    looked_at = [each["where"].rpartition(", ")[2] for each in found if each["rule"] == "not-synchronous"]
+    assert looked_at == [name for name in names if name != gone]
+
+
+@pytest.mark.usefixtures("patient", "mended")
+async def test_a_master_that_hangs_while_it_is_connected(cluster: RedisCluster) -> None:
+    one, *others = cluster.masters()
+    async with RedisBackend(cluster.url, timeout=1) as store:
+        one.freeze()
+        told = await told_by_server(store)
+        assert told.pop(repr(store).rpartition(", ")[2]) == {"master-silent"}
+        assert told == {f"127.0.0.1:{server.port}": KEPT for server in others}
+        assert {each.rule for each in await examine(store)} == {"master-silent", "data-unread", *KEPT}
+        one.thaw()
