@@ -20,9 +20,8 @@ from .batches import spread
 from .cluster import ClusterRouter
 from .commands import RoutedCommand
 from .commits import Commits
-from .connection import Command
 from .errors import explain
-from .facts import doubts, facts, parse_info
+from .facts import by_server, doubts, facts, parse_info
 from .listings import Listings, taken
 from .pool import NodePool
 from .router import RedisRouter
@@ -275,12 +274,14 @@ class RedisEngine(Engine):
         return {"server": pool.server, **await facts(ask, self._settings)}
 
     async def doubts(self) -> list[str]:
-        """See `Engine.doubts`: eviction, and what is not kept on disk; of any server of several."""
+        """See `Engine.doubts`: eviction, and what is not kept on disk; of a cluster on any master."""
 
-        async def ask_all(commands: Sequence[Command]) -> list[Any]:
-            return await self.router.send([RoutedCommand(None, command) for command in commands], writes=False)
+        async def doubted(pool: NodePool) -> tuple[str, list[str]]:
+            return pool.server, await doubts(
+                lambda asked: pool.pipeline(asked, self.router.deadline()), self._settings.wait_replicas
+            )
 
-        return await doubts(ask_all, self._settings.wait_replicas)
+        return by_server(await self.router.with_all(doubted, moving=False))
 
     def explain(self, what: str, key: str | None, error: BaseException) -> StorageError:
         """See `errors.explain`."""

@@ -104,7 +104,7 @@ async def doubts(ask_all: AskAll, wait_replicas: int) -> list[str]:
     Source: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
 
     Args:
-        ask_all: sends commands that change nothing to any one server, and returns the answers.
+        ask_all: sends commands that change nothing to the server, and returns the answers.
         wait_replicas: how many replicas confirm each write; then it is not in one server only.
     """
     memory, persistence, save, fsync = map(_unless_refused, await ask_all(_DOUBTS))
@@ -117,6 +117,21 @@ async def doubts(ask_all: AskAll, wait_replicas: int) -> list[str]:
     if wait_replicas == 0 and (kept := _kept(told, _setting(save), _setting(fsync))) is not None:
         found.append(f"Redis {kept}. Set appendonly yes; or wait_replicas, where there are replicas.")
     return found
+
+
+def by_server(doubted: Sequence[tuple[str, list[str]]]) -> list[str]:
+    """Return what is doubted of several servers, each doubt once; where there are several, with their names."""
+    if len(doubted) == 1:
+        return doubted[0][1]
+    servers: dict[str, list[str]] = {}
+    for server, found in doubted:
+        for doubt in found:
+            servers.setdefault(doubt, []).append(server)
+    everybody = f"All {len(doubted)} masters"
+    return [
+        f"{everybody if len(those) == len(doubted) else ', '.join(those)}: {doubt}"
+        for doubt, those in servers.items()
+    ]
 
 
 def _kept(told: dict[str, str], save: str | None, fsync: str | None) -> str | None:
