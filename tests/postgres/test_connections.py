@@ -69,6 +69,20 @@ class TestConnecting:
         assert await connections_become(postgres_url, 0)
         assert asyncio.all_tasks() == before
 
+    async def test_disconnect_waits_for_what_is_being_connected(self, own_postgres: PostgresServer) -> None:
+        before = set(asyncio.all_tasks())
+        storage = PostgresBackend(own_postgres.url(), pool_min=1, timeout=1)
+        await storage.connect()
+        own_postgres.freeze()
+        calls = [asyncio.create_task(storage.keys(f"{number}*")) for number in range(5)]
+        await asyncio.sleep(0.5)  # connections for them are on their way
+        for call in calls:
+            call.cancel()
+        await storage.disconnect()
+        left = asyncio.all_tasks() - before
+        own_postgres.thaw()
+        assert not left
+
     async def test_a_hundred_failed_connects_leave_nothing(self, new_database: str) -> None:
         async with PostgresBackend(new_database):
             pass

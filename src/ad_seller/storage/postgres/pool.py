@@ -240,8 +240,8 @@ class PostgresPool:
             self._trimming.cancel()
         for growing in self._growing:
             growing.cancel()
-        while self._growing:
-            await asyncio.wait({*self._growing})
+        while self._growing or self._connecting:
+            await asyncio.wait({*self._growing, *self._connecting})
         self._terminate_all()
         await asyncio.sleep(0)  # asyncio closes the sockets one step later
 
