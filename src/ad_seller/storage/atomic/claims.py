@@ -7,7 +7,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -78,13 +78,6 @@ class Claim:
         """Remove it if it is ours; if that fails, it ends by itself."""
         with suppress(StorageError):
             await self.if_held(Delete(self.key))
-
-    def later(self, ending: Coroutine[Any, Any, None]) -> None:
-        """Do something, such as giving it up, without waiting for that."""
-        tasks = state_of(self._store).tasks
-        task = asyncio.get_running_loop().create_task(ending)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
 
     @asynccontextmanager
     async def renewed(

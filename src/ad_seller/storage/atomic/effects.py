@@ -23,7 +23,6 @@ from ..errors import (
     EffectUnknownError,
     InvalidArgumentError,
     InvalidValueError,
-    StorageConnectionError,
     StorageError,
     StorageTimeoutError,
     TransactionError,
@@ -36,6 +35,7 @@ from ..records.expiry import check_ttl
 from .attempts import run_transaction
 from .claims import Claim, Found, Seen, SingleRun
 from .confirm import is_confirmed
+from .endings import end
 from .outcomes import Applied, EffectKeys, Reconciled, Unknown, made
 from .transaction import PlainTransaction, is_inside
 from .work import awaited
@@ -125,11 +125,7 @@ class Effect(SingleRun):
             async with claim.renewed():
                 return await self._keep(claim, await self._made(claim))
         except BaseException as error:
-            leaving = self._leave(claim, error)
-            if isinstance(error, StorageTimeoutError | StorageConnectionError):
-                claim.later(leaving)  # a store that does not answer now would let the caller wait twice
-            else:
-                await run_to_end(leaving)
+            await end(self._store, self._leave(claim, error), error)
             raise
 
     # --- the note ----------------------------------------------------------------------------------------
@@ -149,8 +145,8 @@ class Effect(SingleRun):
         sent = elapsed()
         try:
             outcome = await run_to_end(self._store._atomic_commit(commit))
-        except (asyncio.CancelledError, UnknownOutcomeError):
-            await run_to_end(self._restore(claim))  # it may have been taken, and nothing was called
+        except (asyncio.CancelledError, UnknownOutcomeError) as error:
+            await end(self._store, self._restore(claim), error)  # it may have been taken, and nothing was called
             raise
         claim.since = sent
         return not isinstance(outcome, Refused)

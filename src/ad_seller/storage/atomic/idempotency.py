@@ -20,8 +20,6 @@ from ..errors import (
     IdempotencyExpiredError,
     InvalidArgumentError,
     InvalidValueError,
-    StorageConnectionError,
-    StorageTimeoutError,
     UnknownOutcomeError,
     shown,
 )
@@ -31,6 +29,7 @@ from ..records.keys import check_key
 from .attempts import run_transaction
 from .claims import Claim, Found, Seen, SingleRun, named
 from .confirm import is_confirmed
+from .endings import end
 from .expiring import DEFAULT_CLAIM_TTL
 from .transaction import PlainTransaction
 from .work import awaited, check_work
@@ -195,17 +194,14 @@ class Idempotent(SingleRun):
         try:
             if not await run_to_end(self._take(claim, fence)):
                 return None
-        except (asyncio.CancelledError, UnknownOutcomeError):
-            await run_to_end(claim.give_up())  # it may have been taken
+        except (asyncio.CancelledError, UnknownOutcomeError) as error:
+            await end(self._store, claim.give_up(), error)  # it may have been taken
             raise
         try:
             async with claim.renewed(self._max_seconds, let_go):
                 return await self._run_claimed(claim.text, fence)
-        except (StorageTimeoutError, StorageConnectionError):
-            claim.later(claim.give_up())  # a store that does not answer now would let the caller wait twice
-            raise
-        except BaseException:
-            await run_to_end(claim.give_up())
+        except BaseException as error:
+            await end(self._store, claim.give_up(), error)
             raise
 
     def _next_fence(self) -> Put | None:

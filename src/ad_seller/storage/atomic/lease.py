@@ -25,6 +25,7 @@ from ..errors import (
 from ..records.codec import decode, encode
 from ..records.expiry import TTL, check_ttl
 from ..records.keys import check_key
+from .endings import end
 from .expiring import ExpiryCap
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ class Lease:
         asked = elapsed()
         try:
             outcome = await run_to_end(self._store._atomic_commit(commit))
-        except (asyncio.CancelledError, UnknownOutcomeError):
-            await run_to_end(self._give_up())  # it may have been taken, and nobody would use it
+        except (asyncio.CancelledError, UnknownOutcomeError) as error:
+            await end(self._store, self._give_up(), error)  # it may have been taken, and nobody would use it
             raise
         self._deadline = asked + self._ttl_ms / 1000
         return not isinstance(outcome, Refused)

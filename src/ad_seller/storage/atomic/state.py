@@ -30,7 +30,7 @@ class LoopState:
     Attributes:
         locks: held while an entry is written.
         queues: who waits to update a key; there is a queue as long as an update of the key runs.
-        tasks: the tasks that serve those queues.
+        tasks: the tasks that serve those queues, and those that take back what a caller has claimed.
         retries: the queues of transactions that met a conflict, one for each key.
         running: the idempotent requests that run here, by key; each future ends with its run.
         waits: which of these wait for which others.
@@ -40,7 +40,7 @@ class LoopState:
         """Start with nothing held."""
         self.locks = KeyLocks()
         self.queues: dict[str, list[PendingUpdate]] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self.retries = KeyLocks()
         self.running: dict[str, asyncio.Future[None]] = {}
         self.waits = Waits()

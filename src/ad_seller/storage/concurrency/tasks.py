@@ -41,7 +41,10 @@ def copied(error: E) -> E:
 
 
 async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
-    """Await ``work`` in a task of its own; if the caller is cancelled, wait for its end and then pass that on."""
+    """Await ``work`` in a task of its own; if the caller is cancelled, wait for its end and then pass that on.
+
+    What ``work`` raised is the cause of the cancellation then.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -50,9 +53,7 @@ async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report it as lost
-        raise cancelled
+        raise cancelled from (None if task.cancelled() else task.exception())
     return task.result()
 
 

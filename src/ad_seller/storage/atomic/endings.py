@@ -1,0 +1,32 @@
+"""Taking back what was claimed: the caller waits for that, unless the store does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from ..concurrency.tasks import run_to_end
+from ..errors import StorageConnectionError, StorageTimeoutError, UnknownOutcomeError
+from .state import state_of
+
+if TYPE_CHECKING:
+    from .committer import Committer
+
+#: What a store that does not answer has told: it would let the caller wait for as long again.
+_SILENCE: Final = (StorageConnectionError, StorageTimeoutError, UnknownOutcomeError)
+
+
+async def end(store: Committer, ending: Coroutine[Any, Any, Any], error: BaseException) -> None:
+    """Do something, such as giving a claim up, that ends what ``error`` has interrupted.
+
+    The caller waits for it, also if it is cancelled (again); but not where the store has not answered, be it that
+    this is the cause of the cancellation (see `run_to_end`). Then it is done without the caller.
+    """
+    if not (isinstance(error, _SILENCE) or isinstance(error.__cause__, _SILENCE)):
+        await run_to_end(ending)
+        return
+    tasks = state_of(store).tasks
+    task = asyncio.get_running_loop().create_task(ending)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

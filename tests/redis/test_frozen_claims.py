@@ -1,0 +1,82 @@
+"""A server that freezes while something is being claimed: nobody waits for it twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from ad_seller.storage import NotApplied, UnknownOutcomeError
+from ad_seller.storage.driver.commit import Commit, Outcome
+from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.servers import RedisServer
+
+from .support import timed
+
+TIMEOUT = 2.0
+MORE = 1.6  #: seconds that a loaded machine may add; waiting twice is more
+
+
+class FreezesAtCommit(RedisBackend):
+    """Its server freezes when the commit that is counted down to is about to be sent."""
+
+    server: RedisServer
+    commits_before: int
+
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
+        if self.commits_before == 0:
+            self.server.freeze()
+        self.commits_before -= 1
+        return await super()._atomic_commit(commit)
+
+
+async def take_lease(store: RedisBackend) -> None:
+    async with store.lease("scheduler", ttl=60):
+        pass
+
+
+async def run_once(store: RedisBackend) -> None:
+    async def work(tx: Any) -> None:
+        await tx.set("a", 1)
+
+    await store.run_once("scope", "key", {}, work)
+
+
+async def make_effect(store: RedisBackend) -> None:
+    async def call(_: str) -> int:
+        return 1
+
+    async def reconcile(_: str) -> NotApplied:
+        return NotApplied()
+
+    await store.effect("scope", "name", call=call, reconcile=reconcile)
+
+
+ROWS = [(take_lease, 0), (run_once, 0), (run_once, 1), (make_effect, 0), (make_effect, 1)]
+
+
+@pytest.mark.parametrize(("claim", "commits_before"), ROWS)
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_claim_waits_once(
+    claim: Callable[[RedisBackend], Coroutine[Any, Any, None]],
+    commits_before: int,
+    cancelled: bool,
+    own_redis: RedisServer,
+) -> None:
+    store = FreezesAtCommit(own_redis.url, timeout=TIMEOUT)
+    store.server, store.commits_before = own_redis, commits_before
+    async with store:
+        calling = asyncio.ensure_future(timed(claim(store)))
+        if cancelled:
+            await asyncio.sleep(0.3)
+            calling.cancel()
+        done, _ = await asyncio.wait([calling], timeout=TIMEOUT + MORE)
+        own_redis.thaw()
+        assert done, "it waits again"
+        if cancelled:
+            assert calling.cancelled()
+        else:
+            assert isinstance(calling.result()[0], UnknownOutcomeError)
+        await asyncio.wait_for(claim(store), 10)  # what was claimed is free again
