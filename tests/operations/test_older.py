@@ -10,9 +10,18 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ad_seller.storage import MissingStoreError, NotEmptyError
+from ad_seller.storage import MissingStoreError, NamespacedBackend, NotEmptyError
+from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
-from ad_seller.storage.operations import copy_entries, estimate, export_entries, import_entries, older_form, verify
+from ad_seller.storage.operations import (
+    copy_entries,
+    estimate,
+    export_entries,
+    import_entries,
+    older_form,
+    opened_as_it_is,
+    verify,
+)
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.sqlite_backend import SQLiteBackend
@@ -116,6 +125,55 @@ async def test_into_a_database_with_the_table_of_an_older_agent(new_database: st
         await target.delete_many(["deal:1", "deal:2", "deal:3"])
     once_more = run(*into, "--checkpoint", f"{tmp_path}/once_more.json")
     assert once_more.returncode == 0, once_more.stderr
+
+
+async def test_the_table_behind_a_hybrid(
+    new_database: str, redis_url: str, redis_prefix: str, tmp_path: Path
+) -> None:
+    """What the older hybrid kept in Redis is read there, all else in the table; nothing is set up."""
+    await sql(new_database, OLDER_TABLE)
+    await sql(new_database, TWO_ROWS)
+    redis = RedisBackend(redis_url, key_prefix=redis_prefix)
+    async with redis:
+        await redis.set("session:1", {"a": 1}, ttl=500)
+    hybrid = HybridBackend(PostgresBackend(new_database), redis)
+    async with opened_as_it_is(hybrid) as source, SQLiteBackend(f"{tmp_path}/target.db") as target:
+        done = await copy_entries(source, target)
+        assert (done.stored, done.verified.faults) == (3, 0)
+        assert await target.keys() == ["deal:1", "deal:2", "session:1"]
+        assert (await export_entries(source, tmp_path / "all.jsonl")).count == 3
+        with pytest.raises(NotEmptyError, match="there is 'deal:1'"):
+            await copy_entries(target, hybrid, connect=True)
+    assert await tables(new_database) == []
+
+
+async def test_who_only_looks_makes_nothing(
+    new_database: str, redis_url: str, redis_prefix: str, tmp_path: Path
+) -> None:
+    """Whatever the backend would do that was passed, a dry run and what is opened as it is leave no trace."""
+    file = tmp_path / "none.db"
+    there = PostgresBackend(new_database)
+    nowhere = (
+        SQLiteBackend(str(file)),
+        there,
+        HybridBackend(there, RedisBackend(redis_url, key_prefix=redis_prefix)),
+        NamespacedBackend(there, "acme"),
+    )
+    async with MemoryBackend() as source:
+        await source.set("deal:1", 1)
+        for target in nowhere:
+            with pytest.raises(MissingStoreError):
+                async with opened_as_it_is(target):
+                    raise AssertionError
+            looked = await copy_entries(source, target, dry_run=True, connect=True)
+            assert looked.verified.counts == {"missing": 1}
+            assert not file.exists()
+            assert await tables(new_database) == []
+        await sql(new_database, OLDER_TABLE)
+        await sql(new_database, TWO_ROWS)
+        looked = await copy_entries(source, there, dry_run=True, connect=True)
+        assert looked.verified.counts == {"more": 1, "value": 1}
+        assert await tables(new_database) == []
 
 
 async def test_a_database_without_any_table(new_database: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from ..driver.commit import Commit, Expect, Put, Refused
 from ..driver.transfer import PAGE_BYTES, StoredEntry, deadline_of
@@ -25,6 +25,10 @@ class BulkTransfer:
 
     #: Milliseconds by which a deadline may come back differently from how it was stored.
     _deadline_slack: int = 1_000
+
+    def _as_found(self) -> Self:
+        """Return a backend with these settings whose `connect` makes no store where there is none."""
+        return self
 
     async def _entry_pages(self, prefix: str, after: str | None = None) -> AsyncIterator[list[StoredEntry]]:
         """Yield pages of live entries whose keys begin with ``prefix`` and come after ``after``, sorted.

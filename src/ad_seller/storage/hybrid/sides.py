@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ..base import StorageBackend
 from ..capabilities import Capabilities, Health
@@ -111,6 +111,13 @@ class Sides(StorageBackend):
         """See `StorageBackend.stats`; the sums of both sides, and each."""
         own, one, two = super().stats(), self.postgres.stats(), self.redis.stats()
         return replace(own + one + two, sides={"postgres": one, "redis": two})
+
+    def _as_found(self) -> Self:
+        found = copy.copy(self)
+        found.__setstate__(
+            {**self.__getstate__(), "postgres": self.postgres._as_found(), "redis": self.redis._as_found()}
+        )
+        return found
 
     # --- life cycle ------------------------------------------------------------------------------------
 

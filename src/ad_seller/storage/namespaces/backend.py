@@ -12,7 +12,7 @@ import copy
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from ..base import StorageBackend
 from ..capabilities import Capabilities, Health
@@ -93,6 +93,11 @@ class NamespacedBackend(NamespaceHooks):
     def stats(self) -> Stats:
         """See `StorageBackend.stats`; with all that the backend has counted, also for others."""
         return super().stats() + self.backend.stats()
+
+    def _as_found(self) -> Self:
+        found = copy.copy(self)
+        found.__setstate__({"backend": self.backend._as_found(), "namespace": self.namespace})
+        return found
 
     # --- life cycle ------------------------------------------------------------------------------------
 

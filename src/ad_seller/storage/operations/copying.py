@@ -18,13 +18,14 @@ from .checkpoints import Checkpoint
 from .comparing import Difference, Kind, Part, compare
 from .exporting import Progress
 from .importing import Existing
-from .older import refuse_unless_older_is_empty
+from .older import opened_if_there, refuse_unless_older_is_empty
 from .verifying import KINDS, Verified, verify
 from .walking import (
     LEASE,
+    are_one,
     check_prefix,
-    pages_of,
     patiently,
+    place_within,
     refuse_unless_empty,
     store_page,
     why_the_lease_was_lost,
@@ -99,11 +100,11 @@ async def copy_entries(
         final: nobody writes to the source any more: if nothing differs at the end, the file says that the move is
             finished, and ``again`` is refused from then on.
         force: ``again`` even so: it overwrites what was written to the target since.
-        dry_run: only compare, and count what would be stored.
+        dry_run: only compare; nothing is made or changed.
         on_refused: called with each entry that the target does not take; they are left out, `verified` has them.
         progress: called with the number of entries of the source so far.
         connect: connect the target for this copy, once the checkpoint was read: none is made for a copy that is
-            refused.
+            refused, or that is a dry run; where there is none, that compares with an empty one.
 
     Raises:
         NotEmptyError: the target has entries, and ``existing`` is None.
@@ -127,7 +128,7 @@ async def copy_entries(
     async with AsyncExitStack() as stack:
         stack.enter_context(why_the_lease_was_lost())
         if connect:
-            await stack.enter_async_context(job.connected(begun=resume or again))
+            await stack.enter_async_context(job.connected(begun=resume or again, dry_run=dry_run))
         if dry_run:
             await job.compare()
             return job.done
@@ -140,9 +141,9 @@ async def copy_entries(
                 f"Another copy into {target!r} is under way; or one was killed within the last {_LEASE_TTL} s",
                 key=error.key,
             ) from error
-        if await _are_one(source, target, lease.key):  # a link, another spelling of the path or the host
+        if await are_one(source, target, lease.key):  # a link, another spelling of the path or the host
             raise InvalidArgumentError(f"The source and the target are one store: {source!r} and {target!r}")
-        if inside := await _place_within(source, target, lease.key, prefix):
+        if inside := await place_within(source, target, lease.key, prefix):
             raise InvalidArgumentError(
                 f"The target is a part of the source, {inside}* of {source!r}, so copies would be copied again. "
                 "Copy by prefixes that lie outside of it, such as order:"
@@ -178,8 +179,12 @@ class _Copy:
         return _WANTED[self._existing]
 
     @asynccontextmanager
-    async def connected(self, *, begun: bool) -> AsyncIterator[None]:
+    async def connected(self, *, begun: bool, dry_run: bool) -> AsyncIterator[None]:
         """Connect the target, which may make it, unless that would only show that it is not empty."""
+        if dry_run:
+            async with opened_if_there(self.target) as self.target:
+                yield
+            return
         if self._existing is None and not begun:
             await refuse_unless_older_is_empty(self.target, self.checkpoint.state.prefix)
         async with self.target:
@@ -271,24 +276,6 @@ class _Copy:
 async def _ended(writing: asyncio.Task[None] | None) -> None:
     if writing is not None:
         await writing
-
-
-async def _are_one(source: StorageBackend, target: StorageBackend, key: str, inside: str = "") -> bool:
-    """Tell whether the lease in the target, whose text no other has, stands in the source, too."""
-    [text] = await target._atomic_snapshot([key])
-    key = inside + key
-    async for page in pages_of(source, key):
-        if any(entry.key == key and entry.text == text for entry in page):
-            return True
-    return False
-
-
-async def _place_within(source: StorageBackend, target: StorageBackend, key: str, prefix: str) -> str:
-    """Return what keys of the target begin with in the source, if it is a namespace of what is read of it."""
-    inside = target._stored_as("").removeprefix(source._stored_as(""))
-    if inside and (inside.startswith(prefix) or prefix.startswith(inside)):
-        return inside if await _are_one(source, target, key, inside) else ""
-    return ""
 
 
 async def _clear_away(target: StorageBackend) -> None:

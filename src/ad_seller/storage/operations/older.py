@@ -1,20 +1,22 @@
-"""What older agents left, as a source of copies."""
+"""Stores as they are found, for who only looks: what older agents left, and what is not there."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from ..base import StorageBackend
 from ..errors import MissingStoreError
+from ..hybrid.backend import HybridBackend
+from ..memory.backend import MemoryBackend
 from .walking import refuse_unless_empty
 
 
 def older_form(storage: StorageBackend) -> StorageBackend | None:
     """Return what reads the store of an older agent as it is, for `export_entries`, `copy_entries` and `verify`.
 
-    Of PostgreSQL that is its table ``kv_store``, in a database that holds none of ours. SQLite files and Redis keys
-    of older agents need nothing: they are read in place.
+    Of PostgreSQL that is its table ``kv_store``, in a database that holds none of ours; of a hybrid that, and its
+    Redis. SQLite files and Redis keys of older agents need nothing: they are read in place.
 
     Args:
         storage: a backend that could not be connected, because there is no store.
@@ -22,6 +24,9 @@ def older_form(storage: StorageBackend) -> StorageBackend | None:
     Returns:
         A backend that is not connected; None if there is no older form for this engine.
     """
+    if isinstance(storage, HybridBackend):
+        older = older_form(storage.postgres)
+        return None if older is None else HybridBackend(older, storage.redis, routes=storage.routes)
     try:
         from ..postgres.backend import PostgresBackend
         from ..postgres.older import OlderPostgres
@@ -34,24 +39,38 @@ def older_form(storage: StorageBackend) -> StorageBackend | None:
 async def opened_as_it_is(storage: StorageBackend) -> AsyncIterator[StorageBackend]:
     """Connect a store for `export_entries`, `copy_entries` or `verify`, in the form of an older agent, too.
 
+    No store is made, nor an older one taken over: what is connected is a copy of the backend if that would do so.
+
     Args:
-        storage: a backend that is not connected, and that makes no store where there is none (``create=False``).
+        storage: a backend that is not connected.
 
     Raises:
         MissingStoreError: there is no store in any form.
     """
+    found = storage._as_found()
     try:
-        await storage.connect()
+        await found.connect()
     except MissingStoreError:
         older = older_form(storage)
         if older is None:
             raise
-        storage = older
-        await storage.connect()
+        found = older
+        await found.connect()
     try:
-        yield storage
+        yield found
     finally:
-        await storage.disconnect()
+        await found.disconnect()
+
+
+@asynccontextmanager
+async def opened_if_there(storage: StorageBackend) -> AsyncIterator[StorageBackend]:
+    """Connect a store as `opened_as_it_is` does; where there is none, an empty one in memory."""
+    async with AsyncExitStack() as stack:
+        try:
+            found = await stack.enter_async_context(opened_as_it_is(storage))
+        except MissingStoreError:
+            found = await stack.enter_async_context(MemoryBackend())
+        yield found
 
 
 async def refuse_unless_older_is_empty(storage: StorageBackend, prefix: str) -> None:

@@ -154,3 +154,21 @@ async def store_page(
     for part in (slice(0, middle), slice(middle, None)):
         stored += await store_page(storage, entries[part], None if expected is None else expected[part], refused)
     return stored
+
+
+async def are_one(source: StorageBackend, target: StorageBackend, key: str, inside: str = "") -> bool:
+    """Tell whether the lease in the target, whose text no other has, stands in the source, too."""
+    [text] = await target._atomic_snapshot([key])
+    key = inside + key
+    async for page in pages_of(source, key):
+        if any(entry.key == key and entry.text == text for entry in page):
+            return True
+    return False
+
+
+async def place_within(source: StorageBackend, target: StorageBackend, key: str, prefix: str) -> str:
+    """Return what keys of the target begin with in the source, if it is a namespace of what is read of it."""
+    inside = target._stored_as("").removeprefix(source._stored_as(""))
+    if inside and (inside.startswith(prefix) or prefix.startswith(inside)):
+        return inside if await are_one(source, target, key, inside) else ""
+    return ""

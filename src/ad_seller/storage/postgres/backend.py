@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from ..capabilities import Capabilities
 from ..driver.engine import Engine
@@ -107,6 +108,13 @@ class PostgresBackend(DriverBackend):
         with self._guarded(await self._here(), "build", "indexes", writes=True) as session:
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.build_indexes()
+
+    def _as_found(self) -> Self:
+        if not self._create:
+            return self
+        found = copy.copy(self)
+        found._create = False
+        return found
 
     def view_statements(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Return the statements that `create_views` runs.

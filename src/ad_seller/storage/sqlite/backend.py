@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import aiosqlite
 
@@ -86,6 +87,13 @@ class SQLiteBackend(DriverBackend):
         """Everything, on one machine; a database in memory is neither durable nor shared."""
         on_disk = self.path != MEMORY
         return Capabilities(atomic="store", expiry="store", durable=on_disk, shared=on_disk, atomic_batches=True)
+
+    def _as_found(self) -> Self:
+        if not (self._create and self.path != MEMORY):
+            return self
+        found = copy.copy(self)
+        found._create = False
+        return found
 
     def view_statements(self, views: tuple[View, ...] | None = None) -> list[str]:
         """Return the statements that `create_views` runs.
