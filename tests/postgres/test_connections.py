@@ -69,16 +69,18 @@ class TestConnecting:
         assert await connections_become(postgres_url, 0)
         assert asyncio.all_tasks() == before
 
-    async def test_disconnect_waits_for_what_is_being_connected(self, own_postgres: PostgresServer) -> None:
+    async def test_nothing_goes_on_beside_a_server_that_does_not_answer(self, own_postgres: PostgresServer) -> None:
         before = set(asyncio.all_tasks())
-        storage = PostgresBackend(own_postgres.url(), pool_min=1, timeout=1)
-        await storage.connect()
+        connected = PostgresBackend(own_postgres.url(), pool_min=1, timeout=1)
+        await connected.connect()
         own_postgres.freeze()
-        calls = [asyncio.create_task(storage.keys(f"{number}*")) for number in range(5)]
+        calls: list[asyncio.Task[Any]]
+        calls = [asyncio.create_task(connected.keys(f"{number}*")) for number in range(5)]
+        calls.append(asyncio.create_task(PostgresBackend(own_postgres.url(), timeout=60).connect()))
         await asyncio.sleep(0.5)  # connections for them are on their way
         for call in calls:
             call.cancel()
-        await storage.disconnect()
+        await connected.disconnect()
         left = asyncio.all_tasks() - before
         own_postgres.thaw()
         assert not left

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import psutil
 import pytest
 
 from ad_seller.storage import StorageError
+from ad_seller.storage.redis import redispy
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.certificates import GOOD_HOST, WRONG_HOST, Certificates, Pair
@@ -77,6 +81,42 @@ async def test_connections_that_the_server_closed_fail_no_call(
             await store.set("key", n + 1)
             assert await store.get("key") == n + 1
             assert await store.keys() == ["key"]
+
+
+@pytest.fixture
+def silent(certificates: Certificates) -> Iterator[str]:
+    """A server that agrees on TLS and says nothing more, not even goodbye; its address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server.certificate, certificates.server.key)
+    ends: list[ssl.SSLSocket] = []
+
+    def serve() -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                ends.append(listener.accept()[0])
+
+    with context.wrap_socket(socket.create_server((GOOD_HOST, 0)), server_side=True) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"rediss://{GOOD_HOST}:{listener.getsockname()[1]}/0?ssl_ca_certs={certificates.authority}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for end in ends:
+        end.close()
+
+
+async def test_a_server_that_says_no_goodbye_is_left_at_once(silent: str) -> None:
+    def there() -> bool:
+        ends = [each.raddr for each in psutil.Process().net_connections() if each.raddr]
+        return any(f":{end.port}/" in silent for end in ends)
+
+    connecting = asyncio.create_task(redispy.connect(silent, protocol=2))
+    await asyncio.sleep(0.5)  # until they have agreed
+    assert there()
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    await asyncio.sleep(0.1)
+    assert not there()
 
 
 async def refused(url: str) -> str:

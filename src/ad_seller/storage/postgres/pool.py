@@ -22,6 +22,7 @@ from .login import Login
 Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
 
 IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
+_MOMENT = 0.2  #: seconds that a connection may still take which nobody waits for
 
 
 class NoneFreeError(TimeoutError):
@@ -104,7 +105,10 @@ class PostgresPool:
         await prepare(fetch)
 
     async def _connect(self, like: Connection | None = None) -> Connection:
-        """Make a connection; asyncpg reports errors to nobody if it is cancelled at it, so that is let finish."""
+        """Make a connection; if the caller is cancelled, that is given up a moment later.
+
+        asyncpg reports errors to nobody if it is cancelled in the moment in which the server accepts.
+        """
         task = self._loop.create_task(Connection.open(self._login, self._timeout, like))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
@@ -112,6 +116,7 @@ class PostgresPool:
             connection = await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_terminate_late)
+            self._loop.call_later(_MOMENT, task.cancel)
             raise
         self._all.add(connection)
         return connection

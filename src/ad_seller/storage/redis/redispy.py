@@ -77,15 +77,23 @@ async def connect(url: str, *, protocol: int, password: str | None = None) -> Co
         redis.RedisError, OSError: the server cannot be reached, or refuses.
     """
     connection = _prepared(url, protocol=protocol, password=password)
+    writer: asyncio.StreamWriter | None = None
+
+    async def log_in(_: Any) -> None:
+        nonlocal writer
+        writer = connection._writer
+        await connection.on_connect()
+
+    connection.redis_connect_func = log_in
     try:
         await connection.connect()
-    except ConnectionLostError as error:
+    except BaseException as error:
         _forget(connection)
-        if _may_have_spoken(error) and (words := await _last_words(connection)):
+        if writer is not None:  # over TLS what redis-py has closed waits half a minute for the other's goodbye
+            writer.transport.abort()
+        may_have_spoken = isinstance(error, ConnectionLostError) and _may_have_spoken(error)
+        if may_have_spoken and (words := await _last_words(connection)):
             raise ConnectionLostError(words) from error
-        raise
-    except BaseException:
-        _forget(connection)
         raise
     transport: asyncio.Transport = connection._writer.transport
     return Connected(transport, connection._parser.parse_error, connection, transport.get_protocol())
