@@ -30,6 +30,7 @@ class Proxy:
         hold: nothing that the server says is passed on while this is set.
         era: connections of an earlier era are dead without a sign, as behind a firewall that has forgotten them.
         cuts: how many connections were broken.
+        ended: how many are over, on both sides.
         lose: when a request contains this, it reaches the server, and its connection is cut before the answer.
         lost: how many answers were lost.
     """
@@ -40,7 +41,7 @@ class Proxy:
         self.hold = False
         self.era = 0
         self.lose: bytes | None = None
-        self.cuts = self.lost = 0
+        self.cuts = self.ended = self.lost = 0
         self._lose_once = False
         self._tls = tls
         self._server_port = server_port
@@ -103,6 +104,7 @@ class Proxy:
             for end in ends:
                 end.close()
             self._writers -= ends
+            self.ended += 1
 
     async def _requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event, era: int

@@ -168,7 +168,7 @@ async def test_a_queue_of_updates_times_out_together(own_redis: RedisServer) -> 
         own_redis.freeze()
         began = time.monotonic()
         results, errors = await at_once(*(storage.increment("n") for _ in range(16)))
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 6  # of 9.6, were it one after the other
         assert (results, {type(error) for error in errors}) == ([], {StorageTimeoutError})
         own_redis.thaw()
         assert await storage.increment("n") == 1

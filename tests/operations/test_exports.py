@@ -127,18 +127,18 @@ async def test_the_password_of_the_source_is_left_out() -> None:
 async def test_a_prefix_and_a_backend_of_seven_methods() -> None:
     async with DictBackend() as storage, MemoryBackend() as other:
         await storage.set_many({"deal:1": 1, "quote:1": [1, 2]})
-        await storage.set("deal:2", 2, ttl=100)
+        await storage.set("deal:2", 2, ttl=1_000)
         lines = await lines_of(storage, prefix="deal:")
         assert [json.loads(line)["key"] for line in lines[1:-1]] == ["deal:1", "deal:2"]
         stream = io.BytesIO(b"".join(await lines_of(storage)))
         await import_entries(other, stream, prefix="quote:")
         assert await other.keys() == ["quote:1"]
-        await other.set("deal:2", 22, ttl=7)
+        await other.set("deal:2", 22, ttl=700)
         await import_entries(storage, io.BytesIO(b"".join(await lines_of(other))), existing="replace")
         assert await storage.get("deal:2") == 22
         left = await storage.ttl("deal:2")
         assert left is not None
-        assert 5 < left <= 7.01  # milliseconds are rounded up
+        assert 600 < left <= 700.01  # milliseconds are rounded up
         await storage.set("deal:2", 23)
         await import_entries(storage, io.BytesIO(b"".join(await lines_of(other))), existing="keep")
         assert await storage.get("deal:2") == 23

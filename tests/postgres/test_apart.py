@@ -14,7 +14,7 @@ from ad_seller.storage import StorageError, StorageTimeoutError, StoreUnavailabl
 from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.lateness import loop_lateness
-from tests.postgres.support import refusing
+from tests.postgres.support import refusing, sql
 
 LARGE = "x" * (9 * 1024 * 1024)  #: two of these are more than one call carries
 
@@ -31,6 +31,16 @@ async def locked(url: str, statement: str) -> AsyncIterator[None]:
     finally:
         await transaction.rollback()
         await other.close()
+
+
+async def one_waits(url: str) -> None:
+    """Wait until the server says that a session waits for another one's lock."""
+    waiting = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+    )
+    async with asyncio.timeout(30):
+        while not await sql(url, waiting):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
 
 
 def row(key: str) -> str:
@@ -120,6 +130,7 @@ class TestLockedRow:
             async with locked(postgres_url, row("held")):
                 waiting = [asyncio.create_task(storage.set("held", number)) for number in range(1, 30)]
                 both = asyncio.create_task(storage.set_many({"held": 30, "beside": 30}))
+                await one_waits(postgres_url)
                 await asyncio.sleep(0.3)
                 after = asyncio.create_task(storage.set("beside", 31))
                 last = asyncio.create_task(storage.increment("held"))
@@ -145,7 +156,7 @@ class TestLockedRow:
             await storage.set("held", 0)
             async with locked(postgres_url, row("held")):
                 first = asyncio.create_task(storage.set("held", 1))
-                await asyncio.sleep(0.3)
+                await one_waits(postgres_url)
                 second = asyncio.create_task(storage.set("held", 2))
                 await asyncio.sleep(0.1)
                 second.cancel()
@@ -159,7 +170,7 @@ class TestLockedRow:
         await storage.set("held", 0)
         async with locked(postgres_url, row("held")):
             waiting = asyncio.create_task(storage.set("held", 1))
-            await asyncio.sleep(0.2)
+            await one_waits(postgres_url)
             await storage.disconnect()
             with pytest.raises(StorageTimeoutError):
                 await waiting

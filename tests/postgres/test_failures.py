@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -22,12 +23,13 @@ from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from tests.lateness import loop_lateness
 from tests.postgres.support import connections, connections_become, sql
+from tests.unread import more_unread, unread
 
 #: Seconds, below the time-out of 5 s that a call would run into.
 TOLERANCE = 4.0
 
 END_ALL = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 )
 
@@ -108,14 +110,17 @@ class TestFrozen:
         async with PostgresBackend(own_postgres.url(), timeout=0.5) as storage:
             await storage.set("a", 1)
             own_postgres.freeze()
-            sent = asyncio.create_task(ended(storage.set("a", 2)))
-            await asyncio.sleep(0.1)  # some turns of the loop were not always enough to have it sent
+            before = unread(own_postgres.port)
+            large = "x" * 50_000
+            sent = asyncio.create_task(ended(storage.set("a", large)))
+            await more_unread(own_postgres.port, before, 50_000)  # and not what opens a connection
+            await asyncio.sleep(0.1)
             queued = asyncio.create_task(ended(storage.set("b", 2)))
             for (_, result), kind in ((await sent, UnknownOutcomeError), (await queued, StorageTimeoutError)):
                 assert isinstance(result, kind)
                 assert result.key in ("a", "b")
             own_postgres.thaw()
-            assert await storage.get("a") in (1, 2)
+            assert await storage.get("a") in (1, large)
             assert await storage.get("b") is None
 
     async def test_connect_and_disconnect_end(self, own_postgres: PostgresServer) -> None:
@@ -207,8 +212,9 @@ class TestEndedSessions:
     async def test_a_blocked_event_loop_does_not_matter(self, storage: PostgresBackend, postgres_url: str) -> None:
         connection = await asyncpg.connect(postgres_url)
         for _ in range(5):
-            await connection.fetch(END_ALL)
-            time.sleep(0.02)  # the news comes in while nothing is read
+            for pid, _ in await connection.fetch(END_ALL):
+                while Path(f"/proc/{pid}").exists():  # the news comes in while nothing is read
+                    time.sleep(0.005)
             await storage.set("a", 2)
             assert await storage.get("a") == 2
         await connection.close()

@@ -76,8 +76,10 @@ async def test_connections_that_the_server_closed_fail_no_call(
             await store.set("key", n)
             await store.keys()
             with plain(own_redis.url) as client:
-                client.client_kill_filter(_type="normal", skipme=True)
-            await asyncio.sleep(0.05)  # for the proxy to pass it on
+                gone = proxy.ended + client.client_kill_filter(_type="normal", skipme=True)
+            while proxy.ended < gone:  # noqa: ASYNC110 - in another thread
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a turn of this loop, which hears of it
             await store.set("key", n + 1)
             assert await store.get("key") == n + 1
             assert await store.keys() == ["key"]

@@ -12,6 +12,7 @@ from ad_seller.storage import StorageConnectionError, StorageError, UnknownOutco
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
+from tests.unread import more_unread, unread
 
 
 async def test_the_sentinels_forget_the_service_between_two_scripts(
@@ -22,8 +23,9 @@ async def test_the_sentinels_forget_the_service_between_two_scripts(
             await store.set("a", 1)
             master = group.master()
             master.freeze()
+            before = unread(master.port)
             calls = [asyncio.create_task(store.set(key, "x" * 6_000_000)) for key in ("first", "second")]
-            await asyncio.sleep(0.3)
+            await more_unread(master.port, before, 50_000)  # and not what sentinels ask it
             for one in group.sentinels:
                 ask(one, "SENTINEL", "REMOVE", "mymaster")
             await asyncio.sleep(0.3)  # what is known of the master is older than it may be
