@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
+import asyncpg
 import pytest
 
 from ad_seller.storage import Index, NamespacedBackend
@@ -23,8 +25,9 @@ async def definitions(url: str) -> dict[str, str]:
 
 async def becomes(url: str, wanted: dict[str, str]) -> bool:
     for _ in range(3000):
-        if await definitions(url) == wanted:
-            return True
+        with suppress(asyncpg.InternalServerError):  # the server, of an index that is being dropped
+            if await definitions(url) == wanted:
+                return True
         await asyncio.sleep(0.02)
     return False
 

@@ -19,16 +19,16 @@ async def test_the_sentinels_forget_the_service_between_two_scripts(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with SentinelGroup(tmp_path, down_after=60_000) as group:
-        async with RedisBackend(group.url, timeout=4, trust_master=0.2) as store:
-            await store.set("a", 1)
+        async with RedisBackend(group.url, timeout=8, trust_master=1) as store:
             master = group.master()
+            await store.set("a", 1)
             master.freeze()
             before = unread(master.port)
             calls = [asyncio.create_task(store.set(key, "x" * 6_000_000)) for key in ("first", "second")]
             await more_unread(master.port, before, 50_000)  # and not what sentinels ask it
             for one in group.sentinels:
                 ask(one, "SENTINEL", "REMOVE", "mymaster")
-            await asyncio.sleep(0.3)  # what is known of the master is older than it may be
+            await asyncio.sleep(1.2)  # what is known of the master is older than it may be
             master.thaw()
             told = await asyncio.gather(*calls, return_exceptions=True)
             for key, outcome in zip(("first", "second"), told, strict=True):
