@@ -1,4 +1,4 @@
-"""A server that freezes while something is being claimed: nobody waits for it twice."""
+"""A server that freezes while something is claimed: nobody waits for it twice, nor in vain where it answers."""
 
 from __future__ import annotations
 
@@ -80,3 +80,25 @@ async def test_a_claim_waits_once(
         else:
             assert isinstance(calling.result()[0], UnknownOutcomeError)
         await asyncio.wait_for(claim(store), 10)  # what was claimed is free again
+
+
+class LosesAnAnswer(RedisBackend):
+    """The answer to its first commit, which was applied, is lost with the connection."""
+
+    is_lost = False
+
+    async def _atomic_commit(self, commit: Commit) -> Outcome:
+        outcome = await super()._atomic_commit(commit)
+        if not self.is_lost:
+            self.is_lost = True
+            raise UnknownOutcomeError("lost") from ConnectionResetError()
+        return outcome
+
+
+async def test_where_only_the_answer_was_lost_the_claim_is_free_when_the_caller_hears_of_it(
+    redis_url: str, redis_prefix: str
+) -> None:
+    async with LosesAnAnswer(redis_url, redis_prefix) as store:
+        with pytest.raises(UnknownOutcomeError):
+            await take_lease(store)
+        await take_lease(store)
