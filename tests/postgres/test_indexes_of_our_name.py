@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 import pytest
 
 from ad_seller.storage import Index, NamespacedBackend
 from ad_seller.storage.postgres.fields import EXPIRY, FIELD_FUNCTION
+from ad_seller.storage.postgres.indexes import look
+from ad_seller.storage.postgres.schema import _look_at_once
 from ad_seller.storage.postgres.statements import TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.odd_records import EVERY_FIELD
@@ -96,3 +99,34 @@ async def test_what_we_made_is_known_again(new_database: str, caplog: pytest.Log
             assert (await storage.facts())["missing_indexes"] == []
         await sql(new_database, f"ALTER INDEX {TABLE}_order_status SET (fillfactor = 70)")
     assert "dropping" not in caplog.text
+
+
+async def test_one_that_is_dropped_meanwhile(new_database: str) -> None:
+    """The server cannot describe it and refuses the look; connecting failed with that."""
+    async with PostgresBackend(new_database):
+        pass
+    met = asyncio.Event()
+
+    async def drop(connection: asyncpg.Connection) -> None:
+        while not met.is_set():
+            await connection.execute(f"CREATE INDEX of_a_dba ON {TABLE} (key, value)")
+            await connection.execute("DROP INDEX of_a_dba")
+
+    async def look_again_and_again(connection: asyncpg.Connection) -> None:
+        async def fetch(statement: str) -> list[Any]:
+            try:
+                rows: list[Any] = await connection.fetch(statement)
+            except asyncpg.InternalServerError:
+                met.set()
+                raise
+            return rows
+
+        while not met.is_set():
+            assert (await look(fetch)).keys() >= NAMES
+            assert (await _look_at_once(fetch)).is_ready
+
+    connections = [await asyncpg.connect(new_database) for _ in range(4)]
+    asyncio.get_running_loop().call_later(30, met.set)  # whether or not it was met
+    await asyncio.gather(drop(connections[0]), *map(look_again_and_again, connections[1:]))
+    for connection in connections:
+        await connection.close()

@@ -13,6 +13,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ _LOOK_PAUSE = 30.0  #: seconds between two looks while an index is missing
 BUILD_SECONDS: Final = 24 * 3600.0  #: for one index; it waits for every transaction that is older
 _COUNTED = 1000  #: records of each field that are counted to choose among several
 
+_TRIES: Final = 5  #: looks at indexes while others drop some
 _LOOK: Final = f"SELECT {INDEXES_THERE} AS indexes"
 _HAS_FUNCTION: Final = f"SELECT to_regprocedure('{FIELD_SIGNATURE}') IS NOT NULL"
 
@@ -95,7 +98,7 @@ class FieldIndexes:
         if not self._missing or time.monotonic() < self.known.next_look:
             return
         self.known.next_look = time.monotonic() + _LOOK_PAUSE
-        [(rows,)] = await self._client.read(_LOOK, cancellable=True)
+        [(rows,)] = await described(partial(self._client.read, cancellable=True), _LOOK)
         self.known.valid = self._declared.usable(dict(rows))
         if self._missing:
             self._begin()
@@ -188,8 +191,19 @@ async def build(fetch: Fetch, declared: Declared) -> bool:
 
 async def look(fetch: Fetch) -> dict[str, str]:
     """Return the names of our table's indexes, and what the server defines each as; "": it cannot be used."""
-    [(rows,)] = await fetch(_LOOK)
+    [(rows,)] = await described(fetch, _LOOK)
     return dict(rows)
+
+
+async def described(fetch: Fetch, statement: str) -> list[Any]:
+    """Return what a statement with `INDEXES_THERE` finds; not within a transaction.
+
+    The server refuses all of it if an index is dropped just then, by another instance or a DBA.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(asyncpg.InternalServerError):
+            return await fetch(statement)
+    return await fetch(statement)
 
 
 async def _drop(fetch: Fetch, names: list[str]) -> None:

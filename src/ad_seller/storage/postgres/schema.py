@@ -16,6 +16,7 @@ import asyncpg
 
 from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import CREATE_FIELD_FUNCTION, EXPIRY, INDEXES_THERE, TableIndex
+from .indexes import described
 from .standing import refuse_others
 from .statements import COMMIT_FUNCTION, COMMIT_SIGNATURE, CREATE_COMMIT_FUNCTION, TABLE
 from .takeover import (
@@ -189,7 +190,7 @@ async def take_over_newer(fetch: Fetch, timeout: float, *, apply: bool) -> TakeO
 async def _look_at_once(fetch: Fetch) -> Found:
     """Do as `_look`, in one round trip where our tables are; not within a transaction."""
     try:
-        [facts] = await fetch(_BOTH)
+        [facts] = await described(fetch, _BOTH)
     except asyncpg.UndefinedTableError:
         return await _look(fetch)
     except asyncpg.SyntaxOrAccessError:  # a table of that name without our columns, or no table
