@@ -113,7 +113,7 @@ class TestFrozen:
             before = unread(own_postgres.port)
             large = "x" * 50_000
             sent = asyncio.create_task(ended(storage.set("a", large)))
-            await more_unread(own_postgres.port, before, 50_000)  # and not what opens a connection
+            await more_unread(own_postgres.port, before, 10_000)  # and not what opens a connection
             await asyncio.sleep(0.1)
             queued = asyncio.create_task(ended(storage.set("b", 2)))
             for (_, result), kind in ((await sent, UnknownOutcomeError), (await queued, StorageTimeoutError)):

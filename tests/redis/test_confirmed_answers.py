@@ -53,7 +53,7 @@ async def test_what_only_the_master_has_is_no_answer(pair: tuple[RedisServer, Re
         await cut(master, replica)
         return f"deal {runs}"
 
-    async with RedisBackend(master.url, timeout=0.5, wait_replicas=1) as store:
+    async with RedisBackend(master.url, timeout=1.5, wait_replicas=1) as store:
         with pytest.raises(UnknownOutcomeError):
             await store.run_once("book", "k", 1, work)
         for call in (

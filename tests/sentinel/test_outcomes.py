@@ -25,7 +25,7 @@ async def test_the_sentinels_forget_the_service_between_two_scripts(
             master.freeze()
             before = unread(master.port)
             calls = [asyncio.create_task(store.set(key, "x" * 6_000_000)) for key in ("first", "second")]
-            await more_unread(master.port, before, 50_000)  # and not what sentinels ask it
+            await more_unread(master.port, before, 10_000)  # and not what sentinels ask it
             for one in group.sentinels:
                 ask(one, "SENTINEL", "REMOVE", "mymaster")
             await asyncio.sleep(1.2)  # what is known of the master is older than it may be
