@@ -18,7 +18,7 @@ from ad_seller.storage.operations import (
     read_rules,
     retain,
 )
-from ad_seller.storage.operations.fields import period_of, replaced_at, seconds_at, values_at
+from ad_seller.storage.operations.fields import period_of, replaced_at, seconds_at, shown_period, values_at
 from tests.operations.test_retention import DAY, NOW, ORDERS, applied, order
 
 SOUND: dict[str, Any] = {"name": "a", "prefix": "x:", "since": "t", "older_than": 5}
@@ -127,9 +127,22 @@ def test_rules_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"where of the rule 'a' is .*, not 'status'"):
         read_rules(file)
     for period in ("5", "5 years", "-5d", -1, True, None, float("inf")):
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises(InvalidArgumentError, match=r"number with a unit \(s, min, h, d, w, y\) such as"):
             period_of(period, "x")
     assert (period_of("1.5 h", "x"), period_of(7, "x"), period_of("2w", "x")) == (5400.0, 7.0, 14 * DAY)
+
+
+def test_a_period_is_shown_in_the_largest_unit_that_says_it_whole() -> None:
+    shown = {
+        2 * DAY: "2 days",
+        DAY: "24 hours",
+        7_200: "2 hours",
+        3_600: "60 minutes",
+        120: "2 minutes",
+        60: "60 seconds",
+        0.5: "0.5 seconds",
+    }
+    assert {seconds: shown_period(seconds) for seconds in shown} == shown
 
 
 def test_places_in_records() -> None:
