@@ -145,12 +145,14 @@ class PostgresServer(ServerProcess):
     def freeze(self) -> None:
         """Let all of its processes hang: connections are accepted by the system, nothing is answered."""
         for process in self._processes():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                process.suspend()
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
         for process in reversed(self._processes()):
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def remove(self) -> None:
         """Stop the server and remove its folder."""
