@@ -146,7 +146,7 @@ WINGS = {
     "operations/": Subset(("tests/operations",), "", ("redis", "postgres")),
     "operations/backup": Subset(("tests/operations/test_backup.py",)),
     "operations/doctor/": Subset(
-        tuple(f"tests/operations/test_doctor{name}.py" for name in ("", "_deployment", "_replicas")),
+        tuple(f"tests/operations/test_doctor{name}.py" for name in ("", "_deployment", "_indexes", "_replicas")),
         "",
         ("redis", "postgres"),
     ),

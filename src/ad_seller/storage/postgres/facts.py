@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .client import Fetch
 from .fields import Declared
-from .indexes import look
+from .indexes import kept_by_constraints, look
 from .statements import TABLE
 
 _MOST_COUNTED: Final = 100_000  #: expired entries
@@ -100,6 +100,7 @@ async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
         "expired_for": max(0.0, expired["late"]),
         "missing_indexes": missing,
         "wrong_indexes": {name: there[name] for name in missing if there.get(name)},
+        "constraints": sorted(await kept_by_constraints(fetch) & {*missing}),
         "followers": [dict(row) for row in await fetch(_FOLLOWERS)],
         "idle_slots": [dict(row) for row in await fetch(_SLOTS)],
     }

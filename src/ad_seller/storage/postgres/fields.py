@@ -78,6 +78,11 @@ INDEXES_THERE: Final = f"""
     ARRAY(SELECT ARRAY[relname::text, coalesce(CASE WHEN indisvalid THEN pg_get_indexdef(indexrelid) END, '')]
         FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = to_regclass('{TABLE}'))"""  # noqa: S608
 
+#: Those of them that belong to a constraint, which alone can be dropped or renamed.
+OF_CONSTRAINTS: Final = (
+    f"SELECT conname::text FROM pg_constraint WHERE conindid <> 0 AND conrelid = to_regclass('{TABLE}')"  # noqa: S608
+)
+
 #: What the server adds to a definition: types, brackets, how the index is stored.
 _ADDED: Final = re.compile(r" WITH \([^()]*\)|::text|VARIADIC ARRAY|[()\[\]\s]")
 

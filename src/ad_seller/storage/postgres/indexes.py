@@ -22,7 +22,16 @@ import asyncpg
 
 from ..driver.query import KeyQuery, say_how
 from .client import PostgresClient
-from .fields import CREATE_FIELD_FUNCTION, EXPIRY, FIELD_SIGNATURE, INDEXES_THERE, Declared, Search, narrowness
+from .fields import (
+    CREATE_FIELD_FUNCTION,
+    EXPIRY,
+    FIELD_SIGNATURE,
+    INDEXES_THERE,
+    OF_CONSTRAINTS,
+    Declared,
+    Search,
+    narrowness,
+)
 from .login import Known
 from .statements import TABLE
 
@@ -176,9 +185,10 @@ async def build(fetch: Fetch, declared: Declared) -> bool:
         await fetch(CREATE_FIELD_FUNCTION)
     there = await look(fetch)
     usable = declared.usable(there)
-    await _drop(fetch, sorted(name for name in there if declared.is_unwanted(name)))
+    kept = await kept_by_constraints(fetch)
+    await _drop(fetch, sorted(name for name in there if declared.is_unwanted(name) and name not in kept))
     for index in declared.indexes:
-        if index.name in usable:
+        if index.name in usable or index.name in kept:
             continue
         if index.name in there:
             was = there[index.name] or "a build that was cut off"
@@ -204,6 +214,11 @@ async def described(fetch: Fetch, statement: str) -> list[Any]:
         with suppress(asyncpg.InternalServerError):
             return await fetch(statement)
     return await fetch(statement)
+
+
+async def kept_by_constraints(fetch: Fetch) -> set[str]:
+    """Return the names of our table's indexes that belong to a constraint: the server drops them only with that."""
+    return {name for (name,) in await fetch(OF_CONSTRAINTS)}
 
 
 async def _drop(fetch: Fetch, names: list[str]) -> None:

@@ -133,7 +133,14 @@ class SQLiteBackend(DriverBackend):
     async def _change_views(self, verb: str, work: Callable[[sqlite3.Connection], list[str]]) -> list[str]:
         with self._guarded(await self._here(), verb, "views", writes=True) as session:
             assert isinstance(session.engine, SQLiteEngine)  # noqa: S101
-            return await session.engine.change_views(work)
+            return await session.engine.change_schema(work)
+
+    async def build_indexes(self) -> bool:
+        """Make the indexes that are missing or something else than their names say; writers wait for each."""
+        with self._guarded(await self._here(), "build", "indexes", writes=True) as session:
+            assert isinstance(session.engine, SQLiteEngine)  # noqa: S101
+            await session.engine.build_indexes()
+        return True
 
     def _make_database(self) -> Database:
         return Database(

@@ -28,7 +28,7 @@ from .fields import FieldIndexes
 from .finding import find
 from .handle import Handle, let_go
 from .local import LOCAL_FAILURES, LocalReader
-from .schema import has_expired, make_index
+from .schema import has_expired, index_facts, make_index, mending
 from .shared import SharedDatabase
 from .url import MEMORY
 
@@ -199,7 +199,7 @@ class SQLiteEngine(Engine):
         """Make the indexes that a search needs first; without one it takes longer, so nothing of this fails it."""
         for name in filter(self._database.is_to_make, wanted):
             try:
-                await self._database.write(partial(make_index, statement=wanted[name]))
+                await self._database.write(partial(make_index, statements=[wanted[name]]))
                 self._database.made.add(name)
             except NotStartedError:
                 pass  # others write; the next search tries again
@@ -231,7 +231,17 @@ class SQLiteEngine(Engine):
     async def facts(self) -> dict[str, Any]:
         """See `Engine.facts`."""
         database = self._database
-        return await database.read(lambda db: facts(db, self._path, self._clock(), database.synchronous))
+        return await database.read(
+            lambda db: {
+                **facts(db, self._path, self._clock(), database.synchronous),
+                **index_facts(db, self._fields),
+            }
+        )
+
+    async def build_indexes(self) -> None:
+        """Make the indexes that are missing or something else; each by itself, so that others write in between."""
+        for statements in await self._database.read(lambda db: mending(db, self._path, self._fields)):
+            await self.change_schema(partial(make_index, statements=statements))
 
     async def doubts(self) -> list[str]:
         """See `Engine.doubts`: a file whose newest commits a power failure may take."""
@@ -240,7 +250,7 @@ class SQLiteEngine(Engine):
         lost = "commits that were acknowledged shortly before a power failure may be lost"
         return [f"synchronous={self._database.synchronous}: {lost}. SQLITE_SYNCHRONOUS=FULL keeps them."]
 
-    async def change_views(self, work: Callable[[sqlite3.Connection], R]) -> R:
+    async def change_schema(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Return what ``work`` makes of the connection for writes; it begins its transaction by itself.
 
         Raises:

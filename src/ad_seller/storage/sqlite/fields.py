@@ -95,14 +95,15 @@ class FieldIndexes:
             return name not in self.statements
         if self.is_default or not (name.startswith(DECLARED) or name in _OURS):
             return False
-        return self._statement_of(name) is None
+        return self.statement_of(name) is None
 
     def is_outdated(self, name: str, statement: str) -> bool:
         """Tell whether an index that is there was defined in another way than now."""
-        wanted = self._statement_of(name)
+        wanted = self.statement_of(name)
         return wanted is not None and is_other(wanted, statement)
 
-    def _statement_of(self, name: str) -> str | None:
+    def statement_of(self, name: str) -> str | None:
+        """Return the statement that makes an index that is declared, of the store or of all namespaces."""
         if name in self.statements or not name.startswith(DECLARED):
             return self.statements.get(name)
         return ChainMap(*self.of_namespaces.values()).get(name)

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import FieldIndexes, is_other
@@ -116,10 +117,7 @@ def _taken(db: sqlite3.Connection, path: str, wanted: Iterable[str]) -> set[str]
 def _drop_unwanted(db: sqlite3.Connection, path: str, known: dict[str, str], fields: FieldIndexes) -> None:
     """Drop indexes that are declared no longer, and those that an earlier version or somebody defined otherwise."""
     unwanted = list(filter(fields.is_unwanted, known))
-    outdated = [name for name, statement in known.items() if fields.is_outdated(name, statement)]
-    if is_other(_CREATE[_EXPIRY], known.get(_EXPIRY, _CREATE[_EXPIRY])):
-        outdated.append(_EXPIRY)
-    for name in {*unwanted, *outdated}:
+    for name in {*unwanted, *_outdated(known, fields)}:
         db.execute(f"DROP INDEX IF EXISTS {name}")
         del known[name]
     if unwanted:
@@ -129,6 +127,35 @@ def _drop_unwanted(db: sqlite3.Connection, path: str, known: dict[str, str], fie
             path,
             ", ".join(sorted(unwanted)),
         )
+
+
+def _outdated(known: dict[str, str], fields: FieldIndexes) -> dict[str, str]:
+    """Return the indexes that are something else than their names say."""
+    return {
+        name: statement
+        for name, statement in known.items()
+        if fields.is_outdated(name, statement) or (name == _EXPIRY and is_other(_CREATE[name], statement))
+    }
+
+
+def index_facts(db: sqlite3.Connection, fields: FieldIndexes) -> dict[str, Any]:
+    """Return which indexes are missing or something else, and what those are; of namespaces only the latter."""
+    known = _known(db)
+    wrong = _outdated(known, fields)
+    missing = {_EXPIRY, *fields.statements} - (known.keys() - wrong.keys())
+    return {"missing_indexes": sorted({*missing, *wrong}), "wrong_indexes": wrong}
+
+
+def mending(db: sqlite3.Connection, path: str, fields: FieldIndexes) -> list[list[str]]:
+    """Return for each index that is missing or something else the statements that make it, anew."""
+    found = index_facts(db, fields)
+    names, wrong = found["missing_indexes"], found["wrong_indexes"]
+    taken = _taken(db, path, names)
+    return [
+        [*([f"DROP INDEX IF EXISTS {name}"] if name in wrong else []), fields.statement_of(name) or _CREATE[name]]
+        for name in names
+        if name not in taken
+    ]
 
 
 def _add_size(db: sqlite3.Connection) -> None:
@@ -195,7 +222,7 @@ def _switch_to_wal(db: sqlite3.Connection, patience: float) -> None:
             return  # also if the file system cannot do it: SQLite then keeps its older, slower log
 
 
-def make_index(db: sqlite3.Connection, statement: str) -> None:
+def make_index(db: sqlite3.Connection, statements: Iterable[str]) -> None:
     """Make an index that is needed from now on, in a transaction of its own.
 
     Raises:
@@ -203,7 +230,9 @@ def make_index(db: sqlite3.Connection, statement: str) -> None:
     """
     take_write_lock(db)
     try:
-        db.execute(statement)
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()  # or SQLite may refuse by a schema that is out of date
+        for statement in statements:
+            db.execute(statement)
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")

@@ -85,6 +85,7 @@ def _sqlite(facts: Facts) -> Judged:
         )
     if facts["damage"]:
         yield "sqlite-damaged", f"quick_check says: {'; '.join(facts['damage'])}"
+    yield from _indexes(facts)
     if facts["journal_mode"] != "wal":
         yield "sqlite-not-wal", f"The journal mode is {facts['journal_mode']}"
     if facts.get("mode", 0) & 0o077:
@@ -98,6 +99,15 @@ def _sqlite(facts: Facts) -> Judged:
         )
     if facts.get("disk_free", _LEAST_FREE + facts["bytes"]) < max(_LEAST_FREE, facts["bytes"]):
         yield "disk-nearly-full", f"{facts['disk_free'] // _MEBIBYTE:,} MiB are free on the disk of the file"
+
+
+def _indexes(facts: Facts) -> Judged:
+    if facts["missing_indexes"]:
+        wrong = facts["wrong_indexes"]
+        names = [f"{name} ({wrong[name]})" if name in wrong else name for name in facts["missing_indexes"]]
+        yield "filter-walks", f"These indexes are missing, not valid or of something else: {', '.join(names)}"
+    for name in facts.get("constraints", ()):
+        yield "index-name-taken", f"A constraint has the name of an index of ours: {name}"
 
 
 def _postgres(facts: Facts) -> Judged:
@@ -121,10 +131,7 @@ def _postgres(facts: Facts) -> Judged:
         yield "superuser", "The role of the agent is a superuser"
     if facts.get("autovacuum") == "off":
         yield "no-autovacuum", "autovacuum is off"
-    if facts["missing_indexes"]:
-        wrong = facts["wrong_indexes"]
-        names = [f"{name} ({wrong[name]})" if name in wrong else name for name in facts["missing_indexes"]]
-        yield "filter-walks", f"These indexes are missing, not valid or of something else: {', '.join(names)}"
+    yield from _indexes(facts)
     limit = int(facts["max_connections"]) - int(facts["superuser_reserved_connections"])
     wanted = facts["pool_max"] * workers()
     if wanted > limit:

@@ -51,8 +51,8 @@ async def fixes(store: StorageBackend, findings: Iterable[Finding], *, grace: fl
     rules = {finding.rule for finding in all_of_kind("findings", findings, Finding) if finding.fixable}
     if "filter-walks" in rules:
         for side in sides_of(store):
-            if hasattr(side, "build_indexes"):
-                yield Fix("filter-walks", await _building(side), partial(_build, side))
+            if hasattr(side, "build_indexes") and (what := await _building(side)):
+                yield Fix("filter-walks", what, partial(_build, side))
     if "value-unreadable" in rules:
         async for found in repair(store, dry_run=True):
             what = f"Move {found.key} to {DAMAGED_PREFIX}{found.key}: {found.reason}"
@@ -64,16 +64,23 @@ async def fixes(store: StorageBackend, findings: Iterable[Finding], *, grace: fl
 
 
 async def _building(side: Any) -> str:
+    """Return what is to be built, in a sentence; "" if nothing is."""
     facts = await side.facts()
-    wrong = "; ".join(facts["wrong_indexes"].values())
-    dropped = f", in place of what has the name and is dropped: {wrong}" if wrong else ""
-    return f"Build {', '.join(facts['missing_indexes'])} in {side!r}, beside the work{dropped}"
+    kept = facts.get("constraints", [])
+    wrong = {name: what for name, what in facts["wrong_indexes"].items() if name not in kept}
+    names = [name for name in facts["missing_indexes"] if name not in kept]
+    if not names:
+        return ""
+    dropped = f", in place of what has the name and is dropped: {'; '.join(wrong.values())}" if wrong else ""
+    how = "beside the work" if facts["engine"] == "postgres" else "while writers wait"
+    return f"Build {', '.join(names)} in {side!r}, {how}{dropped}"
 
 
 async def _build(side: Any) -> str:
     if not await side.build_indexes():
         return "another process is building them"
-    left = (await side.facts())["missing_indexes"]
+    facts = await side.facts()
+    left = [name for name in facts["missing_indexes"] if name not in facts.get("constraints", [])]
     if not left:
         return "built"
     names = ", ".join(left)

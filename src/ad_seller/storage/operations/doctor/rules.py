@@ -231,7 +231,14 @@ RULES: Final[dict[str, Rule]] = {
         "warning",
         "Filtered listings look at every record of their kind (the removal of expired entries at the whole table), "
         "because an index is missing, not valid, or of something else than its name says.",
-        "`doctor --fix` builds it beside the work, anew where it is another one; the user must own the table.",
+        "`doctor --fix` builds it, anew where it is another one; on PostgreSQL beside the work, as the owner of "
+        "the table.",
+    ),
+    "index-name-taken": Rule(
+        "warning",
+        "The index of a constraint cannot be dropped without it, and what it promises nobody but you knows: so "
+        "`doctor --fix` leaves it, and the index of ours is not there.",
+        "ALTER TABLE ad_seller_kv RENAME CONSTRAINT … TO …, or DROP CONSTRAINT; then `doctor --fix`.",
     ),
     "filter-undeclared": Rule(
         "note",
