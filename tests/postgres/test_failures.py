@@ -151,6 +151,18 @@ class TestRestart:
                 for _, result in await asyncio.gather(*map(ended, operations(storage))):
                     assert not isinstance(result, StorageError), result
 
+    async def test_who_listens_keeps_nobody_waiting_for_a_server_that_is_gone(
+        self, own_postgres: PostgresServer
+    ) -> None:
+        async with PostgresBackend(own_postgres.url(), timeout=2 * TOLERANCE) as storage:
+            assert await storage._hears("")
+            await asyncio.to_thread(own_postgres.kill)
+            for seconds, result in await asyncio.gather(*map(ended, operations(storage))):
+                assert isinstance(result, StorageConnectionError | UnknownOutcomeError), result
+                assert seconds < TOLERANCE
+            await asyncio.to_thread(own_postgres.start)
+            assert await storage.get("a") is None
+
     async def test_restart_between_two_calls_is_not_noticed(self, own_postgres: PostgresServer) -> None:
         async with PostgresBackend(own_postgres.url()) as storage:
             for number in range(3):

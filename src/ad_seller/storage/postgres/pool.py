@@ -170,7 +170,7 @@ class PostgresPool:
             task.add_done_callback(partial(self._grown, self._loop.time()))
 
     def _grown(self, started: float, task: asyncio.Task[Connection]) -> None:
-        """Hand a new connection to those who wait; if there is none at all, they learn why."""
+        """Hand a new connection to those who wait; if none at all is alive, they learn why."""
         self._growing.discard(task)
         if task.cancelled():
             return
@@ -179,7 +179,7 @@ class PostgresPool:
             self.release(task.result())
             return
         self._refusal = str(error).partition("\n")[0]
-        if not self._all:
+        if all(connection.is_closed for connection in self._all):  # one that listens is kept until it is needed
             self._fail_waiters(error, started)
 
     def release(self, connection: Connection) -> None:
