@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ad_seller.storage import NotApplied, UnknownOutcomeError
+from ad_seller.storage import NotApplied, StorageBackend, UnknownOutcomeError
 from ad_seller.storage.driver.commit import Commit, Outcome
+from ad_seller.storage.hybrid_backend import HybridBackend
+from ad_seller.storage.memory_backend import MemoryBackend
+from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.redis_backend import RedisBackend
-from ad_seller.storage.testing.servers import RedisServer
-
-from .support import timed
+from ad_seller.storage.testing.postgres_server import PostgresServer
+from ad_seller.storage.testing.servers import RedisServer, find_redis_binary
 
 TIMEOUT = 2.0
 MORE = 1.6  #: seconds that a loaded machine may add; waiting twice is more
 
 
-class FreezesAtCommit(RedisBackend):
+class Freezes(StorageBackend):
     """Its server freezes when the commit that is counted down to is about to be sent."""
 
-    server: RedisServer
-    commits_before: int
+    server: RedisServer | PostgresServer
+    commits_before = -1
 
     async def _atomic_commit(self, commit: Commit) -> Outcome:
         if self.commits_before == 0:
@@ -32,19 +35,35 @@ class FreezesAtCommit(RedisBackend):
         return await super()._atomic_commit(commit)
 
 
-async def take_lease(store: RedisBackend) -> None:
+class FreezingRedis(Freezes, RedisBackend):
+    """On Redis."""
+
+    def __init__(self, server: RedisServer, url: str) -> None:
+        super().__init__(url, timeout=TIMEOUT)
+        self.server = server
+
+
+class FreezingPostgres(Freezes, PostgresBackend):
+    """On PostgreSQL."""
+
+    def __init__(self, server: PostgresServer, url: str) -> None:
+        super().__init__(url, timeout=TIMEOUT)
+        self.server = server
+
+
+async def take_lease(store: StorageBackend) -> None:
     async with store.lease("scheduler", ttl=60):
         pass
 
 
-async def run_once(store: RedisBackend) -> None:
+async def run_once(store: StorageBackend) -> None:
     async def work(tx: Any) -> None:
         await tx.set("a", 1)
 
     await store.run_once("scope", "key", {}, work)
 
 
-async def make_effect(store: RedisBackend) -> None:
+async def make_effect(store: StorageBackend) -> None:
     async def call(_: str) -> int:
         return 1
 
@@ -54,31 +73,49 @@ async def make_effect(store: RedisBackend) -> None:
     await store.effect("scope", "name", call=call, reconcile=reconcile)
 
 
-ROWS = [(take_lease, 0), (run_once, 0), (run_once, 1), (make_effect, 0), (make_effect, 1)]
+CLAIMS = [(take_lease, 0), (run_once, 0), (run_once, 1), (make_effect, 0), (make_effect, 1)]
+ROWS = [(kind, *claim) for kind in ("redis", "postgres") for claim in CLAIMS] + [("hybrid", *CLAIMS[2])]
 
 
-@pytest.mark.parametrize(("claim", "commits_before"), ROWS)
+@pytest.fixture
+def side(kind: str, tmp_path: Path) -> Iterator[Freezes]:
+    """The store whose server freezes."""
+    if kind == "redis":
+        with RedisServer(tmp_path / "redis", binary=find_redis_binary()) as redis:
+            yield FreezingRedis(redis, redis.url)
+    else:
+        with PostgresServer() as postgres:
+            yield FreezingPostgres(postgres, postgres.url())
+
+
+@pytest.fixture
+def store(kind: str, side: Freezes) -> StorageBackend:
+    """What the caller sees of it."""
+    return HybridBackend(side, MemoryBackend(timeout=TIMEOUT)) if kind == "hybrid" else side
+
+
+@pytest.mark.parametrize(("kind", "claim", "commits_before"), ROWS)
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_a_claim_waits_once(
-    claim: Callable[[RedisBackend], Coroutine[Any, Any, None]],
+    claim: Callable[[StorageBackend], Coroutine[Any, Any, None]],
     commits_before: int,
     cancelled: bool,
-    own_redis: RedisServer,
+    side: Freezes,
+    store: StorageBackend,
 ) -> None:
-    store = FreezesAtCommit(own_redis.url, timeout=TIMEOUT)
-    store.server, store.commits_before = own_redis, commits_before
+    side.commits_before = commits_before
     async with store:
-        calling = asyncio.ensure_future(timed(claim(store)))
+        calling = asyncio.ensure_future(claim(store))
         if cancelled:
             await asyncio.sleep(0.3)
             calling.cancel()
         done, _ = await asyncio.wait([calling], timeout=TIMEOUT + MORE)
-        own_redis.thaw()
+        side.server.thaw()
         assert done, "it waits again"
         if cancelled:
             assert calling.cancelled()
         else:
-            assert isinstance(calling.result()[0], UnknownOutcomeError)
+            assert isinstance(calling.exception(), UnknownOutcomeError)
         await asyncio.wait_for(claim(store), 10)  # what was claimed is free again
 
 
