@@ -39,7 +39,9 @@ async def fill(store: StorageBackend, entries: int) -> None:
             await store.set_many({key: value(key, "s") for key in some}, ttl=ttl)
 
 
-async def copied(source: StorageBackend, target: StorageBackend, entries: int) -> dict[str, float]:
+async def copied(
+    source: StorageBackend, target: StorageBackend, entries: int, checkpoint: Path
+) -> dict[str, float]:
     """Copy and verify; return entries a second of each."""
     began = time.perf_counter()
     over = began
@@ -49,7 +51,7 @@ async def copied(source: StorageBackend, target: StorageBackend, entries: int) -
         if number == entries and over == began:
             over = time.perf_counter()
 
-    done = await copy_entries(source, target, progress=seen)
+    done = await copy_entries(source, target, checkpoint=checkpoint, progress=seen)
     ended = time.perf_counter()
     if done.stored != entries or done.verified.faults:
         raise SystemExit(f"The copy is no copy: {done}")
@@ -59,12 +61,14 @@ async def copied(source: StorageBackend, target: StorageBackend, entries: int) -
     }
 
 
-async def stopped(source: StorageBackend, target: StorageBackend, entries: int) -> float:
-    """Return the seconds of the last `again`, while the writers stand still; 1 of 50 entries differs."""
+async def stopped(source: StorageBackend, target: StorageBackend, entries: int, checkpoint: Path) -> float:
+    """Return the seconds of the last pass of a move, while the writers stand still; 1 of 50 entries differs."""
     for number in range(0, entries, 50):
         await source.set(filler_key(number), {"changed": number})
     began = time.perf_counter()
-    await copy_entries(source, target, again=True)
+    done = await copy_entries(source, target, checkpoint=checkpoint, again=True, final=True)
+    if done.verified.faults:
+        raise SystemExit(f"The move is not finished: {done}")
     return round(time.perf_counter() - began, 2)
 
 
@@ -120,17 +124,19 @@ async def measured(urls: dict[str, str], entries: int) -> dict[str, Any]:
     """Return the figures for a store of so many entries."""
     figures: dict[str, Any] = {"entries": entries}
     async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stores = {name: await stack.enter_async_context(open_url(url)) for name, url in urls.items()}
         source = stores["sqlite"]
         await fill(source, entries)
         for name, store in stores.items():
-            told = figures[name] = {} if store is source else await copied(source, store, entries)
+            told = figures[name] = {}
+            if store is not source:
+                told |= await copied(source, store, entries, folder / f"{name}.json")
             told["doctor_seconds"] = await looked_through(store)
         figures["most_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         for name in ("redis", "postgres"):
-            figures[name]["stop_seconds"] = await stopped(source, stores[name], entries)
-        with tempfile.TemporaryDirectory() as folder:
-            figures["sqlite"] |= await saved(source, Path(folder))
+            figures[name]["stop_seconds"] = await stopped(source, stores[name], entries, folder / f"{name}.json")
+        figures["sqlite"] |= await saved(source, folder)
     return figures
 
 

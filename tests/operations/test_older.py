@@ -58,6 +58,8 @@ async def test_the_table_of_postgresql(new_database: str, tmp_path: Path) -> Non
         assert 400 < (await target.ttl("quote:1") or 0) <= 501
         assert [await target.ttl(f"odd:{n}") for n in (1, 2)] == [None, None]
         assert await estimate(backend) == 4_525
+        pages = [entry async for page in backend._entry_pages("") for entry in page]
+        assert await backend._entries_at(["absent", *(entry.key for entry in pages)]) == pages
 
         await older.execute(
             "UPDATE kv_store SET value = '2', expires_at = $1 WHERE key = 'quote:1'", time.time() + 900

@@ -52,6 +52,15 @@ class BulkTransfer:
         if page:
             yield page
 
+    async def _entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """Return the live entries under different keys, in their order, as `_entry_pages` does.
+
+        Raises:
+            CorruptValueError: a value cannot be read, on a backend that shows no texts.
+        """
+        found = [await _entry(cast("Committer", self), key) for key in keys]
+        return [entry for entry in found if entry is not None]
+
     async def _entry_estimate(self, prefix: str) -> int | None:
         """Return about how many live keys begin with ``prefix``; None if that cannot be told at little cost."""
         return None

@@ -161,6 +161,10 @@ class Engine(ABC):
         """
         raise NotImplementedError
 
+    async def entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """Return the live entries under different keys, in their order; so many that they are about a page."""
+        raise NotImplementedError
+
     async def store(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
     ) -> Sequence[bool]:

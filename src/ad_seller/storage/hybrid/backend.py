@@ -158,6 +158,11 @@ class HybridBackend(Sides):
         async for page in merged_pages(walks):
             yield page
 
+    async def _entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        parts = await all_of([side._entries_at(part) for side, part in self._split(keys)])
+        found = {entry.key: entry for part in parts for entry in part}
+        return [found[key] for key in keys if key in found]
+
     async def _entry_estimate(self, prefix: str) -> int | None:
         numbers = await all_of([side._entry_estimate(prefix) for side in self._sides_of(f"{escape(prefix)}*")])
         known = [number for number in numbers if number is not None]

@@ -90,6 +90,10 @@ class MemoryEngine(Engine):
         """See `Engine.page`."""
         return self._entries.page(prefix, after, self._clock())
 
+    async def entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """See `Engine.entries_at`."""
+        return self._entries.stored_at(keys, self._clock())
+
     async def store(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
     ) -> Sequence[bool]:

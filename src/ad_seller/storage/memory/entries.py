@@ -79,10 +79,14 @@ class Entries:
                 if not key.startswith(prefix) or size >= PAGE_BYTES or len(found) == PAGE_ENTRIES:
                     break
                 if (entry := self._live(key, now)) is not None:
-                    deadline = None if entry.expires_at is None else deadline_of(entry.expires_at)
-                    found.append(StoredEntry(key, entry.text, deadline))
+                    found.append(_stored(key, entry))
                     size += len(entry.text)
         return found
+
+    def stored_at(self, keys: Sequence[str], now: float) -> list[StoredEntry]:
+        """Return the entries under ``keys``, in their order."""
+        with self._lock:
+            return [_stored(key, entry) for key in keys if (entry := self._live(key, now)) is not None]
 
     def store(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None, now: float
@@ -255,3 +259,7 @@ def _remaining_ms(entry: Entry | None, now: float) -> int:
     if entry is None:
         return MISSING
     return NO_EXPIRY if entry.expires_at is None else math.ceil((entry.expires_at - now) * 1000)
+
+
+def _stored(key: str, entry: Entry) -> StoredEntry:
+    return StoredEntry(key, entry.text, None if entry.expires_at is None else deadline_of(entry.expires_at))

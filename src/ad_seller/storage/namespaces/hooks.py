@@ -123,6 +123,10 @@ class NamespaceHooks(StorageBackend, ABC):
         except StorageError as error:
             raise names.seen(error) from error.__cause__
 
+    async def _entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        found = await self._asked(self.backend._entries_at(self._all_full(keys)))
+        return [StoredEntry(self._names.one(key), text, deadline) for key, text, deadline in found]
+
     async def _entry_estimate(self, prefix: str) -> int | None:
         self._atomic_check()
         return await self._asked(self.backend._entry_estimate(self._prefix + prefix))

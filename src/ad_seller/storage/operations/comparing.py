@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 
 from ..base import StorageBackend
+from ..concurrency.tasks import all_of
 from ..driver.transfer import StoredEntry
 from ..errors import CorruptValueError, InvalidValueError
 from ..records.codec import canonical, decode
-from .walking import OWN_KEYS, pages_of
+from .walking import OWN_KEYS, pages_of, patiently
 
 #: Milliseconds before its deadline from which an entry may be missing on one side: one is read after the other.
 _GRACE: Final = 2_000
@@ -64,7 +66,7 @@ async def compare(
         prefix: only keys that begin with it.
         after: only keys that come after it.
     """
-    slack = max(source._deadline_slack, target._deadline_slack)
+    slack = _slack(source, target)
     async with (
         aclosing(_ahead(pages_of(source, prefix, after))) as ours,
         aclosing(_ahead(pages_of(target, prefix, after))) as theirs,
@@ -76,6 +78,22 @@ async def compare(
             other, there = _split(there, last)
             yield Part(_differences(mine, other, slack), len(mine), last)
             here, there = await _next(ours, here), await _next(theirs, there)
+
+
+async def compare_at(source: StorageBackend, target: StorageBackend, keys: Sequence[str]) -> list[Difference]:
+    """Return how ``target`` differs from ``source`` under some keys: about so many as a page has.
+
+    Args:
+        source: a connected backend.
+        target: another one.
+        keys: sorted.
+    """
+    mine, other = await all_of(patiently(partial(each._entries_at, keys)) for each in (source, target))
+    return _differences(mine, other, _slack(source, target))
+
+
+def _slack(source: StorageBackend, target: StorageBackend) -> int:
+    return max(source._deadline_slack, target._deadline_slack)
 
 
 async def _ahead(pages: AsyncIterator[list[StoredEntry]]) -> AsyncGenerator[list[StoredEntry]]:

@@ -15,7 +15,7 @@ from ..driver.commit import Commit, Delete, Expect, Refused
 from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, LeaseHeldError, StorageError, shown
 from .checkpoints import Checkpoint
-from .comparing import Difference, Kind, Part, compare
+from .comparing import Difference, Kind, Part, compare, compare_at
 from .exporting import Progress
 from .importing import Existing
 from .older import opened_if_there, refuse_unless_older_is_empty
@@ -148,7 +148,7 @@ async def copy_entries(
                 f"The target is a part of the source, {inside}* of {source!r}, so copies would be copied again. "
                 "Copy by prefixes that lie outside of it, such as order:"
             )
-        await (job.follow() if again else job.run(begun=resume))
+        await (job.follow(final=final) if again else job.run(begun=resume))
         if final and not job.done.verified.faults:
             await job.checkpoint.finish()
     return job.done
@@ -201,11 +201,15 @@ class _Copy:
             await self._pass(state.after, mirrors=False)
         await self.compare()
 
-    async def follow(self) -> None:
-        """Repair what has changed, until a pass finds nothing or no less than before, and compare."""
+    async def follow(self, *, final: bool) -> None:
+        """Repair what has changed, until a pass finds nothing or no less than before, and compare.
+
+        Where nobody writes any more, what was equal stays equal, and what a pass repaired is read again: if that is
+        equal, too, all has been compared, and no other pass is needed.
+        """
         before: int | None = None
         for _ in range(_PASSES):
-            found = await self._pass(None, mirrors=True)
+            found = await self._pass(None, mirrors=True, checks=final)
             if found.faults == 0:
                 self.done.verified = found
                 return
@@ -224,18 +228,17 @@ class _Copy:
             progress=self._progress,
         )
 
-    async def _pass(self, after: str | None, *, mirrors: bool) -> Verified:
-        """Go through both stores once and repair what differs; return what did."""
+    async def _pass(self, after: str | None, *, mirrors: bool, checks: bool = False) -> Verified:
+        """Go through both stores once and repair what differs; return what did, or what still does if it checks."""
         found = Verified(wanted=self._wanted)
-        writing: asyncio.Task[None] | None = None
+        writing: asyncio.Task[list[Difference]] | None = None
         try:
             async with aclosing(compare(self.source, self.target, self.checkpoint.state.prefix, after)) as parts:
                 async for part in parts:
                     found.compared += part.seen
-                    found.note(part.differences)
-                    await _ended(writing)
-                    writing = asyncio.create_task(self._repair(part, mirrors=mirrors))
-            await _ended(writing)
+                    found.note(await _ended(writing))
+                    writing = asyncio.create_task(self._repair(part, mirrors=mirrors, checks=checks))
+            found.note(await _ended(writing))
         finally:
             if writing is not None and not writing.done():
                 writing.cancel()
@@ -244,8 +247,9 @@ class _Copy:
         self.done.passes += 1
         return found
 
-    async def _repair(self, part: Part, *, mirrors: bool) -> None:
-        found = [each for each in part.differences if each.kind in self._wanted]
+    async def _repair(self, part: Part, *, mirrors: bool, checks: bool) -> list[Difference]:
+        wanted = self._wanted
+        found = [each for each in part.differences if each.kind in wanted]
         if stored := [each for each in found if each.source is not None]:
             entries = [cast("StoredEntry", each.source) for each in stored]
             expected = [None if each.target is None else each.target.text for each in stored]
@@ -257,6 +261,10 @@ class _Copy:
             await self.checkpoint.note(part.last)
         if self._progress is not None:
             self._progress(self.done.seen)
+        if not (checks and found):
+            return part.differences
+        kept = [each for each in part.differences if each.kind not in wanted]
+        return kept + await compare_at(self.source, self.target, [each.key for each in found])
 
     async def _delete(self, gone: Iterable[Difference]) -> int:
         """Remove entries that the source has no more, if they are still as they were seen."""
@@ -273,9 +281,8 @@ class _Copy:
             self._on_refused(entry.key, error)
 
 
-async def _ended(writing: asyncio.Task[None] | None) -> None:
-    if writing is not None:
-        await writing
+async def _ended(writing: asyncio.Task[list[Difference]] | None) -> list[Difference]:
+    return [] if writing is None else await writing
 
 
 async def _clear_away(target: StorageBackend) -> None:

@@ -158,6 +158,10 @@ class PostgresEngine(Engine):
         """See `Engine.page`."""
         return await transfer.page(self._client, prefix, after)
 
+    async def entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """See `Engine.entries_at`."""
+        return await transfer.entries_at(self._client, keys)
+
     async def store(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
     ) -> Sequence[bool]:

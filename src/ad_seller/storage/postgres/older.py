@@ -7,7 +7,7 @@ once, by a cursor that stays open, and the values are read page by page, as they
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ..driver.engine import Engine
@@ -69,11 +69,12 @@ class OlderEngine(PostgresEngine):
             await fetch(_KEYS, prefix, successor(prefix), after)
             while rows := await fetch(f"FETCH {PAGE_ENTRIES} FROM older"):
                 for keys in _parts(rows):
-                    if page := await self._page_of(keys):
+                    if page := await self.entries_at(keys):
                         yield page
 
-    async def _page_of(self, keys: list[str]) -> list[StoredEntry]:
-        found = {row[0]: row for row in await self._client.read(_VALUES, keys)}
+    async def entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """See `Engine.entries_at`."""
+        found = {row[0]: row for row in await self._client.read(_VALUES, list(keys))}
         now = time.time()
         return [
             StoredEntry(key, text.encode(), None if until is None else deadline_of(until))

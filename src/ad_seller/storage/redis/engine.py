@@ -198,6 +198,10 @@ class RedisEngine(Engine):
         """See `Engine.page`."""
         return await self._transfers.page(prefix, after)
 
+    async def entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """See `Engine.entries_at`."""
+        return await self._transfers.entries_at(keys)
+
     async def store(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
     ) -> Sequence[bool]:

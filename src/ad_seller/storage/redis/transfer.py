@@ -57,6 +57,14 @@ class Transfers:
             after = keys[looked - 1]  # all of them were gone
         return []
 
+    async def entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """See `Engine.entries_at`."""
+        found: list[StoredEntry] = []
+        while keys:
+            some, looked = await self._carried(keys)
+            found, keys = found + some, keys[looked:]
+        return found
+
     async def _names(self, prefix: str, after: str | None) -> list[str]:
         """Return the next names; of a walk over all keys, which costs as much each time, some are kept."""
         if self._index is not None:
@@ -69,7 +77,7 @@ class Transfers:
         first = 0 if after is None else bisect_right(names, after)
         return names[first : first + PAGE_ENTRIES]
 
-    async def _carried(self, keys: list[str]) -> tuple[list[StoredEntry], int]:
+    async def _carried(self, keys: Sequence[str]) -> tuple[list[StoredEntry], int]:
         """Return the entries under the first of the keys, and how many keys were looked at.
 
         A few come first: they tell how many of the others fit into a page.
@@ -87,7 +95,7 @@ class Transfers:
             count = max(1, left * looked // max(1, PAGE_BYTES - left))
         return found, looked
 
-    async def _told(self, keys: list[str], limit: int) -> tuple[list[bytes | None], list[int]]:
+    async def _told(self, keys: Sequence[str], limit: int) -> tuple[list[bytes | None], list[int]]:
         """Return texts and deadlines of the first keys, together about so many bytes, or twice as many.
 
         Each call looks at one key at least, and on a cluster there is a call for each slot.

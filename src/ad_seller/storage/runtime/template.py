@@ -199,6 +199,14 @@ class DriverBackend(ConnectedBackend):
             yield page
             after = page[-1].key
 
+    async def _entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        if not (await self._here()).engine.transfers:
+            return await super()._entries_at(keys)
+        if not keys:
+            return []
+        with self._guarded(self._sessions.here() or await self._sessions.join(), "read", keys[0]) as session:
+            return await session.engine.entries_at(keys)
+
     async def _entry_estimate(self, prefix: str) -> int | None:
         with self._guarded(self._sessions.here() or await self._sessions.join(), "list", f"{prefix}*") as session:
             return await session.engine.estimate(KeyQuery(prefix_glob(prefix)))

@@ -215,6 +215,10 @@ class SQLiteEngine(Engine):
         """See `Engine.page`."""
         return await self._read(transfer.page, (prefix, after))
 
+    async def entries_at(self, keys: Sequence[str]) -> list[StoredEntry]:
+        """See `Engine.entries_at`."""
+        return await self._read(transfer.entries_at, keys)
+
     async def store(
         self, entries: Sequence[StoredEntry], expected: Sequence[bytes | None] | None
     ) -> Sequence[bool]:

@@ -12,7 +12,8 @@ from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, deadline_of
 from ..records.expiry import Clock
 from ..records.globs import prefix_glob
 from . import statements
-from .locks import take_write_lock
+from .locks import one_moment, take_write_lock
+from .schema import has_expired
 
 _STORE = """
     INSERT INTO kv_store (key, value, expires_at, size) VALUES (:key, CAST(:text AS TEXT), :deadline, :size)
@@ -43,6 +44,17 @@ def page(db: sqlite3.Connection, place: tuple[str, str | None], now: float) -> l
         if size >= PAGE_BYTES or len(found) == PAGE_ENTRIES:
             break
     return found
+
+
+def entries_at(db: sqlite3.Connection, keys: Sequence[str], now: float) -> list[StoredEntry]:
+    """Return the entries under ``keys``, in their order, all of one moment."""
+    with one_moment(db, len(keys)):
+        rows = [(key, db.execute(statements.READ, (key,)).fetchone()) for key in keys]
+    return [
+        StoredEntry(key, _text(row[0]), _deadline(row[1]))
+        for key, row in rows
+        if row is not None and (row[1] is None or not has_expired(row[1], now))
+    ]
 
 
 def store(
