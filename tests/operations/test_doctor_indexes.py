@@ -80,6 +80,25 @@ async def test_a_constraint_of_postgres_with_the_name_of_an_index(new_database: 
         assert not {"filter-walks", "index-name-taken"} & said(await examine(store, data=False)).keys()
 
 
+async def test_what_nobody_declares_any_more_is_shown_before_it_is_dropped(new_database: str) -> None:
+    index = Index("event", "session_id")
+    async with PostgresBackend(new_database, indexes=[index]):
+        pass
+    [[old, definition]] = await sql(
+        new_database,
+        "SELECT indexname, indexdef FROM pg_indexes WHERE indexdef LIKE '%ad_seller_kv %session_id%'",
+    )
+    await sql(new_database, "DROP INDEX ad_seller_kv_expiry")
+    others = [Index("event", "flow_id")]
+    async with PostgresBackend(new_database, indexes=others, create=False, sweep_interval=None) as store:
+        report = await examine(store, data=False)
+        [step] = [step async for step in fixes(store, report)]
+        assert step.what.startswith("Build ad_seller_kv_expiry, ad_seller_kv_")
+        assert step.what.endswith(f", beside the work; and drop what nobody declares any more: {definition}")
+        assert await step.apply() == "built"
+        assert old not in {name for [name] in await sql(new_database, "SELECT indexname FROM pg_indexes")}
+
+
 async def test_an_agent_leaves_a_constraint_and_says_so(
     new_database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

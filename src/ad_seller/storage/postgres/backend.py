@@ -104,7 +104,10 @@ class PostgresBackend(DriverBackend):
             return await session.engine.take_over(apply=apply)
 
     async def build_indexes(self) -> bool:
-        """Make the indexes of filtered listings that are missing, beside the work; False if others are at it."""
+        """Make the indexes of filtered listings that are missing, beside the work; False if others are at it.
+
+        Those of ours that nobody declares any more are dropped: `facts` names them as ``unwanted_indexes``.
+        """
         with self._guarded(await self._here(), "build", "indexes", writes=True) as session:
             assert isinstance(session.engine, PostgresEngine)  # noqa: S101
             return await session.engine.build_indexes()

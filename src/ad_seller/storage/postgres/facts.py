@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .client import Fetch
 from .fields import Declared
-from .indexes import kept_by_constraints, look
+from .indexes import kept_by_constraints, look, unwanted
 from .statements import TABLE
 
 _MOST_COUNTED: Final = 100_000  #: expired entries
@@ -90,6 +90,7 @@ async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
     [expired] = await fetch(_EXPIRED)
     there = await look(fetch)
     missing = sorted(declared.names - declared.usable(there))
+    kept = await kept_by_constraints(fetch)
     clock = state["clock"]
     return {
         "engine": "postgres",
@@ -100,7 +101,8 @@ async def facts(fetch: Fetch, declared: Declared) -> dict[str, Any]:
         "expired_for": max(0.0, expired["late"]),
         "missing_indexes": missing,
         "wrong_indexes": {name: there[name] for name in missing if there.get(name)},
-        "constraints": sorted(await kept_by_constraints(fetch) & {*missing}),
+        "unwanted_indexes": {name: there[name] for name in unwanted(declared, there, kept)},
+        "constraints": sorted(kept & {*missing}),
         "followers": [dict(row) for row in await fetch(_FOLLOWERS)],
         "idle_slots": [dict(row) for row in await fetch(_SLOTS)],
     }

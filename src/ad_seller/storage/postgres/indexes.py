@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from operator import itemgetter
@@ -186,7 +186,7 @@ async def build(fetch: Fetch, declared: Declared) -> bool:
     there = await look(fetch)
     usable = declared.usable(there)
     kept = await kept_by_constraints(fetch)
-    await _drop(fetch, sorted(name for name in there if declared.is_unwanted(name) and name not in kept))
+    await _drop(fetch, unwanted(declared, there, kept))
     for index in declared.indexes:
         if index.name in usable or index.name in kept:
             continue
@@ -219,6 +219,11 @@ async def described(fetch: Fetch, statement: str) -> list[Any]:
 async def kept_by_constraints(fetch: Fetch) -> set[str]:
     """Return the names of our table's indexes that belong to a constraint: the server drops them only with that."""
     return {name for (name,) in await fetch(OF_CONSTRAINTS)}
+
+
+def unwanted(declared: Declared, there: Iterable[str], kept: Collection[str]) -> list[str]:
+    """Return the names of the indexes that nobody declares any more, and that can be dropped."""
+    return sorted(name for name in there if declared.is_unwanted(name) and name not in kept)
 
 
 async def _drop(fetch: Fetch, names: list[str]) -> None:

@@ -72,6 +72,9 @@ async def _building(side: Any) -> str:
     if not names:
         return ""
     dropped = f", in place of what has the name and is dropped: {'; '.join(wrong.values())}" if wrong else ""
+    if undeclared := facts.get("unwanted_indexes"):
+        definitions = "; ".join(what or name for name, what in undeclared.items())
+        dropped += f"; and drop what nobody declares any more: {definitions}"
     how = "beside the work" if facts["engine"] == "postgres" else "while writers wait"
     return f"Build {', '.join(names)} in {side!r}, {how}{dropped}"
 
