@@ -33,7 +33,7 @@ async def listen(url: str, every: float, pattern: str) -> None:
     from ad_seller.storage.redis_backend import RedisBackend
 
     async with RedisBackend(url, sweep_interval=None) as store:
-        await store.count()
+        await store.count(pattern)
         print("ready", flush=True)
         ended = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
         while not (await asyncio.wait([ended], timeout=every or None))[0]:

@@ -70,7 +70,7 @@ _REDIS_INDEX = replace(
     _REDIS,
     tests=tuple(
         f"tests/redis/test_{name}.py"
-        for name in ("listing", "index", "index_trust", "commits", "shared_data", "lifecycle")
+        for name in ("listing", "index", "index_trust", "kinds", "commits", "shared_data", "lifecycle")
     ),
 )
 _POSTGRES = Subset(
@@ -167,7 +167,7 @@ WINGS = {
     "records/": Subset(("tests/records", "tests/test_refusals.py")),
     "redis/": replace(_REDIS, tests=("tests/redis",), chosen="redis"),
     "redis/commits": _REDIS,
-    **dict.fromkeys(("redis/news", "redis/tracker", "redis/walks"), _REDIS_INDEX),
+    **dict.fromkeys(("redis/listener", "redis/news", "redis/rounds", "redis/tracker", "redis/walks"), _REDIS_INDEX),
     "redis/url": Subset(("tests/redis/test_url.py", "tests/redis/test_group_url.py")),
     "registry": Subset(("tests/test_registry.py",)),
     "runtime/": Subset(

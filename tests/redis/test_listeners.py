@@ -100,11 +100,11 @@ async def scanned(store: RedisBackend, pattern: str) -> list[str]:
     return [key for key, _ in (await store.scan(pattern)).items]
 
 
-async def write_singly(store: RedisBackend, other: RedisBackend, writes: int) -> None:
+async def write_singly(store: RedisBackend, other: RedisBackend, writes: int, kind: str = "") -> None:
     """Have the server tell ``store`` something so often, and wait until it was told."""
     for number in range(writes):
-        await other.set(f"k{number % 100:03}", number)
-    assert await store.get("k000") is not None  # a turn in which it hears
+        await other.set(f"{kind}k{number % 100:03}", number)
+    assert await store.get(f"{kind}k000") is not None  # a turn in which it hears
 
 
 async def test_who_does_not_list_any_more_stops_listening(own_redis: RedisServer) -> None:
@@ -123,12 +123,12 @@ async def test_among_few_keys_and_many_writes_listings_look_themselves(own_redis
         found: list[int] = []
         with plain(own_redis.url) as client:
             for number in range(20):
-                client.set(f"ad_seller:foreign:{number:02}", "1")
-                client.delete(f"ad_seller:foreign:{number - 1:02}")
-                ask = store.keys("foreign:*") if number % 2 else scanned(store, "foreign:*")
-                assert await ask == [f"foreign:{number:02}"]
+                client.set(f"ad_seller:foreign:n{number:02}", "1")
+                client.delete(f"ad_seller:foreign:n{number - 1:02}")
+                ask = store.keys("foreign:n*") if number % 2 else scanned(store, "foreign:n*")
+                assert await ask == [f"foreign:n{number:02}"]
                 found.append(listening(own_redis.url))
-                await write_singly(store, other, 2 * news._FEWEST)
+                await write_singly(store, other, 2 * news._FEWEST, "foreign:")
         assert found == [1, 0, 1, 0, 0, 1, *4 * [0], 1, *8 * [0], 1]
 
 

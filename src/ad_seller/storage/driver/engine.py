@@ -185,8 +185,8 @@ class Engine(ABC):
         """Tell, from the steps taken and what the last one removed, whether this round of sweeping goes on."""
         return removed >= SWEEP_ROWS
 
-    async def hears(self) -> bool:
-        """Have all that is stored under followed prefixes told to `wakeups`, whoever stores it; tell whether it is.
+    async def hears(self, prefix: str) -> bool:
+        """Have all that is stored under ``prefix`` told to `wakeups`, whoever stores it; tell whether it is.
 
         Who waits asks again before each wait. It does not raise: without an answer nothing is heard.
         """

@@ -42,7 +42,7 @@ class MemoryEngine(Engine):
     def abandon(self) -> None:
         """Nothing to leave behind: a forked child has its own copy."""
 
-    async def hears(self) -> bool:
+    async def hears(self, prefix: str) -> bool:
         """See `Engine.hears`: nobody outside this process can store anything here."""
         return True
 

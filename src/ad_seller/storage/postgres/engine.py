@@ -168,7 +168,7 @@ class PostgresEngine(Engine):
         """See `Engine.store`."""
         return await transfer.store(self._client, entries, expected)
 
-    async def hears(self) -> bool:
+    async def hears(self, prefix: str) -> bool:
         """See `Engine.hears`: a connection of the pool listens."""
         return await self._notices.hears()
 

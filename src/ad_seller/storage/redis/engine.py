@@ -186,9 +186,9 @@ class RedisEngine(Engine):
             yield found
             many = max(1, min(_MGET_KEYS, _MGET_BYTES * position // (size + 1)))
 
-    async def hears(self) -> bool:
-        """See `Engine.hears`: the server tells the index of all changes, whatever others follow."""
-        return self._listings.hears
+    async def hears(self, prefix: str) -> bool:
+        """See `Engine.hears`: the server tells of all changes of the kinds that were listed."""
+        return self._listings.hears(prefix)
 
     async def estimate(self, query: KeyQuery) -> int | None:
         """See `Engine.estimate`."""

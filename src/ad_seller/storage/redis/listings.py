@@ -99,10 +99,9 @@ class Listings:
         if tracker is not None:
             await tracker.close()
 
-    @property
-    def hears(self) -> bool:
-        """Whether the server tells of all changes now: it does once something was listed from the index."""
-        return self._tracker is not None and self._tracker.hears
+    def hears(self, prefix: str) -> bool:
+        """Tell whether the server tells of what is stored under ``prefix``: once that was listed from the index."""
+        return self._tracker is not None and self._tracker.hears(self._prefix + prefix)
 
     async def keys(self, span: KeyQuery, *, living: bool = True, below: str = "") -> list[str]:
         """Return the keys of ``span``, sorted.
@@ -163,7 +162,7 @@ class Listings:
         few = max(_FEW * (span.limit or 0), _LEAST_FEW)
         part = first_part(self._prefix, replace(span, limit=few, where=()), "names")
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
-        generation = _NONE if tracker.does_without() else await tracker.assure(deadline)
+        generation = _NONE if tracker.does_without() else await tracker.assure(part.start, deadline)
         last, names, texts = await self._entry_part(tracker, generation, part, _FEW_BYTES, deadline)
         found = await taken(zip(keys_of(names, self._prefix), texts, strict=True), span)
         return found[: span.limit] if not last or len(found) >= (span.limit or 0) else None
@@ -174,7 +173,7 @@ class Listings:
         """Yield names and texts, part after part; the first one is as of one moment."""
         part, size, missing = first_part(self._prefix, span, "names"), MOMENT_BYTES, span.limit
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
-        generation = _NONE if tracker.does_without() else await tracker.assure(deadline)
+        generation = _NONE if tracker.does_without() else await tracker.assure(part.start, deadline)
         while True:
             last, names, texts = await self._entry_part(tracker, generation, part, size, deadline)
             yield names, texts
@@ -192,7 +191,7 @@ class Listings:
     ) -> list[Any]:
         found = await self._asked(ENTRIES, generation, part, size, deadline)
         if found is None and generation == _NONE:
-            found = await self._asked(ENTRIES, await tracker.assure(deadline), part, size, deadline)
+            found = await self._asked(ENTRIES, await tracker.assure(part.start, deadline), part, size, deadline)
         if found is None:
             raise _NoIndexError
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
@@ -31,7 +32,8 @@ class News:
         self._prefix = prefix
         self._index = index.encode()
         self._changed: set[bytes] = set()
-        self._heard = 0
+        self._heard: Counter[str] = Counter()  # news of each scope since it was listed
+        self._seconds, self._names, self._keys = 0.0, 0, 0  # of the surveys of all scopes; keys of the server
         self._enough = _MANY
         self._is_small = False  # whether a listing's own script can look at all keys
         self._alone = 0  # listings that look themselves when to be told has cost more the next time
@@ -45,9 +47,9 @@ class News:
         """Return how many names there are to be looked at."""
         return len(self._changed)
 
-    def add(self, names: Collection[bytes]) -> None:
-        """Remember names of one message."""
-        self._heard += 1 + len(names) // 100  # it is the message that costs, a name in it little
+    def add(self, names: Collection[bytes], scope: str) -> None:
+        """Remember names of one message, which was told because of ``scope``."""
+        self._heard[scope] += 1 + len(names) // 100  # it is the message that costs, a name in it little
         self._changed.update(names)
         self._changed.discard(self._index)
 
@@ -60,15 +62,21 @@ class News:
         """Forget the names."""
         self._changed.clear()
 
-    def listed(self, *, told: bool) -> None:
+    def stopped(self) -> None:
+        """Forget the names, and what they have cost: nothing is told any more."""
+        self._changed.clear()
+        self._heard.clear()
+
+    def listed(self, scope: str, *, told: bool) -> None:
         """Begin anew to count what is told until the next listing, unless it is too much already.
 
         Args:
+            scope: what had to be told for it. What is not listed any more is counted on.
             told: whether the server has told of all changes since the last one.
         """
         if told and self.cost_more:
             return  # it came while a listing was under way; the next news ends it
-        self._heard = 0
+        del self._heard[scope]
         self._alone //= 2 if told else 1
 
     def cost_too_much(self) -> None:
@@ -81,18 +89,28 @@ class News:
         self._left -= 1
         return self._left >= 0
 
-    def rebuilt(self, seconds: float, names: int, keys: int) -> None:
-        """Learn what it costs to look at all keys instead: so long, or one script where they are few."""
-        self._is_small = keys <= MOST_KEYS
+    def surveyed(self, seconds: float, names: int, keys: int | None) -> None:
+        """Learn what it costs to look at all keys instead: so long, or one script where they are few.
+
+        Args:
+            seconds: that the survey of a scope took.
+            names: that it found.
+            keys: of the server; None if this scope came to others.
+        """
+        if keys is not None:
+            self._seconds, self._names, self._keys = 0.0, 0, keys
+        self._seconds += seconds
+        self._names += names
+        self._is_small = self._keys <= MOST_KEYS
         if self._is_small:
-            self._enough = max(_FEWEST, keys // _KEYS_FOR_NEWS)
+            self._enough = max(_FEWEST, self._keys // _KEYS_FOR_NEWS)
         else:
-            self._enough = min(max(_FEW, int(seconds / _TOLD)), max(_MANY, 2 * names))
+            self._enough = min(max(_FEW, int(self._seconds / _TOLD)), max(_MANY, 2 * self._names))
 
     @property
     def cost_more(self) -> bool:
         """Whether to be told since the last listing has cost more than to look at all keys when somebody lists."""
-        return self._heard > self._enough
+        return max(self._heard.values(), default=0) > self._enough
 
     @property
     def are_many(self) -> bool:

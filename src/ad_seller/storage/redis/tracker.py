@@ -1,8 +1,9 @@
 """Whether the listing index can be trusted: what other programs write beside it is noticed, and put right.
 
-Redis tells one connection of each instance which keys of the prefix were changed (CLIENT TRACKING). Who lists over
-that connection has, before the answer, been told of every write that had ended before the listing began, because
-Redis tells before it answers the writer. A new connection has missed something: it begins with a rebuild.
+Redis tells one connection of each instance which keys were changed (CLIENT TRACKING), of the kinds that it lists.
+Who lists over that connection has, before the answer, been told of every write to such a kind that had ended before
+the listing began, because Redis tells before it answers the writer. What was missed before a kind was told of is
+found by a survey: a look at all its keys. A new connection has missed something of each kind.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from redis.exceptions import ResponseError
 from ..concurrency.timeslice import TimeSlice
 from ..concurrency.wakeups import WAITING
 from ..driver.failures import LostError, NotSentError
-from ..records.globs import compile_glob
+from ..records.globs import prefix_glob
 from .errors import is_forbidden
 from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, scanned
 from .listener import Listener
 from .news import News
 from .pool import NodePool
+from .rounds import Rounds
 from .scripts import Argument, Script
 
 log = logging.getLogger("ad_seller.storage")
@@ -47,7 +49,7 @@ class IndexTracker:
     Args:
         pool: see above.
         prefix: what stands before each key.
-        timeout: seconds that each step of a rebuild may take.
+        timeout: seconds that each step of a survey may take.
     """
 
     def __init__(self, pool: NodePool, prefix: str, timeout: float) -> None:
@@ -59,13 +61,12 @@ class IndexTracker:
         self._loop = asyncio.get_running_loop()
         self._lock = asyncio.Lock()
         self._listener = Listener(pool, prefix, self._index, self._hear)
-        self._generation: bytes | None = None  # stands in the index that is, or is being, rebuilt
+        self._generation: bytes | None = None  # stands in the index that is, or is being, surveyed
         self._last_generation = b""  # the last generation that was put there, trusted or not
-        self._is_rebuilt = False
+        self._surveyed: set[str] = set()  # the scopes of which the index misses nothing
         self._news = News(prefix, self._index)
         self._reconciling: asyncio.Task[None] | None = None
-        self._next_round: asyncio.Task[bytes | None] | None = None  # of `assure`, not begun yet
-        self._rounds: set[asyncio.Task[bytes | None]] = set()  # that one, and those that have begun
+        self._rounds: Rounds[bytes | None] = Rounds()  # of `assure`
         self._closed = False
         self._refused_until = -math.inf
         self._was_refused = False
@@ -73,44 +74,39 @@ class IndexTracker:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the index misses nothing at this moment; else the next listing rebuilds it, or walks."""
-        return self._generation is not None and self._is_rebuilt
+        """Whether the index misses nothing of what was listed; else the next listing surveys it, or walks."""
+        return self._generation is not None and bool(self._surveyed)
+
+    def _misses_nothing(self, start: str) -> bool:
+        """Tell whether the index misses no name that begins so."""
+        return self._generation is not None and start.startswith(tuple(self._surveyed))
 
     def ask(self, part: Part, deadline: float, *, first: bool) -> Coroutine[Any, Any, list[Any] | None]:
         """Return what `LIST` answers, or None where there can be no index that is trustworthy.
 
         Args:
             part: what is asked for.
-            deadline: for the answer, in the event loop's time; the time that a rebuild takes is added.
+            deadline: for the answer, in the event loop's time; the time that a survey takes is added.
             first: whether the listing begins here. What is written later it need not see.
 
         Raises:
             NotSentError: the server cannot be reached.
             LostError: the connection was lost.
         """
-        return self._trusted(lambda until: self._list(part, until, first), deadline)
+        return self._trusted(lambda until: self._list(part, until, first), part.start, deadline)
 
-    async def assure(self, deadline: float) -> bytes | None:
+    async def assure(self, start: str, deadline: float) -> bytes | None:
         """Make the index right about all that had ended before; return its generation, or None as `ask` does.
 
-        Until that is gone from the index, it misses nothing. All who call before one round begins share it.
+        Until that is gone from the index, it misses no name that begins with ``start``. All who call for the same
+        scope before one round begins share it.
         """
-        if self._next_round is None:
-            self._next_round = self._loop.create_task(self._trusted(self._next_up_to_date, deadline))
-            self._rounds.add(self._next_round)
-            self._next_round.add_done_callback(self._round_ended)
-        return await asyncio.shield(self._next_round)
+        scope = self._listener.scope_of(start)
+        return await self._rounds.share(
+            scope, lambda begins: self._trusted(lambda until: self._up_to_date(until, begins), scope, deadline)
+        )
 
-    async def _next_up_to_date(self, deadline: float) -> bytes | None:
-        self._next_round = None  # it begins now: who calls later needs another one
-        return await self._up_to_date(deadline)
-
-    def _round_ended(self, task: asyncio.Task[bytes | None]) -> None:
-        self._rounds.discard(task)
-        self._next_round = None if self._next_round is task else self._next_round  # it never began
-        _ = task.cancelled() or task.exception()  # looked at, in case nobody waits any more
-
-    async def _trusted(self, work: Callable[[float], Awaitable[T | None]], deadline: float) -> T | None:
+    async def _trusted(self, work: Callable[[float], Awaitable[T | None]], start: str, until: float) -> T | None:
         began = self._loop.time()
         if self._closed or began < self._refused_until:
             return None
@@ -118,13 +114,13 @@ class IndexTracker:
             failed_at, failure = self._failure
             if failed_at > began:
                 raise NotSentError(str(failure)) from failure  # or all who wait here would try one after the other
-            self._news.listed(told=self.is_trusted)
+            self._news.listed(self._listener.scope_of(start), told=self._misses_nothing(start))
             try:
                 for _ in range(_TRIES):
-                    if not (self.is_trusted and self._listener.is_quiet):
-                        deadline = await self._prepare(deadline)
+                    if not (self._misses_nothing(start) and self._listener.is_quiet):
+                        until = await self._prepare(start, until)
                     with self._wrong_type_removed():
-                        if (answer := await work(deadline)) is not None:
+                        if (answer := await work(until)) is not None:
                             return answer
                     self._generation = None
             except ResponseError as error:
@@ -140,16 +136,16 @@ class IndexTracker:
         """Tell whether a listing that begins now is to look at all keys within its own script."""
         return not (self.is_trusted or self._closed or WAITING) and self._news.do_without()
 
-    @property
-    def hears(self) -> bool:
-        """Whether it is told of all changes now, as far as is known; every listing sees to that."""
-        return self._generation is not None and self._listener.is_open
+    def hears(self, start: str) -> bool:
+        """Tell whether it is told of all changes of what begins so, as far as is known; a listing sees to that."""
+        return self._generation is not None and self._listener.tells_of(start)
 
     async def close(self) -> None:
         """End what goes on, and the connection; our generation and an index without names go, too."""
         self._closed = True
-        for task in [*self._rounds, *([self._reconciling] if self._reconciling else [])]:
-            task.cancel()  # a round may go on although its callers were cancelled
+        await self._rounds.close()
+        if (task := self._reconciling) is not None:
+            task.cancel()
             await asyncio.wait([task])
         self._drop()
         if self._last_generation:
@@ -160,24 +156,25 @@ class IndexTracker:
 
     @contextmanager
     def _wrong_type_removed(self) -> Iterator[None]:
-        """Pass over an answer that something else is stored under the index's name: the next rebuild removes it."""
+        """Pass over an answer that something else is stored under the index's name: the next survey removes it."""
         try:
             yield
         except ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise
 
-    async def _prepare(self, deadline: float) -> float:
-        """Listen, and rebuild the index if need be; return the deadline, later by what a rebuild took."""
-        if not await self._listener.is_usable():
+    async def _prepare(self, start: str, deadline: float) -> float:
+        """Listen, and survey what begins so if need be; return the deadline, later by what a survey took."""
+        listener = self._listener
+        if not (await listener.is_usable() and await listener.add(listener.scope_of(start), deadline)):
             self._drop()
-            await self._listener.connect(deadline)
+            await listener.connect(listener.scope_of(start), deadline)
             if self._closed:
                 self._drop()
                 raise NotSentError("the listings were closed")
-        if not self.is_trusted:
+        if not self._misses_nothing(start):
             began = self._loop.time()
-            await self._rebuild()
+            await self._survey(listener.scope_of(start), deadline)
             deadline += self._loop.time() - began
         return deadline
 
@@ -195,7 +192,8 @@ class IndexTracker:
             answer = await self._list_now(part, deadline)
         return answer if self._generation == generation or not first else None
 
-    async def _up_to_date(self, deadline: float) -> bytes | None:
+    async def _up_to_date(self, deadline: float, begins: Callable[[], object]) -> bytes | None:
+        begins()
         generation = self._generation
         score = await self._listener.ask(("ZSCORE", self._index, generation or b""), deadline)
         if self._news:  # all names of what had ended when this was asked are known now
@@ -216,19 +214,22 @@ class IndexTracker:
 
     # --- trust -----------------------------------------------------------------------------------------
 
-    async def _rebuild(self) -> None:
-        """Look at every key; from now on the index misses none."""
-        self._news.clear()
-        began, self._is_rebuilt = self._loop.time(), False
-        self._generation = generation = b"\0" + uuid.uuid4().hex.encode()
-        before, self._last_generation = self._last_generation, generation
-        [keys] = await self._listener.run([(BEGIN, (generation, before))], began + self._timeout)
-        many = 0
-        async for names in scanned(self.pool, self._prefix, compile_glob("*"), self._timeout):
+    async def _survey(self, scope: str, deadline: float) -> None:
+        """Look at every key of a scope that is told of; from now on the index misses none of them."""
+        began, many, keys = self._loop.time(), 0, None
+        if not self.is_trusted:
+            self._news.clear()
+            self._surveyed.clear()
+            before, self._last_generation = self._last_generation, b"\0" + uuid.uuid4().hex.encode()
+            self._generation = self._last_generation
+            [keys] = await self._listener.run([(BEGIN, (self._generation, before))], deadline)
+        generation, kind = self._generation, prefix_glob(scope.removeprefix(self._prefix))
+        async for names in scanned(self.pool, self._prefix, kind, self._timeout):
             many += len(names)
             await self._look_at(names, None, strings=True)
-        self._is_rebuilt = self._generation == generation
-        self._news.rebuilt(self._loop.time() - began, many, keys)
+        if self._generation == generation:
+            self._surveyed.add(scope)
+        self._news.surveyed(self._loop.time() - began, many, keys)
 
     async def _reconcile(self, deadline: float | None) -> None:
         """Make the index right about the names that were changed."""
@@ -258,7 +259,7 @@ class IndexTracker:
         if push[1] is None:
             self._generation = None  # all keys were removed, perhaps to load others, of which nothing would be said
             return
-        self._news.add(push[1])
+        self._news.add(push[1], self._listener.scope_told(push[1][0]))
         if self._news.cost_more and not (self._lock.locked() or WAITING):
             self._news.cost_too_much()
             self._drop()
@@ -295,6 +296,5 @@ class IndexTracker:
 
     def _drop(self) -> None:
         self._generation = None
-        self._news.clear()
-        self._news.listed(told=False)
+        self._news.stopped()
         self._listener.drop()

@@ -202,7 +202,7 @@ class ConnectedBackend(StorageBackend):
 
     async def _hears(self, prefix: str) -> bool:
         with self._guarded(await self._here(), "ask", "the server") as session:
-            return await session.engine.hears()
+            return await session.engine.hears(prefix)
 
     async def _sweep_all(self) -> int:
         """Remove all expired entries in small steps; return how many there were."""
