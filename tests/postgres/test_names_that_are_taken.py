@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 
-from ad_seller.storage import StoreUnavailableError
+from ad_seller.storage import StorageError, StoreUnavailableError
 from ad_seller.storage.postgres.schema import UNIQUE_KEY
 from ad_seller.storage.postgres.statements import COMMIT_FUNCTION, COMMIT_SIGNATURE, TABLE
 from ad_seller.storage.postgres.takeover import SCHEMA_TABLE
 from ad_seller.storage.postgres_backend import PostgresBackend
+from tests.cli.support import run
 from tests.postgres.support import sql
 from tests.postgres.test_partly_there import works
 
@@ -20,12 +24,22 @@ OBJECTS = """
 @pytest.mark.parametrize(
     ("theirs", "named"),
     [
-        (f"CREATE TABLE {TABLE} (id int, note text)", f"table with other columns public.{TABLE}"),
-        (f"CREATE TABLE {TABLE} (key text, value jsonb, expires_at timestamptz)", f"columns public.{TABLE}"),
+        (
+            f"CREATE TABLE {TABLE} (id int, note text)",
+            rf"columns public.{TABLE} \(it lacks expires_at .*, key text, value text\)",
+        ),
+        (f"CREATE TABLE {TABLE} (key text, value jsonb, expires_at timestamptz)", r"\(it lacks value text\)"),
+        (
+            f"CREATE TABLE {TABLE} (key varchar(200) PRIMARY KEY, value varchar NOT NULL, expires_at timestamptz)",
+            rf"table with other columns public.{TABLE} \(it lacks key text, value text\)",
+        ),
         (f"CREATE VIEW {TABLE} AS SELECT 1 AS one", f"the view public.{TABLE}"),
         (f"CREATE SEQUENCE {TABLE}", f"the sequence public.{TABLE}"),
         (f"CREATE TYPE {TABLE} AS ENUM ('a')", f"the type public.{TABLE}"),
-        (f"CREATE TABLE {SCHEMA_TABLE} (id int)", f"table with other columns public.{SCHEMA_TABLE}"),
+        (
+            f"CREATE TABLE {SCHEMA_TABLE} (id int)",
+            rf"columns public.{SCHEMA_TABLE} \(it lacks name text, value text\)",
+        ),
         (
             f"CREATE MATERIALIZED VIEW {SCHEMA_TABLE} AS SELECT 1 AS one",
             f"the materialized view public.{SCHEMA_TABLE}",
@@ -43,6 +57,8 @@ async def test_what_is_in_the_way_is_named_and_left(new_database: str, theirs: s
     before = await sql(new_database, OBJECTS)
     with pytest.raises(StoreUnavailableError, match=rf"{named}, not made by us.*schema=agent in the URL"):
         await PostgresBackend(new_database).connect()
+    with pytest.raises(StorageError):  # who only looks, as `doctor` does, sees none of ours, or is told the same
+        await PostgresBackend(new_database, create=False).connect()
     assert await sql(new_database, OBJECTS) == before
     await sql(new_database, "CREATE SCHEMA agent")
     await works(f"{new_database}?schema=agent")
@@ -89,3 +105,14 @@ async def test_a_function_of_our_name_with_other_arguments_is_not_ours(new_datab
     await sql(new_database, f"DROP FUNCTION {COMMIT_FUNCTION}")
     await sql(new_database, f"CREATE FUNCTION {COMMIT_FUNCTION}(x int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
     await works(new_database)
+
+
+async def test_doctor_names_a_table_with_other_columns(new_database: str) -> None:
+    """It said that indexes were missing, and offered to build them."""
+    await sql(new_database, f"CREATE TABLE {TABLE} (key varchar(200), value varchar, expires_at timestamptz)")
+    done = await asyncio.to_thread(run, "doctor", "--url", new_database, "--fix", "--json", timeout=60)
+    told = json.loads(done.stdout)
+    [found] = [each for each in told["findings"] if each["severity"] != "note"]
+    assert (done.returncode, found["rule"], told["fixed"]) == (3, "store-refused", [])
+    assert "(it lacks key text, value text)" in found["what"]
+    assert "Rename or drop that" in found["what"]

@@ -150,6 +150,8 @@ async def set_up(fetch: Fetch, timeout: float, indexes: tuple[TableIndex, ...], 
     state = await _look_at_once(fetch)
     if not create:
         _check_there(state)
+        if not state.is_ready:
+            await refuse_others(fetch)
     if state.is_ready or not create:
         if state.has_old_table:
             await warn_of_writes(fetch)

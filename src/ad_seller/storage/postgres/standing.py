@@ -12,23 +12,29 @@ from .takeover import SCHEMA_TABLE
 
 #: Where the names of indexes are taken nothing is in the way: see `schema.UNIQUE_KEY` and `indexes`.
 _OTHERS: Final = f"""
-    SELECT format('%s %I.%I', kind, nspname, name) AS other FROM (
+    SELECT format('%s %I.%I', kind, nspname, name) || CASE kind
+            WHEN 'table with other columns' THEN ' (it lacks ' || array_to_string(lacking, ', ') || ')'
+            ELSE '' END AS other
+    FROM (
         SELECT relname AS name, relnamespace AS place, CASE relkind
             WHEN 'r' THEN 'table with other columns' WHEN 'p' THEN 'table with other columns' WHEN 'v' THEN 'view'
             WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
-            WHEN 'c' THEN 'type' ELSE 'index' END AS kind
-        FROM pg_class WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}') AND pg_table_is_visible(oid)
-            AND NOT (relkind IN ('r', 'p') AND CASE relname
+            WHEN 'c' THEN 'type' ELSE 'index' END AS kind, lacking
+        FROM pg_class, LATERAL (SELECT ARRAY(
+            SELECT unnest(CASE relname
                 WHEN '{TABLE}' THEN ARRAY['key text', 'value text', 'expires_at timestamp with time zone']
-                ELSE ARRAY['name text', 'value text'] END
-                <@ ARRAY(SELECT attname || ' ' || atttypid::regtype FROM pg_attribute
-                    WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped))
+                ELSE ARRAY['name text', 'value text'] END)
+            EXCEPT SELECT attname || ' ' || atttypid::regtype FROM pg_attribute
+                WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+            ORDER BY 1) AS lacking) AS columns
+        WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}') AND pg_table_is_visible(oid)
+            AND NOT (relkind IN ('r', 'p') AND lacking = '{{}}')
         UNION ALL
-        SELECT typname, typnamespace, 'type' FROM pg_type
+        SELECT typname, typnamespace, 'type', NULL FROM pg_type
         WHERE typname IN ('{TABLE}', '{SCHEMA_TABLE}') AND typrelid = 0 AND pg_type_is_visible(oid)
         UNION ALL
         SELECT proname, pronamespace, CASE prokind WHEN 'f' THEN 'function' WHEN 'p' THEN 'procedure'
-            ELSE 'aggregate' END || ' with other results'
+            ELSE 'aggregate' END || ' with other results', NULL
         FROM (VALUES ('{COMMIT_SIGNATURE}', 'record'), ('{FIELD_SIGNATURE}', 'text')) AS ours(signature, result)
         JOIN pg_proc ON pg_proc.oid = to_regprocedure(signature)
         WHERE prokind <> 'f' OR prorettype <> result::regtype
