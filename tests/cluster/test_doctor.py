@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ad_seller.storage.operations import examine, examine_unopened
+from ad_seller.storage.operations import examine, examine_unopened, walking
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
@@ -101,3 +101,19 @@ async def test_a_master_that_hangs_while_it_is_connected(cluster: RedisCluster) 
         assert told == {f"127.0.0.1:{server.port}": KEPT for server in others}
         assert {each.rule for each in await examine(store)} == {"master-silent", "data-unread", *KEPT}
         one.thaw()
+
+
+@pytest.mark.usefixtures("patient", "mended")
+async def test_a_master_that_hangs_while_entries_are_looked_at(
+    cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there when the servers were looked at."""
+    monkeypatch.setattr(walking, "_PATIENCE", 0.5)
+    one = cluster.masters()[0]
+    async with RedisBackend(cluster.url, timeout=1) as store:
+        await store.set_many({f"order:{n:05}": "no record" for n in range(5_000)})
+        found = await examine(store, progress=lambda seen: one.freeze())
+        one.thaw()
+        assert {each.rule for each in found} == {"master-silent", "odd-record", "data-unread", *KEPT}
+        [unread] = [each for each in found if each.rule == "data-unread"]
+        assert unread.what.startswith("2,000 entries were looked at, then: ")

@@ -16,7 +16,7 @@ from .data import examine_data, findings_of
 from .deployment import Place, Texts, scan_texts
 from .engines import judge, undeclared
 from .environment import examine_settings
-from .findings import Finding
+from .findings import Finding, Tally
 from .fix import Fix, fixes
 from .rules import RULES, Rule, Severity
 from .sides import sides_of
@@ -49,25 +49,40 @@ async def examine(
         progress: called with the number of entries so far.
 
     Raises:
-        StorageError: the store cannot be read, and nothing that was found says why.
+        StorageError: the store cannot be read; of a cluster that is a finding.
     """
-    facts = {
+    facts = await _told(store)
+    found = _judged(facts)
+    if not data:
+        return found
+    tally = Tally()
+    try:
+        await examine_data(store, progress, tally)
+    except StorageError as error:
+        if all(told.get("engine") != "cluster" for told in facts.values()):
+            raise
+        if all(each.rule not in _PARTLY_THERE for each in found):  # it has broken since
+            with suppress(StorageError):
+                found = _judged(await _told(store))
+        what = f"{tally.kinds.total():,} entries were looked at, then: {error}"
+        return [*found, *findings_of(tally), Finding("data-unread", what, repr(store))]
+    found += findings_of(tally)
+    found += (each for where, told in facts.items() for each in undeclared(told, tally.kinds, where))
+    return found
+
+
+async def _told(store: StorageBackend) -> dict[str, dict[str, Any]]:
+    """Return what each server says of itself, by where it is."""
+    return {
         where: told
         for side in sides_of(store)
         if isinstance(side, _TellsFacts)
         for where, told in _by_place(side, await side.facts()).items()
     }
-    found = [each for where, told in facts.items() for each in judge(told, where)]
-    if data:
-        try:
-            tally = await examine_data(store, progress)
-        except StorageError as error:
-            if all(each.rule not in _PARTLY_THERE for each in found):
-                raise
-            return [*found, Finding("data-unread", str(error), repr(store))]
-        found += findings_of(tally)
-        found += (each for where, told in facts.items() for each in undeclared(told, tally.kinds, where))
-    return found
+
+
+def _judged(facts: dict[str, dict[str, Any]]) -> list[Finding]:
+    return [each for where, told in facts.items() for each in judge(told, where)]
 
 
 async def examine_unopened(store: StorageBackend) -> list[Finding]:
@@ -81,7 +96,7 @@ async def examine_unopened(store: StorageBackend) -> list[Finding]:
         if isinstance(side, _TellsUnopened):
             with suppress(StorageError):  # nobody answers
                 places = _by_place(side, await side.facts_unopened())
-                found += (each for where, told in places.items() for each in judge(told, where))
+                found += _judged(places)
     return found
 
 

@@ -36,17 +36,20 @@ _SAYS: Final = {
 _FIXABLE: Final = ("value-unreadable", "index-dangling")
 
 
-async def examine_data(store: StorageBackend, progress: Callable[[int], None] | None = None) -> Tally:
+async def examine_data(
+    store: StorageBackend, progress: Callable[[int], None] | None = None, tally: Tally | None = None
+) -> Tally:
     """Look at every entry once, and return what was found; memory stays that of a page, however many there are.
 
     Args:
         store: connected; it may be in use.
         progress: called with the number of entries so far.
+        tally: takes what is found, up to an error, too.
 
     Raises:
         StorageError: the store cannot be read.
     """
-    tally, seen = Tally(), 0
+    tally, seen = Tally() if tally is None else tally, 0
     async for page in _pages(store):
         readable = [entry for entry in page if not isinstance(entry.value, CorruptValueError)]
         for key, _, _ in (entry for entry in page if isinstance(entry.value, CorruptValueError)):
