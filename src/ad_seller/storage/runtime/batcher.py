@@ -229,16 +229,23 @@ class Batcher(Generic[T, R]):
                 self._fail(request, error or RuntimeError("a bulk call gave no results"))
         else:
             self._last_not_started = None
+            some_come_later = asyncio.Future in map(type, results)
             position = 0
             for number, request in enumerate(batch, start=1):
                 end = position + len(request.items)
-                rest = request.answer(results[position:end], self._fail)
-                if rest is not None:
-                    self._unfinished.add(rest)
-                    rest.add_done_callback(self._unfinished.discard)
+                if some_come_later:
+                    self._answer_later(request, results[position:end])
+                elif not request.future.done():
+                    request.future.set_result(results[position:end])  # type: ignore[arg-type]  # no future among them
                 position = end
                 if number % _WAKE == 0:
                     yield
+
+    def _answer_later(self, request: Request[T, R], results: Sequence[R | asyncio.Future[R]]) -> None:
+        rest = request.answer(results, self._fail)
+        if rest is not None:
+            self._unfinished.add(rest)
+            rest.add_done_callback(self._unfinished.discard)
 
     def _put_back(self, batch: list[Request[T, R]], error: NotStartedError) -> None:
         """Queue again what was not started, as first; or fail it if its time is up."""

@@ -42,7 +42,9 @@ class Deadlines(Generic[T, R]):
     def add(self, request: Request[T, R]) -> None:
         """Tell when the time of ``request`` is up, unless it has its answer by then."""
         if len(self._requests) >= self._prune_at:
-            self._prune()
+            self.forget_answered()
+            if len(self._requests) >= self._prune_at:
+                self._prune()
         self._requests.append(request)
         if self._timer is None:
             self._watch()
