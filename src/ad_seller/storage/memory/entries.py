@@ -66,7 +66,8 @@ class Entries:
     def apply(self, commits: list[Commit], clock: Clock) -> list[Outcome | Exception]:
         """Apply each commit, all or nothing."""
         with self._lock:
-            return [self._apply_one(commit, clock()) for commit in commits]
+            now = clock()
+            return [self._apply_one(commit, now) for commit in commits]
 
     def page(self, prefix: str, after: str | None, now: float) -> list[StoredEntry]:
         """Return the entries of one page of those whose keys begin with ``prefix`` and come after ``after``."""
@@ -193,7 +194,8 @@ class Entries:
 
     def _store(self, key: str, entry: Entry) -> None:
         before = self._by_key.get(key)
-        self._remember(key, before)
+        if self._views:
+            self._remember(key, before)
         if before is None:
             insort(self._sorted, key)
         self._by_key[key] = entry
