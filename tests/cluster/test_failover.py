@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
-from ad_seller.storage import StorageError
+from ad_seller.storage import StorageError, StorageTimeoutError
 from ad_seller.storage.redis.slots import lane_of
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from tests.failover import TOLERANCE, Load
 from tests.groups import FAILOVERS, check_a_listing_waits, check_too_few_confirm, set_at_last
+from tests.redis.support import timed
 
 pytestmark = pytest.mark.usefixtures("mended")
 
@@ -84,6 +85,22 @@ async def test_a_dead_master_holds_up_only_its_own_keys(cluster: RedisCluster) -
         assert not any(task.done() for task in stuck)
         frozen.thaw()
         await asyncio.gather(*stuck)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_listing_from_the_index_waits_for_a_frozen_master_once(cluster: RedisCluster) -> None:
+    """Not for the index, for its keys and for all masters, one after the other."""
+    async with RedisBackend(cluster.url, "{tenant}:", timeout=5) as store:
+        assert await store.keys() == []
+        frozen = cluster.masters()[-1]
+        frozen.freeze()
+        try:
+            waits = await asyncio.gather(timed(store.keys()), timed(store.count()), timed(store.scan()))
+        finally:
+            frozen.thaw()
+        for told, seconds in waits:
+            assert isinstance(told, StorageTimeoutError)
+            assert seconds < store.timeout + TOLERANCE
 
 
 async def test_who_was_idle_finds_the_new_master(cluster: RedisCluster) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.redis import news
+from ad_seller.storage.redis import listener, news
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
@@ -93,6 +93,29 @@ async def test_a_server_without_room_for_the_index_is_listed_by_walking(
     assert "walk" in caplog.text
     client.config_set("maxmemory", 0)
     assert await listed.keys() == [f"deal:{n}" for n in range(5)]
+
+
+async def test_the_time_for_a_listing_does_not_begin_anew_with_its_survey(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that freezes when it has been listened to is waited for no longer than the listing may take."""
+    connect, run = listener.Listener.connect, listener.Listener.run
+    until: list[float] = []
+
+    async def connect_late(self: listener.Listener, scope: str, deadline: float) -> None:
+        await connect(self, scope, deadline)
+        await asyncio.sleep(0.1)
+        until.append(deadline)
+
+    def note(self: listener.Listener, calls: Any, deadline: float) -> Any:
+        until.append(deadline)
+        return run(self, calls, deadline)
+
+    monkeypatch.setattr(listener.Listener, "connect", connect_late)
+    monkeypatch.setattr(listener.Listener, "run", note)
+    async with RedisBackend(own_redis.url) as store:
+        assert await store.keys() == []
+    assert until[0] == until[1]
 
 
 async def test_who_disconnects_after_a_cancelled_listing_leaves_no_task(own_redis: RedisServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -133,16 +134,21 @@ class ClusterRouter(GroupRouter):
 
     async def with_owner(self, name: str, work: Work[T]) -> list[T]:
         """Do ``work`` with the master of the slot of ``name``, unless slots are or were on their way meanwhile."""
+        deadline = self.deadline()
         try:
             self._invalidate()
-            before = await self._layout()
+            before = await self._layout(deadline)
             if is_moving(before):
                 return []
             result = await work(self._locate(RoutedCommand(name, ()), None))
-            return [result] if before == await self._layout() else []
+            return [result] if before == await self._layout(self.deadline()) else []
         except (NotSentError, LostError, ResponseError) as error:
             self._observe([error])
-            return []  # a listing of all masters tries longer, and says what is wrong
+            if asyncio.get_running_loop().time() < deadline:
+                return []  # a listing of all masters tries longer, and says what is wrong
+            if isinstance(error, UncoveredError | ClusterDownError):
+                raise _map_error(error) from error
+            raise
 
     async def _visit_all(self, work: Work[T], deadline: float, moving: bool) -> list[T]:
         """Do the work with every master, and again if slots were on their way meanwhile.
@@ -154,23 +160,22 @@ class ClusterRouter(GroupRouter):
             return await super()._visit_all(work, deadline, moving)
         results: list[T] = []
         self._invalidate()  # a master that joined is noticed by nothing else
-        before = await self._layout()
+        before = await self._layout(deadline)
         for passes in range(1, _PASSES + 1):
             results += await all_of(work(self._pool_of(node)) for node in before)
-            after = await self._layout()
+            after = await self._layout(self.deadline())  # the work may have taken long
             if before == after and (passes > 1 or not is_moving(after)):
                 break
             before = after
         return results
 
-    async def _layout(self) -> Layout:
+    async def _layout(self, deadline: float) -> Layout:
         """Ask every master what it owns.
 
         Raises:
             UncoveredError: that is not all.
             NotSentError: one is not a master any more.
         """
-        deadline = self.deadline()
         await self._refresh(deadline)
         nodes = list(self._masters)
         texts = await all_of(self._told_by(node, deadline) for node in nodes)
