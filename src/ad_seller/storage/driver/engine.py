@@ -128,8 +128,9 @@ class Engine(ABC):
     ) -> Sequence[Outcome | Exception | asyncio.Future[Outcome | Exception]]:
         """Apply each commit all or nothing, in order, each judged by itself; an exception stands for its outcome.
 
-        A future (of `loop.create_future`) stands for the outcome of a commit that waits for something which only it needs, such as a row that
-        another session holds: the next batch does not wait for that. It is cancelled when nobody waits for it.
+        A future (of `loop.create_future`) stands for the outcome of a commit that waits for something which only it
+        needs, such as a row that another session holds: the next batch does not wait for that. It is cancelled when
+        nobody waits for it.
 
         What is raised instead holds for every commit: so it may be raised only while none has been applied.
         """
