@@ -12,7 +12,7 @@ import os
 import signal
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
 from tests import scratch, warm
 from tests.certificates import Certificates, make_certificates
+from tests.measuring import RETOLD, UNMEASURED, untraced
 from tests.postgres import kept
 from tests.postgres.support import created_database
 from tests.spread import pytest_collection_modifyitems, pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler
@@ -76,19 +77,15 @@ def pytest_runtest_setup() -> None:
         _set_aside()
 
 
-#: Folders whose processes run the kit for minutes, or the package as other tests do: to count their lines doubles
-#: what they take, and most are reached in the tests' own processes.
-UNMEASURED = {"benchmarks", "broken", "effects", "examples", "histories", "mutation", "testing"}
-
-
 @pytest.fixture(scope="module", autouse=True)
-def measured_processes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have coverage follow the processes that a test starts, where that tells something."""
+def measured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have coverage follow a module's tests, and the processes that they start, where that tells something."""
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name in UNMEASURED:
             for name in [name for name in os.environ if name.startswith(warm.MEASURED)]:
                 patch.delenv(name)
-        yield
+        with untraced() if request.node.nodeid.startswith(RETOLD) else nullcontext():
+            yield
 
 
 @functools.cache

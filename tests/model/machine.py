@@ -181,7 +181,10 @@ class TimeRules(StoreMachine):
     @rule(seconds=st.sampled_from([0.25, 0.75, 1, 60, 90_000]))
     def time_passes(self, seconds: float) -> None:
         if self.bench.clock:
+            before = self.model.keys("*")
             self.bench.clock.now += seconds
+            for ended in set(before).difference(self.model.keys("*")):
+                assert self.run(self.store.exists(ended)) is False
 
 
 class ShortTimeRules(StoreMachine):

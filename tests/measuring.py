@@ -1,0 +1,38 @@
+"""Which tests coverage follows; `measured` of tests/conftest.py asks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: Folders whose processes run the kit for minutes, or the package as other tests do: to count their lines doubles
+#: what they take, and most are reached in the tests' own processes.
+UNMEASURED = {"benchmarks", "broken", "effects", "examples", "histories", "mutation", "testing"}
+
+#: Folders and files that reach what others reach, again and again or on one more set-up: their own lines are not
+#: counted either.
+RETOLD = (
+    "tests/fuzz/",
+    "tests/histories/",
+    "tests/model/",
+    "tests/cluster/test_atomic.py",
+    "tests/conformance/test_namespaces.py",
+    "tests/hybrid/test_atomic.py",
+    "tests/sentinel/test_atomic.py",
+    "tests/sentinel/test_conformance.py",
+)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Have nobody follow the lines of this thread, and of those that begin meanwhile."""
+    trace, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        yield
+    finally:
+        threading.settrace(of_threads)
+        sys.settrace(trace)
