@@ -146,7 +146,8 @@ class Listings:
             asked = span
             if span.counts_records:
                 asked = replace(span, limit=None)
-                if (page := await self._soon_found(pool, span, deadline)) is not None:
+                page, deadline = await self._soon_found(pool, span, deadline)
+                if page is not None:
                     return page
             async for names, texts in self._entry_parts(pool, asked, deadline):
                 entries = zip(keys_of(names, self._prefix), texts, strict=True)
@@ -157,15 +158,26 @@ class Listings:
 
         return await self._from_index(collect)
 
-    async def _soon_found(self, pool: NodePool, span: KeyQuery, deadline: float) -> list[tuple[str, bytes]] | None:
-        """Return the records that a search is for, if the first entries are enough: what many have is soon met."""
+    async def _soon_found(
+        self, pool: NodePool, span: KeyQuery, deadline: float
+    ) -> tuple[list[tuple[str, bytes]] | None, float]:
+        """Return the records that a search is for, if the first entries are enough, and the deadline (`_assured`)."""
         few = max(_FEW * (span.limit or 0), _LEAST_FEW)
         part = first_part(self._prefix, replace(span, limit=few, where=()), "names")
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
-        generation = _NONE if tracker.does_without() else await tracker.assure(part.start, deadline)
+        generation, deadline = await self._assured(tracker, part, deadline)
         last, names, texts = await self._entry_part(tracker, generation, part, _FEW_BYTES, deadline)
         found = await taken(zip(keys_of(names, self._prefix), texts, strict=True), span)
-        return found[: span.limit] if not last or len(found) >= (span.limit or 0) else None
+        return (found[: span.limit] if not last or len(found) >= (span.limit or 0) else None), deadline
+
+    async def _assured(self, tracker: IndexTracker, part: Part, deadline: float) -> tuple[bytes | None, float]:
+        """Return the generation that vouches for the part, and the deadline, later by what surveys took."""
+        if tracker.does_without():
+            return _NONE, deadline
+        began, spent = asyncio.get_running_loop().time(), tracker.spent
+        generation = await tracker.assure(part.start, deadline)
+        waited = asyncio.get_running_loop().time() - began
+        return generation, deadline + min(waited, tracker.spent - spent)
 
     async def _entry_parts(
         self, pool: NodePool, span: KeyQuery, deadline: float
@@ -173,7 +185,7 @@ class Listings:
         """Yield names and texts, part after part; the first one is as of one moment."""
         part, size, missing = first_part(self._prefix, span, "names"), MOMENT_BYTES, span.limit
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
-        generation = _NONE if tracker.does_without() else await tracker.assure(part.start, deadline)
+        generation, deadline = await self._assured(tracker, part, deadline)
         while True:
             last, names, texts = await self._entry_part(tracker, generation, part, size, deadline)
             yield names, texts

@@ -45,6 +45,7 @@ class IndexTracker:
 
     Attributes:
         pool: leads to the server.
+        spent: seconds that surveys took.
 
     Args:
         pool: see above.
@@ -55,6 +56,7 @@ class IndexTracker:
     def __init__(self, pool: NodePool, prefix: str, timeout: float) -> None:
         """Nothing is watched before the first listing."""
         self.pool = pool
+        self.spent = 0.0
         self._prefix = prefix
         self._index = index_name(prefix)
         self._timeout = timeout
@@ -86,7 +88,7 @@ class IndexTracker:
 
         Args:
             part: what is asked for.
-            deadline: for the answer, in the event loop's time; the time that a survey takes is added.
+            deadline: for the answer, in the event loop's time; the time that surveys take is added.
             first: whether the listing begins here. What is written later it need not see.
 
         Raises:
@@ -107,10 +109,11 @@ class IndexTracker:
         )
 
     async def _trusted(self, work: Callable[[float], Awaitable[T | None]], start: str, until: float) -> T | None:
-        began = self._loop.time()
+        began, spent = self._loop.time(), self.spent
         if self._closed or began < self._refused_until:
             return None
         async with self._lock:
+            until += min(self._loop.time() - began, self.spent - spent)
             failed_at, failure = self._failure
             if failed_at > began:
                 raise NotSentError(str(failure)) from failure  # or all who wait here would try one after the other
@@ -119,9 +122,12 @@ class IndexTracker:
                 for _ in range(_TRIES):
                     if not (self._misses_nothing(start) and self._listener.is_quiet):
                         until = await self._prepare(start, until)
-                    with self._wrong_type_removed():
+                    try:
                         if (answer := await work(until)) is not None:
                             return answer
+                    except ResponseError as error:
+                        if "WRONGTYPE" not in str(error):  # what else has the index's name, the next survey removes
+                            raise
                     self._generation = None
             except ResponseError as error:
                 self._give_up(error)
@@ -154,15 +160,6 @@ class IndexTracker:
                     command = ("EVAL", END.text, 1, self._index, self._last_generation)
                     await self.pool.pipeline([command], self._loop.time() + _FAREWELL)
 
-    @contextmanager
-    def _wrong_type_removed(self) -> Iterator[None]:
-        """Pass over an answer that something else is stored under the index's name: the next survey removes it."""
-        try:
-            yield
-        except ResponseError as error:
-            if "WRONGTYPE" not in str(error):
-                raise
-
     async def _prepare(self, start: str, deadline: float) -> float:
         """Listen, and survey what begins so if need be; return the deadline, later by what a survey took."""
         listener = self._listener
@@ -173,9 +170,9 @@ class IndexTracker:
                 self._drop()
                 raise NotSentError("the listings were closed")
         if not self._misses_nothing(start):
-            began = self._loop.time()
+            spent = self.spent
             await self._survey(listener.scope_of(start), deadline)
-            deadline += self._loop.time() - began
+            deadline += self.spent - spent
         return deadline
 
     async def _list(self, part: Part, deadline: float, first: bool) -> list[Any] | None:
@@ -229,7 +226,9 @@ class IndexTracker:
             await self._look_at(names, None, strings=True)
         if self._generation == generation:
             self._surveyed.add(scope)
-        self._news.surveyed(self._loop.time() - began, many, keys)
+        seconds = self._loop.time() - began
+        self.spent += seconds
+        self._news.surveyed(seconds, many, keys)
 
     async def _reconcile(self, deadline: float | None) -> None:
         """Make the index right about the names that were changed."""
