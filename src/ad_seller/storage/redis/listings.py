@@ -161,7 +161,7 @@ class Listings:
     async def _soon_found(
         self, pool: NodePool, span: KeyQuery, deadline: float
     ) -> tuple[list[tuple[str, bytes]] | None, float]:
-        """Return the records that a search is for, if the first entries are enough, and the deadline (`_assured`)."""
+        """Return the records that a search is for, if the first entries have enough; and the deadline."""
         few = max(_FEW * (span.limit or 0), _LEAST_FEW)
         part = first_part(self._prefix, replace(span, limit=few, where=()), "names")
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
