@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, get_args
 
 from ..base import StorageBackend
@@ -42,11 +43,11 @@ class Verified:
 
     def note(self, differences: list[Difference]) -> None:
         """Count differences, and keep some keys."""
-        for difference in differences:
-            self.counts[difference.kind] += 1
-            keys = self.named.setdefault(difference.kind, [])
-            if len(keys) < _NAMED:
-                keys.append(difference.key)
+        for kind, many in Counter(each.kind for each in differences).items():
+            self.counts[kind] += many
+            keys = self.named.setdefault(kind, [])
+            if left := _NAMED - len(keys):
+                keys += islice((each.key for each in differences if each.kind == kind), left)
 
 
 async def verify(

@@ -65,7 +65,8 @@ async def store(
         texts = [None if text is None else text.decode() for text in expected]
         stored = {row[0] for row in await client.write(_REPLACE, *columns, texts)}
     if rest := [entry for entry in entries if entry.key not in stored]:
-        stored |= {row[0] for row in await client.write(_STORE_WHERE_NONE, *_columns(rest))}
+        left = _columns(rest) if stored else columns
+        stored |= {row[0] for row in await client.write(_STORE_WHERE_NONE, *left)}
     return [entry.key in stored for entry in entries]
 
 
