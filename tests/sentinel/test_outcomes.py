@@ -19,7 +19,7 @@ async def test_the_sentinels_forget_the_service_between_two_scripts(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with SentinelGroup(tmp_path, down_after=60_000) as group:
-        async with RedisBackend(group.url, timeout=8, trust_master=1) as store:
+        async with RedisBackend(group.url, timeout=60, trust_master=1) as store:
             master = group.master()
             await store.set("a", 1)
             master.freeze()
