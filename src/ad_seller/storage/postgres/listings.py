@@ -15,6 +15,7 @@ from .indexes import FieldIndexes
 _KEY_ROWS = 10_000  #: keys of one statement, so that no answer takes long
 _ENTRY_ROWS = 1_000  #: entries, likewise
 _REMEMBERED = 1_000  #: ranges at most
+_AT_ONCE = 16  #: entries between two looks at the clock; a text may have megabytes
 
 Fetch = Callable[..., Awaitable[list[Any]]]
 
@@ -140,12 +141,14 @@ async def _taken(page: Sequence[Any], query: KeyQuery) -> list[tuple[str, bytes]
     """Return the entries of a page that count, without holding up other tasks."""
     pace = TimeSlice()
     found: list[tuple[str, bytes]] = []
-    for key, text in page:
-        entry = key, text.encode()
-        if query.takes(*entry) if query.counts_records else query.exact or query.has(key):
-            found.append(entry)
-        if pace.is_due:
-            await pace.checkpoint()
+    for first in range(0, len(page), _AT_ONCE):
+        entries = [(key, text.encode()) for key, text in page[first : first + _AT_ONCE]]
+        if query.counts_records:
+            entries = [entry for entry in entries if query.takes(*entry)]
+        elif not query.exact:
+            entries = [entry for entry in entries if query.has(entry[0])]
+        found += entries
+        await pace.checkpoint()
     return found
 
 
