@@ -80,7 +80,8 @@ class Writer:
 
     async def _apply(self, batch: _Batch, part: Sequence[int]) -> None:
         """Apply a part of the batch in one call, or in more if it is refused."""
-        part = [number for number in part if not self._set_aside(batch, number)]
+        if not self._aside.is_empty:
+            part = [number for number in part if not self._set_aside(batch, number)]
         if not part or batch.is_given_up(part):
             return
         commits = [batch.commits[number] for number in part]
