@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 #: They make their own backend.
-_OTHERS = ("custom",)
+_OTHERS = ("custom", "frozen_claims")
 
 
 def atomic_tests(*, without: Collection[str] = ()) -> dict[str, Any]:
