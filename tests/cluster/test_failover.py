@@ -103,6 +103,28 @@ async def test_a_listing_from_the_index_waits_for_a_frozen_master_once(cluster: 
             assert seconds < store.timeout + TOLERANCE
 
 
+@pytest.mark.usefixtures("patient")
+async def test_who_waits_for_a_walk_waits_for_a_frozen_master_once(cluster: RedisCluster) -> None:
+    """Two walk at a time; the time for which others wait for a place is not given to them again."""
+    async with RedisBackend(cluster.url, timeout=5) as store:
+        assert await store.keys() == []
+        frozen = cluster.masters()[-1]
+        frozen.freeze()
+        try:
+            first = [asyncio.create_task(timed(store.keys())) for _ in range(2)]
+            await asyncio.sleep(1)
+            waits = [
+                *await asyncio.gather(*(timed(store.count()) for _ in range(3))),
+                *await asyncio.gather(*first),
+            ]
+        finally:
+            frozen.thaw()
+        for told, seconds in waits:
+            assert isinstance(told, StorageTimeoutError)
+            assert seconds < store.timeout + 0.5 * store.timeout
+        assert await store.keys() == []
+
+
 async def test_who_was_idle_finds_the_new_master(cluster: RedisCluster) -> None:
     async with RedisBackend(cluster.url) as idle, RedisBackend(cluster.url) as busy:
         await busy.set("a", "old")

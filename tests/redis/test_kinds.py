@@ -271,21 +271,3 @@ async def test_who_waits_hears_of_the_kinds_that_are_listed(store: RedisBackend,
         assert await wakeup.wait(20)
     assert len(await listed(store, "*")) == 7
     assert await store._hears("")
-
-
-async def test_surveys_take_no_time_from_listings(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither one's own nor that of another kind which it waits for, each longer than the time-out."""
-
-    async def slow(*arguments: Any) -> AsyncIterator[list[bytes]]:
-        await asyncio.sleep(1.5)
-        async for names in scanned(*arguments):
-            yield names
-
-    monkeypatch.setattr(tracker, "scanned", slow)
-    async with RedisBackend(own_redis.url, timeout=1) as store:
-        await store.set_many({"deal:1": {"status": "open"}, "order:1": 1})
-        assert (await store.scan("order:*")).items == [("order:1", 1)]
-        beside = store.keys("deal:*"), store.keys("order:*"), store.scan("order:*"), store.count("quote:*")
-        deals, orders, page, quotes = await asyncio.gather(*beside)
-        assert (deals, orders, page.items, quotes) == (["deal:1"], ["order:1"], [("order:1", 1)], 0)
-        assert await store.list_change_requests({"status": "open"}, limit=2) == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -34,6 +36,31 @@ def test_what_is_handed_over(
         connected.tell_lost(None)
 
     run(look())
+
+
+async def test_a_connection_leaves_nothing_to_the_collector(redis_url: str) -> None:
+    """What redis-py made for it goes with it; but refusals are kept by their own tracebacks, so none comes here."""
+    made: list[weakref.ref[Any]] = []
+    prepared = redispy._prepared
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        connection = prepared(*arguments, **options)
+        vars(connection).update(driver_info=None, lib_name=None, lib_version=None)
+        made.append(weakref.ref(connection))
+        return connection
+
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(redispy, "_prepared", noted)
+            connected = await redispy.connect(redis_url, protocol=2)
+        connected.close()
+        connected.transport.abort()
+        del connected
+        await asyncio.sleep(0.01)
+        assert [one() for one in made] == [None]
+    finally:
+        gc.enable()
 
 
 async def test_a_refused_connection_leaves_nothing_open(redis_url: str) -> None:

@@ -56,6 +56,22 @@ async def test_the_master_freezes_under_load_and_thaws(group: SentinelGroup, tim
     assert load.stale == []
 
 
+async def test_who_lists_at_the_old_master_is_answered_by_the_new_one(group: SentinelGroup) -> None:
+    """Another listing is the first to go there, and ends what goes on at the old one."""
+    async with RedisBackend(group.url, timeout=30) as store:
+        await store.set_many({f"deal:{n}": {"status": "open"} for n in range(3)})
+        deals = (await store.scan("deal:*")).items
+        old = group.master()
+        old.freeze()
+        hanging = [asyncio.create_task(call) for call in (store.scan("deal:*"), store.scan("deal:*"))]
+        counts = asyncio.create_task(store.count("deal:*"))
+        await asyncio.to_thread(group.wait_for, lambda: group.master() is not old, "there is a new master", 20)
+        assert await store.keys("deal:*") == [key for key, _ in deals]
+        assert [(await page).items for page in hanging] == [deals, deals]
+        assert await counts == len(deals)
+        old.thaw()
+
+
 @many_times
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "killed"])
 async def test_who_was_idle_does_not_believe_the_old_master(group: SentinelGroup, frozen: bool, time: int) -> None:

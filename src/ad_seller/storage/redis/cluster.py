@@ -125,10 +125,10 @@ class ClusterRouter(GroupRouter):
             raise
         return SLOTS - len(self._owners)
 
-    async def with_all(self, work: Work[T], *, moving: bool = True) -> list[T]:
+    async def with_all(self, work: Work[T], *, moving: bool = True, deadline: float | None = None) -> list[T]:
         """Do ``work`` with every master, several times while slots are on their way and that matters."""
         try:
-            return await super().with_all(work, moving=moving)
+            return await super().with_all(work, moving=moving, deadline=deadline)
         except (UncoveredError, ClusterDownError) as error:
             raise _map_error(error) from error
 

@@ -243,17 +243,27 @@ def _is_own(raw: bytes) -> bool:
     return True
 
 
-async def scanned(pool: NodePool, prefix: str, start: Glob, timeout: float) -> AsyncIterator[list[bytes]]:
+async def scanned(
+    pool: NodePool, prefix: str, start: Glob, timeout: float, deadline: float | None = None
+) -> AsyncIterator[list[bytes]]:
     """Walk over all keys of a server, and yield the names of entries that start as the matches of a glob do.
 
     They come in parts, in no order; one may come twice.
+
+    Args:
+        pool: leads to the server.
+        prefix: what stands before each key.
+        start: only the beginning of its matches is looked at.
+        timeout: seconds that each answer may take.
+        deadline: for the first answer, in the event loop's time.
     """
     pattern = escape(prefix + start.prefix) + ("" if start.literal else "*")
     pace = TimeSlice()
     cursor: bytes | int = 0
     while True:
         command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", "string")
-        [answer] = await pool.pipeline([command], asyncio.get_running_loop().time() + timeout)
+        until, deadline = deadline or asyncio.get_running_loop().time() + timeout, None
+        [answer] = await pool.pipeline([command], until)
         if isinstance(answer, Exception):
             raise answer
         cursor, names = answer

@@ -172,8 +172,10 @@ class Listings:
 
     async def _assured(self, tracker: IndexTracker, part: Part, deadline: float) -> tuple[bytes | None, float]:
         """Return the generation that vouches for the part, and the deadline, later by what surveys took."""
-        if tracker.does_without():
-            return _NONE, deadline
+        return (_NONE, deadline) if tracker.does_without() else await self._told(tracker, part, deadline)
+
+    async def _told(self, tracker: IndexTracker, part: Part, deadline: float) -> tuple[bytes | None, float]:
+        """Likewise, of an index for which the server tells of changes."""
         began, spent = asyncio.get_running_loop().time(), tracker.spent
         generation = await tracker.assure(part.start, deadline)
         waited = asyncio.get_running_loop().time() - began
@@ -203,7 +205,8 @@ class Listings:
     ) -> list[Any]:
         found = await self._asked(ENTRIES, generation, part, size, deadline)
         if found is None and generation == _NONE:
-            found = await self._asked(ENTRIES, await tracker.assure(part.start, deadline), part, size, deadline)
+            generation, deadline = await self._told(tracker, part, deadline)
+            found = await self._asked(ENTRIES, generation, part, size, deadline)
         if found is None:
             raise _NoIndexError
         return found
@@ -215,11 +218,9 @@ class Listings:
         if generation is None:
             return None
         alone = generation == _NONE
-        arguments = (generation, part.lower, part.upper, int(part.reverse), part.most, last)
-        call: Call = (
-            [index_name(self._prefix)],
-            (*arguments, *part.survey(self._prefix)) if alone else arguments,
-        )
+        survey = part.survey(self._prefix) if alone else ()
+        arguments = (generation, part.lower, part.upper, int(part.reverse), part.most, last, *survey)
+        call: Call = ([index_name(self._prefix)], arguments)
         [answer] = await self._router.run(script, [call], writes=False, deadline=deadline)
         if isinstance(answer, Exception):
             if alone and isinstance(answer, ResponseError):

@@ -95,6 +95,8 @@ async def connect(url: str, *, protocol: int, password: str | None = None) -> Co
         if may_have_spoken and (words := await _last_words(connection)):
             raise ConnectionLostError(words) from error
         raise
+    finally:
+        connection.redis_connect_func = None  # it refers to the connection, which would wait for the collector
     transport: asyncio.Transport = connection._writer.transport
     return Connected(transport, connection._parser.parse_error, connection, transport.get_protocol())
 

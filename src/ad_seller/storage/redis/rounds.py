@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from ..driver.failures import NotSentError
+
 T = TypeVar("T")
 
 
@@ -24,13 +26,18 @@ class Rounds(Generic[T]):
         Args:
             what: is asked for.
             run: makes a round; it calls what it gets when it begins: who asks later needs another one.
+
+        Raises:
+            NotSentError: the rounds were closed; or what the round raises.
         """
-        if what not in self._next:
-            task = asyncio.create_task(run(lambda: self._next.pop(what, None)))
-            self._next[what] = task
+        if (task := self._next.get(what)) is None:
+            task = self._next[what] = asyncio.create_task(run(lambda: self._next.pop(what, None)))
             self._all.add(task)
             task.add_done_callback(partial(self._ended, what))
-        return await asyncio.shield(self._next[what])
+        await asyncio.wait([task])
+        if task.cancelled():  # its callers were not
+            raise NotSentError("the listings were closed")
+        return task.result()
 
     def _ended(self, what: str, task: asyncio.Task[T]) -> None:
         self._all.discard(task)

@@ -162,13 +162,13 @@ class RedisRouter:
                 return answers
             self.retries += len(waiting) - len(unknown)
 
-    async def with_all(self, work: Work[T], *, moving: bool = True) -> list[T]:
+    async def with_all(self, work: Work[T], *, moving: bool = True, deadline: float | None = None) -> list[T]:
         """Do ``work``, which only reads, with every server that holds entries; return what each time gave.
 
         It is started anew if a server fails or is exchanged meanwhile. With ``moving`` it sees entries that are on
         their way between servers, too; without, it looks once at each.
         """
-        deadline, tries = self.deadline(), 0
+        deadline, tries = deadline or self.deadline(), 0
         while True:
             tries += 1
             try:

@@ -201,11 +201,12 @@ class IndexTracker:
         """Make the index right about the names that are known to have changed, then ask it, in one round trip."""
         if len(self._news) > PART:
             await self._reconcile(deadline)
-        names = self._news.take()
-        question = (LIST, (self._generation or b"", *part.arguments))
+        names = self._news.take()  # many again, if many came while those before were looked at
+        calls: list[tuple[Script, Sequence[Argument]]] = [
+            (RECONCILE, [0, *names[begin : begin + PART]]) for begin in range(0, len(names), PART)
+        ]
+        calls.append((LIST, (self._generation or b"", *part.arguments)))
         with self._doubting():
-            calls: list[tuple[Script, Sequence[Argument]]]
-            calls = [(RECONCILE, [0, *names]), question] if names else [question]
             answers: list[list[Any] | None] = await self._listener.run(calls, deadline)
         return answers[-1]
 

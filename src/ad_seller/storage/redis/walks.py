@@ -33,12 +33,13 @@ class Walks:
         self._free = asyncio.Semaphore(_WALKS)
 
     async def keys(self, span: KeyQuery) -> list[str]:
-        """Return the keys of ``span``, sorted."""
-        async with asyncio.timeout(self._timeout):
+        """Return the keys of ``span``, sorted; to wait for a place is a part of the time for the first answers."""
+        deadline = self._router.deadline()
+        async with asyncio.timeout_at(deadline):
             await self._free.acquire()
         try:
             found: list[str] = []
-            async for key in self._sorted(span):
+            async for key in self._sorted(span, deadline):
                 found.append(key)
                 if span.limit is not None and len(found) >= span.limit:
                     break
@@ -46,9 +47,14 @@ class Walks:
         finally:
             self._free.release()
 
-    async def _sorted(self, span: KeyQuery) -> AsyncIterator[str]:
+    async def _sorted(self, span: KeyQuery, deadline: float) -> AsyncIterator[str]:
         """Yield the keys of ``span`` in order, each once."""
-        found = await self._router.with_all(lambda pool: self._scanned(pool, span))
+        heard: set[NodePool] = set()
+
+        async def scan(pool: NodePool) -> list[list[str]]:
+            return await self._scanned(pool, span, deadline, heard)
+
+        found = await self._router.with_all(scan, deadline=deadline)
         runs = [run for server in found for run in server]
         pace = TimeSlice()
         previous = None
@@ -59,7 +65,13 @@ class Walks:
             if position % 256 == 255:
                 await pace.checkpoint()
 
-    async def _scanned(self, pool: NodePool, span: KeyQuery) -> list[list[str]]:
-        skipped = len(self._prefix.encode())
-        parts = scanned(pool, self._prefix, span.glob, self._timeout)
-        return [sorted([name[skipped:].decode() for name in names], reverse=span.reverse) async for names in parts]
+    async def _scanned(
+        self, pool: NodePool, span: KeyQuery, deadline: float, heard: set[NodePool]
+    ) -> list[list[str]]:
+        """Return the keys of one server in sorted parts; one that was not ``heard`` has until the deadline."""
+        skipped, found = len(self._prefix.encode()), []
+        first = None if pool in heard else deadline
+        async for names in scanned(pool, self._prefix, span.glob, self._timeout, first):
+            heard.add(pool)
+            found.append(sorted([name[skipped:].decode() for name in names], reverse=span.reverse))
+        return found
