@@ -5,14 +5,16 @@ WORKERS ?= logical
 PIP_QUIET ?= -qq
 
 BIN     := .venv/bin
-# With files of bytecode, wherever they are written otherwise: without them each new process compiles all that it imports.
-PYTEST  := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS)
+PYTEST  := $(BIN)/pytest -n $(WORKERS)
 # What a change most often breaks: the pure parts, the schedules, the contract on each engine, the copies in the pages.
 QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/test_memory.py conformance/test_sqlite.py \
 	conformance/test_redis.py conformance/test_postgres.py sync/test_calls.py sync/test_threads.py sync/test_derived.py test_base.py test_factory.py test_imports.py test_registry.py test_settings.py \
 	test_docs.py test_docs_names.py) \
 	-k "not loops_that_leave and not eight_threads and not Pooler and not process and not every_example and not two_other_loops"
 CHECKED := $(wildcard src tests examples benchmarks)
+
+# Everything writes files of bytecode: without them each new process compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test coverage newcomer torture effects mutation check matrix fmt adoption adcp bench bench-full bench-guard docs lock clean

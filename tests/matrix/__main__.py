@@ -2,7 +2,8 @@
 
 Every Python from 3.11 that is found, each with the lowest versions that `pyproject.toml` allows, with the newest,
 and with those that the public agent wants. Environments are made by uv in `.venv-matrix`. Meanwhile pip looks for
-versions of everything that the public agent and this package with all its extras want together.
+versions of everything that the public agent and this package with all its extras want together. As many at once as
+there are cores.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from ad_seller.storage.testing.binaries import BINARY_VARIABLE, find_redis_binary
 from ad_seller.storage.testing.postgres_binaries import BIN_VARIABLE, find_postgres
+from tests import scratch
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".venv-matrix"
@@ -196,7 +198,7 @@ def told(name: str, work: Callable[[], str]) -> bool:
         what, went_well = work(), True
     except FailedError as error:
         what, went_well = f"FAILED\n{error}", False
-    print(f"{name}: {what} ({time.monotonic() - started:.0f} s)", flush=True)
+    print(f"{name}: {what} ({time.monotonic() - started:.0f} s)\n", end="", flush=True)  # in one piece
     return went_well
 
 
@@ -227,18 +229,20 @@ def main() -> int:
         print(f"Python {version}: {found.get(version, 'not found; name one in PYTHONS')}")
     if not found:
         return 1
-    program, failed = uv(), 0
-    with ThreadPoolExecutor(1) as beside:
+    scratch.use()
+    program = uv()
+    cells = [
+        Cell(version, python, name)
+        for version, python in found.items()
+        for name in chosen.cell or CELLS
+        if version in (chosen.python or VERSIONS)
+    ]
+    works = [(f"{cell.version} {cell.name}", partial(_cell, cell, program)) for cell in cells]
+    if is_whole:  # first what takes longest
         agent = partial(resolve_agent, next(iter(found.values())))
-        resolved = beside.submit(told, "the public agent and this package", agent) if is_whole else None
-        for version, python in found.items():
-            for name in chosen.cell or CELLS:
-                if chosen.python is None or version in chosen.python:
-                    cell = Cell(version, python, name)
-                    failed += not told(f"{version} {name}", partial(_cell, cell, program))
-    if resolved is not None:
-        failed += not resolved.result()
-    return 1 if failed else 0
+        works.insert(0, ("the public agent and this package", agent))
+    with ThreadPoolExecutor(os.cpu_count()) as at_once:  # each waits for what it fetches and for servers
+        return 0 if all([*at_once.map(told, *zip(*works, strict=True))]) else 1
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ad_seller.storage.testing.postgres_binaries import find_postgres
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisServer
+from tests import scratch
 from tests.adoption.stage import AGENT
 from tests.newcomer.pages import Command, files
 from tests.postgres.support import run_sql
@@ -119,7 +120,10 @@ def environment(home: Path, venv: Path) -> dict[str, str]:
     path = os.pathsep.join([str(venv / "bin"), str(find_postgres().folder), kept["PATH"]])
     # Where packages come from, and what pip has kept of them, is the machine's matter.
     places = {"XDG_CONFIG_HOME": str(real / ".config"), "XDG_CACHE_HOME": str(real / ".cache")}
-    return places | kept | {"HOME": str(home), "PATH": path, "NO_COLOR": "1"}
+    if scratch.in_memory():  # the backend of a page makes a file durable for each entry
+        places["TMPDIR"] = str(scratch.MEMORY)
+    # Most of what is installed is never imported: --no-compile. pip reads the variable the other way round.
+    return places | kept | {"HOME": str(home), "PATH": path, "NO_COLOR": "1", "PIP_NO_COMPILE": "0"}
 
 
 @contextmanager
