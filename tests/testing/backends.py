@@ -68,6 +68,15 @@ class NeverWaits(SevenBackend):
             raise NotConnectedError("Storage not connected. Call connect() first.")
 
 
+class ListsSlowly(MemoryBackend):
+    """Sound, and writes fast; a listing takes 10 ms for each entry."""
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        found = await super().keys(pattern)
+        await asyncio.sleep(len(found) * 0.01)
+        return found
+
+
 class OwnsItsFile(SQLiteBackend):
     """Durable, and for one open instance at a time."""
 

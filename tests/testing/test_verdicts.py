@@ -29,6 +29,12 @@ def test_a_sound_backend_that_never_waits_passes() -> None:
     assert "atomic_batches=True, which is no proof" in open_ends["declares_atomic_batches_if_they_are"]
 
 
+def test_a_backend_that_lists_slowly_is_asked_for_less() -> None:
+    report = runner.run(f"{HERE}:ListsSlowly", checks=["no_listing_stops_at_a_round_number"], seconds=15)
+    assert report.passed, report.failures
+    assert report.checks[0].message == "103 entries were listed; 1,203 take longer than 20 s"
+
+
 def test_a_file_for_one_instance_at_a_time_passes() -> None:
     report = runner.run(f"{HERE}:OwnsItsFile", url=FILE, storm=300, levels=LEVELS)
     assert report.passed, report.failures

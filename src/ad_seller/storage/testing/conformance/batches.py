@@ -33,15 +33,30 @@ async def read_pages(
             return pages
 
 
-async def _write_for(entries: dict[str, Any], backend: StorageBackend, seconds: float) -> int:
-    """Write entries until all are there, or so much time has passed; return how many are."""
+async def _is_listed(size: int, backend: StorageBackend, seconds: float) -> bool:
+    """Write so many entries and look at each listing of them; False: they were not written in so much time."""
+    expected = {f"deal:{n:05}": {"n": n} for n in range(size)}
+    names = list(expected)
     ends = asyncio.get_running_loop().time() + seconds
-    keys = list(entries)
-    for start in range(0, len(keys), 500):
+    for start in range(0, size, 500):
         if asyncio.get_running_loop().time() > ends:
-            return start
-        await backend.set_many({key: entries[key] for key in keys[start : start + 500]})
-    return len(keys)
+            return False
+        await backend.set_many({name: expected[name] for name in names[start : start + 500]})
+    found = {
+        "keys": await backend.keys("deal:*"),
+        "keys of all": await backend.keys(),
+        "count": range(await backend.count("deal:*")),
+        "scan": (await backend.scan("deal:*")).items,
+        "pages of a scan": [key for page in await read_pages(backend, "deal:*", size // 2) for key in page],
+        "list_deals": await backend.list_deals(),
+        "get_many": await backend.get_many(names),
+    }
+    lengths = {name: len(answer) for name, answer in found.items()}
+    assert lengths == dict.fromkeys(found, size), f"of {size:,} entries: {lengths}"
+    assert found["keys"] == found["keys of all"] == found["pages of a scan"] == names
+    assert await backend.delete_many(names) == size
+    assert await backend.count() == 0
+    return True
 
 
 @belongs(Level.BATCH_AND_SCAN, Section.INTERFACE)
@@ -147,33 +162,15 @@ class BatchConformance(Harness):
         done.set()
         await reader
 
-    @property
-    def _listing_size(self) -> int:
-        """Above the round numbers at which listings stop; above a thousand at least, for a slow backend."""
-        return 10_243 if self.storm_size >= Harness.storm_size else 1_203
-
     @belongs(Level.LOAD, Section.LISTINGS)
     async def test_no_listing_stops_at_a_round_number(self, backend: StorageBackend) -> None:
-        expected = {f"deal:{n:05}": {"n": n} for n in range(self._listing_size)}
-        written = await _write_for(expected, backend, self.listing_seconds)
-        found = {
-            "keys": await backend.keys("deal:*"),
-            "keys of all": await backend.keys(),
-            "count": range(await backend.count("deal:*")),
-            "scan": (await backend.scan("deal:*")).items,
-            "pages of a scan": [key for page in await read_pages(backend, "deal:*", 1000) for key in page],
-            "list_deals": await backend.list_deals(),
-            "get_many": await backend.get_many(list(expected)[:written]),
-        }
-        lengths = {name: len(answer) for name, answer in found.items()}
-        assert lengths == dict.fromkeys(found, written), f"of {written:,} entries: {lengths}"
-        assert found["keys"] == found["keys of all"] == found["pages of a scan"] == list(expected)[:written]
-        assert await backend.delete_many(list(expected)[:written]) == written
-        assert await backend.count() == 0
-        if written < len(expected):
-            not_shown(
-                f"{written:,} entries were written in {self.listing_seconds:g} s, {len(expected):,} are meant"
-            )
+        sizes = (103, 1_203, 10_243) if self.storm_size >= Harness.storm_size else (103, 1_203)
+        wanted = 0.0  # seconds for the next size, by those of the last one
+        for last, size, after in zip((0, *sizes), sizes, (*sizes[1:], 0), strict=False):
+            began = asyncio.get_running_loop().time()
+            if wanted > self.listing_seconds or not await _is_listed(size, backend, self.listing_seconds):
+                not_shown(f"{last:,} entries were listed; {size:,} take longer than {self.listing_seconds:g} s")
+            wanted = (asyncio.get_running_loop().time() - began) / size * after
 
     # --- scan ------------------------------------------------------------------------------------------
 
