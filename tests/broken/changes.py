@@ -8,10 +8,9 @@ from typing import Any
 
 from ad_seller.storage import Commit, Lease, Put, StorageTimeoutError, Transaction
 from ad_seller.storage.driver.commit import Outcome, Refused
-from ad_seller.storage.memory.engine import MemoryEngine
 from ad_seller.storage.memory.entries import Entries
 from ad_seller.storage.memory_backend import MemoryBackend
-from tests.memory_defects import MemoryWith
+from tests.memory_defects import InBulk, MemoryWith
 
 from .bases import SevenBackend, found_by, turns
 
@@ -109,7 +108,7 @@ class TransactionWritesAtOnce(SevenBackend):
         return WritingThrough(self)
 
 
-class TornEngine(MemoryEngine):
+class TornEngine(InBulk):
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         outcomes: list[Outcome | Exception] = []
         for commit in commits:

@@ -11,29 +11,28 @@ import pytest
 from ad_seller.storage.driver.commit import Commit, Outcome, Put, Write
 from ad_seller.storage.driver.engine import MISSING
 from ad_seller.storage.driver.query import KeyQuery
-from ad_seller.storage.memory.engine import MemoryEngine
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.records.markers import KEEP
 from ad_seller.storage.records.pages import OnCorrupt
 from tests.clock import SetClock
-from tests.memory_defects import MemoryWith
+from tests.memory_defects import InBulk, MemoryWith
 from tests.model.machine import Bench, StoreMachine
 from tests.model.suite import LocalEntries, LocalRecords, check
 
 
-class ForgetsExpectationsEngine(MemoryEngine):
+class ForgetsExpectationsEngine(InBulk):
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         return await super().apply([commit._replace(expectations=()) for commit in commits])
 
 
-class LosesLastWriteEngine(MemoryEngine):
+class LosesLastWriteEngine(InBulk):
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         outcomes = await super().apply([commit._replace(writes=commit.writes[:2]) for commit in commits])
         lost = [[True] * (len(commit.writes) - 2) for commit in commits]  # told as if they had been applied
         return [told + more if isinstance(told, list) else told for told, more in zip(outcomes, lost, strict=True)]
 
 
-class KeepsOldDeadlineEngine(MemoryEngine):
+class KeepsOldDeadlineEngine(InBulk):
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         return await super().apply([commit._replace(writes=tuple(map(_kept, commit.writes))) for commit in commits])
 
@@ -42,18 +41,18 @@ def _kept(write: Write) -> Write:
     return write._replace(ttl_ms=KEEP) if isinstance(write, Put) and write.ttl_ms is None else write
 
 
-class RepeatsAtTheCursorEngine(MemoryEngine):
+class RepeatsAtTheCursorEngine(InBulk):
     async def entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
         after = span.after[:-1] if span.after else None
         return await super().entries(replace(span, after=after or None))
 
 
-class MixesUpCaseEngine(MemoryEngine):
+class MixesUpCaseEngine(InBulk):
     async def keys(self, span: KeyQuery) -> list[str]:
         return sorted({*await super().keys(span), *([] if span.glob.literal else ["A:1"])})
 
 
-class ExpiredExistsEngine(MemoryEngine):
+class ExpiredExistsEngine(InBulk):
     async def remaining(self, keys: list[str]) -> Sequence[int]:
         known = self._entries._by_key
         return [

@@ -12,10 +12,10 @@ from ad_seller.storage import Capabilities, StorageError
 from ad_seller.storage.driver.commit import Commit, Outcome
 from ad_seller.storage.errors import StoreUnavailableError
 from ad_seller.storage.memory.engine import MemoryEngine
-from tests.memory_defects import MemoryWith
+from tests.memory_defects import InBulk, MemoryWith
 
 
-class RefusesKeysEngine(MemoryEngine):
+class RefusesKeysEngine(InBulk):
     """Refuses what writes a key that ends in "bad", and nothing else."""
 
     async def apply(self, commits: list[Commit]) -> Sequence[Outcome | Exception]:

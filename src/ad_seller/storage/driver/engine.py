@@ -62,8 +62,8 @@ class Engine(ABC):
     #: The partition of a key, where calls for one server must not hold up those for others; None: there is one.
     partition_of: Callable[[str], int] | None = None
 
-    #: The same as `apply` for an engine that does it in a thread: it returns at once, and the event loop is made to
-    #: call what is given here. A batch of one commit then needs no task.
+    #: The same as `apply` for an engine that needs no task for it, since a thread does the work or there is nothing
+    #: to wait for: what is given here is called in the event loop when that is done, at once or later.
     begin_apply: Callable[[list[Commit], Tell[Outcome | Exception]], None] | None = None
 
     #: What was sent again because it had surely not been executed, or changes nothing; counted by the engine.

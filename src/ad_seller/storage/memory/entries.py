@@ -58,6 +58,12 @@ class Entries:
         with self._lock:
             return [entry.text if (entry := self._live(key, now)) else None for key in keys]
 
+    def read_one(self, key: str, now: float) -> bytes | None:
+        """Return the live text under one key."""
+        with self._lock:
+            entry = self._live(key, now)
+        return entry.text if entry else None
+
     def remaining(self, keys: list[str], now: float) -> Sequence[int]:
         """Return the milliseconds that each entry has left."""
         with self._lock:
