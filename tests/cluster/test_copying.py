@@ -41,6 +41,13 @@ async def test_out_of_a_slot_on_its_way(cluster: RedisCluster) -> None:
             again = await store._store_entries([StoredEntry("deal:000007", b'"changed"', None)], None)
             assert again == [True]
             assert await store.get("deal:000007") == "changed"
-            assert (await copy_entries(store, back, existing="replace")).stored == 1
+            entries = [StoredEntry(key, b"2", None) for key in ("deal:000008", "deal:000009", "new:1", "quote:1")]
+            held = [entry.text for entry in await store._entries_at(["deal:000008", "quote:1"])]
+            expected = [held[0], b'"another"', None, held[1]]
+            assert await store._store_entries(entries, expected) == [True, False, True, True]
+            assert await store._store_entries(entries, [None] * 4) == [False] * 4
+            assert await store.ttl("quote:1") is None
+            await store.set("quote:1", 2, ttl=300)
+            assert (await copy_entries(store, back, existing="replace")).stored == 4
         assert await back.get("deal:000007") == "changed"
         assert await back.ttl("quote:1") is not None

@@ -250,9 +250,9 @@ class _Copy:
     async def _repair(self, part: Part, *, mirrors: bool, checks: bool) -> list[Difference]:
         wanted = self._wanted
         found = [each for each in part.differences if each.kind in wanted]
-        if stored := [each for each in found if each.source is not None]:
-            entries = [cast("StoredEntry", each.source) for each in stored]
-            expected = [None if each.target is None else each.target.text for each in stored]
+        if entries := [each.source for each in found if each.source is not None]:
+            held = [each.target for each in found if each.source is not None]
+            expected = [None if entry is None else entry.text for entry in held]
             self.done.stored += await store_page(self.target, entries, expected, self._refused)
         if mirrors and (gone := [each for each in found if each.kind == "more"]):
             self.done.deleted += await self._delete(gone)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter
 from typing import Final, get_args
 
 from ..base import StorageBackend
@@ -43,7 +44,7 @@ class Verified:
 
     def note(self, differences: list[Difference]) -> None:
         """Count differences, and keep some keys."""
-        for kind, many in Counter(each.kind for each in differences).items():
+        for kind, many in Counter(map(attrgetter("kind"), differences)).items():
             self.counts[kind] += many
             keys = self.named.setdefault(kind, [])
             if left := _NAMED - len(keys):

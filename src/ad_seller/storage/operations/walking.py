@@ -145,10 +145,11 @@ async def store_page(
             refused(entries[0], error)
             return 0
     else:
-        for entry, answer in zip(entries, answers, strict=True):
-            if isinstance(answer, StorageError):
-                refused(entry, answer)
-        return sum(answer is True for answer in answers)
+        if (stored := answers.count(True)) < len(entries):
+            for entry, answer in zip(entries, answers, strict=True):
+                if isinstance(answer, StorageError):
+                    refused(entry, answer)
+        return stored
     middle = len(entries) // 2
     stored = 0
     for part in (slice(0, middle), slice(middle, None)):

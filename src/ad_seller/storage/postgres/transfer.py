@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..driver.query import KeyQuery
-from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry
+from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, stored_entries
 from ..errors import InvalidValueError
 from ..records.globs import prefix_glob
 from . import statements as sql
@@ -43,7 +43,7 @@ async def page(client: PostgresClient, prefix: str, after: str | None) -> list[S
     query = KeyQuery(prefix_glob(prefix), after)
     part, parameters = sql.select("key, value, expires_at", query, after, PAGE_ENTRIES)
     rows = await client.read(_PAGE % part, *parameters, cancellable=True)
-    return [StoredEntry(key, text.encode(), deadline) for key, text, deadline in rows]
+    return stored_entries([(key, text.encode(), deadline) for key, text, deadline in rows])
 
 
 async def entries_at(client: PostgresClient, keys: Sequence[str]) -> list[StoredEntry]:

@@ -78,7 +78,11 @@ def pieces(script: Script, call: Call) -> list[Call]:
     if script is PUTS:
         return [([key], (arguments[0], 0, text)) for key, text in zip(keys, arguments[2:], strict=False)]
     if script is STORE:
-        return [([key], (0, arguments[1], *arguments[4 * i + 2 : 4 * i + 6])) for i, key in enumerate(keys)]
+        held = 2 * (len(keys) - int(arguments[0]))  # what is expected stands behind all that is stored, or nowhere
+        return [
+            ([key], (0, arguments[1], *arguments[i : i + 2], *arguments[i + held : i + held + 2]))
+            for i, key in zip(range(2, held + 2, 2), keys, strict=False)
+        ]
     if script is COUNT:
         return [(keys[:1], arguments)]
     if script is not COMMITS:

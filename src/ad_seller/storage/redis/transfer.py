@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..driver.query import KeyQuery
-from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry
+from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, stored_entries
 from ..records.globs import prefix_glob
 from .batches import Split
 from .listings import Listings
@@ -87,10 +87,10 @@ class Transfers:
         while looked < len(keys) and left > 0:
             some = keys[looked : looked + count]
             texts, deadlines = await self._told(some, left)
-            for key, text, deadline in zip(some, texts, deadlines, strict=False):
-                if text is not None:
-                    found.append(StoredEntry(key, text, None if deadline < 0 else deadline))
-                    left -= len(text)
+            rows = zip(some, texts, deadlines, strict=False)
+            there = [(key, text, None if at < 0 else at) for key, text, at in rows if text is not None]
+            found += stored_entries(there)
+            left -= sum(len(text) for _, text, _ in there)
             looked += len(texts)
             count = max(1, left * looked // max(1, PAGE_BYTES - left))
         return found, looked
@@ -125,7 +125,8 @@ class Transfers:
     ) -> Sequence[bool]:
         """See `Engine.store`; what one script stores is stored at one moment."""
         names = [self._prefix + entry.key for entry in entries]
-        chunks = [chunk for group in self._split(names) for chunk in _chunks(entries, group)]
+        texts = [entry.text for entry in entries]
+        chunks = [chunk for group in self._split(names) for chunk in _chunks(texts, group)]
         calls = [self._call(chunk, names, entries, expected) for chunk in chunks]
         stored = [False] * len(entries)
         for chunk, answer in zip(chunks, await self._router.run(STORE, calls, writes=True), strict=True):
@@ -148,20 +149,19 @@ class Transfers:
         keys = [names[i] for i in chunk]
         arguments: list[Argument] = [int(indexed), int(expected is not None)]
         for i in chunk:
-            text = None if expected is None else expected[i]
-            arguments += (entries[i].text, entries[i].deadline or 0, int(text is not None), text or b"")
+            _, text, deadline = entries[i]
+            arguments += (text, deadline or 0)
+        if expected is not None and any(expected[i] is not None for i in chunk):
+            for i in chunk:
+                arguments += (0, b"") if (held := expected[i]) is None else (1, held)
         return ([*keys, self._index] if self._index is not None else keys), arguments
 
 
-def _chunks(entries: Sequence[StoredEntry], positions: list[int]) -> Iterator[list[int]]:
+def _chunks(texts: Sequence[bytes], positions: list[int]) -> Iterator[list[int]]:
     """Split into parts that do not keep the server from other work for long."""
-    chunk: list[int] = []
-    size = 0
-    for i in positions:
-        if chunk and (len(chunk) == SCRIPT_PARTS or size + len(entries[i].text) > SCRIPT_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(i)
-        size += len(entries[i].text)
-    if chunk:
-        yield chunk
+    many = len(positions)
+    if many == 1 or (many <= SCRIPT_PARTS and sum(len(texts[i]) for i in positions) <= SCRIPT_BYTES):
+        yield positions
+        return
+    for half in (positions[: many // 2], positions[many // 2 :]):
+        yield from _chunks(texts, half)

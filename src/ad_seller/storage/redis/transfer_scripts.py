@@ -46,35 +46,35 @@ return found
 )
 
 #: Stores entries with absolute deadlines. KEYS: the keys, and the index. ARGV: 1 if the last of KEYS is the index,
-#: else 0; 1 if an entry is only stored where there is none or it holds what is expected, else 0; for each its text,
-#: its deadline in epoch milliseconds or 0, 1 and the text that is expected, or 0 and nothing.
-#: Answers 1 or 0 for each.
+#: else 0; 1 if an entry is only stored where there is none or it holds what is expected, else 0; for each its text
+#: and its deadline in epoch milliseconds or 0; then for each 1 and the text that is expected, or 0 and nothing, all
+#: of which is left out where none is. Answers 1 or 0 for each. What has no deadline is one MSET, and where there is
+#: nothing yet, as where most copies begin, none is looked at: few calls and arguments are what makes it fast.
 STORE: Final = Script(
     """
-local answers, names = {}, {}
+local answers, members, pairs = {}, {}, {}
+local count = #KEYS - ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for position = 1, #KEYS - ARGV[1] do
-  local key, base, fits = KEYS[position], 4 * position - 1, true
-  local text, deadline = ARGV[base], tonumber(ARGV[base + 1])
-  if ARGV[2] == '1' then
-    local held = redis.pcall('GET', key)
-    fits = held == false or (ARGV[base + 2] == '1' and held == ARGV[base + 3])
+local looks = ARGV[2] == '1' and redis.call('EXISTS', unpack(KEYS, 1, count)) > 0
+for position = 1, count do
+  local key, text, deadline = KEYS[position], ARGV[2 * position + 1], ARGV[2 * position + 2]
+  local fits = true
+  if looks then
+    local held, base = redis.pcall('GET', key), 2 * (count + position) + 1
+    fits = held == false or (ARGV[base] == '1' and held == ARGV[base + 1])
   end
   if fits then
-    if deadline == 0 then redis.call('SET', key, text)
-    elseif deadline > now then redis.call('SET', key, text, 'PXAT', ARGV[base + 1])
+    if deadline == '0' then pairs[#pairs + 1] = key pairs[#pairs + 1] = text
+    elseif tonumber(deadline) > now then redis.call('SET', key, text, 'PXAT', deadline)
     else redis.call('DEL', key) end
-    names[#names + 1] = '0'
-    names[#names + 1] = key
+    members[#members + 1] = '0'
+    members[#members + 1] = key
   end
   answers[position] = fits and 1 or 0
 end
-if ARGV[1] == '1' then
-  for first = 1, #names, 2000 do
-    redis.pcall('ZADD', KEYS[#KEYS], unpack(names, first, math.min(first + 1999, #names)))
-  end
-end
+if #pairs > 0 then redis.call('MSET', unpack(pairs)) end
+if ARGV[1] == '1' and #members > 0 then redis.pcall('ZADD', KEYS[#KEYS], unpack(members)) end
 return answers
 """
 )

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from ..driver.query import KeyQuery
-from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, deadline_of
+from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, deadline_of, stored_entries
 from ..records.expiry import Clock
 from ..records.globs import prefix_glob
 from . import statements
@@ -33,17 +33,18 @@ def page(db: sqlite3.Connection, place: tuple[str, str | None], now: float) -> l
     """Return the entries of one page; ``place`` is a prefix, and the key after which they come."""
     prefix, after = place
     statement, parameters = statements.select("key, value, expires_at", KeyQuery(prefix_glob(prefix), after), now)
-    found: list[StoredEntry] = []
+    found: list[tuple[str, bytes, int | None]] = []
     size = 0
     for raw, text, expires_at in db.execute(statement, parameters):
         key = statements.own_key(raw)
         if key is None:
             continue
-        found.append(StoredEntry(key, _text(text), _deadline(expires_at)))
-        size += len(found[-1].text)
+        text = _text(text)
+        found.append((key, text, None if expires_at is None else _deadline(expires_at)))
+        size += len(text)
         if size >= PAGE_BYTES or len(found) == PAGE_ENTRIES:
             break
-    return found
+    return stored_entries(found)
 
 
 def entries_at(db: sqlite3.Connection, keys: Sequence[str], now: float) -> list[StoredEntry]:
