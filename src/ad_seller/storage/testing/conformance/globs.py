@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 
 _ALPHABET = ["a", "b", "c", "A", "B", "-", "]", "[", "\\", "*", "?", "^", "!", "\n", ".", "\u00e9", "\U0001f600"]
 _PIECES = [
@@ -37,6 +38,7 @@ class _Class:
 Token = _Class | str
 
 
+@lru_cache(2**15)  # each set-up is asked the same
 def matches(pattern: str, key: str) -> bool:
     """Tell whether the whole of ``key`` matches ``pattern``, by keeping every place the match could be at."""
     tokens = list(_tokens(pattern))
