@@ -115,4 +115,4 @@ async def test_doctor_names_a_table_with_other_columns(new_database: str) -> Non
     [found] = [each for each in told["findings"] if each["severity"] != "note"]
     assert (done.returncode, found["rule"], told["fixed"]) == (3, "store-refused", [])
     assert "(it lacks key text, value text)" in found["what"]
-    assert "Rename or drop that" in found["what"]
+    assert "rename or drop it" in found["what"]

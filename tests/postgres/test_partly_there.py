@@ -64,6 +64,33 @@ async def test_without_the_primary_key(new_database: str, caplog: pytest.LogCapt
         assert await storage.keys("a") == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        (f"ALTER TABLE {TABLE} DROP COLUMN expires_at", "expires_at timestamp with time zone"),
+        (f"ALTER TABLE {TABLE} ALTER COLUMN expires_at TYPE timestamp", "expires_at timestamp with time zone"),
+        (f"ALTER TABLE {TABLE} RENAME COLUMN value TO text", "value text"),
+        (f"ALTER TABLE {SCHEMA_TABLE} RENAME COLUMN name TO label", "name text"),
+    ],
+)
+async def test_with_a_column_changed(new_database: str, change: str, lacks: str) -> None:
+    """It was opened, and each call said that to connect again would help; times without a zone were any time."""
+    async with PostgresBackend(new_database) as storage:
+        await storage.set("a", 1)
+    await sql(new_database, change)
+    for create in (True, False):  # False: who only looks, as `doctor` does
+        with pytest.raises(StoreUnavailableError, match=rf"it lacks {lacks}\).*change it back: ALTER TABLE"):
+            await PostgresBackend(new_database, create=create).connect()
+
+
+async def test_with_a_column_more(new_database: str) -> None:
+    async with PostgresBackend(new_database) as storage:
+        await storage.set("a", 1)
+    await sql(new_database, f"ALTER TABLE {TABLE} ADD COLUMN note text")
+    async with PostgresBackend(new_database) as storage:
+        assert await storage.get("a") == 1
+
+
 async def test_the_advice_of_the_error_helps(new_database: str) -> None:
     storage = PostgresBackend(new_database)
     await storage.connect()

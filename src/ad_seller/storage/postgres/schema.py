@@ -17,7 +17,7 @@ import asyncpg
 from ..errors import MissingStoreError, StoreUnavailableError
 from .fields import CREATE_FIELD_FUNCTION, EXPIRY, INDEXES_THERE, TableIndex
 from .indexes import described
-from .standing import refuse_others
+from .standing import HAS_COLUMNS, refuse_others
 from .statements import COMMIT_FUNCTION, COMMIT_SIGNATURE, CREATE_COMMIT_FUNCTION, TABLE
 from .takeover import (
     OLD_RECORD,
@@ -93,6 +93,7 @@ _FACTS = f"""
         EXISTS (SELECT FROM pg_proc
             WHERE oid = to_regprocedure('{COMMIT_SIGNATURE}') AND prorettype = 'record'::regtype) AS has_function,
         {_is_unique(TABLE, "key")} AS has_unique_key,
+        ({HAS_COLUMNS}) AS has_columns,
         ({INDEXES_THERE}) AS indexes,
         ({WRITES}) AS old_writes,
         ARRAY[current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')]
@@ -111,6 +112,7 @@ class Found(NamedTuple):
     Attributes:
         version: of our tables.
         has_table: whether there is the one with the entries.
+        has_columns: whether our tables have all that they need.
         missing: what was recorded as set up and is not there.
         has_old_table: whether there is one of an older agent.
         old_table_waits: whether it is still to be taken over.
@@ -121,6 +123,7 @@ class Found(NamedTuple):
 
     version: int
     has_table: bool
+    has_columns: bool
     missing: tuple[str, ...]
     has_old_table: bool
     old_table_waits: bool
@@ -131,7 +134,7 @@ class Found(NamedTuple):
     @property
     def is_ready(self) -> bool:
         """Whether nothing is to be set up."""
-        return self.version == VERSION and not self.missing and not self.old_table_waits
+        return self.version == VERSION and self.has_columns and not self.missing and not self.old_table_waits
 
 
 async def set_up(fetch: Fetch, timeout: float, indexes: tuple[TableIndex, ...], *, create: bool) -> Found:
@@ -222,6 +225,7 @@ def _judged(facts: Any, recorded: list[list[str]]) -> Found:
     return Found(
         version,
         has_table=TABLE in facts["tables"],
+        has_columns=facts["has_columns"],
         missing=missing,
         has_old_table=has_old_table,
         old_table_waits=has_old_table and not taken_over,

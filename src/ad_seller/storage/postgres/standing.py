@@ -10,6 +10,19 @@ from .fields import FIELD_SIGNATURE
 from .statements import COMMIT_SIGNATURE, TABLE
 from .takeover import SCHEMA_TABLE
 
+#: The columns that our tables have at least, with their types.
+_COLUMNS: Final = {
+    TABLE: ("key text", "value text", "expires_at timestamp with time zone"),
+    SCHEMA_TABLE: ("name text", "value text"),
+}
+_OURS: Final = ", ".join(f"('{table}', '{column}')" for table, columns in _COLUMNS.items() for column in columns)
+
+#: Whether they have: a query of one value.
+HAS_COLUMNS: Final = f"""
+    SELECT count(*) = {sum(map(len, _COLUMNS.values()))} FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relname IN ('{TABLE}', '{SCHEMA_TABLE}') AND pg_table_is_visible(pg_class.oid) AND NOT attisdropped
+        AND (relname, attname || ' ' || atttypid::regtype) IN ({_OURS})"""  # noqa: S608
+
 #: Where the names of indexes are taken nothing is in the way: see `schema.UNIQUE_KEY` and `indexes`.
 _OTHERS: Final = f"""
     SELECT format('%s %I.%I', kind, nspname, name) || CASE kind
@@ -21,9 +34,7 @@ _OTHERS: Final = f"""
             WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
             WHEN 'c' THEN 'type' ELSE 'index' END AS kind, lacking
         FROM pg_class, LATERAL (SELECT ARRAY(
-            SELECT unnest(CASE relname
-                WHEN '{TABLE}' THEN ARRAY['key text', 'value text', 'expires_at timestamp with time zone']
-                ELSE ARRAY['name text', 'value text'] END)
+            SELECT needed FROM (VALUES {_OURS}) AS ours(name, needed) WHERE name = relname
             EXCEPT SELECT attname || ' ' || atttypid::regtype FROM pg_attribute
                 WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
             ORDER BY 1) AS lacking) AS columns
@@ -53,6 +64,7 @@ async def refuse_others(fetch: Fetch) -> None:
     if others:
         raise StoreUnavailableError(
             f"Under a name that we need the database has the {' and the '.join(others)}, not made by us, or "
-            "changed since. Nothing was done. Rename or drop that, or give the agent a schema of its own: CREATE "
-            "SCHEMA agent, and ?schema=agent in the URL."
+            "changed since. Nothing was done. If it holds entries of ours, change it back: ALTER TABLE. Otherwise "
+            "rename or drop it, or give the agent a schema of its own: CREATE SCHEMA agent, and "
+            "?schema=agent in the URL."
         )
