@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ad_seller.storage.redis import listener, news
+from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
@@ -63,6 +64,27 @@ async def test_more_changes_than_are_remembered(
     assert await listed.count() == 1006
     client.mset({f"ad_seller:more:{n}": "1" for n in range(1000)})
     assert await listed.count() == 2006
+
+
+async def test_a_lost_connection_fails_nobody(own_redis: RedisServer) -> None:
+    """Who tries again shares what others wait for, who came before the connection was lost."""
+    async with RedisBackend(own_redis.url) as store:
+        kinds = [f"kind{number}" for number in range(8)]
+        await store.set_many({f"{kind}:1": 1 for kind in kinds})
+        assert [len((await store.scan(f"{kind}:*")).items) for kind in kinds] == [1] * 8
+        [session] = store._sessions._by_loop.all()
+        tracker = cast(RedisEngine, session.engine)._listings._tracker
+        assert tracker is not None
+        connection = tracker._listener._connection
+        assert connection is not None
+        own_redis.freeze()
+        pages = []
+        for kind in [*kinds, kinds[0]]:
+            pages.append(asyncio.create_task(store.scan(f"{kind}:*")))
+            await asyncio.sleep(0.05)
+        connection._transport.abort()
+        own_redis.thaw()
+        assert [len((await page).items) for page in pages] == [1] * 9
 
 
 async def test_a_user_who_may_not_watch_lists_by_walking(

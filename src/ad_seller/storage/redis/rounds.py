@@ -30,7 +30,7 @@ class Rounds(Generic[T]):
         Raises:
             NotSentError: the rounds were closed; or what the round raises.
         """
-        if (task := self._next.get(what)) is None:
+        if (task := self._next.get(what)) is None or task.done():  # it failed before it began
             task = self._next[what] = asyncio.create_task(run(lambda: self._next.pop(what, None)))
             self._all.add(task)
             task.add_done_callback(partial(self._ended, what))

@@ -114,9 +114,9 @@ class IndexTracker:
             return None
         async with self._lock:
             until += min(self._loop.time() - began, self.spent - spent)
-            failed_at, failure = self._failure
+            failed_at, failure = self._failure  # or all who wait here would try one after the other
             if failed_at > began:
-                raise NotSentError(str(failure)) from failure  # or all who wait here would try one after the other
+                raise NotSentError(str(failure)) from (failure.__cause__ or failure)
             self._news.listed(self._listener.scope_of(start), told=self._misses_nothing(start))
             try:
                 for _ in range(_TRIES):
@@ -133,8 +133,8 @@ class IndexTracker:
                 self._give_up(error)
             except (NotSentError, LostError) as error:
                 self.pool.learn(error)
-                cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-                self._failure = (self._loop.time(), cause)
+                if isinstance(error, NotSentError) or isinstance(error.__cause__, TimeoutError):
+                    self._failure = (self._loop.time(), error)  # where one was lost, the next makes another
                 raise
         return None
 
