@@ -87,6 +87,23 @@ class TestInstallation:
         code = guarded(lambda: program._run(["count"]))
         assert (code, *capsys.readouterr()) == (130, "", "error: Interrupted.\n")
 
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            (["copy", "a.db"], "Missing argument 'TO'."),
+            (["nosuch"], "No such command 'nosuch'."),
+            (["count", "--nosuch"], "--nosuch"),
+            (["list", "--limit", "many"], "--limit"),
+        ],
+    )
+    def test_wrong_usage_is_json_for_programs(self, arguments: list[str], named: str) -> None:
+        done = run("--json", *arguments)
+        told = json.loads(done.stderr)
+        assert (done.returncode, done.stdout, told["exit_code"]) == (2, "", 2)
+        assert named in told["error"]
+        assert "--help" in told["hint"]
+        assert "Usage: " in run(*arguments).stderr
+
     @pytest.mark.parametrize("package", ["typer", "rich"])
     def test_a_missing_package_is_named_with_the_pip_command(self, package: str) -> None:
         code = f"import sys; sys.modules[{package!r}] = None; from ad_seller.storage.cli import main; main([])"

@@ -17,9 +17,7 @@ def test_retention_and_holds(invoke: Invoke, url: str, directory: Path) -> None:
     fill(url, {"order:1": old, "order:2": old, "order:3": {"at": "2999-01-01"}})
     (directory / "rules.toml").write_text(RULES)
     assert invoke("hold", "case", "order:2").exit_code == 2
-    assert (
-        invoke("hold", "case", "order:2", "--reason", "litigation").stderr == "held; 0 entries would have expired\n"
-    )
+    assert invoke("hold", "case", "order:2", "--reason", "litigation").stderr == "held; would have expired: 0\n"
     placed = invoke("hold", "case", "order:2", "--reason", "litigation", "--json").stdout
     assert json.loads(placed) == {"hold": "case", "would_have_expired": 0}
     assert invoke("hold").stdout.startswith("case\torder:2\t")

@@ -30,7 +30,7 @@ from ..cli import (
     takeover,
     views,
 )
-from .running import AsJson, Choices, Namespace, Url, guarded, interruptible
+from .running import AsJson, Choices, CommandError, Namespace, Url, guarded, interruptible
 
 EPILOG = (
     "Exit codes: 0 done or found, 1 not found (take-over, replay: something differs, conform: a check failed), "
@@ -99,15 +99,20 @@ def start(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):  # JSON is UTF-8 in every locale, and \ud800 is how it writes that
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.set_int_max_str_digits(0)  # values hold ints of any size
-    raise SystemExit(guarded(lambda: _run(arguments)))
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    raise SystemExit(guarded(lambda: _run(arguments, as_json=as_json), as_json=as_json))
 
 
-def _run(arguments: list[str] | None) -> int:
+def _run(arguments: list[str] | None, *, as_json: bool = False) -> int:
     with interruptible():  # until here and from then on Ctrl-C ends the program at once
         try:
-            code: int = app(arguments, prog_name=PROGRAM)
+            code: int = app(arguments, prog_name=PROGRAM, standalone_mode=not as_json)
         except SystemExit as end:  # typer takes a Ctrl-C while it reads the arguments, and says nothing
             if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise
+        except Exception as error:  # typer shows wrong usage to people only
+            if (told := getattr(error, "format_message", None)) is None:  # of click, or of typer's copy of it
+                raise
+            raise CommandError(told(), hint=f"`{PROGRAM} COMMAND --help` shows what is accepted.") from error
     return code

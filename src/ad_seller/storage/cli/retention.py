@@ -121,7 +121,7 @@ async def hold(
     if out.as_json:
         out.json({"hold": name, "would_have_expired": kept})
     else:
-        out.note(f"held; {kept:,} entries would have expired")
+        out.note(f"held; would have expired: {kept:,}")
     return Exit.OK
 
 
