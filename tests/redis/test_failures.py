@@ -15,6 +15,8 @@ from ad_seller.storage import (
     StorageTimeoutError,
     UnknownOutcomeError,
 )
+from ad_seller.storage.driver.failures import LostError
+from ad_seller.storage.redis.pool import NodePool
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.lateness import loop_lateness
@@ -225,3 +227,15 @@ async def test_connections_that_a_firewall_dropped_fail_one_call_and_not_each_it
         assert await store.keys() == ["key"]
         await store.set("key", 2)
         assert asyncio.get_running_loop().time() - began < 2 + TOLERANCE
+
+
+async def test_a_short_time_is_not_that_of_the_call_before(own_redis: RedisServer) -> None:
+    """A look whether a connection lives, or a node of several that is asked, has less time than a call."""
+    loop = asyncio.get_running_loop()
+    pool = NodePool(own_redis.url, connections=1)
+    assert await pool.pipeline([("PING",)], loop.time() + 300) == [b"PONG"]
+    own_redis.freeze()
+    with pytest.raises(LostError, match="no answer in time"):
+        await asyncio.wait_for(pool.pipeline([("PING",)], loop.time() + 0.2), 30)
+    own_redis.thaw()
+    await pool.close()

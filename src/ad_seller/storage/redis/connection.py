@@ -101,6 +101,9 @@ class RedisConnection(asyncio.Protocol):
         self._transport.write(data)
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._check_time)
+        elif deadline < self._timer.when():  # it runs on from an exchange that had more time
+            self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._check_time)
         return future
 
     @property
@@ -181,10 +184,10 @@ class RedisConnection(asyncio.Protocol):
                 _settle(exchange.future, exchange.answers)
 
     def _check_time(self) -> None:
-        """Give up when the oldest exchange is late. One timer serves all, and runs on when there is no exchange."""
+        """Give up when an exchange is late. One timer serves all, and runs on when there is no exchange."""
         self._timer = None
         if self._exchanges:
-            deadline = self._exchanges[0].deadline
+            deadline = min(exchange.deadline for exchange in self._exchanges)
             if deadline <= self._loop.time():
                 self._break(TimeoutError("no answer in time"))
             else:
