@@ -8,6 +8,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests import warm
 from tests.cli.conftest import Invoke
 from tests.cli.support import COMMAND, assert_explained, fill, run, wait_until_it_reads
@@ -121,14 +123,15 @@ def test_a_reader_that_goes_away(url: str, directory: Path) -> None:
     assert process.returncode == 141
 
 
-def test_ctrl_c_ends_an_import_that_waits_for_its_input(directory: Path) -> None:
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_an_import_that_waits_for_its_input_is_stopped(directory: Path, stop: signal.Signals, code: int) -> None:
     command = [*COMMAND, "--url", "new.db", "import", "-"]
     with warm.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(b"{")
         process.stdin.flush()
         wait_until_it_reads(process)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        process.send_signal(stop)
+        assert process.wait(30) == code
         assert process.stderr is not None
         assert b"Interrupted" in process.stderr.read()

@@ -121,15 +121,17 @@ def test_progress_is_shown_at_a_terminal(url: str, directory: Path) -> None:
     assert "2,500 entries stored" in plain(text)
 
 
-def test_ctrl_c_and_resume(directory: Path) -> None:
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_stopped_and_resumed(directory: Path, stop: signal.Signals, code: int) -> None:
     fill("a.db", {f"deal:{n:06}": {"n": n} for n in range(MANY)})
     names = [str(directory / name) for name in ("a.db", "b.db", "ad-seller-copy.json")]
     with started_job("tests.operations.jobs", "command", "copy", *names[:2], "--checkpoint", names[2]) as job:
         assert job.stderr is not None
         assert job.stderr.readline() == HALF_WAY
-        job.send_signal(signal.SIGINT)
+        job.send_signal(stop)
         out, said = job.communicate(timeout=60)
-    assert (job.returncode, out) == (130, "")
+    assert (job.returncode, out) == (code, "")
+    assert not any(key.startswith("lease:") for key in run("--url", names[1], "keys").stdout.splitlines())
     assert "--resume" in said
     done = run("copy", *names[:2], "--resume", "--json")
     assert done.returncode == 0, done.stderr

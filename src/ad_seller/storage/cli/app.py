@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from io import TextIOWrapper
 from typing import Annotated
@@ -100,7 +103,30 @@ def start(arguments: list[str] | None = None) -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.set_int_max_str_digits(0)  # values hold ints of any size
     as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
-    raise SystemExit(guarded(lambda: _run(arguments, as_json=as_json), as_json=as_json))
+    with _terminable():
+        raise SystemExit(guarded(lambda: _run(arguments, as_json=as_json), as_json=as_json))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM do first what Ctrl-C does: half a file is removed, a lease given back. Then it ends all."""
+    told = False
+
+    def tell(*_: object) -> None:
+        nonlocal told
+        told = True
+        signal.raise_signal(signal.SIGINT)
+
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background: nothing would end it
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, tell)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if told:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _run(arguments: list[str] | None, *, as_json: bool = False) -> int:
