@@ -128,9 +128,10 @@ class PostgresPool:
             NoneFreeError: there was none in time.
             NotSentError: none can be made.
         """
+        since = self._loop.time()
         while (connection := self.take_idle()) is None:
-            await self._queue(end, first=first)
-            first = True  # who was woken, and found that somebody was faster, need not begin anew
+            await self._queue(since, end, first=first)
+            first = True  # who was woken, and found that somebody was faster, does not begin anew
         return connection
 
     def take_idle(self) -> Connection | None:
@@ -142,9 +143,9 @@ class PostgresPool:
             self._forget(connection)
         return None
 
-    async def _queue(self, end: float, *, first: bool) -> None:
+    async def _queue(self, since: float, end: float, *, first: bool) -> None:
         """Wait to be woken until ``end``, as the last or the ``first`` of the queue."""
-        waiter = _Waiter(self._loop)
+        waiter = _Waiter(self._loop, since)
         if first:
             self._waiters.appendleft(waiter)
         else:
@@ -203,11 +204,15 @@ class PostgresPool:
                 return
 
     def _fail_waiters(self, error: BaseException, since: float) -> None:
-        """Tell those who have been waiting ``since`` then; for later ones it is tried again."""
-        while self._waiters and (self._waiters[0].future.done() or self._waiters[0].since <= since):
+        """Tell all who have been waiting ``since`` then; for later ones it is tried again."""
+        waiting, self._waiters = self._waiters, deque()
+        for waiter in waiting:
+            if waiter.since > since:
+                self._waiters.append(waiter)
+                continue
             failure = NotSentError(str(error))
             failure.__cause__ = error.__cause__ or error
-            self._waiters.popleft().fail(failure)
+            waiter.fail(failure)
         self._wake()
 
     def _trim_later(self) -> None:
@@ -260,10 +265,10 @@ class PostgresPool:
 
 
 class _Waiter:
-    """One in the queue for a connection."""
+    """One in the queue for a connection, ``since`` when it was first in it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.since = loop.time()
+    def __init__(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
+        self.since = since
         self.future: asyncio.Future[None] = loop.create_future()
 
     @property
