@@ -45,7 +45,8 @@ async def test_a_connection_leaves_nothing_to_the_collector(redis_url: str) -> N
 
     def noted(*arguments: Any, **options: Any) -> Any:
         connection = prepared(*arguments, **options)
-        vars(connection).update(driver_info=None, lib_name=None, lib_version=None)
+        for name in ("driver_info", "lib_name", "lib_version"):
+            setattr(connection, name, None)
         made.append(weakref.ref(connection))
         return connection
 
