@@ -15,7 +15,8 @@ from ..records.expiry import Clock
 from .entries import Entries
 
 _STEP = 256  #: keys of a listing between two looks at the clock
-_AT_ONCE = 64  #: reads in a row of which the last lets the event loop have its turn
+_AT_ONCE = 65_536  #: bytes that reads in a row give before the event loop has its turn
+_READ = 1_024  #: what each of them counts for beside its text
 
 
 class MemoryEngine(Engine):
@@ -33,7 +34,7 @@ class MemoryEngine(Engine):
         """Keep both."""
         self._entries = entries
         self._clock = clock
-        self._reads = 0
+        self._given = 0
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -53,11 +54,13 @@ class MemoryEngine(Engine):
         return self._entries.read(keys, self._clock())
 
     def read_nowait(self, key: str) -> bytes | WouldBlock | None:
-        """Read at once, but for one of so many: who does nothing but read must not hold up everybody else."""
-        self._reads += 1
-        if self._reads % _AT_ONCE == 0:
+        """Read at once, but now and then: who does nothing but read must not hold up everybody else."""
+        if self._given >= _AT_ONCE:
+            self._given = 0
             return WOULD_BLOCK
-        return self._entries.read_one(key, self._clock())
+        text = self._entries.read_one(key, self._clock())
+        self._given += _READ + len(text or b"")  # what is given is decoded, too
+        return text
 
     def read_in_thread(self, key: str) -> bytes | None:
         """See `Engine.read_in_thread`."""
