@@ -74,7 +74,7 @@ async def test_a_redis_with_a_full_disk(
     monkeypatch.setattr(copying, "_LEASE_TTL", 2)
     target = RedisBackend(own_redis.url)
     with redis.Redis.from_url(own_redis.url) as client:
-        client.config_set("appendfsync", "everysec")
+        client.config_set("appendfsync", "no")  # "everysec" writes nothing for 2 s while a sync is under way
 
     async def room() -> None:
         limit_files(own_redis)

@@ -232,4 +232,4 @@ def test_the_first_call_of_a_process(error: type[BaseException]) -> None:
     """It starts the event loop: another one must be able to, and there is one in the end."""
     done = run_code(FIRST, error.__name__, measured=False, seconds=60)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 100
+    assert int(done.stdout) > 80  # about 110; some 15 fewer where the new thread begins before it is waited for
