@@ -23,15 +23,26 @@ KEYS = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis", "postgres", "hybrid", "seven methods", "a namespace"])
+MADE = "memory", "sqlite", "redis", "postgres", "postgres, key by key", "hybrid", "seven methods", "a namespace"
+
+
+@pytest.fixture(params=MADE)
 def whole(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, redis_prefix: str, postgres_url: str
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    redis_url: str,
+    redis_prefix: str,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> StorageBackend:
+    if request.param == "postgres, key by key":
+        monkeypatch.setattr("ad_seller.storage.postgres.listings._KEY_ROWS", 1)
     made: dict[str, StorageBackend] = {
         "memory": MemoryBackend(),
         "redis": RedisBackend(redis_url, key_prefix=redis_prefix),
         "sqlite": SQLiteBackend(str(tmp_path / "a.db")),
         "postgres": PostgresBackend(postgres_url),
+        "postgres, key by key": PostgresBackend(postgres_url),
         "hybrid": HybridBackend(MemoryBackend(), SQLiteBackend(str(tmp_path / "b.db"))),
         "seven methods": TestedDirectory(f"directory:///{tmp_path}/store"),
         "a namespace": NamespacedBackend(SQLiteBackend(str(tmp_path / "c.db")), "n"),

@@ -142,6 +142,12 @@ class PostgresEngine(Engine):
         """See `Engine.keys`."""
         return await self._listings.keys(query)
 
+    async def keys_below(self, query: KeyQuery, prefix: str) -> list[str]:
+        """See `Engine.keys_below`."""
+        if not query.exact:  # a pattern looks at whole keys
+            return await super().keys_below(query, prefix)
+        return await self._listings.keys(query, below=prefix)
+
     async def entries(self, query: KeyQuery) -> list[tuple[str, bytes]]:
         """See `Engine.entries`."""
         return await self._listings.entries(query)

@@ -42,11 +42,13 @@ class Listings:
         self._indexes = indexes
         self._large: set[Place] = set()
 
-    async def keys(self, query: KeyQuery) -> list[str]:
-        """See `Engine.keys`."""
+    async def keys(self, query: KeyQuery, below: str = "") -> list[str]:
+        """See `Engine.keys`; without ``below``, with which all of them begin, where no pattern looks at them."""
+        column = f"right(key, {-len(below)})" if below else "key"  # the server cuts them in half the time
 
         def next_page(after: str | None, rows: int) -> tuple[str, list[Any]]:
-            return sql.select("key", query, after, rows)
+            page, parameters = sql.select(column, query, None if after is None else below + after, rows)
+            return f"SELECT ARRAY({page})", parameters  # as one array they are packed and unpacked faster
 
         async def kept(page: list[Any]) -> list[Any]:
             return page if query.exact else list(filter(query.has, page))

@@ -191,7 +191,7 @@ def select(columns: str, span: KeyQuery, after: str | None, limit: int | None) -
     """Return a statement over a part of ``span``, and its parameters.
 
     Args:
-        columns: what to select, a constant; keys alone come as one array, which is packed and unpacked faster.
+        columns: what to select, a constant.
         span: the keys.
         after: only keys that come after this one in the order of the span; None for all of it.
         limit: at most so many rows, in the order of their keys; None for all, in no order.
@@ -212,6 +212,4 @@ def select(columns: str, span: KeyQuery, after: str | None, limit: int | None) -
     if limit is not None:
         parameters.append(limit)
         statement += f" ORDER BY key {'DESC' if span.reverse else ''} LIMIT ${len(parameters)}::bigint"
-    if columns == "key":
-        statement = f"SELECT ARRAY({statement})"
     return statement, parameters
