@@ -216,6 +216,7 @@ def child(at):
         time.sleep(0.001)
     os._exit(0 if interrupt.where else 7)
 
+open_url("memory://")  # what each child would import
 code = at = 0
 while code == 0:
     pid = os.fork()
@@ -230,6 +231,6 @@ print(at)
 
 def test_the_first_call_of_a_process(error: type[BaseException]) -> None:
     """It starts the event loop: another one must be able to, and there is one in the end."""
-    done = run_code(FIRST, error.__name__, measured=False, seconds=60)
+    done = run_code(FIRST, error.__name__, measured=False, seconds=110)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 80  # about 110; some 15 fewer where the new thread begins before it is waited for
