@@ -31,6 +31,15 @@ def test_a_file(invoke: Invoke, url: str, directory: Path) -> None:
     assert "2 stored" in invoke("import", "all.jsonl.gz", "--replace").stderr
 
 
+def test_what_is_there_is_replaced_by_force_only(invoke: Invoke, url: str, directory: Path) -> None:
+    fill(url, {"deal:1": 1})
+    (directory / "all.jsonl").write_text("of yesterday")
+    assert_explained(run("--url", url, "export", "all.jsonl"), 2, "a file 'all.jsonl' already", "--force")
+    assert (directory / "all.jsonl").read_text() == "of yesterday"
+    assert invoke("export", "all.jsonl", "--force").exit_code == 0
+    assert "deal:1" in (directory / "all.jsonl").read_text()
+
+
 def test_what_is_no_file(invoke: Invoke, url: str, directory: Path) -> None:
     """No pipe is made a file, a link stays one, and no store comes to be for a file that is not there."""
     fill(url, {"deal:1": 1})
@@ -123,7 +132,10 @@ def test_a_reader_that_goes_away(url: str, directory: Path) -> None:
     assert process.returncode == 141
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)],
+)
 def test_an_import_that_waits_for_its_input_is_stopped(directory: Path, stop: signal.Signals, code: int) -> None:
     command = [*COMMAND, "--url", "new.db", "import", "-"]
     with warm.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:

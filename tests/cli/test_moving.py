@@ -121,7 +121,10 @@ def test_progress_is_shown_at_a_terminal(url: str, directory: Path) -> None:
     assert "2,500 entries stored" in plain(text)
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)],
+)
 def test_stopped_and_resumed(directory: Path, stop: signal.Signals, code: int) -> None:
     fill("a.db", {f"deal:{n:06}": {"n": n} for n in range(MANY)})
     names = [str(directory / name) for name in ("a.db", "b.db", "ad-seller-copy.json")]

@@ -77,15 +77,17 @@ class TestInstallation:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: Interrupted.\n")
 
+    @pytest.mark.parametrize("as_json", [False, True])
     def test_ctrl_c_while_arguments_are_read(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def pressed(*_: object) -> None:
             signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(program, "Choices", pressed)
-        code = guarded(lambda: program._run(["count"]))
-        assert (code, *capsys.readouterr()) == (130, "", "error: Interrupted.\n")
+        code = guarded(lambda: program._run(["count"], as_json=as_json), as_json=as_json)
+        told = '{"error":"Interrupted.","hint":"","exit_code":130}' if as_json else "error: Interrupted."
+        assert (code, *capsys.readouterr()) == (130, "", f"{told}\n")
 
     @pytest.mark.parametrize(
         ("arguments", "named"),

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,21 @@ def test_what_is_no_record_is_in_the_table_too(url: str) -> None:
         ["3", "null"],
         ["4"],
     ]
+
+
+def test_a_terminal_that_is_closed_leaves_no_part_of_a_file(url: str, directory: Path) -> None:
+    fill(url, {f"deal:{n}": "x" * 1_000 for n in range(20_000)})
+    ours, theirs = pty.openpty()
+    own = "os.setsid(); os.close(os.open(sys.argv[1], os.O_RDWR))"  # from then on the terminal is its own
+    command = f"import os, sys; {own}; os.execv(sys.argv[2], sys.argv[2:])"
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    arguments = [os.ttyname(theirs), *COMMAND, "--url", url, "export", "all.jsonl.gz"]
+    with subprocess.Popen([sys.executable, "-c", command, *arguments], **streams) as process:
+        os.close(theirs)
+        give_up = time.monotonic() + 60
+        while not list(directory.glob("*.part")):
+            assert time.monotonic() < give_up
+            time.sleep(0.005)
+        os.close(ours)
+        assert process.wait(60) == -signal.SIGHUP
+    assert sorted(each.name for each in directory.iterdir() if "jsonl" in each.name) == []

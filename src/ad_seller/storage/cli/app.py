@@ -33,7 +33,7 @@ from ..cli import (
     takeover,
     views,
 )
-from .running import AsJson, Choices, CommandError, Namespace, Url, guarded, interruptible
+from .running import AsJson, Choices, CommandError, Exit, Namespace, Url, guarded, interruptible
 
 EPILOG = (
     "Exit codes: 0 done or found, 1 not found (take-over, replay: something differs, conform: a check failed), "
@@ -109,24 +109,26 @@ def start(arguments: list[str] | None = None) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Have SIGTERM do first what Ctrl-C does: half a file is removed, a lease given back. Then it ends all."""
-    told = False
+    """Have SIGTERM and SIGHUP do first what Ctrl-C does, then end all: half a file goes, a lease is given back."""
+    told: int | None = None
 
-    def tell(*_: object) -> None:
+    def tell(number: int, _: object) -> None:
         nonlocal told
-        told = True
+        told = number
         signal.raise_signal(signal.SIGINT)
 
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background: nothing would end it
         yield
         return
-    before = signal.signal(signal.SIGTERM, tell)
+    heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]  # nohup
+    before = [(each, signal.signal(each, tell)) for each in heard]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-        if told:
-            signal.raise_signal(signal.SIGTERM)
+        for each, handler in before:
+            signal.signal(each, handler)
+        if told is not None:
+            signal.raise_signal(told)
 
 
 def _run(arguments: list[str] | None, *, as_json: bool = False) -> int:
@@ -141,4 +143,6 @@ def _run(arguments: list[str] | None, *, as_json: bool = False) -> int:
             if (told := getattr(error, "format_message", None)) is None:  # of click, or of typer's copy of it
                 raise
             raise CommandError(told(), hint=f"`{PROGRAM} COMMAND --help` shows what is accepted.") from error
+        if code == Exit.INTERRUPTED and not isinstance(code, Exit):  # typer's number of a Ctrl-C, likewise
+            raise KeyboardInterrupt
     return code

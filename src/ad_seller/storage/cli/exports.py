@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
@@ -32,13 +33,16 @@ async def export_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="With gzip if it ends in .gz; - is standard output.")],
     prefix: Prefix = "",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out values that cannot be read.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where FILE is there already; it is replaced.")
+    ] = False,
 ) -> int:
     """Write all entries as JSON lines, with the time at which each expires, and a digest at the end.
 
     Agents may use the store meanwhile. The file is there as a whole or not at all. Exit code 4 if values were left
     out.
     """
-    to: str | BinaryIO = sys.stdout.buffer if file == "-" else file
+    to: str | BinaryIO = sys.stdout.buffer if file == "-" else _new_file(file, force=force)
     async with operations.opened_as_it_is(store) as store:
         with progress_bar(
             "Exporting", await operations.estimate(store, prefix) if is_watched() else None
@@ -113,3 +117,14 @@ def _noted(out: Output) -> Callable[[StorageError], None]:
 
 def _noted_line(out: Output) -> Callable[[operations.BadLine], None]:
     return lambda line: out.note(printable(redact(f"line {line.number}: {line.reason}")))
+
+
+def _new_file(path: str, *, force: bool) -> str:
+    """Return the name of a file that a command is to make.
+
+    Raises:
+        CommandError: there is one, and ``force`` is not set.
+    """
+    if not force and Path(path).is_file():
+        raise CommandError(f"There is a file {path!r} already.", hint="Name another one, or add --force.")
+    return path
