@@ -133,9 +133,9 @@ def test_a_terminal_that_is_closed_leaves_no_part_of_a_file(url: str, directory:
     ours, theirs = pty.openpty()
     own = "os.setsid(); os.close(os.open(sys.argv[1], os.O_RDWR))"  # from then on the terminal is its own
     command = f"import os, sys; {own}; os.execv(sys.argv[2], sys.argv[2:])"
-    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     arguments = [os.ttyname(theirs), *COMMAND, "--url", url, "export", "all.jsonl.gz"]
-    with subprocess.Popen([sys.executable, "-c", command, *arguments], **streams) as process:
+    begun = [sys.executable, "-c", command, *arguments]
+    with subprocess.Popen(begun, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         give_up = time.monotonic() + 60
         while not list(directory.glob("*.part")):
