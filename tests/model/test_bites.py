@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,7 +43,7 @@ def _kept(write: Write) -> Write:
 class RepeatsAtTheCursorEngine(InBulk):
     async def entries(self, span: KeyQuery) -> list[tuple[str, bytes]]:
         after = span.after[:-1] if span.after else None
-        return await super().entries(replace(span, after=after or None))
+        return await super().entries(span.beyond(after or None))
 
 
 class MixesUpCaseEngine(InBulk):

@@ -44,27 +44,26 @@ from __future__ import annotations
 import re
 from typing import Any
 
+# Texts, compiled when the first is needed: that takes longer than all else in this module.
 #: What may stand in a password as it is, blanks included: not another URL, nor the quote that ends this one.
 _QUOTE_ENDS = r"['\"](?:[\s:,;.)]|$)"
 _UNTIL_END = rf"(?:(?!://|{_QUOTE_ENDS})[^\n])*"
-_CREDENTIALS = re.compile(
-    rf"(?<=://)(?:(?!{_QUOTE_ENDS})\S)*{_UNTIL_END}@"
-)  # up to the last @: passwords with / # ? in them are common
-_BARE_CREDENTIALS = re.compile(r"(^|[\s'\"(])[^\s'\"@/:]*:(?!//)[^\s'\"]*@")  # user:password@host without a scheme
-_NAMES = r"(?i)((?:password|passwd|pwd|secret|token)"
-_QUOTED_SECRETS = re.compile(_NAMES + r"\s*=\s*)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
-_DONE = r"(?!\*\*\*(?:[\s'\"&#,;:.)]|$))"  # what was redacted before hides nothing of what comes after it
-_SECRET_PARAMETERS = re.compile(
-    _NAMES + rf"(?:\s+=\s*|=(?=\S))){_DONE}" + r"(?:(?!['\"](?:[\s:,;.)]|$)|\s+\w+\s*=)[^&#\n])*"
+_CREDENTIALS = (
+    rf"(?<=://)(?:(?!{_QUOTE_ENDS})\S)*{_UNTIL_END}@"  # up to the last @: passwords with / # ? in them are common
 )
+_BARE_CREDENTIALS = r"(^|[\s'\"(])[^\s'\"@/:]*:(?!//)[^\s'\"]*@"  # user:password@host without a scheme
+_NAMES = r"(?i)((?:password|passwd|pwd|secret|token)"
+_QUOTED_SECRETS = _NAMES + r"\s*=\s*)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+_DONE = r"(?!\*\*\*(?:[\s'\"&#,;:.)]|$))"  # what was redacted before hides nothing of what comes after it
+_SECRET_PARAMETERS = _NAMES + rf"(?:\s+=\s*|=(?=\S))){_DONE}" + r"(?:(?!['\"](?:[\s:,;.)]|$)|\s+\w+\s*=)[^&#\n])*"
 
 
 def redact(text: str) -> str:
     """Return ``text`` with the user name and password of every URL in it replaced by ``***``."""
     if "@" in text:  # none of the patterns fits without its sign, and each takes long to find that out
-        text = _BARE_CREDENTIALS.sub(r"\1***@", _CREDENTIALS.sub("***@", text))
+        text = re.sub(_BARE_CREDENTIALS, r"\1***@", re.sub(_CREDENTIALS, "***@", text))
     if "=" in text:
-        text = _SECRET_PARAMETERS.sub(r"\1***", _QUOTED_SECRETS.sub(r"\1***", text))
+        text = re.sub(_SECRET_PARAMETERS, r"\1***", re.sub(_QUOTED_SECRETS, r"\1***", text))
     return text
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
-@dataclass(frozen=True, slots=True)
-class Target:
+
+class Target(Struct, frozen=True):
     """Where calls go, as telemetry tells it: what the conventions of OpenTelemetry call the database.
 
     Attributes:
@@ -37,8 +38,7 @@ class Target:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BatchStats:
+class BatchStats(Struct, frozen=True):
     """Calls of one direction, and the bulk calls that carried them.
 
     Attributes:
@@ -71,8 +71,7 @@ class BatchStats:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStats:
+class PoolStats(Struct, frozen=True):
     """Connections to a server, at this moment.
 
     Attributes:
@@ -94,8 +93,7 @@ class PoolStats:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Struct, frozen=True):
     """What one instance has counted since it was made, in all its event loops, and how it stands now.
 
     None stands where a backend has no such thing. Nobody is asked: `StorageBackend.health` asks the store.
@@ -159,7 +157,8 @@ class Stats:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
-        return asdict(self)
+        as_dict: dict[str, Any] = to_builtins(self)
+        return as_dict
 
 
 def _sum(one: Any, two: Any) -> Any:

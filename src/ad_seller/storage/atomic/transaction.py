@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -172,7 +171,7 @@ class PlainTransaction:
 
         known = list(filter(query.has, self._known_keys))
         most = None if query.limit is None else query.limit + len(known)  # those here may have changed meanwhile
-        stored, _ = await self._store._entry_search(replace(query, limit=most), report)
+        stored, _ = await self._store._entry_search(query.up_to(most), report)
         items = await self._view({*known, *(key for key, _ in stored)}, on_corrupt)
         found = [item for item in items if matches(item[1], query.where)]
         if query.reverse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..base import StorageBackend
@@ -29,7 +28,7 @@ async def owned(side: StorageBackend, owns: Callable[[str], bool], query: KeyQue
         entries += sorted((entry for entry in found if owns(entry[0])), key=_key_of, reverse=query.reverse)
         if last is None or (query.limit is not None and len(entries) >= query.limit):
             return entries, last is not None
-        query = replace(query, after=last)
+        query = query.beyond(last)
 
 
 def merged(

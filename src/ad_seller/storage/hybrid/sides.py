@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Self
+
+from msgspec.structs import replace
 
 from ..base import StorageBackend
 from ..capabilities import Capabilities, Health

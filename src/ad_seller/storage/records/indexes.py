@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
+
+from msgspec import Struct
 
 from ..errors import ConfigurationError, InvalidArgumentError, shown
 from .several import several
@@ -16,8 +17,7 @@ _LONGEST_FIELD: Final = 200
 _WITH_KEY: Final = "+key"  #: after the field, in a text
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """A field of the records of one kind, by which `find` is to cost what it finds.
 
     Attributes:

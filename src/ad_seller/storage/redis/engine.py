@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from redis.exceptions import ResponseError
@@ -161,14 +160,14 @@ class RedisEngine(Engine):
         found: list[tuple[str, bytes]] = []
         while True:
             missing = None if query.limit is None or query.counts_records else query.limit - len(found)
-            keys = await self._listings.keys(replace(query, limit=missing), living=False)
+            keys = await self._listings.keys(query.up_to(missing), living=False)
             async for entries in self._texts(keys):
                 found += await taken(entries, query)
                 if query.limit is not None and len(found) >= query.limit:
                     return found[: query.limit]
             if missing is None or len(keys) < missing:
                 return found
-            query = replace(query, after=keys[-1])  # some were gone
+            query = query.beyond(keys[-1])  # some were gone
 
     async def _texts(self, keys: list[str]) -> AsyncIterator[list[tuple[str, bytes]]]:
         """Yield the keys that have a text, with it, in parts; not too many bytes at once."""

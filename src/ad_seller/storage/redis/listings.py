@@ -7,7 +7,6 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
@@ -145,7 +144,7 @@ class Listings:
             found: list[tuple[str, bytes]] = []
             asked = span
             if span.counts_records:
-                asked = replace(span, limit=None)
+                asked = span.up_to(None)
                 page, deadline = await self._soon_found(pool, span, deadline)
                 if page is not None:
                     return page
@@ -163,7 +162,7 @@ class Listings:
     ) -> tuple[list[tuple[str, bytes]] | None, float]:
         """Return the records that a search is for, if the first entries have enough; and the deadline."""
         few = max(_FEW * (span.limit or 0), _LEAST_FEW)
-        part = first_part(self._prefix, replace(span, limit=few, where=()), "names")
+        part = first_part(self._prefix, KeyQuery(span.glob, span.after, few, reverse=span.reverse), "names")
         tracker = self._tracker_here(pool) or await self._tracker_of(pool)
         generation, deadline = await self._assured(tracker, part, deadline)
         last, names, texts = await self._entry_part(tracker, generation, part, _FEW_BYTES, deadline)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final
 
@@ -110,13 +109,13 @@ def _sorted(db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narro
     while True:
         rows = _candidates(db, span, now, narrowing, many).fetchall()
         own = list(_own(rows))
-        missing = replace(span, limit=wanted - len(found))
+        missing = span.up_to(wanted - len(found))
         if len(own) < len(rows):  # names of foreign writers took places of ours
             return found + _taken(_own(_candidates(db, span, now, narrowing)), missing, narrowing)
         found += _taken(own, missing, narrowing)
         if len(rows) < many or len(found) == wanted:
             return found
-        span = replace(span, after=own[-1][0])
+        span = span.beyond(own[-1][0])
         many *= 8  # each time all candidates are looked at
 
 
@@ -144,7 +143,7 @@ def _walked(
 
     Nothing if another process has dropped the index.
     """
-    ids, parameters = sql.select("rowid AS id", replace(span, limit=most), now, "TRUE")
+    ids, parameters = sql.select("rowid AS id", span.up_to(most), now, "TRUE")
     statement = (
         f"SELECT v.key, v.value, v.size FROM ({ids}) AS e CROSS JOIN kv_store AS v ON v.rowid = e.id "  # noqa: S608
         f"WHERE {narrowing.test} AND {sql.LIVE}"
