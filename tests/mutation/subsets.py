@@ -130,6 +130,7 @@ WINGS = {
         Subset(("tests/test_base.py", "tests/test_interface.py", "tests/conformance/test_custom.py")),
     ),
     "capabilities": Subset(("tests/test_base.py", "tests/conformance/test_custom.py")),
+    "health": Subset(("tests/test_stats.py",)),
     "concurrency/": Subset(("tests/concurrency", "tests/runtime/test_batcher.py", "tests/atomic/test_update.py")),
     "driver/": Subset(
         ("tests/memory", "tests/atomic/test_operations.py", "tests/conformance/test_memory.py"), "not redis"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .base import StorageBackend
-from .capabilities import Capabilities, Health
+from .capabilities import Capabilities
 from .driver.commit import Commit, Delete, Expect, Put
 from .errors import (
     CheckpointError,
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .atomic.open_effects import OpenEffect
     from .atomic.outcomes import Applied, NotApplied, Reconciled, Unknown
     from .factory import close_storage, get_storage, get_storage_backend, open_url
+    from .health import Health
     from .namespaces.backend import NamespacedBackend
     from .records.ids import new_id
     from .registry import backend_names, register_backend
@@ -95,6 +96,7 @@ else:
             ".atomic.open_effects": ("OpenEffect",),
             ".atomic.outcomes": ("Applied", "NotApplied", "Reconciled", "Unknown"),
             ".factory": ("close_storage", "get_storage", "get_storage_backend", "open_url"),
+            ".health": ("Health",),
             ".namespaces.backend": ("NamespacedBackend",),
             ".records.ids": ("new_id",),
             ".registry": ("backend_names", "register_backend"),

@@ -21,7 +21,7 @@ from .atomic.once import OnceOperations
 from .atomic.operations import touch
 from .atomic.state import counted, opening_of
 from .atomic.transfer import BulkTransfer
-from .capabilities import Capabilities, Health
+from .capabilities import Capabilities
 from .driver.commit import Commit, Outcome
 from .errors import InvalidArgumentError, NotConnectedError, StorageError
 from .records.expiry import TTL, check_ttl
@@ -36,6 +36,7 @@ from .seller.together import JointWrites
 from .stats import Stats, Target
 
 if TYPE_CHECKING:
+    from .health import Health
     from .seller.transaction import Transaction
 
 _PROBE = "health:probe"  #: a key that is asked for, never written
@@ -131,6 +132,8 @@ class StorageBackend(
         Raises:
             NotConnectedError: the backend is not connected.
         """
+        from .health import Health  # what a store is opened and read without is imported when it is first asked for
+
         began = time.perf_counter()
         error: StorageError | None = None
         try:

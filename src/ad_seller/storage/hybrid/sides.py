@@ -10,9 +10,10 @@ from typing import Any, Final, Self
 from msgspec.structs import replace
 
 from ..base import StorageBackend
-from ..capabilities import Capabilities, Health
+from ..capabilities import Capabilities
 from ..concurrency.tasks import all_of, run_to_end
 from ..errors import ConfigurationError, shown
+from ..health import Health
 from ..records.keys import check_key
 from ..records.namespaces import local_key
 from ..records.several import several

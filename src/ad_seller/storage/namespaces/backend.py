@@ -15,11 +15,12 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ..base import StorageBackend
-from ..capabilities import Capabilities, Health
+from ..capabilities import Capabilities
 from ..driver.commit import Commit, Put
 from ..driver.engine import WOULD_BLOCK
 from ..driver.query import scan_query
 from ..errors import ConfigurationError, NotConnectedError, StorageError, shown
+from ..health import Health
 from ..records.codec import decode
 from ..records.expiry import TTL, check_ttl
 from ..records.globs import compile_glob

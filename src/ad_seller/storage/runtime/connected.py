@@ -7,10 +7,9 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base import StorageBackend
-from ..capabilities import Health
 from ..concurrency.wakeups import wake_all
 from ..driver.engine import Engine
 from ..errors import InvalidArgumentError, StorageError, shown
@@ -22,6 +21,9 @@ from ..stats import Stats
 from .session import Session
 from .sessions import Sessions
 from .sweeper import sweep_all
+
+if TYPE_CHECKING:
+    from ..health import Health
 
 log = logging.getLogger("ad_seller.storage")
 

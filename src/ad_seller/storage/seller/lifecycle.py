@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import InvalidArgumentError, InvalidTransitionError, InvalidValueError, MissingKeyError, shown
 from ..records.several import all_of_kind, several
@@ -17,8 +19,7 @@ from .host import Host
 Guard = Callable[[Record, str], str | None]
 
 
-@dataclass(frozen=True)
-class Lifecycle:
+class Lifecycle(Struct, frozen=True):
     """The statuses of a kind of record and the steps between them.
 
     Attributes:
@@ -29,7 +30,7 @@ class Lifecycle:
 
     name: str
     transitions: Mapping[str, tuple[str, ...]]
-    guards: tuple[Guard, ...] = field(default=())
+    guards: tuple[Guard, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what others would take letter by letter, or find out at the first step only."""
