@@ -9,6 +9,7 @@ import pytest
 
 from ad_seller.storage import StorageConnectionError
 from ad_seller.storage.operations import examine
+from ad_seller.storage.redis.sentinel import _faults_of
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
@@ -35,6 +36,38 @@ async def test_the_doctor_names_the_master(group: SentinelGroup) -> None:
     async with RedisBackend(group.url) as store:
         [found] = await examine(store, data=False)  # it keeps nothing on disk
         assert (found.rule, found.where) == ("not-synchronous", f"{store!r}, 127.0.0.1:{group.master().port}")
+
+
+@pytest.mark.usefixtures("mended")
+async def test_the_doctor_names_replicas_that_the_sentinels_find_fault_with(group: SentinelGroup) -> None:
+    gone = next(node for node in group.nodes if node is not group.master())
+    async with RedisBackend(group.url) as store:
+        gone.kill()
+        group.sentinels[0].kill()
+
+        def is_seen() -> bool:
+            told = [ask(one, "SENTINEL", "REPLICAS", "mymaster") for one in group.sentinels[1:]]
+            return all("s_down" in str(each) for each in told)
+
+        group.wait_for(is_seen, "the sentinels find that a replica is down", 20)
+        found = {each.rule: each.what for each in await examine(store, data=False)}
+    assert found.keys() == {"not-synchronous", "replica-down"}
+    assert found["replica-down"].startswith(f"The replica 127.0.0.1:{gone.port}: ")
+    assert "does not answer" in found["replica-down"]
+    assert found["replica-down"].endswith(", say 2 of 2 sentinels")
+
+
+@pytest.mark.parametrize(
+    ("flags", "link", "faults"),
+    [
+        ("slave", "ok", set()),
+        ("slave", "err", {"its link to the master is broken"}),
+        ("s_down,slave,disconnected", "err", {"does not answer", "cannot be connected"}),
+    ],
+)
+def test_what_a_sentinel_says_of_a_replica(flags: str, link: str, faults: set[str]) -> None:
+    told = f"name=a:1 ip=a port=1 flags={flags} master-link-status={link}".replace("=", " ").encode().split()
+    assert _faults_of(told) == ("a:1", faults)
 
 
 async def test_another_database(group: SentinelGroup) -> None:

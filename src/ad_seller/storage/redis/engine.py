@@ -10,7 +10,6 @@ from redis.exceptions import ResponseError
 from ..concurrency.tasks import run_to_end
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import SWEEP_ROWS, Engine
-from ..driver.failures import LostError, NotSentError
 from ..driver.query import KeyQuery, say_how
 from ..driver.transfer import StoredEntry
 from ..errors import InvalidArgumentError, StorageError
@@ -20,14 +19,14 @@ from .cluster import ClusterRouter
 from .commands import RoutedCommand
 from .commits import Commits
 from .errors import explain
-from .facts import by_server, doubts, facts, parse_info
+from .facts import by_server, doubts, facts, facts_of_cluster, parse_info
 from .listings import Listings, taken
 from .pool import NodePool
 from .router import RedisRouter
 from .scripts import COUNT, EXPIRIES, Argument, Call
 from .sentinel import SentinelRouter
 from .settings import RedisSettings
-from .slots import SLOTS, lane_of
+from .slots import lane_of
 from .transfer import Transfers
 
 _MGET_KEYS = 1_000  #: keys of one MGET
@@ -249,25 +248,12 @@ class RedisEngine(Engine):
         Of a cluster those that answer are told of, and as ``cluster`` which do not, and how many slots have none.
         """
         if isinstance(self.router, ClusterRouter):
-            return await self._facts_of_cluster(self.router)
+            return await facts_of_cluster(self.router, self._told_by)
         [told] = await self.router.with_all(self._told_by)
-        return told if self._settings.url.kind == "server" else {**told, "servers": [told]}
-
-    async def _facts_of_cluster(self, router: ClusterRouter) -> dict[str, Any]:
-        silent: dict[str, str] = {}
-
-        async def told_by(pool: NodePool) -> dict[str, Any] | None:
-            try:
-                return await self._told_by(pool)
-            except (NotSentError, LostError) as error:
-                silent[pool.server] = str(error)
-                return None
-
-        uncovered = await router.uncovered()
-        asked = [] if uncovered == SLOTS else await router.with_all(told_by, moving=False)
-        servers = [told for told in asked if told is not None]
-        cluster = {"engine": "cluster", "uncovered": uncovered, "silent": silent}
-        return {**(servers[0] if servers else {}), "servers": servers, "cluster": cluster}
+        if isinstance(self.router, SentinelRouter):
+            told["replica_faults"] = await self.router.replica_faults()
+            told = {**told, "servers": [told]}
+        return told
 
     async def _told_by(self, pool: NodePool) -> dict[str, Any]:
         async def ask(*command: Argument) -> Any:

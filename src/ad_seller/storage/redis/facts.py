@@ -9,9 +9,14 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
+from ..driver.failures import LostError, NotSentError
 from ..passwords import has_password
+from .cluster import ClusterRouter
 from .connection import Command
+from .pool import NodePool
+from .router import Work
 from .settings import RedisSettings
+from .slots import SLOTS
 
 Ask = Callable[..., Awaitable[Any]]
 AskAll = Callable[[Sequence[Command]], Awaitable[list[Any]]]
@@ -53,6 +58,29 @@ async def facts(ask: Ask, settings: RedisSettings) -> dict[str, Any]:
         clock = int(answer[0]) + int(answer[1]) / 1_000_000
         found["clock_ahead"] = clock - min(max(clock, began), ended)
     return found
+
+
+async def facts_of_cluster(router: ClusterRouter, told_by: Work[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the masters of a cluster say that answer, and which do not.
+
+    Args:
+        router: of the cluster.
+        told_by: returns what one server says.
+    """
+    silent: dict[str, str] = {}
+
+    async def told_or_silent(pool: NodePool) -> dict[str, Any] | None:
+        try:
+            return await told_by(pool)
+        except (NotSentError, LostError) as error:
+            silent[pool.server] = str(error)
+            return None
+
+    uncovered = await router.uncovered()
+    asked = [] if uncovered == SLOTS else await router.with_all(told_or_silent, moving=False)
+    servers = [told for told in asked if told is not None]
+    cluster = {"engine": "cluster", "uncovered": uncovered, "silent": silent}
+    return {**(servers[0] if servers else {}), "servers": servers, "cluster": cluster}
 
 
 def followers(told: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
@@ -29,6 +30,10 @@ _SHORT_GRACE = 0.02  #: the same for those that were silent the last time
 _SAFE = 0.8  #: how much of the silence after which a master is replaced is taken for none
 _LAG = 30.0  #: seconds for which a failover that is known counts more than sentinels that have not heard of it
 _ASK_AGAIN = 10.0  #: the same, while no sentinel answers
+
+
+#: What flags of a replica mean.
+_FAULTS = {"s_down": "does not answer", "disconnected": "cannot be connected"}
 
 
 class UnknownServiceError(NotSentError):
@@ -197,6 +202,34 @@ class SentinelRouter(GroupRouter):
         epoch = told.get(b"config-epoch", 0)
         return int(epoch), (address[0].decode(), int(address[1]))
 
+    async def replica_faults(self) -> dict[str, str]:
+        """Return what the sentinels that answer have against replicas, by the replica; nothing if they may not say.
+
+        Source: https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/
+        """
+        deadline = self._share(self.deadline(), 2)
+        told = await asyncio.gather(*(self._replicas_by(one, deadline) for one in self._url.nodes))
+        seen = [faults for faults in told if faults is not None]
+        found: dict[str, list[set[str]]] = {}
+        for address, faults in (item for each in seen for item in each.items()):
+            found.setdefault(f"The replica {address}", []).append(faults)
+        return {
+            name: f"{', '.join(sorted(set().union(*said)))}, say {len(said)} of {len(seen)} sentinels"
+            for name, said in found.items()
+        }
+
+    async def _replicas_by(self, sentinel: Node, deadline: float) -> dict[str, set[str]] | None:
+        """Return the replicas that one sentinel finds fault with, and which; None without an answer."""
+        url = self._url.sentinel(*sentinel)
+        pool = self._pools.get(url) or self._new_pool(url, None)
+        try:
+            [answer] = await pool.pipeline([("SENTINEL", "REPLICAS", self._url.service)], deadline)
+        except (NotSentError, LostError):
+            return None
+        if isinstance(answer, ResponseError):
+            return None
+        return dict(filter(itemgetter(1), map(_faults_of, answer)))
+
     async def _check_role(self, master: Node, deadline: float) -> None:
         [role] = await self._pool_of(master).pipeline([("ROLE",)], deadline)
         self._check_proof(role)
@@ -219,3 +252,12 @@ async def _first_answer(asked: Iterable[asyncio.Future[Any]]) -> None:
 
 def _has_answer(asked: asyncio.Future[Any]) -> bool:
     return asked.done() and not asked.cancelled() and asked.exception() is None
+
+
+def _faults_of(fields: Sequence[bytes]) -> tuple[str, set[str]]:
+    """Return the address of a replica, and what is wrong with it."""
+    told = {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)}
+    faults = {_FAULTS[flag] for flag in told["flags"].split(",") if flag in _FAULTS}
+    if not faults and told.get("master-link-status") == "err":
+        faults.add("its link to the master is broken")
+    return f"{told['ip']}:{told['port']}", faults

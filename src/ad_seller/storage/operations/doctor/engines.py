@@ -162,6 +162,8 @@ def _redis(facts: Facts) -> Judged:
             f"{facts['wait_replicas']} replicas are waited for, {facts.get('connected_slaves')} are there",
         )
     yield from _replicas(facts)
+    for name, why in facts.get("replica_faults", {}).items():
+        yield "replica-down", f"{name}: {why}"
     if not facts["has_password"] and facts.get("asks_password") is False and not facts["is_local"]:
         yield "redis-without-password", "The server asks for no password"
     if not facts["tls"] and not facts["is_local"]:

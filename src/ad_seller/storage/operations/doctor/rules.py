@@ -199,6 +199,11 @@ RULES: Final[dict[str, Rule]] = {
         "If it takes over, what it has not got is lost; whoever counts on confirmed replicas waits for it.",
         "Look at its log, its disk and the network between. PostgreSQL: also pg_stat_replication.",
     ),
+    "replica-down": Rule(
+        "warning",
+        "It gets no writes: it cannot take over, or what it has not got is lost; confirmed replicas are one fewer.",
+        "Start it, or look at the network to the master. If it is gone for good: SENTINEL RESET, at each sentinel.",
+    ),
     "slot-idle": Rule(
         "warning",
         "The server keeps its log for a replica that fetches nothing, until its disk is full and all writes fail.",
