@@ -1,0 +1,72 @@
+"""A server that accepts connections and ends them again: callers hear of it, and nobody goes on without a pause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, get_args
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from ad_seller.storage import StorageConnectionError
+from ad_seller.storage.driver import LostError, NotSentError
+from ad_seller.storage.postgres.client import PostgresClient
+from ad_seller.storage.postgres.login import Known, Login
+from ad_seller.storage.postgres.waiting import NoneFreeError
+from ad_seller.storage.postgres_backend import PostgresBackend
+from tests.postgres.dying import DyingServer, Step, dying
+from tests.postgres.support import sql
+from tests.postgres.test_failures import END_ALL
+from tests.proxy import Proxy
+
+
+@asynccontextmanager
+async def client_of(server: DyingServer) -> AsyncIterator[PostgresClient]:
+    dsn = f"postgresql://nobody@127.0.0.1:{server.port}/nothing"
+    login = Login(dsn, password=None, timeout=4, statement_cache=None, known=Known())
+    client = PostgresClient(login, least=0, most=10, timeout=4)
+    yield client
+    await client.close()
+
+
+async def failure(client: PostgresClient, after: float = 0.0) -> Exception:
+    await asyncio.sleep(after)
+    with pytest.raises((NotSentError, LostError)) as caught:
+        await client.read("SELECT 1")
+    return caught.value
+
+
+@pytest.mark.parametrize("step", get_args(Step))
+async def test_no_session_is_tried_after_the_other(step: Step) -> None:
+    async with dying(step) as server, client_of(server) as client:
+        failures = await asyncio.gather(*(failure(client, number / 100) for number in range(8)))
+        assert not [error for error in failures if isinstance(error.__cause__, NoneFreeError)]
+        assert server.sessions <= 24  # a read that was lost is tried once more
+
+
+async def test_callers_hear_of_attempts_that_fail_one_after_the_other() -> None:
+    """Whoever came back into the queue was told by no attempt that had begun before, and there always was one."""
+    async with dying("accepted", 0.2) as server, client_of(server) as client:
+        failures = await asyncio.gather(*(failure(client, number / 50) for number in range(16)))
+        assert not [error for error in failures if isinstance(error.__cause__, NoneFreeError)]
+        assert server.sessions <= 32  # not one after the other, ten at a time, as long as the callers wait
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.2])
+async def test_writes_hear_of_it_as_reads_do(new_database: str, delay: float) -> None:
+    """An attempt to connect may take longer than an attempt to write waits for a connection."""
+    async with dying("accepted", delay) as server:
+        with Proxy(urlsplit(new_database).port or 0) as proxy:
+            url = urlunsplit(urlsplit(new_database)._replace(netloc=f"postgres@127.0.0.1:{proxy.port}"))
+            async with PostgresBackend(url, 1, 4) as storage:
+                proxy._server_port = server.port
+                await sql(new_database, END_ALL)
+                calls: list[Any] = [storage.get("a"), storage.set("a", 1), storage.increment("n"), storage.keys()]
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+                assert {type(answer) for answer in answers} <= {StorageConnectionError}, answers
+                proxy._server_port = urlsplit(new_database).port or 0
+                await asyncio.sleep(delay)  # no attempt is under way any more
+                await storage.set("a", 1)
+                assert await storage.get("a") == 1
