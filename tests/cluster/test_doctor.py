@@ -10,8 +10,9 @@ import pytest
 
 from ad_seller.storage.operations import examine, examine_unopened, walking
 from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.binaries import ServerError
 from ad_seller.storage.testing.redis_groups import RedisCluster
-from ad_seller.storage.testing.redis_nodes import ask
+from ad_seller.storage.testing.redis_nodes import ask, wait_for
 from tests.cli.support import run
 from tests.cluster.test_operations import told_by_server
 
@@ -44,8 +45,8 @@ def server_names(cluster: RedisCluster) -> list[str]:
     return [f"127.0.0.1:{server.port}" for server in cluster.masters()]
 
 
-def report_of(url: str) -> list[dict[str, str]]:
-    done = run("doctor", "--url", url, "--json", timeout=60)
+def report_of(url: str, *options: str) -> list[dict[str, str]]:
+    done = run("doctor", "--url", url, "--json", *options, timeout=60)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
     found: list[dict[str, str]] = json.loads(done.stdout)["findings"]
     return found
@@ -57,6 +58,22 @@ async def test_slots_without_a_master(cluster: RedisCluster, uncovered: int) -> 
     assert lost["what"] == "1 of 16,384 slots have no master"
     looked_at = [each["where"].rpartition(", ")[2] for each in found if each["rule"] == "not-synchronous"]
     assert looked_at == server_names(cluster)
+    [unread] = [each for each in found if each["rule"] == "data-unread"]
+    assert unread["what"] == "No entry was looked at, on any server"
+    assert "data-unread" not in {each["rule"] for each in report_of(cluster.url, "--no-data")}
+
+
+async def test_no_server_gives_out_entries_while_a_slot_has_no_master(
+    cluster: RedisCluster, request: pytest.FixtureRequest
+) -> None:
+    """So the doctor does not ask for them."""
+    key = next(name for name in "bcdefgh" if cluster.master_of(name) != cluster.master_of("a"))
+    owner = cluster.master_of(key)
+    assert ask(owner, "GET", key) is None
+    request.getfixturevalue("uncovered")
+    wait_for(lambda: "state:fail" in str(ask(owner, "CLUSTER", "INFO")), "it is down", 20)
+    with pytest.raises(ServerError, match="CLUSTERDOWN"):
+        ask(owner, "GET", key)
 
 
 async def test_slots_are_lost_while_it_is_connected(cluster: RedisCluster, request: pytest.FixtureRequest) -> None:
@@ -73,7 +90,8 @@ async def test_a_cluster_without_any_slots(cluster: RedisCluster, uncovered: int
     owned = {(first, last): port for first, last, (_, port, *_), *_ in slots}
     take_away(cluster, set(range(16_384)))
     try:
-        [found] = await examine_unopened(RedisBackend(cluster.url, timeout=1))
+        found, unread = await examine_unopened(RedisBackend(cluster.url, timeout=1))
+        assert unread.rule == "data-unread"
         assert (found.rule, found.what) == ("slots-uncovered", "16,384 of 16,384 slots have no master")
     finally:
         for (first, last), port in owned.items():

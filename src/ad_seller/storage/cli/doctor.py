@@ -76,7 +76,7 @@ async def _look(chosen: Choices, report: _Report, *, fix: bool, data: bool) -> i
     except StorageError as error:
         report.add([Finding(_rule_of(error), redact(str(error)), report.store)])
         if not looked:
-            report.add(await operations.examine_unopened(store))
+            report.add(await operations.examine_unopened(store, data=data))
         return Exit.UNAVAILABLE
     return Exit.OK
 

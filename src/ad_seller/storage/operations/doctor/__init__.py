@@ -85,18 +85,24 @@ def _judged(facts: dict[str, dict[str, Any]]) -> list[Finding]:
     return [each for where, told in facts.items() for each in judge(told, where)]
 
 
-async def examine_unopened(store: StorageBackend) -> list[Finding]:
+async def examine_unopened(store: StorageBackend, *, data: bool = True) -> list[Finding]:
     """Look at what can be looked at of a store that could not be connected: the servers of a cluster that answer.
+
+    Their entries cannot be: while a slot has no master, Redis refuses to read any other, too.
 
     Args:
         store: not connected.
+        data: False if nobody wants to know that the entries are left out.
     """
     found: list[Finding] = []
     for side in sides_of(store):
         if isinstance(side, _TellsUnopened):
             with suppress(StorageError):  # nobody answers
                 places = _by_place(side, await side.facts_unopened())
-                found += _judged(places)
+                judged = _judged(places)
+                found += judged
+                if data and any(each.rule in _PARTLY_THERE for each in judged):
+                    found.append(Finding("data-unread", "No entry was looked at, on any server", repr(side)))
     return found
 
 
