@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ class TestCommandLine:
         assert [int(code) for code in listed] == sorted(Exit)
 
 
+@cache
 def program() -> Any:
     return typer.main.get_command(app)  # typer brings a copy of click, whose types are not public
 
