@@ -41,6 +41,10 @@ _ORDER = 200_000  #: bytes of an order, at most
 MEASURED = "COVERAGE_PROCESS"
 
 
+#: What it imports besides, where others' lines are counted: that took each of them 0.2 s.
+_MEASURING = ["coverage", "coverage.sqldata"] if any(name.startswith(MEASURED) for name in os.environ) else []
+
+
 def unmeasured(environment: Mapping[str, str]) -> dict[str, str]:
     """Return it for a process whose lines are not counted."""
     return {name: value for name, value in environment.items() if not name.startswith(MEASURED)}
@@ -76,7 +80,7 @@ class _Oven:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _ORDER)
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.warm", str(theirs.fileno()), *_MEASURING],
                 cwd=_ROOT,
                 env={**unmeasured(os.environ), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 pass_fds=[theirs.fileno()],
@@ -160,9 +164,9 @@ def run(
 # --- inside --------------------------------------------------------------------------------------------------
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, *more: str) -> None:
     """Import, fork for each order, and tell how each child ended, until nobody is there who could order."""
-    for name in WARM.split():
+    for name in (*WARM.split(), *more):
         import_module(name)
     gc.collect()
     gc.freeze()
@@ -247,4 +251,4 @@ def _become(order: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])
