@@ -55,8 +55,8 @@ def split_into_calls(
 def _obstacle(commit: Commit, prefix: str, split: Split) -> StorageError | None:
     """Return the error of a commit that Redis cannot take whole."""
     size = len(commit.expectations) + len(commit.writes)
-    if size == 1:
-        return None
+    if size == 1 or (size == 2 and len(commit.writes) == 1 and commit.expectations[0].key == commit.writes[0].key):
+        return None  # one key: most often
     if size > MAX_COMMIT_PARTS:
         return InvalidArgumentError(
             f"A commit on Redis has at most {MAX_COMMIT_PARTS:,} reads and writes, this has {size:,}; split it",
@@ -92,7 +92,9 @@ def _chunks(commits: list[Commit], positions: list[int], slots_move: bool) -> It
         more = len(commits[i].expectations) + len(commits[i].writes)
         text = sum(len(write.text) for write in commits[i].writes if isinstance(write, Put))
         if chunk and (
-            parts + more > SCRIPT_PARTS or size + text > SCRIPT_BYTES or not gone.isdisjoint(commits[i].keys)
+            parts + more > SCRIPT_PARTS
+            or size + text > SCRIPT_BYTES
+            or (gone and not gone.isdisjoint(commits[i].keys))
         ):
             yield chunk
             chunk, parts, size, gone = [], 0, 0, set()
