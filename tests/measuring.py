@@ -14,14 +14,19 @@ UNMEASURED = {"benchmarks", "broken", "effects", "examples", "histories", "mutat
 #: Folders and files that reach what others reach, again and again or on one more set-up: their own lines are not
 #: counted either.
 RETOLD = (
+    "tests/broken/",
     "tests/fuzz/",
     "tests/histories/",
     "tests/model/",
     "tests/cluster/test_atomic.py",
+    "tests/cluster/test_conformance.py",
+    "tests/cluster/test_model.py",
     "tests/conformance/test_namespaces.py",
     "tests/hybrid/test_atomic.py",
     "tests/sentinel/test_atomic.py",
     "tests/sentinel/test_conformance.py",
+    "tests/sentinel/test_model.py",
+    "tests/test_reach.py",
 )
 
 
