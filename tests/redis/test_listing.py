@@ -48,20 +48,34 @@ async def test_a_part_of_a_listing(store: RedisBackend, redis_url: str, redis_pr
         assert part(9, "names") is None
 
 
-@pytest.mark.parametrize("strings", ["1", "0"])
-async def test_the_index_is_made_right_about_names(
-    store: RedisBackend, redis_url: str, redis_prefix: str, strings: str
-) -> None:
+async def test_the_index_is_made_right_about_names(store: RedisBackend, redis_url: str, redis_prefix: str) -> None:
     await store.set_many(dict.fromkeys("ab", 1))
     index, names = index_name(redis_prefix), [f"{redis_prefix}{key}".encode() for key in "abc"]
     with plain(redis_url) as client:
         client.delete(names[0])  # is in the index, and gone
         client.set(names[2], "1")  # is there, and not in the index
-        assert client.eval(RECONCILE.text, 1, index, strings, *names) == 2
+        assert client.eval(RECONCILE.text, 1, index, *names) == 2
         assert client.zrange(index, 0, -1) == names[1:]
-        assert client.eval(RECONCILE.text, 1, index, strings, *names) == 0
-        assert client.eval(RECONCILE.text, 1, index, strings, *names[1:]) == 0
+        assert client.eval(RECONCILE.text, 1, index, *names) == 0
+        assert client.eval(RECONCILE.text, 1, index, *names[1:]) == 0
         assert client.zrange(index, 0, -1) == names[1:]
+
+
+@pytest.mark.parametrize("others", [0, 6_000])  # with few keys a listing may look at all of them itself
+async def test_what_is_no_string_any_more_is_no_entry(
+    store: RedisBackend, redis_url: str, redis_prefix: str, others: int
+) -> None:
+    """Another program replaces an entry by a list before anybody listed: all calls agree that there is none."""
+    await store.set_many({key: {} for key in ("deal:1", "deal:2", *(f"order:{n}" for n in range(others)))})
+    with plain(redis_url) as client:
+        client.delete(f"{redis_prefix}deal:1")
+        client.rpush(f"{redis_prefix}deal:1", "x")
+    assert await store.keys("deal:*") == ["deal:2"]
+    assert await store.count("deal:*") == 1
+    assert await store.list_deals() == [{}]
+    assert (await store.scan("deal:*")).items == [("deal:2", {})]
+    assert await store.get("deal:1") is None
+    assert not await store.exists("deal:1")
 
 
 async def test_who_disconnects_leaves_nothing_in_the_index(redis_url: str, redis_prefix: str) -> None:

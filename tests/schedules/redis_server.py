@@ -227,7 +227,7 @@ class Server:
         more = found and names.index(found[-1]) < len(names) - 1
         return [found[-1] if more else b"", b"\0".join(found), [b"1"] * len(found)]
 
-    def _reconcile(self, strings: int, *names: bytes) -> int:
+    def _reconcile(self, *names: bytes) -> int:
         self.index |= self.names.intersection(names)
         self.index -= set(names) - self.names
         self._change(INDEX)

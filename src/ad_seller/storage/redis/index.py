@@ -122,17 +122,16 @@ return {last, table.concat(found, '\0'), texts}
 """
 )
 
-#: Makes the index right about some names. KEYS: the index. ARGV: 1 if all that live are known to be strings, else
-#: 0; the names. Answers how many it was wrong about.
+#: Makes the index right about some names: those of strings are in it. KEYS: the index. ARGV: the names. Answers how
+#: many it was wrong about.
 RECONCILE: Final = Script(
     """
-local living, gone, wrong, all = {}, {}, 0, false
-if ARGV[1] == '1' then all = redis.call('EXISTS', unpack(ARGV, 2)) == #ARGV - 1 end
-for i = 2, #ARGV do
-  if all or redis.call('TYPE', ARGV[i])['ok'] == 'string' then
+local living, gone, wrong = {}, {}, 0
+for _, name in ipairs(ARGV) do
+  if redis.call('TYPE', name)['ok'] == 'string' then
     living[#living + 1] = '0'
-    living[#living + 1] = ARGV[i]
-  else gone[#gone + 1] = ARGV[i] end
+    living[#living + 1] = name
+  else gone[#gone + 1] = name end
 end
 if #living > 0 then wrong = redis.call('ZADD', KEYS[1], unpack(living)) end
 if #gone > 0 then wrong = wrong + redis.call('ZREM', KEYS[1], unpack(gone)) end
@@ -244,7 +243,7 @@ def _is_own(raw: bytes) -> bool:
 
 
 async def scanned(
-    pool: NodePool, prefix: str, start: Glob, timeout: float, deadline: float | None = None
+    pool: NodePool, prefix: str, start: Glob, timeout: float, deadline: float | None = None, kind: str = "string"
 ) -> AsyncIterator[list[bytes]]:
     """Walk over all keys of a server, and yield the names of entries that start as the matches of a glob do.
 
@@ -256,12 +255,14 @@ async def scanned(
         start: only the beginning of its matches is looked at.
         timeout: seconds that each answer may take.
         deadline: for the first answer, in the event loop's time.
+        kind: of the values, for the server; empty for all, whose names no entry need have.
     """
+    kinds = ("TYPE", kind) if kind else ()
     pattern = escape(prefix + start.prefix) + ("" if start.literal else "*")
     pace = TimeSlice()
     cursor: bytes | int = 0
     while True:
-        command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", "string")
+        command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, *kinds)
         until, deadline = deadline or asyncio.get_running_loop().time() + timeout, None
         [answer] = await pool.pipeline([command], until)
         if isinstance(answer, Exception):

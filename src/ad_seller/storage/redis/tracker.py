@@ -203,7 +203,7 @@ class IndexTracker:
             await self._reconcile(deadline)
         names = self._news.take()  # many again, if many came while those before were looked at
         calls: list[tuple[Script, Sequence[Argument]]] = [
-            (RECONCILE, [0, *names[begin : begin + PART]]) for begin in range(0, len(names), PART)
+            (RECONCILE, names[begin : begin + PART]) for begin in range(0, len(names), PART)
         ]
         calls.append((LIST, (self._generation or b"", *part.arguments)))
         with self._doubting():
@@ -222,9 +222,9 @@ class IndexTracker:
             self._generation = self._last_generation
             [keys] = await self._listener.run([(BEGIN, (self._generation, before))], deadline)
         generation, kind = self._generation, prefix_glob(scope.removeprefix(self._prefix))
-        async for names in scanned(self.pool, self._prefix, kind, self._timeout):
+        async for names in scanned(self.pool, self._prefix, kind, self._timeout, None, ""):
             many += len(names)
-            await self._look_at(names, None, strings=True)
+            await self._look_at(names, None)  # also what is no string any more, and is still in the index
         if self._generation == generation:
             self._surveyed.add(scope)
         seconds = self._loop.time() - began
@@ -245,11 +245,11 @@ class IndexTracker:
             self._generation = None
             raise
 
-    async def _look_at(self, names: list[bytes], deadline: float | None, *, strings: bool = False) -> None:
+    async def _look_at(self, names: list[bytes], deadline: float | None) -> None:
         pace = TimeSlice()
         for begin in range(0, len(names), PART):
             until = deadline or self._loop.time() + self._timeout
-            await self._listener.run([(RECONCILE, [int(strings), *names[begin : begin + PART]])], until)
+            await self._listener.run([(RECONCILE, names[begin : begin + PART])], until)
             await pace.checkpoint()
 
     def _hear(self, push: list[Any]) -> None:
