@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-Step = Literal["accepted", "asked for TLS", "asked to begin", "begun", "set up"]
+Step = Literal["accepted", "asked for TLS", "asked to begin", "begun"]
 
 _SSL_REQUEST = 80877103
 
@@ -47,10 +47,6 @@ class DyingServer:
             return
         greeting = {b"R": struct.pack("!i", 0), b"K": struct.pack("!ii", 1, 2), b"S": b"server_version\x0015.0\0"}
         writer.writelines(_message(kind, body) for kind, body in (greeting | {b"Z": b"I"}).items())
-        if self._step == "set up":
-            await reader.readexactly(1)
-            await _start(reader)
-            writer.writelines((_message(b"C", b"SELECT 1\0"), _message(b"Z", b"I")))
 
 
 async def _start(reader: asyncio.StreamReader) -> int:

@@ -12,8 +12,7 @@ from ..driver.failures import LostError, NotSentError, NotStartedError
 from ..stats import PoolStats
 from .connection import Call, Connection, UnusableError
 from .login import Login
-from .pool import PostgresPool, Prepare
-from .waiting import NoneFreeError
+from .pool import NoneFreeError, PostgresPool, Prepare
 
 T = TypeVar("T")
 
@@ -139,9 +138,8 @@ class PostgresClient:
             try:
                 end = self._loop.time() + self._timeout
                 await connection.fetch(Call(_BEGIN, (), end, end))
-            except UnusableError as error:
+            except UnusableError:
                 self._pool.release(connection)
-                connection.doubt(error)
             except BaseException:
                 connection.terminate()
                 self._pool.release(connection)
@@ -231,8 +229,8 @@ class PostgresClient:
                 if not call.cancellable:
                     return await self._use(connection, call)
                 return await self._shielded(self._use(connection, call))
-            except UnusableError as error:
-                connection.doubt(error)  # each one is closed at that, so this ends
+            except UnusableError:
+                continue  # each one is closed at that, so this ends
 
     async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Have ``work`` run to its end also if the caller is cancelled."""

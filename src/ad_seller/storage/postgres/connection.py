@@ -24,8 +24,6 @@ from .login import Login
 
 T = TypeVar("T")
 
-AT_ONCE = "the server ends each session as soon as it has begun"
-
 
 class UnusableError(Exception):
     """The server had ended the connection before; nothing was sent."""
@@ -59,8 +57,6 @@ class Connection:
         keeps_statements: whether it was begun so that what is prepared stays.
 
     Attributes:
-        begun: when it was, in the event loop's time.
-        has_answered: whether anything was asked and answered since.
         idle_since: when it was last used, in the event loop's time.
         is_pooled: whether a pooler was met.
         keeps_statements: see above.
@@ -74,8 +70,6 @@ class Connection:
         self._deadline: float | None = None  # of the statement that runs
         self._is_late = False
         self._timer: asyncio.TimerHandle | None = None
-        self.begun = self._loop.time()
-        self.has_answered = False
         self.idle_since = 0.0
         self.is_pooled = False
         self._socket = own_socket(raw)
@@ -141,7 +135,6 @@ class Connection:
         except BaseException:
             self.terminate()
             raise
-        self.has_answered = False
         self.is_pooled = tag == "SELECT 0"
         if not self.is_pooled:
             login.meet_server()
@@ -156,11 +149,6 @@ class Connection:
     def is_reusable(self) -> bool:
         """Whether it can be used: on an idle connection nothing comes but the news of its end."""
         return not self.is_closed and not self._poll.poll(0)
-
-    def doubt(self, error: UnusableError) -> None:
-        """Raise `NotSentError` if another session is of no use, as this one never was of any."""
-        if not self.has_answered:
-            raise NotSentError(AT_ONCE) from error
 
     def fetch(self, call: Call) -> Coroutine[Any, Any, list[Any]]:
         """Run a statement and return its rows; if its deadline passes, the connection is closed.
@@ -181,7 +169,7 @@ class Connection:
         if self._timer is None or self._timer.when() > deadline:
             self._set_timer(deadline)
         try:
-            answer = await asked
+            return await asked
         except (asyncpg.InternalClientError, AttributeError) as error:
             if had_ended_before(error):
                 raise UnusableError from error
@@ -196,8 +184,6 @@ class Connection:
             raise
         finally:
             self._deadline = None
-        self.has_answered = True
-        return answer
 
     def _lost(self, error: Exception) -> LostError:
         return LostError("no answer in time" if self._is_late else str(error))

@@ -7,7 +7,6 @@ connection (docs/decisions.md). So connections are kept here.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -17,14 +16,28 @@ from typing import Any
 from ..concurrency.forks import keep_for_parent
 from ..driver.failures import NotSentError
 from ..stats import PoolStats
-from .connection import AT_ONCE, Call, Connection
+from .connection import Call, Connection
 from .login import Login
-from .waiting import NoneFreeError, Waiter, not_sent
 
 Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
 
 IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
 _MOMENT = 0.2  #: seconds that a connection may still take which nobody waits for
+
+
+class NoneFreeError(TimeoutError):
+    """There was no connection in the given time, and nothing was sent; one may come later.
+
+    Attributes:
+        refusal: why no further one could be made; None: there are as many as may be.
+    """
+
+    def __init__(self, refusal: str | None) -> None:
+        """Say both."""
+        super().__init__(
+            "no free connection in time" + (f", and no other could be made: {refusal}" if refusal else "")
+        )
+        self.refusal = refusal
 
 
 class PostgresPool:
@@ -47,14 +60,11 @@ class PostgresPool:
         self._pid = os.getpid()
         self._all: set[Connection] = set()
         self._idle: list[Connection] = []
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[_Waiter] = deque()
         self._growing: set[asyncio.Task[Connection]] = set()
         self._connecting: set[asyncio.Task[Connection]] = set()
         self._closing = False
         self._refusal: str | None = None  # why the last further connection could not be made
-        self._failure: BaseException | None = None  # why the last one could not, while there was none
-        self._failed = -math.inf  # when that was
-        self._void = -math.inf  # when the last session began that had ended before it was used
         self._trimming: asyncio.TimerHandle | None = None
 
     @property
@@ -120,9 +130,6 @@ class PostgresPool:
         """
         since = self._loop.time()
         while (connection := self.take_idle()) is None:
-            if self._void >= since:  # otherwise one would be begun after the other, without a pause
-                self._fail_waiters(failure := NotSentError(AT_ONCE), self._void)
-                raise failure
             await self._queue(since, end, first=first)
             first = True  # who was woken, and found that somebody was faster, does not begin anew
         return connection
@@ -133,14 +140,12 @@ class PostgresPool:
             connection = self._idle.pop()
             if connection.is_reusable:
                 return connection
-            if not connection.has_answered:
-                self._void = max(self._void, connection.begun)
             self._forget(connection)
         return None
 
     async def _queue(self, since: float, end: float, *, first: bool) -> None:
         """Wait to be woken until ``end``, as the last or the ``first`` of the queue."""
-        waiter = Waiter(self._loop, since)
+        waiter = _Waiter(self._loop, since)
         if first:
             self._waiters.appendleft(waiter)
         else:
@@ -156,11 +161,8 @@ class PostgresPool:
         finally:
             timer.cancel()
 
-    def _give_up(self, waiter: Waiter) -> None:
-        if self._failure is not None and self._failed >= waiter.since:
-            waiter.fail(not_sent(self._failure))  # also if the attempt had begun before
-        else:
-            waiter.fail(NoneFreeError(self._refusal))
+    def _give_up(self, waiter: _Waiter) -> None:
+        waiter.fail(NoneFreeError(self._refusal))
 
     def _grow_if_allowed(self) -> None:
         if len(self._all) + len(self._growing) < self._most and len(self._growing) < len(self._waiters):
@@ -174,15 +176,11 @@ class PostgresPool:
         if task.cancelled():
             return
         if (error := task.exception()) is None:
-            self._refusal = self._failure = None
-            connection = task.result()
-            if connection.is_closed:
-                self._void = connection.begun
-            self.release(connection)
+            self._refusal = None
+            self.release(task.result())
             return
         self._refusal = str(error).partition("\n")[0]
         if all(connection.is_closed for connection in self._all):  # one that listens is kept until it is needed
-            self._failure, self._failed = error, self._loop.time()
             self._fail_waiters(error, started)
 
     def release(self, connection: Connection) -> None:
@@ -211,8 +209,10 @@ class PostgresPool:
         for waiter in waiting:
             if waiter.since > since:
                 self._waiters.append(waiter)
-            else:
-                waiter.fail(not_sent(error))
+                continue
+            failure = NotSentError(str(error))
+            failure.__cause__ = error.__cause__ or error
+            waiter.fail(failure)
         self._wake()
 
     def _trim_later(self) -> None:
@@ -262,6 +262,22 @@ class PostgresPool:
             return
         for connection in list(self._all):
             connection.abandon()
+
+
+class _Waiter:
+    """One in the queue for a connection, ``since`` when it was first in it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
+        self.since = since
+        self.future: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def has_been_woken(self) -> bool:
+        return self.future.done() and not self.future.cancelled() and self.future.exception() is None
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 def _terminate_late(task: asyncio.Task[Connection]) -> None:
