@@ -263,6 +263,9 @@ def pytest_configure(config: pytest.Config) -> None:
     scratch.use()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under nohup: tests press Ctrl-C, children inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses", 0)
+    if runs_tests and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # likewise; a handler, children do not inherit
     if not os.environ.keys() & {"FUZZ", "MODEL"} and find_spec("hypothesis"):  # make adcp does without it
         from hypothesis import settings
 
