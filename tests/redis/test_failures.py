@@ -239,19 +239,3 @@ async def test_a_short_time_is_not_that_of_the_call_before(own_redis: RedisServe
         await asyncio.wait_for(pool.pipeline([("PING",)], loop.time() + 0.2), 30)
     own_redis.thaw()
     await pool.close()
-
-
-async def test_who_has_gone_takes_no_time_from_others_on_the_same_connection(own_redis: RedisServer) -> None:
-    """Listings share a connection, one after the other: one that is cancelled leaves its question there."""
-    loop = asyncio.get_running_loop()
-    pool = NodePool(own_redis.url, connections=1)
-    connection = await pool.dedicated(lambda push: None, loop.time() + 30)
-    own_redis.freeze()
-    gone = connection.send([("PING",)], loop.time() + 0.2)
-    gone.cancel()
-    waits = connection.send([("ECHO", "still here")], loop.time() + 60)
-    await asyncio.sleep(0.5)
-    own_redis.thaw()
-    assert await waits == [b"still here"]
-    pool.release(connection)
-    await pool.close()

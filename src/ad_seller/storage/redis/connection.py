@@ -184,14 +184,10 @@ class RedisConnection(asyncio.Protocol):
                 _settle(exchange.future, exchange.answers)
 
     def _check_time(self) -> None:
-        """Give up when an exchange is late. One timer serves all, and runs on when there is no exchange.
-
-        One whose caller has gone is late only when nobody else waits: its time may be shorter than theirs.
-        """
+        """Give up when an exchange is late. One timer serves all, and runs on when there is no exchange."""
         self._timer = None
         if self._exchanges:
-            awaited = [exchange for exchange in self._exchanges if not exchange.future.done()]
-            deadline = min(exchange.deadline for exchange in awaited or self._exchanges)
+            deadline = min(exchange.deadline for exchange in self._exchanges)
             if deadline <= self._loop.time():
                 self._break(TimeoutError("no answer in time"))
             else:
