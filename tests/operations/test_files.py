@@ -27,18 +27,20 @@ def aged(part: Path) -> Path:
 
 
 def test_what_was_left_goes_and_what_is_written_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path, other = tmp_path / "all[1].jsonl", tmp_path / ".all1.jsonl.x.part"
-    other.touch()
-    aged(other)
+    path = tmp_path / "all[1].jsonl"
+    others = [tmp_path / name for name in (".all1.jsonl.a1b2c3d4.part", ".all[1].jsonl.of-others.part")]
+    for other in others:
+        other.touch()
+        aged(other)
     assert subprocess.run([sys.executable, "-c", KILLED, path]).returncode == -9
-    [left] = [each for each in tmp_path.glob("*.part") if each != other]
+    [left] = [each for each in tmp_path.glob("*.part") if each not in others]
     aged(left)
     with caplog.at_level(logging.WARNING, "ad_seller.storage"), whole_path(path) as part:
         assert not left.exists()
         aged(part)
         with whole_path(path):
             assert part.exists()
-    assert sorted(tmp_path.iterdir()) == sorted([path, other])
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
     assert [record.getMessage() for record in caplog.records] == [
         f"Removed {left}: a process was killed while it wrote it"
     ]

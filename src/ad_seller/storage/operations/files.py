@@ -18,6 +18,7 @@ from ..errors import StorageError, StoreUnavailableError
 log = logging.getLogger("ad_seller.storage")
 
 _PART = ".part"  #: how the names of files end that are not whole yet
+_RANDOM = "?" * 8  #: what `tempfile.mkstemp` puts before that; other names are not ours
 _NEW = 5.0  #: seconds within which whoever has made one may not have locked it yet
 
 
@@ -66,7 +67,7 @@ def whole_path(path: Path) -> Iterator[Path]:
 
 def _remove_left(path: Path) -> None:
     """Remove the parts of ``path`` that no process has locked: whoever wrote them was killed."""
-    for left in list(path.parent.glob(f".{glob.escape(path.name)}.*{_PART}")):
+    for left in list(path.parent.glob(f".{glob.escape(path.name)}.{_RANDOM}{_PART}")):
         with suppress(OSError), left.open("rb") as file:
             if time.time() - left.stat().st_mtime > _NEW and _is_locked(file.fileno()):
                 for each in list(path.parent.glob(f"{glob.escape(left.name)}*")):  # and what SQLite has left beside
