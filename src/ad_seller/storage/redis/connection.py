@@ -45,12 +45,13 @@ _NOTHING: Final = object()  # what the parser returns while an answer is incompl
 class _Exchange:
     """Commands that were sent, and the answers that have come."""
 
-    __slots__ = ("answers", "count", "deadline", "future")
+    __slots__ = ("answers", "count", "deadline", "future", "is_spared")
 
     def __init__(self, count: int, future: asyncio.Future[list[Any]], deadline: float) -> None:
         self.count = count
         self.future = future
         self.deadline = deadline
+        self.is_spared = False  # late already, when only others waited
         self.answers: list[Any] = []
 
 
@@ -184,14 +185,22 @@ class RedisConnection(asyncio.Protocol):
                 _settle(exchange.future, exchange.answers)
 
     def _check_time(self) -> None:
-        """Give up when an exchange is late. One timer serves all, and runs on when there is no exchange."""
+        """Give up when an exchange is late. One timer serves all, and runs on when there is no exchange.
+
+        One whose caller has gone takes no time from another that waits: once, it gets that one's deadline.
+        """
         self._timer = None
+        now = self._loop.time()
+        awaited = [exchange.deadline for exchange in self._exchanges if not exchange.future.done()]
+        for exchange in self._exchanges:
+            if exchange.deadline <= now:
+                if not awaited or not exchange.future.done() or exchange.is_spared:
+                    self._break(TimeoutError("no answer in time"))
+                    return
+                exchange.deadline, exchange.is_spared = min(awaited), True
         if self._exchanges:
             deadline = min(exchange.deadline for exchange in self._exchanges)
-            if deadline <= self._loop.time():
-                self._break(TimeoutError("no answer in time"))
-            else:
-                self._timer = self._loop.call_at(deadline, self._check_time)
+            self._timer = self._loop.call_at(deadline, self._check_time)
 
     def _break(self, error: Exception) -> None:
         self._fail(error)

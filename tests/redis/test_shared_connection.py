@@ -1,0 +1,82 @@
+"""Listings wait for one another on one connection: what one leaves there, or fails of, is not that of the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ad_seller.storage.driver.failures import LostError
+from ad_seller.storage.driver.query import KeyQuery
+from ad_seller.storage.records.globs import compile_glob
+from ad_seller.storage.redis.index import first_part
+from ad_seller.storage.redis.pool import NodePool
+from ad_seller.storage.redis.tracker import IndexTracker
+from ad_seller.storage.testing.servers import RedisServer
+
+PART = first_part("ad_seller:", KeyQuery(compile_glob("deal:*")), "names")
+
+
+@pytest.fixture
+async def pool(own_redis: RedisServer) -> AsyncIterator[NodePool]:
+    pool = NodePool(own_redis.url, connections=3)
+    yield pool
+    own_redis.thaw()
+    await pool.close()
+
+
+@pytest.fixture
+async def tracker(pool: NodePool) -> AsyncIterator[IndexTracker]:
+    """One that has listed, so that it has a connection."""
+    tracker = IndexTracker(pool, "ad_seller:", 60)
+    assert await tracker.ask(PART, asyncio.get_running_loop().time() + 60, first=True)
+    yield tracker
+    await tracker.close()
+
+
+async def test_who_has_gone_takes_no_time_from_the_next(tracker: IndexTracker, own_redis: RedisServer) -> None:
+    loop = asyncio.get_running_loop()
+    connection = tracker._listener._connection
+    own_redis.freeze()
+    gone = asyncio.create_task(tracker.ask(PART, loop.time() + 0.3, first=True))
+    await asyncio.sleep(0.05)
+    gone.cancel()
+    waits = asyncio.create_task(tracker.ask(PART, loop.time() + 60, first=True))
+    await asyncio.sleep(0.6)
+    own_redis.thaw()
+    assert await waits
+    assert tracker._listener._connection is connection
+
+
+async def test_a_stuck_connection_is_ended_although_somebody_always_waits(
+    pool: NodePool, own_redis: RedisServer
+) -> None:
+    """Within the time of the one who has gone, and that of the first whom it would have taken time from."""
+    loop = asyncio.get_running_loop()
+    connection = await pool.dedicated(lambda push: None, loop.time() + 60)
+    own_redis.freeze()
+    callers = 0
+    waiting = connection.send([("PING",)], loop.time() + 0.6)
+    while not connection.is_closing:
+        assert (callers := callers + 1) <= 15, "each waits for a tenth of a second: that is more than 0.6 s twice"
+        before, waiting = waiting, connection.send([("PING",)], loop.time() + 0.6)
+        before.cancel()
+        await asyncio.wait([waiting], timeout=0.1)
+    with pytest.raises(LostError, match="no answer in time"):
+        await waiting
+    pool.release(connection)
+
+
+async def test_an_answer_shows_that_it_is_not_stuck(pool: NodePool, own_redis: RedisServer) -> None:
+    loop = asyncio.get_running_loop()
+    connection = await pool.dedicated(lambda push: None, loop.time() + 60)
+    for _ in range(3):
+        own_redis.freeze()
+        gone = connection.send([("PING",)], loop.time() + 0.1)
+        gone.cancel()
+        waits = connection.send([("PING",)], loop.time() + 60)
+        await asyncio.sleep(0.2)
+        own_redis.thaw()
+        assert await waits == [b"PONG"]
+    pool.release(connection)
