@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Sequence
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -212,9 +213,7 @@ class StorageBackend(
         return None
 
     def _new_transaction(self) -> Transaction:
-        from .seller.transaction import Transaction  # with what it needs, when somebody does
-
-        return Transaction(self)
+        return _transaction_class()(self)
 
     # --- use as a context ------------------------------------------------------------------------------
 
@@ -228,3 +227,10 @@ class StorageBackend(
     ) -> None:
         """Disconnect."""
         await self.disconnect()
+
+
+@cache
+def _transaction_class() -> type[Transaction]:
+    from .seller.transaction import Transaction  # with what it needs, when somebody does
+
+    return Transaction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from ..concurrency.backoff import backoff
@@ -31,9 +32,9 @@ async def run_transaction(
     Raises:
         ConflictError: others were faster each time, or ``run`` raised one of its own.
     """
-    conflict: str | None = None
+    turn: AbstractAsyncContextManager[None] = nullcontext()
     for attempt in range(attempts):
-        async with retry_turn(store, conflict):
+        async with turn:
             transaction = begin()
             try:
                 return await run(transaction)
@@ -42,7 +43,7 @@ async def run_transaction(
                     raise
                 if attempt + 1 == attempts:
                     raise _overtaken(error, attempts) from error
-                conflict = error.key
+                turn = retry_turn(store, error.key or "")
                 tally_of(store).retry()
         if attempt:  # not after the first: the turn orders the tasks of this process
             await backoff(attempt)

@@ -35,12 +35,17 @@ _entered: ContextVar[tuple[Entered, ...]] = ContextVar("ad_seller_storage_transa
 
 def entered(transaction: Entered) -> None:
     """Remember that the running task is in ``transaction`` from now on."""
-    _entered.set((*(one for one in _entered.get() if one._task is not None), transaction))
+    _entered.set((*_open(), transaction))
 
 
 def left() -> None:
     """Forget the transactions that have ended."""
-    _entered.set(tuple(one for one in _entered.get() if one._task is not None))
+    _entered.set(_open())
+
+
+def is_inside(store: object, task: asyncio.Task[Any] | None) -> bool:
+    """Tell whether the running ``task`` is in a transaction of ``store``."""
+    return any(one._task is task and one._store is store for one in _entered.get())
 
 
 def warn_if_inside(store: object) -> None:
@@ -51,6 +56,10 @@ def warn_if_inside(store: object) -> None:
     task = asyncio.current_task()
     if any(one._task is task and store in one._store._atomic_parts() for one in transactions):
         _tell()
+
+
+def _open() -> tuple[Entered, ...]:
+    return tuple([one for one in _entered.get() if one._task is not None])
 
 
 def _tell() -> None:

@@ -33,12 +33,13 @@ from ..errors import (
 from ..records.codec import decode, encode
 from ..records.expiry import check_ttl
 from .attempts import run_transaction
+from .beside import is_inside
 from .claims import Claim, Found, Seen, SingleRun
 from .confirm import is_confirmed
 from .endings import end
 from .outcomes import Applied, EffectKeys, Reconciled, Unknown, made
-from .transaction import PlainTransaction, is_inside
-from .work import awaited
+from .transaction import PlainTransaction
+from .work import awaitable
 
 if TYPE_CHECKING:
     from .committer import Committer
@@ -79,7 +80,7 @@ class Effect(SingleRun):
             function = getattr(terms, what)
             if not callable(function) and (what != "then" or function is not None):
                 raise InvalidArgumentError(f"{what} is an async function, not {shown(function)}", key=self.key)
-        if terms.then is not None and is_inside(store):
+        if terms.then is not None and is_inside(store, asyncio.current_task()):
             raise TransactionError(
                 "then= is for an effect on its own. In a transaction or run_once, write with its tx what "
                 "depends on the result.",
@@ -208,7 +209,7 @@ class Effect(SingleRun):
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                return await awaited(function(self._id))
+                return await awaitable(function(self._id))
         except TimeoutError as error:
             if limit.expired():
                 raise _LateError from error
@@ -243,7 +244,7 @@ class Effect(SingleRun):
         async def run(transaction: PlainTransaction) -> tuple[Any] | None:
             try:
                 async with transaction:
-                    await awaited(then(transaction, result))
+                    await awaitable(then(transaction, result))
                     transaction._include(Expect(self.key, None), writes[0])
                     for write in writes[1:]:
                         transaction._include(ours, write)

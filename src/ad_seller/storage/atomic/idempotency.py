@@ -32,7 +32,7 @@ from .confirm import is_confirmed
 from .endings import end
 from .expiring import DEFAULT_CLAIM_TTL
 from .transaction import PlainTransaction
-from .work import awaited, check_work
+from .work import awaitable, check_work
 
 if TYPE_CHECKING:
     from .committer import Committer
@@ -244,7 +244,7 @@ class Idempotent(SingleRun):
 
     async def _attempt(self, transaction: PlainTransaction, claim: bytes, fence: Put | None) -> bytes:
         async with transaction:
-            result = await awaited(self._work(transaction))
+            result = await awaitable(self._work(transaction))
             record = {"request": self._digest, "result": result, "at": time.time()}
             text = self._store._atomic_encode(record, self.key)
             transaction._include(Expect(self.key, claim), Put(self.key, text, self._ttl_ms))

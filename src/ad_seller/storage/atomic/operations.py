@@ -21,7 +21,7 @@ from .committer import Committer
 from .confirm import is_confirmed
 from .state import tally_of
 from .updates import update_entry
-from .work import awaited, check_work
+from .work import awaitable, check_work
 
 if TYPE_CHECKING:
     from ..driver.query import KeyQuery
@@ -244,7 +244,7 @@ class AtomicOperations(Generic[Tx]):
 
         async def run(transaction: Tx) -> T:
             async with transaction:
-                result: T = await awaited(work(transaction))
+                result: T = await awaitable(work(transaction))
                 return result
 
         return await run_transaction(self, self._new_transaction, run, attempts=attempts)

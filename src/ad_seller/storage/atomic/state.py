@@ -6,7 +6,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, Protocol
 
 from ..concurrency.forks import fork_safe_lock
@@ -182,19 +182,12 @@ def state_of(backend: object) -> LoopState:
 
 
 @asynccontextmanager
-async def retry_turn(backend: object, key: str | None) -> AsyncIterator[None]:
+async def retry_turn(backend: object, key: str) -> AsyncIterator[None]:
     """Let transactions that met a conflict over ``key`` run again one after the other, rather than all at once.
 
     This is courtesy among the tasks of one process, not a lock: whoever has waited a while goes on anyway.
     """
-    hold = None if key is None else state_of(backend).retries.hold(key, timeout=_COURTESY)
-    try:
-        if hold is not None:
-            await hold.__aenter__()
-    except StorageTimeoutError:
-        hold = None
-    try:
+    async with AsyncExitStack() as turn:
+        with suppress(StorageTimeoutError):
+            await turn.enter_async_context(state_of(backend).retries.hold(key, timeout=_COURTESY))
         yield
-    finally:
-        if hold is not None:
-            await hold.__aexit__()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_open: weakref.WeakKeyDictionary[asyncio.Task[Any], set[int]] = weakref.WeakKeyDictionary()
-
 
 class PlainTransaction:
     """Reads that are remembered and writes that are kept back until the end; then one commit.
@@ -63,9 +60,8 @@ class PlainTransaction:
         task = asyncio.current_task()
         if task is None or self._entered:
             raise TransactionError("A transaction is entered once, in a task; make a new one with transaction()")
-        if id(self._store) in _open.setdefault(task, set()):
+        if beside.is_inside(self._store, task):
             raise TransactionError("Transactions cannot be nested; pass the outer one on instead")
-        _open[task].add(id(self._store))
         self._task = task
         self._entered = True
         beside.entered(self)
@@ -77,7 +73,6 @@ class PlainTransaction:
         """Commit, unless an exception leaves the block."""
         task, self._task = self._task, None
         if task is not None:
-            _open[task].discard(id(self._store))
             beside.left()
         if error is None:
             await self._finish()
@@ -198,8 +193,8 @@ class PlainTransaction:
 
     async def _text(self, key: str) -> bytes | None:
         self._check_open()
-        if key not in self._writes:
-            await self._remember([key])
+        if key not in self._writes and key not in self._reads:
+            [self._reads[key]] = await self._store._atomic_snapshot([key])
         return self._known(key)
 
     async def _remember(self, keys: list[str]) -> None:
@@ -280,9 +275,3 @@ def _is_answer(error: BaseException) -> bool:
     """Tell whether an exception may say what was read, such as "it is booked already", not that reading failed."""
     ours = isinstance(error, StorageError) and not isinstance(error, MissingKeyError | InvalidTransitionError)
     return isinstance(error, Exception) and not ours
-
-
-def is_inside(store: Committer) -> bool:
-    """Tell whether the running task is in a transaction of ``store``."""
-    task = asyncio.current_task()
-    return task is not None and id(store) in _open.get(task, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Awaitable
 from typing import Any
 
 from ..errors import InvalidArgumentError, shown
@@ -14,8 +15,8 @@ def check_work(work: object) -> None:
         raise InvalidArgumentError(f"The work must be an async function of a transaction, not {shown(work)}")
 
 
-async def awaited(result: Any) -> Any:
-    """Await what a work function returned; one that is not async is refused."""
+def awaitable(result: Any) -> Awaitable[Any]:
+    """Return what a work function returned, to be awaited; one that is not async is refused."""
     if not inspect.isawaitable(result):
         raise InvalidArgumentError("The work must be an async function: write 'async def', not 'def' or 'lambda'")
-    return await result
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import starmap
 from typing import NamedTuple
 
 from ..records.markers import Keep
@@ -59,7 +60,7 @@ class Commit(NamedTuple):
 
 def commit_of(reads: Mapping[str, bytes | None], writes: Mapping[str, Write]) -> Commit:
     """Return the commit of what was read and is to be written, each by its key."""
-    return Commit(tuple(Expect(key, text) for key, text in reads.items()), tuple(writes.values()))
+    return Commit(tuple(starmap(Expect, reads.items())), tuple(writes.values()))
 
 
 class Refused(NamedTuple):
