@@ -12,15 +12,20 @@ import pytest
 
 from ad_seller.storage import StorageBackend, open_url
 from ad_seller.storage.testing.servers import RedisServer
-from benchmarks.stalls import fill, longest_stall, point_operations
+from benchmarks.stalls import Stall, fill, longest_stall, point_operations
 from tests.processes import run_code
 
 KEYS = 100_000
 
-#: Seconds of computing in one go on the event loop's thread. Other processes do not count, a slower machine does:
-#: the goals are 50 ms and 5 ms, and what is measured is a tenth of these bounds.
-MOST_IN_LISTINGS = 0.150
-MOST_IN_POINT_OPERATIONS = 0.030
+#: Seconds of computing in one go on the event loop's thread; and, where a machine is so slow that it takes longer,
+#: what share of the whole that may be. The goals are 50 ms and 5 ms; the 4,000 point operations take some 20 turns.
+MOST_IN_LISTINGS = 0.150, 1 / 2
+MOST_IN_POINT_OPERATIONS = 0.030, 1 / 8
+
+
+def assert_short(stalls: list[Stall], most: float, share: float) -> None:
+    """Check that a turn of the event loop computes little, whatever else goes on: the best of several rounds."""
+    assert any(stall.cpu < max(most, share * stall.whole) for stall in stalls), stalls
 
 
 class Reach:
@@ -41,12 +46,12 @@ class Reach:
         await fill(store, KEYS)
         for pattern in ("*", "deal:*", "*1*2*"):
             stalls = [await longest_stall(store.keys(pattern)) for _ in range(3)]
-            assert min(stall.cpu for stall in stalls) < MOST_IN_LISTINGS, stalls
+            assert_short(stalls, *MOST_IN_LISTINGS)
         assert len(await store.keys("deal:*")) == KEYS
 
     async def test_point_operations_do_not_stall_the_event_loop(self, store: StorageBackend) -> None:
         stalls = [await longest_stall(point_operations(store)) for _ in range(3)]
-        assert min(stall.cpu for stall in stalls) < MOST_IN_POINT_OPERATIONS, stalls
+        assert_short(stalls, *MOST_IN_POINT_OPERATIONS)
 
     def test_memory_does_not_grow(self, url: str) -> None:
         done = run_code("import sys; from tests.reach_jobs import grow; grow(sys.argv[1])", url)

@@ -33,7 +33,7 @@ def adopt_checkout(agent: Path, folder: Path, wheel: Path, python: Path | None, 
     shutil.copytree(agent, checkout, symlinks=True, ignore=_LEFT_OUT)
     environment = Environment(folder / "venv")
     if python is None:
-        environment.install("-e", f"{checkout}[dev,redis,postgres]")
+        environment.install("--no-compile", "-e", f"{checkout}[dev,redis,postgres]")  # most is never imported
     else:
         lend(python, environment)
         environment.install("hatchling", "editables", "setuptools")

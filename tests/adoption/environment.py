@@ -54,9 +54,8 @@ class Environment:
         return str(self.folder / "bin" / "python")
 
     def pip(self, *arguments: str) -> str:
-        return run(
-            [self.python, "-m", "pip", *arguments], cwd=self.folder, timeout=900
-        )  # a real agent's 130 packages
+        command = [self.python, "-m", "pip", *arguments]
+        return run(command, cwd=self.folder, timeout=1_800)  # a real agent's 130 packages, on a busy machine
 
     def install(self, *what: str, alone: bool = False) -> None:
         """Install; alone: nothing but this, over what is there."""

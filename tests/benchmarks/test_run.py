@@ -39,6 +39,7 @@ def run(folder: Path, contenders: list[Entry], *names: str) -> Results:
     return results
 
 
+@pytest.mark.timeout(600)  # it computes 18 s: where ten others do, too, that takes more than two minutes
 def test_two_contenders_end_to_end(tmp_path: Path) -> None:
     results = run(tmp_path, [BY_NAME["memory"], BY_NAME["aiosqlite"], BY_NAME["sqlite3"]], *NAMES)
     assert results.absent == {}

@@ -128,7 +128,7 @@ async def test_a_master_that_hangs_while_entries_are_looked_at(
     """It was there when the servers were looked at."""
     monkeypatch.setattr(walking, "_PATIENCE", 0.5)
     one = cluster.masters()[0]
-    async with RedisBackend(cluster.url) as patient:
+    async with RedisBackend(cluster.url, timeout=60) as patient:
         await patient.set_many({f"order:{n:05}": "no record" for n in range(5_000)})
     async with RedisBackend(cluster.url, timeout=3) as store:
         found = await examine(store, progress=lambda seen: one.freeze())
