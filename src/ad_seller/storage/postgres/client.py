@@ -12,7 +12,8 @@ from ..driver.failures import LostError, NotSentError, NotStartedError
 from ..stats import PoolStats
 from .connection import Call, Connection, UnusableError
 from .login import Login
-from .pool import NoneFreeError, PostgresPool, Prepare
+from .pool import PostgresPool, Prepare
+from .waiting import NoneFreeError
 
 T = TypeVar("T")
 
@@ -133,8 +134,9 @@ class PostgresClient:
             self._pool.release(connection)
 
     async def _begun(self) -> Connection:
+        patient_until = self._loop.time() + self._timeout
         while True:
-            connection = await self._acquire(self._loop.time() + self._timeout, first=False)
+            connection = await self._acquire(patient_until, first=False)
             try:
                 end = self._loop.time() + self._timeout
                 await connection.fetch(Call(_BEGIN, (), end, end))

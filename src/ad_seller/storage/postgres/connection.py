@@ -59,6 +59,7 @@ class Connection:
     Attributes:
         idle_since: when it was last used, in the event loop's time.
         is_pooled: whether a pooler was met.
+        is_terminated: whether it was ended here, not by the server.
         keeps_statements: see above.
     """
 
@@ -71,7 +72,7 @@ class Connection:
         self._is_late = False
         self._timer: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
-        self.is_pooled = False
+        self.is_pooled = self.is_terminated = False
         self._socket = own_socket(raw)
         self._poll = select.poll()
         self._poll.register(self._socket.fileno(), select.POLLIN)
@@ -206,6 +207,7 @@ class Connection:
 
     def terminate(self) -> None:
         """Close it without waiting for anything; harmless twice."""
+        self.is_terminated = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -20,7 +20,7 @@ from ..errors import (
     redact,
 )
 from ..passwords import PasswordFunctionError
-from .pool import NoneFreeError
+from .waiting import NoneFreeError
 
 _POOLER = (
     "Is there a pooler in between that gives each transaction another session (PgBouncer in transaction mode)? "

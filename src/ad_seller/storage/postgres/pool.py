@@ -18,26 +18,12 @@ from ..driver.failures import NotSentError
 from ..stats import PoolStats
 from .connection import Call, Connection
 from .login import Login
+from .waiting import NoneFreeError, Pause, Waiter
 
 Prepare = Callable[[Callable[..., Awaitable[list[Any]]]], Awaitable[None]]
 
 IDLE_SECONDS = 300.0  #: after which connections beyond the minimum are closed
 _MOMENT = 0.2  #: seconds that a connection may still take which nobody waits for
-
-
-class NoneFreeError(TimeoutError):
-    """There was no connection in the given time, and nothing was sent; one may come later.
-
-    Attributes:
-        refusal: why no further one could be made; None: there are as many as may be.
-    """
-
-    def __init__(self, refusal: str | None) -> None:
-        """Say both."""
-        super().__init__(
-            "no free connection in time" + (f", and no other could be made: {refusal}" if refusal else "")
-        )
-        self.refusal = refusal
 
 
 class PostgresPool:
@@ -60,9 +46,11 @@ class PostgresPool:
         self._pid = os.getpid()
         self._all: set[Connection] = set()
         self._idle: list[Connection] = []
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: deque[Waiter] = deque()
         self._growing: set[asyncio.Task[Connection]] = set()
         self._connecting: set[asyncio.Task[Connection]] = set()
+        self._unproven: set[Connection] = set()  # made for those who wait, and not used yet
+        self._pause = Pause(timeout)
         self._closing = False
         self._refusal: str | None = None  # why the last further connection could not be made
         self._trimming: asyncio.TimerHandle | None = None
@@ -145,7 +133,7 @@ class PostgresPool:
 
     async def _queue(self, since: float, end: float, *, first: bool) -> None:
         """Wait to be woken until ``end``, as the last or the ``first`` of the queue."""
-        waiter = _Waiter(self._loop, since)
+        waiter = Waiter(self._loop, since)
         if first:
             self._waiters.appendleft(waiter)
         else:
@@ -161,14 +149,21 @@ class PostgresPool:
         finally:
             timer.cancel()
 
-    def _give_up(self, waiter: _Waiter) -> None:
+    def _give_up(self, waiter: Waiter) -> None:
         waiter.fail(NoneFreeError(self._refusal))
 
     def _grow_if_allowed(self) -> None:
-        if len(self._all) + len(self._growing) < self._most and len(self._growing) < len(self._waiters):
-            task = self._loop.create_task(self._connect())
+        wanted = min(len(self._waiters), 1 if self._pause.is_on else self._most)
+        if len(self._all) + len(self._growing) < self._most and len(self._growing) < wanted:
+            task = self._loop.create_task(self._connect_after_pause())
             self._growing.add(task)
             task.add_done_callback(partial(self._grown, self._loop.time()))
+
+    async def _connect_after_pause(self) -> Connection:
+        await self._pause.over()
+        connection = await self._connect()
+        self._unproven.add(connection)
+        return connection
 
     def _grown(self, started: float, task: asyncio.Task[Connection]) -> None:
         """Hand a new connection to those who wait; if none at all is alive, they learn why."""
@@ -178,7 +173,10 @@ class PostgresPool:
         if (error := task.exception()) is None:
             self._refusal = None
             self.release(task.result())
+            if self._pause.is_on:  # others may wait, each of which began none of its own
+                self._grow_if_allowed()
             return
+        self._pause.end()
         self._refusal = str(error).partition("\n")[0]
         if all(connection.is_closed for connection in self._all):  # one that listens is kept until it is needed
             self._fail_waiters(error, started)
@@ -188,12 +186,22 @@ class PostgresPool:
         if connection.is_closed or self._closing:
             self._forget(connection)
         else:
+            if self._unproven and connection.idle_since and connection in self._unproven:
+                self._proven(connection)  # it was given back before, when it was new
             connection.idle_since = self._loop.time()
             self._idle.append(connection)
             if self._trimming is None and len(self._all) > self._least:
                 self._trim_later()
         if self._waiters:
             self._wake()
+
+    def _proven(self, connection: Connection) -> None:
+        """Go on without a pause, also for those who wait already: a session was used and goes on."""
+        self._unproven.discard(connection)
+        if self._pause.is_on:
+            self._pause.end()
+            for _ in range(len(self._waiters)):
+                self._grow_if_allowed()
 
     def _wake(self) -> None:
         """Wake the next one in the queue."""
@@ -235,6 +243,10 @@ class PostgresPool:
 
     def _forget(self, connection: Connection) -> None:
         self._login.doubt()
+        if connection in self._unproven:
+            self._unproven.discard(connection)
+            if not (connection.is_terminated or connection.is_reusable):
+                self._pause.lengthen()
         connection.terminate()
         self._all.discard(connection)
 
@@ -262,22 +274,6 @@ class PostgresPool:
             return
         for connection in list(self._all):
             connection.abandon()
-
-
-class _Waiter:
-    """One in the queue for a connection, ``since`` when it was first in it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
-        self.since = since
-        self.future: asyncio.Future[None] = loop.create_future()
-
-    @property
-    def has_been_woken(self) -> bool:
-        return self.future.done() and not self.future.cancelled() and self.future.exception() is None
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 def _terminate_late(task: asyncio.Task[Connection]) -> None:
