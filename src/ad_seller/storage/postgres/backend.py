@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..capabilities import Capabilities
 from ..driver.engine import Engine
@@ -13,7 +13,6 @@ from ..errors import ConfigurationError, redact, shown
 from ..options import takes_url_options
 from ..passwords import Password, check_password
 from ..runtime.template import DriverBackend
-from ..seller.views import View, checked
 from ..stats import Target
 from .client import Fetch
 from .engine import PostgresEngine
@@ -21,7 +20,9 @@ from .fields import Declared
 from .login import Known, Login
 from .takeover import OLD_TABLE, TakeOver
 from .url import parse_postgres_url
-from .views import FUNCTIONS, create, drop, view_statements
+
+if TYPE_CHECKING:
+    from ..seller.views import View
 
 
 class PostgresBackend(DriverBackend):
@@ -125,6 +126,8 @@ class PostgresBackend(DriverBackend):
         Raises:
             InvalidArgumentError: a name is not lower case, digits and _.
         """
+        from .views import FUNCTIONS, view_statements  # these, too, when somebody asks
+
         return [*FUNCTIONS, *view_statements(views).values()]
 
     async def create_views(self, views: tuple[View, ...] | None = None) -> list[str]:
@@ -136,6 +139,9 @@ class PostgresBackend(DriverBackend):
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
+        from ..seller.views import checked
+        from .views import create
+
         return await self._change_views("create", partial(create, views=checked(views)))
 
     async def drop_views(self, views: tuple[View, ...] | None = None) -> list[str]:
@@ -144,6 +150,9 @@ class PostgresBackend(DriverBackend):
         Raises:
             StoreUnavailableError: something else has one of the names; nothing was changed.
         """
+        from ..seller.views import checked
+        from .views import drop
+
         return await self._change_views("drop", partial(drop, views=checked(views)))
 
     async def _change_views(self, verb: str, work: Callable[[Fetch], Awaitable[list[str]]]) -> list[str]:

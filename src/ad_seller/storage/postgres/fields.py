@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from ..driver.query import KeyQuery
 from ..records.globs import successor
@@ -210,8 +211,7 @@ def field_index(index: Index, *, in_namespaces: bool = False) -> FieldIndex:
 _OURS: Final = frozenset(field_index(index).name for index in DEFAULT_INDEXES)
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """A field and the text that it must have."""
 
     index: FieldIndex

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from ..passwords import Password, asked
 from . import statements as sql
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """What the event loops of one backend have learnt: a new loop need not ask again, nor try again at once.
 
     Attributes:

@@ -11,9 +11,9 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
 from redis.asyncio import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -33,8 +33,7 @@ _LISTEN: Final = 0.25  #: seconds in which a server that closes connections has 
 _NOBODY: Final = (ConnectionRefusedError, FileNotFoundError, PermissionError, socket.gaierror, ssl.SSLError)
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """A connection that redis-py has made, with no answer under way.
 
     Attributes:
