@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -200,3 +201,28 @@ async def test_four_writers_and_renewed_times_to_live(store: StorageBackend, tmp
         assert last.verified.faults == 0
         found = await verify(source, store)
         assert (faults(found), found.compared) == ({}, await store.count())
+
+
+@pytest.mark.parametrize("texts", [[None] * 5, [b'"other"', b'"there"', None, None, None]])
+async def test_only_what_is_expected_is_replaced(store: StorageBackend, texts: list[bytes | None]) -> None:
+    """Where a page meets what is there, also what has expired and is not reclaimed yet."""
+    async with store:
+        await store.set("deal:0", "there")
+        await store.set("deal:1", "there")
+        await store.set("deal:2", "there", ttl=0.05)
+        await asyncio.sleep(0.1)
+        in_time, over = (int((time.time() + left) * 1000) for left in (1_000, -1))
+        entries = [StoredEntry(f"deal:{n}", b'"new"', in_time if n == 3 else None) for n in range(4)]
+        entries.append(StoredEntry("deal:4", b'"new"', over))
+        said = await store._store_entries(entries, texts)
+        assert said[:4] == [False, texts[1] is not None, True, True]
+        held = {key: await store.get(key) for key, _, _ in entries}
+        assert held == {
+            "deal:0": "there",
+            "deal:1": "new" if texts[1] else "there",
+            "deal:2": "new",
+            "deal:3": "new",
+            "deal:4": None,
+        }
+        assert await store.keys() == [f"deal:{n}" for n in range(4)]
+        assert 900 < (await store.ttl("deal:3") or 0) <= 1_000

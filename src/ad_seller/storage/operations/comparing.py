@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
+from itertools import repeat
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 
@@ -68,8 +69,8 @@ async def compare(
     """
     slack = _slack(source, target)
     async with (
-        aclosing(_ahead(pages_of(source, prefix, after))) as ours,
-        aclosing(_ahead(pages_of(target, prefix, after))) as theirs,
+        aclosing(_ahead(_foreign(pages_of(source, prefix, after)))) as ours,
+        aclosing(_ahead(_foreign(pages_of(target, prefix, after)))) as theirs,
     ):
         here, there = await _next(ours, []), await _next(theirs, [])
         while here or there:
@@ -94,6 +95,13 @@ async def compare_at(source: StorageBackend, target: StorageBackend, keys: Seque
 
 def _slack(source: StorageBackend, target: StorageBackend) -> int:
     return max(source._deadline_slack, target._deadline_slack)
+
+
+async def _foreign(pages: AsyncIterator[list[StoredEntry]]) -> AsyncIterator[list[StoredEntry]]:
+    """Yield the pages without what copies keep in a store for themselves: it is no entry of anybody's."""
+    async for page in pages:
+        if left := [entry for entry in page if entry.key not in OWN_KEYS]:
+            yield left
 
 
 async def _ahead(pages: AsyncIterator[list[StoredEntry]]) -> AsyncGenerator[list[StoredEntry]]:
@@ -128,6 +136,10 @@ def _differences(mine: list[StoredEntry], other: list[StoredEntry], slack: int) 
     if mine == other:
         return []
     over = time.time() * 1000 + _GRACE
+    if not other:  # as where most copies begin
+        alone = [entry for entry in mine if _counts(entry, over)]
+        rows = zip(map(attrgetter("key"), alone), repeat("missing"), alone, repeat(None), strict=False)
+        return list(map(tuple.__new__, repeat(Difference), rows))
     there = {entry.key: entry for entry in other}
     found: list[Difference] = []
     for entry in mine:
@@ -147,8 +159,8 @@ def _differences(mine: list[StoredEntry], other: list[StoredEntry], slack: int) 
 
 
 def _counts(entry: StoredEntry, over: float) -> bool:
-    """Tell whether it matters that an entry is on one side only: not our own lease, nor what is about to expire."""
-    return entry.key not in OWN_KEYS and (entry.deadline is None or entry.deadline > over)
+    """Tell whether it matters that an entry is on one side only: not if it is about to expire."""
+    return entry.deadline is None or entry.deadline > over
 
 
 def _same_deadline(one: int | None, other: int | None, slack: int) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
-from ..atomic.lease import FENCE_PREFIX, LEASE_PREFIX
 from ..base import StorageBackend
 from ..driver.commit import Commit, Delete, Expect, Refused
 from ..driver.transfer import StoredEntry
@@ -24,6 +24,7 @@ from .walking import (
     LEASE,
     are_one,
     check_prefix,
+    clear_away,
     patiently,
     place_within,
     refuse_unless_empty,
@@ -33,6 +34,9 @@ from .walking import (
 
 _LEASE_TTL: Final = 10  #: seconds after which the lease of a copy that was killed ends
 _PASSES: Final = 10  #: of `again`, at most
+_AT_ONCE: Final = 2  #: parts that are repaired at once: one is made ready while the target works on another
+
+_UnderWay = tuple[Part, asyncio.Task[list[Difference]]]
 
 #: The differences that count after a copy, by what wins.
 _WANTED: Final[dict[Existing | None, tuple[Kind, ...]]] = {
@@ -132,7 +136,7 @@ async def copy_entries(
         if dry_run:
             await job.compare()
             return job.done
-        stack.push_async_callback(_clear_away, target)
+        stack.push_async_callback(clear_away, target)
         wait = _LEASE_TTL + 1 if resume or again else 0.0  # of a copy that was killed
         try:
             lease = await stack.enter_async_context(target.lease(LEASE, ttl=_LEASE_TTL, wait=wait))
@@ -231,18 +235,28 @@ class _Copy:
     async def _pass(self, after: str | None, *, mirrors: bool, checks: bool = False) -> Verified:
         """Go through both stores once and repair what differs; return what did, or what still does if it checks."""
         found = Verified(wanted=self._wanted)
-        writing: asyncio.Task[list[Difference]] | None = None
+        under_way: deque[_UnderWay] = deque()
+
+        async def end_first() -> None:
+            part, writing = under_way[0]
+            found.note(await writing)
+            under_way.popleft()
+            await self._ended(part, mirrors=mirrors)
+
         try:
             async with aclosing(compare(self.source, self.target, self.checkpoint.state.prefix, after)) as parts:
                 async for part in parts:
                     found.compared += part.seen
-                    found.note(await _ended(writing))
-                    writing = asyncio.create_task(self._repair(part, mirrors=mirrors, checks=checks))
-            found.note(await _ended(writing))
+                    if len(under_way) == _AT_ONCE:
+                        await end_first()
+                    repair = self._repair(part, mirrors=mirrors, checks=checks)
+                    under_way.append((part, asyncio.create_task(repair)))
+            while under_way:
+                await end_first()
         finally:
-            if writing is not None and not writing.done():
+            for _, writing in under_way:
                 writing.cancel()
-                await asyncio.wait([writing])
+            await asyncio.gather(*(writing for _, writing in under_way), return_exceptions=True)
         await self.checkpoint.note(self.checkpoint.state.after, done=True)
         self.done.passes += 1
         return found
@@ -253,18 +267,23 @@ class _Copy:
         if entries := [each.source for each in found if each.source is not None]:
             held = [each.target for each in found if each.source is not None]
             expected = [None if entry is None else entry.text for entry in held]
-            self.done.stored += await store_page(self.target, entries, expected, self._refused)
+            stored = await store_page(self.target, entries, expected, self._refused)
+            self.done.stored += stored  # not in one line, which would read the sum before the other part adds to it
         if mirrors and (gone := [each for each in found if each.kind == "more"]):
-            self.done.deleted += await self._delete(gone)
+            deleted = await self._delete(gone)
+            self.done.deleted += deleted
+        if not (checks and found):
+            return part.differences
+        kept = [each for each in part.differences if each.kind not in wanted]
+        return kept + await compare_at(self.source, self.target, [each.key for each in found])
+
+    async def _ended(self, part: Part, *, mirrors: bool) -> None:
+        """Note that a part, and all before it, is as it should be."""
         self.done.seen += part.seen
         if not mirrors:
             await self.checkpoint.note(part.last)
         if self._progress is not None:
             self._progress(self.done.seen)
-        if not (checks and found):
-            return part.differences
-        kept = [each for each in part.differences if each.kind not in wanted]
-        return kept + await compare_at(self.source, self.target, [each.key for each in found])
 
     async def _delete(self, gone: Iterable[Difference]) -> int:
         """Remove entries that the source has no more, if they are still as they were seen."""
@@ -279,15 +298,3 @@ class _Copy:
         self.done.refused += 1
         if self._on_refused is not None:
             self._on_refused(entry.key, error)
-
-
-async def _ended(writing: asyncio.Task[list[Difference]] | None) -> list[Difference]:
-    return [] if writing is None else await writing
-
-
-async def _clear_away(target: StorageBackend) -> None:
-    """Remove the number that the lease leaves behind, unless another copy has begun; nothing depends on it."""
-    lease, fence = LEASE_PREFIX + LEASE, FENCE_PREFIX + LEASE
-    with suppress(StorageError):
-        [text] = await target._atomic_snapshot([fence])
-        await target._atomic_commit(Commit((Expect(lease, None), Expect(fence, text)), (Delete(fence),)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from ..atomic.lease import FENCE_PREFIX, LEASE_PREFIX
 from ..base import StorageBackend
+from ..driver.commit import Commit, Delete, Expect
 from ..driver.transfer import StoredEntry
 from ..errors import (
     CorruptValueError,
@@ -173,3 +174,11 @@ async def place_within(source: StorageBackend, target: StorageBackend, key: str,
     if inside and (inside.startswith(prefix) or prefix.startswith(inside)):
         return inside if await are_one(source, target, key, inside) else ""
     return ""
+
+
+async def clear_away(target: StorageBackend) -> None:
+    """Remove the number that the lease leaves behind, unless another copy has begun; nothing depends on it."""
+    lease, fence = LEASE_PREFIX + LEASE, FENCE_PREFIX + LEASE
+    with suppress(StorageError):
+        [text] = await target._atomic_snapshot([fence])
+        await target._atomic_commit(Commit((Expect(lease, None), Expect(fence, text)), (Delete(fence),)))
