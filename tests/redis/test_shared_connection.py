@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from ad_seller.storage.driver.failures import LostError
+from ad_seller.storage.driver.failures import LostError, NotSentError
 from ad_seller.storage.driver.query import KeyQuery
 from ad_seller.storage.records.globs import compile_glob
+from ad_seller.storage.redis import news
 from ad_seller.storage.redis.index import first_part
+from ad_seller.storage.redis.listings import Listings
 from ad_seller.storage.redis.pool import NodePool
+from ad_seller.storage.redis.router import RedisRouter
 from ad_seller.storage.redis.tracker import IndexTracker
+from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 
-PART = first_part("ad_seller:", KeyQuery(compile_glob("deal:*")), "names")
+SPAN = KeyQuery(compile_glob("deal:*"))
+PART = first_part("ad_seller:", SPAN, "names")
 
 
 @pytest.fixture
@@ -80,3 +86,55 @@ async def test_an_answer_shows_that_it_is_not_stuck(pool: NodePool, own_redis: R
         own_redis.thaw()
         assert await waits == [b"PONG"]
     pool.release(connection)
+
+
+@pytest.fixture
+async def listings(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Listings]:
+    """Those of a store, one of which has been made, so that they are told of changes."""
+    monkeypatch.setattr(news, "MOST_KEYS", 0)
+    router = RedisRouter(RedisBackend(own_redis.url, timeout=60)._settings)
+    listings = Listings(router, "ad_seller:", 60, indexed=True)
+    assert await listings.entries(SPAN) == []
+    assert listings.index_trusted
+    yield listings
+    own_redis.thaw()
+    await listings.close()
+    await router.close()
+
+
+async def within(seconds: float, listings: Listings, way: str) -> Any:
+    listings._timeout = seconds  # is read before anything is waited for
+    return await getattr(listings, way)(SPAN)
+
+
+@pytest.mark.parametrize("way", ["keys", "entries"])
+async def test_who_waits_for_others_has_its_own_time(way: str, listings: Listings, own_redis: RedisServer) -> None:
+    """Each that was late told all that waited for it, or shared its look at the news, and these tried once more."""
+    own_redis.freeze()
+    late = []
+    for number in range(1, 4):
+        late.append(asyncio.create_task(within(0.3 * number, listings, "keys" if number == 1 else way)))
+        await asyncio.sleep(0)
+    waits = asyncio.create_task(within(60, listings, way))
+    answers = await asyncio.gather(*late, return_exceptions=True)
+    assert {str(answer) for answer in answers} == {"no answer in time"}
+    assert not waits.done()
+    own_redis.thaw()
+    assert await waits == []
+
+
+async def test_who_has_no_time_left_does_not_end_the_connection(
+    tracker: IndexTracker, own_redis: RedisServer
+) -> None:
+    loop = asyncio.get_running_loop()
+    connection = tracker._listener._connection
+    own_redis.freeze()
+    waits = asyncio.create_task(tracker.ask(PART, loop.time() + 60, first=True))
+    late = asyncio.create_task(tracker.ask(PART, loop.time() + 0.1, first=True))
+    await asyncio.sleep(0.2)
+    own_redis.thaw()
+    assert await waits
+    with pytest.raises(NotSentError, match="no answer in time"):
+        await late
+    assert await tracker.ask(PART, loop.time() + 60, first=True)
+    assert tracker._listener._connection is connection

@@ -195,7 +195,9 @@ def _keeps_trust(self: Tracker) -> None:
     self._listener.drop()
 
 
-async def _shares_its_end(self: rounds.Rounds[Any], what: str, run: Callable[[Callable[[], object]], Any]) -> Any:
+async def _shares_its_end(
+    self: rounds.Rounds[Any], what: str, run: Callable[[Callable[[], object]], Any], _deadline: float
+) -> Any:
     """A defect: whoever waits for a round is cancelled with it."""
     if what not in self._next:
         self._next[what] = task = asyncio.create_task(run(lambda: self._next.pop(what, None)))

@@ -16,6 +16,7 @@ from ..stats import PoolStats
 from .commands import Call, RoutedCommand, confirmed, error_code, routed_script
 from .connection import Argument, Command
 from .pool import NodePool
+from .rounds import OvertimeError
 from .scripts import Script
 from .settings import RedisSettings
 
@@ -182,8 +183,7 @@ class RedisRouter:
     def with_owner(self, name: str, work: Work[T]) -> Coroutine[Any, Any, list[T]]:
         """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.
 
-        Returns:
-            What it gave, alone; nothing if that is not all in one place for now.
+        What it gave is returned, alone; nothing if that is not all in one place for now.
         """
         return self.with_all(work)
 
@@ -293,7 +293,7 @@ class RedisRouter:
 
     def _should_retry(self, answer: Any, tries: int, writes: bool) -> bool:
         """Tell whether a command without a good answer may be sent again."""
-        return not writes and tries == 1 and isinstance(answer, LostError | NotSentError)
+        return not writes and isinstance(answer, LostError | NotSentError if tries == 1 else OvertimeError)
 
     async def _pause(self, deadline: float, tries: int, answers: Sequence[Any]) -> bool:
         """Wait a moment before the next try, if need be; tell whether there is time for one."""

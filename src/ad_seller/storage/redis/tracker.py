@@ -14,6 +14,7 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from redis.exceptions import ResponseError
@@ -27,7 +28,7 @@ from .index import BEGIN, END, LIST, PART, RECONCILE, Part, index_name, scanned
 from .listener import Listener
 from .news import News
 from .pool import NodePool
-from .rounds import Rounds
+from .rounds import Rounds, told_to_others
 from .scripts import Argument, Script
 
 log = logging.getLogger("ad_seller.storage")
@@ -69,9 +70,8 @@ class IndexTracker:
         self._news = News(prefix, self._index)
         self._reconciling: asyncio.Task[None] | None = None
         self._rounds: Rounds[bytes | None] = Rounds()  # of `assure`
-        self._closed = False
+        self._closed = self._was_refused = False
         self._refused_until = -math.inf
-        self._was_refused = False
         self._failure: tuple[float, Exception] = (-math.inf, NotSentError())
 
     @property
@@ -92,8 +92,7 @@ class IndexTracker:
             first: whether the listing begins here. What is written later it need not see.
 
         Raises:
-            NotSentError: the server cannot be reached.
-            LostError: the connection was lost.
+            NotSentError, LostError: the server cannot be reached, or the connection was lost.
         """
         return self._trusted(lambda until: self._list(part, until, first), part.start, deadline)
 
@@ -104,9 +103,8 @@ class IndexTracker:
         scope before one round begins share it.
         """
         scope = self._listener.scope_of(start)
-        return await self._rounds.share(
-            scope, lambda begins: self._trusted(lambda until: self._up_to_date(until, begins), scope, deadline)
-        )
+        run = partial(self._trusted, start=scope, until=deadline)
+        return await self._rounds.share(scope, lambda begins: run(partial(self._up_to_date, begins)), deadline)
 
     async def _trusted(self, work: Callable[[float], Awaitable[T | None]], start: str, until: float) -> T | None:
         began, spent = self._loop.time(), self.spent
@@ -116,7 +114,9 @@ class IndexTracker:
             until += min(self._loop.time() - began, self.spent - spent)
             failed_at, failure = self._failure  # or all who wait here would try one after the other
             if failed_at > began:
-                raise NotSentError(str(failure)) from (failure.__cause__ or failure)
+                raise told_to_others(failure)
+            if until <= self._loop.time():  # to try would end the connection
+                raise NotSentError("no answer in time") from TimeoutError()
             self._news.listed(self._listener.scope_of(start), told=self._misses_nothing(start))
             try:
                 for _ in range(_TRIES):
@@ -189,7 +189,7 @@ class IndexTracker:
             answer = await self._list_now(part, deadline)
         return answer if self._generation == generation or not first else None
 
-    async def _up_to_date(self, deadline: float, begins: Callable[[], object]) -> bytes | None:
+    async def _up_to_date(self, begins: Callable[[], object], deadline: float) -> bytes | None:
         begins()
         generation = self._generation
         score = await self._listener.ask(("ZSCORE", self._index, generation or b""), deadline)
