@@ -28,6 +28,8 @@ _PASSES = 4  #: how often a listing looks at all masters at most, while slots ke
 class ClusterRouter(GroupRouter):
     """Sends each command to the master of its key's slot; several at once in parallel."""
 
+    transacts = False  # a slot may be on its way
+
     def __init__(self, settings: RedisSettings) -> None:
         """Nothing is known yet but some addresses."""
         super().__init__(settings)
@@ -55,7 +57,7 @@ class ClusterRouter(GroupRouter):
         """Send commands; reads of several keys whose slot is on its way are sent key by key."""
         deadline = deadline or self.deadline()
         answers = await super().send(tasks, writes=writes, deadline=deadline, brief=brief)
-        for i, (key, command, _) in enumerate(tasks):
+        for i, (key, command, *_) in enumerate(tasks):
             if error_code(answers[i]) == "TRYAGAIN" and command[0] == "MGET":
                 one_by_one = [RoutedCommand(key, ("MGET", one)) for one in command[1:]]
                 singles = await super().send(one_by_one, writes=False, deadline=deadline)

@@ -40,11 +40,13 @@ class RoutedCommand(NamedTuple):
         key: see above.
         command: what is sent.
         script: what it names by its hash, if it does: the server may not know it.
+        opening: sent before it, on the same connection; what they answer is not looked at. Not on a cluster.
     """
 
     key: str | None
     command: Command
     script: Script | None = None
+    opening: Sequence[Command] = ()
 
     def with_text(self) -> RoutedCommand:
         """Return the same with the text of its script."""

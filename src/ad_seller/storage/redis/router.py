@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from redis.exceptions import NoScriptError, ResponseError
 
@@ -32,6 +32,9 @@ class RedisRouter:
     Args:
         settings: see `RedisSettings`.
     """
+
+    #: Whether commands of one transaction all go where the first one goes.
+    transacts: ClassVar[bool] = True
 
     #: Sent after reads, if what was read counts only when the answer to this is good, and what was answered only
     #: when the server is vouched for.
@@ -222,6 +225,7 @@ class RedisRouter:
         for i in load:
             if error_code(answers[i]) == "ASK":
                 commands.append(("ASKING",))
+            commands += tasks[i].opening
             places.append(len(commands))
             commands.append(tasks[i].command)
         wait = writes and self._wait_replicas > 0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
 
 from ..driver.query import KeyQuery
 from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, stored_entries
 from ..records.globs import prefix_glob
 from .batches import Split
+from .commands import RoutedCommand
+from .connection import Command
 from .listings import Listings
 from .router import RedisRouter
 from .scripts import SCRIPT_BYTES, SCRIPT_PARTS, Argument, Call
@@ -45,6 +49,7 @@ class Transfers:
         self._listings = listings
         self._split = split
         self._walked: tuple[str, list[str]] = ("", [])
+        self._may_transact: bool | None = None  # whether the user may; None: not asked yet
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -126,9 +131,11 @@ class Transfers:
         """See `Engine.store`; what one script stores is stored at one moment."""
         names = [self._prefix + entry.key for entry in entries]
         texts = [entry.text for entry in entries]
-        chunks = [chunk for group in self._split(names) for chunk in _chunks(texts, group)]
-        calls = [self._call(chunk, names, entries, expected) for chunk in chunks]
         stored = [False] * len(entries)
+        chunks = [chunk for group in self._split(names) for chunk in _chunks(texts, group)]
+        if expected is not None and not any(text is not None for text in expected) and await self._transacts():
+            chunks = await self._store_new(chunks, names, entries, stored)
+        calls = [self._call(chunk, names, entries, expected) for chunk in chunks]
         for chunk, answer in zip(chunks, await self._router.run(STORE, calls, writes=True), strict=True):
             if isinstance(answer := self._router.map_error(answer), Exception):
                 raise answer
@@ -137,6 +144,35 @@ class Transfers:
                     raise item
                 stored[i] = item == 1
         return stored
+
+    async def _transacts(self) -> bool:
+        """Tell whether what is new can be stored by transactions: with an index, and if the user has the right."""
+        if self._index is None or not self._router.transacts:
+            return False
+        if self._may_transact is None:
+            # Where MULTI is refused, what follows it is done all the same, so this is asked before.
+            task = RoutedCommand(self._index, ("EXEC",), opening=(("MULTI",),))
+            [answer] = await self._router.send([task], writes=False)
+            if isinstance(answer, list | ResponseError):
+                self._may_transact = answer == []
+        return self._may_transact is True
+
+    async def _store_new(
+        self, chunks: list[list[int]], names: list[str], entries: Sequence[StoredEntry], stored: list[bool]
+    ) -> list[list[int]]:
+        """Store what is not there yet, each chunk by a transaction, and note that; return what is left to a script.
+
+        A script costs the server twice as much: it makes a string of Lua of each text. All that has no deadline is
+        stored, or nothing of it: then some was there.
+        """
+        transactions = [_Transaction(chunk, entries) for chunk in chunks]
+        tasks = [each.command(self._index or "", names, entries) for each in transactions]
+        left: list[list[int]] = []
+        for each, answer in zip(transactions, await self._router.send(tasks, writes=True), strict=True):
+            if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
+                raise answer
+            left += each.left([] if isinstance(answer, ResponseError) else answer, stored)
+        return left
 
     def _call(
         self,
@@ -155,6 +191,43 @@ class Transfers:
             for i in chunk:
                 arguments += (0, b"") if (held := expected[i]) is None else (1, held)
         return ([*keys, self._index] if self._index is not None else keys), arguments
+
+
+class _Transaction:
+    """Entries of which each is stored by a command, if there is none; what has no deadline by one for all."""
+
+    def __init__(self, chunk: list[int], entries: Sequence[StoredEntry]) -> None:
+        self._lasting = [i for i in chunk if entries[i].deadline is None]
+        self._passing = [i for i in chunk if entries[i].deadline is not None]
+
+    def command(self, index: str, names: Sequence[str], entries: Sequence[StoredEntry]) -> RoutedCommand:
+        lasting, passing = self._lasting, self._passing
+        members = [part for i in (*lasting, *passing) for part in (0, names[i])]
+        opening: list[Command] = [("MULTI",), ("ZADD", index, *members)]
+        opening += [("SET", names[i], entries[i].text, "PXAT", entries[i].deadline or 0, "NX") for i in passing]
+        if lasting:
+            opening.append(("MSETNX", *(part for i in lasting for part in (names[i], entries[i].text))))
+        return RoutedCommand(names[(lasting or passing)[0]], ("EXEC",), opening=opening)
+
+    def left(self, answers: Sequence[Any], stored: list[bool]) -> list[list[int]]:
+        """Note what was stored, and return what is left to be stored in another way.
+
+        Args:
+            answers: to the commands; none, if none was executed.
+            stored: of each entry, whether it was.
+        """
+        if not answers:
+            return [self._lasting + self._passing]
+        each = dict(zip(self._passing, answers[1:], strict=False))
+        left = [i for i, answer in each.items() if isinstance(answer, Exception)]
+        for i, answer in each.items():
+            stored[i] = answer == b"OK"
+        if self._lasting and answers[-1] != 1:
+            left += self._lasting
+        else:
+            for i in self._lasting:
+                stored[i] = True
+        return [left] if left else []
 
 
 def _chunks(texts: Sequence[bytes], positions: list[int]) -> Iterator[list[int]]:
