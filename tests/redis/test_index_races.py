@@ -130,7 +130,7 @@ def test_other_programs_write_while_another_instance_repairs(own_redis: RedisSer
 async def test_beside_other_programs_a_listing_may_miss_what_came_just_before_a_write_of_ours(
     own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A known limit (docs/redis.md). What had ended before the listing is in it, and all that was written in the next.
+    """A known limit (docs/redis.md). What had ended before the listing is in it, and in the next one all is.
 
     Our writes are in the index at once; what others write comes into it when a listing has been told of it.
     """
