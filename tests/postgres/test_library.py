@@ -13,15 +13,8 @@ import asyncpg
 import pytest
 import uvloop
 
-from ad_seller.storage.postgres.library import (
-    connect,
-    forget_closed_loop,
-    had_ended_before,
-    own_socket,
-    security_of,
-)
+from ad_seller.storage.postgres.library import forget_closed_loop, had_ended_before, own_socket, security_of
 from ad_seller.storage.postgres_backend import PostgresBackend
-from tests.postgres.dying import dying
 
 RUNNERS: dict[str, Callable[[Any], Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
@@ -105,26 +98,3 @@ def test_a_connection_of_a_closed_loop_goes_without_a_word_of_asyncpg(
     assert raw.is_closed()
     del raw  # an "unclosed connection" would be a warning, which is an error here
     gc.collect()
-
-
-@pytest.mark.parametrize("mode", ["disable", "prefer"])
-def test_of_an_attempt_that_is_given_up_nothing_is_reported_later(mode: str, run: Callable[[Any], Any]) -> None:
-    """At each step: asyncpg leaves futures that nobody awaits in the moment in which the server accepts."""
-    reports: list[str] = []
-
-    async def work() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context["message"]))
-        async with dying("asked to begin") as server:
-            for turns in range(12):
-                url = f"postgresql://nobody@127.0.0.1:{server.port}/nothing?sslmode={mode}"
-                attempt = asyncio.ensure_future(connect(dsn=url, timeout=4))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                attempt.cancel()
-                await asyncio.wait([attempt])
-                _ = attempt.cancelled() or attempt.exception()
-                await asyncio.sleep(0.01)
-        gc.collect()
-
-    run(work())
-    assert not [report for report in reports if "never retrieved" in report]

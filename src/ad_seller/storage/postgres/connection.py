@@ -19,7 +19,7 @@ import asyncpg
 
 from ..driver.failures import LostError, NotSentError
 from ..passwords import PasswordFunctionError
-from .library import connect, forget_closed_loop, had_ended_before, own_socket, security_of
+from .library import forget_closed_loop, had_ended_before, own_socket, security_of
 from .login import Login
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class Connection:
         has_sessions, at_start = login.has_sessions, login.makes_settings_at_start
         left = deadline - asyncio.get_running_loop().time()
         try:
-            raw = await connect(**login.options, ssl=security, timeout=left)
+            raw = await asyncpg.connect(**login.options, ssl=security, timeout=left)
             try:
                 connection = cls(raw, keeps_statements=has_sessions)
             except OSError:  # no descriptor is left

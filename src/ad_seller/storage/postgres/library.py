@@ -5,43 +5,11 @@ tests/postgres/test_library.py fails where a version of asyncpg has it no more.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import ssl
 from contextlib import suppress
-from contextvars import ContextVar
-from typing import Any, Final
-
-import asyncpg
-from asyncpg import connect_utils
-
-_OURS: Final = ContextVar("ad_seller_storage_connects", default=False)
-_create_future: Final[Any] = getattr(connect_utils, "_create_future", None)
-
-
-async def connect(**options: Any) -> Any:
-    """Return what `asyncpg.connect` does; what an attempt that was given up still comes to is no news to anybody.
-
-    Given up in the moment in which the server accepts, asyncpg leaves futures that nobody awaits, and asyncio
-    reports their errors as never retrieved.
-    """
-    before = _OURS.set(True)
-    try:
-        return await asyncpg.connect(**options)
-    finally:
-        _OURS.reset(before)
-
-
-def _future_of_an_attempt(loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-    future: asyncio.Future[Any] = _create_future(loop)
-    if _OURS.get():
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return future
-
-
-if _create_future is not None:
-    connect_utils._create_future = _future_of_an_attempt
+from typing import Any
 
 
 def own_socket(raw: Any) -> socket.socket:
