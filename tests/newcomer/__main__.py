@@ -89,7 +89,8 @@ def told(page: str, ended: Sequence[Ended]) -> int:
         console.print(f"{each.seconds:6.1f} s  {each.command.text}")
         if not each.is_right:
             wanted = " or ".join(map(str, sorted(each.command.exit_codes)))
-            console.print(f"failed: it ended with {each.code}, not {wanted}:\n{each.output}", style="red")
+            why = "what it prints is not what is shown" if each.code in each.command.exit_codes else f"not {wanted}"
+            console.print(f"failed: it ended with {each.code}, {why}:\n{each.output}", style="red")
     return sum(not each.is_right for each in ended)
 
 

@@ -13,6 +13,7 @@ _PART = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _SAVED = re.compile(r"^<!-- save as: (\S+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_REPORT = re.compile(r"^<!-- report: ([^\n]+) -->\n```text\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 _EXIT = re.compile(r"\s+# exit (\d+(?: or \d+)*).*$")
 
 
@@ -23,23 +24,28 @@ class Command(NamedTuple):
         text: what is typed.
         exit_codes: what it may end with; the page says so where it is not 0.
         reason: why it is not run, or "".
+        report: what it prints, if the page shows that, or "".
     """
 
     text: str
     exit_codes: frozenset[int]
-    reason: str
+    reason: str = ""
+    report: str = ""
 
 
 def commands(page: Path) -> Iterator[Command]:
     """Yield the commands of a page in their order; a sample that is shown is a command that runs it."""
-    for found in _PART.finditer(page.read_text()):
+    text = page.read_text()
+    reports = dict(_REPORT.findall(text))
+    for found in _PART.finditer(text):
         if found["file"]:
-            yield Command(f"python {found['file']}", frozenset({0}), "")
+            yield Command(f"python {found['file']}", frozenset({0}))
             continue
         for line in found["commands"].strip().splitlines():
             said = _EXIT.search(line)
             codes = frozenset(map(int, said[1].split(" or "))) if said else frozenset({0})
-            yield Command(_EXIT.sub("", line), codes, found["reason"] or "")
+            command = _EXIT.sub("", line)
+            yield Command(command, codes, found["reason"] or "", reports.get(command, ""))
 
 
 def files(page: Path) -> dict[str, str]:

@@ -60,8 +60,14 @@ class Ended:
 
     @property
     def is_right(self) -> bool:
-        """Whether it ended as the page says; one that is not run does."""
-        return bool(self.command.reason) or self.code in self.command.exit_codes
+        """Whether it ended as the page says, and printed what that shows; one that is not run does."""
+        return bool(self.command.reason) or (self.code in self.command.exit_codes and self.is_as_shown)
+
+    @property
+    def is_as_shown(self) -> bool:
+        """Whether it printed the report that the page shows, if it shows one."""
+        printed = "\n".join(line.rstrip() for line in self.output.rstrip().splitlines())
+        return self.command.report in ("", printed)
 
 
 @dataclass(frozen=True, slots=True)
