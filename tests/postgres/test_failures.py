@@ -123,6 +123,15 @@ class TestFrozen:
             assert await storage.get("a") in (1, large)
             assert await storage.get("b") is None
 
+    async def test_all_who_want_to_hear_learn_from_one_that_they_cannot(self, own_postgres: PostgresServer) -> None:
+        async with PostgresBackend(own_postgres.url()) as storage:
+            assert await storage._hears("")
+            own_postgres.freeze()
+            async with asyncio.timeout(10):  # each looks for a second
+                assert not any(await asyncio.gather(*(storage._hears("") for _ in range(20))))
+            own_postgres.thaw()
+            assert await storage._hears("")
+
     async def test_connect_and_disconnect_end(self, own_postgres: PostgresServer) -> None:
         connected = PostgresBackend(own_postgres.url())
         await connected.connect()

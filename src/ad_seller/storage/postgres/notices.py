@@ -8,6 +8,7 @@ and at most every 20 ms. A notice that is lost costs who waits a later look.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -47,6 +48,7 @@ class Notices:
         self._telling: set[asyncio.Task[None]] = set()
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
+        self._failed = -math.inf  # when a connection could not be made
         self._closed = False
 
     # --- telling ---------------------------------------------------------------------------------------
@@ -95,13 +97,18 @@ class Notices:
         """See `Engine.hears`; a connection that has ended unseen is noticed here."""
         if self._closed or not self._may_listen():
             return False
+        began = self._loop.time()
         async with self._lock:
+            if self._failed >= began:  # or all who wait here would find out one after the other
+                return False
             try:
                 if self._connection is None:
                     self._connection = await self._client.listening(CHANNEL, self._hear, _PATIENCE)
                 else:
                     await self._client.look_at(self._connection, _PATIENCE)
             except _TROUBLE:
+                if self._connection is None:  # of one that was lost, the next makes another
+                    self._failed = self._loop.time()
                 self._drop()
         return self._connection is not None
 
