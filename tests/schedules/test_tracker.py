@@ -22,7 +22,8 @@ from tests.schedules.world import World, explore
 
 TIMEOUT = 5.0
 KINDS = ("deal", "order", "quote")
-NAMES = [f"{kind}:{number}.{turn}" for kind in KINDS for number in range(3) for turn in range(3)]
+CROWD = 6  #: people at most
+NAMES = [f"{kind}:{number}.{turn}" for kind in KINDS for number in range(CROWD) for turn in range(3)]
 PATTERNS = [f"{kind}:*" for kind in KINDS] * 2 + ["*", "deal:1*", "o*", "[dq]*"]
 
 
@@ -82,19 +83,37 @@ class Instance:
             assert not gone, f"{pattern} has {gone}, which were not there"
         assert waited < 2 * TIMEOUT, "it did not come to an end"
 
-    async def write_and_look(self, number: int, kinds: Sequence[str]) -> None:
-        """Write what nobody else writes, and list it."""
+    async def write_and_look(self, number: int, kinds: Sequence[str], impatient: float) -> None:
+        """Write what nobody else writes, and list it; a share of the listings is given up."""
         world, server = self._world, self._server
         for turn in range(3):
             kind = world.chance.choice(kinds)
-            lives, name = world.chance.random() < 0.8, f"{kind}:{number}.{turn}"
-            await server.write(
-                name if lives else f"{kind}:{number}.0", lives=lives, indexed=world.chance.random() < 0.2
-            )
+            lives, names = world.chance.random() < 0.8, [f"{kind}:{number}.{turn}"]
+            if world.chance.random() < 0.3:  # as many at once as can be
+                names = [f"{one}:{number}.{every}" for one in kinds for every in range(3)]
+            elif not lives:
+                names = [f"{kind}:{number}.0"]
+            await server.write(*names, lives=lives, indexed=world.chance.random() < 0.2)
+            pattern = world.chance.choice((f"{kind}:*", f"{kind}:*", f"{kind}:*", "*"))
             try:
-                await self.look(world.chance.choice((f"{kind}:*", f"{kind}:*", f"{kind}:*", "*")))
+                await self._look_or_give_up(pattern, impatient)
+            except asyncio.CancelledError:
+                if not impatient or asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    raise
             except (NotSentError, LostError, TimeoutError):
                 assert server.may_fail, "a call failed because one connection was lost"
+
+    async def _look_or_give_up(self, pattern: str, impatient: float) -> None:
+        looking = asyncio.ensure_future(self.look(pattern))
+        if self._world.chance.random() < impatient:
+            giving_up = asyncio.ensure_future(self._give_up(looking))
+            looking.add_done_callback(lambda _: giving_up.cancel())
+        await looking
+
+    async def _give_up(self, looking: asyncio.Task[None]) -> None:
+        for _ in range(self._world.chance.randrange(20)):
+            await self._world.pause()
+        looking.cancel()
 
 
 async def befall(server: Server, instances: list[Instance], times: int) -> None:
@@ -111,7 +130,14 @@ async def befall(server: Server, instances: list[Instance], times: int) -> None:
         chance.choice(happenings)()
 
 
-async def story(world: World, *, befalls: int = 0, faults: float = 0.0, cancelled: float = 0.0) -> None:
+async def story(
+    world: World,
+    befalls: int = 0,
+    faults: float = 0.0,
+    cancelled: float = 0.0,
+    impatient: float = 0.0,
+    people: int = 3,
+) -> None:
     """Let two instances list while others write; at the end both find what is there."""
     counter = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
@@ -123,10 +149,12 @@ async def story(world: World, *, befalls: int = 0, faults: float = 0.0, cancelle
         for one in instances[: world.chance.choice((0, 1, 2, 2))]:
             await one.look(f"{world.chance.choice(kinds)}:*")
         server.is_prompt, server.faults, server.may_fail = False, faults, faults > 0 or befalls > 1
-        people = [asyncio.ensure_future(world.chance.choice(instances).write_and_look(n, kinds)) for n in range(3)]
-        world.cancel_some(people, cancelled)
-        await world.gather(*people, befall(server, instances, befalls))
-        assert cancelled or not any(one.cancelled() for one in people), "cancelled by nobody"
+        here = instances if people < CROWD else instances[:1]
+        jobs = [world.chance.choice(here).write_and_look(number, kinds, impatient) for number in range(people)]
+        crowd = [asyncio.ensure_future(job) for job in jobs]
+        world.cancel_some(crowd, cancelled)
+        await world.gather(*crowd, befall(server, instances, befalls))
+        assert cancelled or not any(one.cancelled() for one in crowd), "cancelled by nobody"
         server.is_prompt, server.faults = True, 0.0
         for one in instances:
             await one.look(world.chance.choice(PATTERNS))
@@ -168,6 +196,13 @@ def test_while_callers_are_cancelled() -> None:
     explore(lambda world: story(world, befalls=1, cancelled=0.7), 100)
 
 
+@pytest.mark.usefixtures("_keys")
+def test_in_a_crowd() -> None:
+    """Of one instance, so that they share what it asks; some give up in the middle of it."""
+    explore(lambda world: story(world, people=CROWD), 30)
+    explore(lambda world: story(world, people=CROWD, impatient=0.5), 30)
+
+
 Tracker = tracker.IndexTracker
 
 
@@ -206,6 +241,31 @@ async def _shares_its_end(
     return await asyncio.shield(self._next[what])
 
 
+_hear, _share = Tracker._hear, rounds.Rounds.share
+
+
+def _forgets_too_many(self: Tracker, push: list[Any]) -> None:
+    """A defect: names that are too many to be remembered are forgotten, and the index is believed."""
+    generation = self._generation
+    _hear(self, push)
+    if push[1] is not None and self._listener.is_quiet:
+        self._generation = generation
+
+
+async def _believes_what_was_lost(self: Tracker, part: Any, deadline: float, first: bool) -> Any:
+    """A defect: an answer counts although the trust in the index ended meanwhile."""
+    was_quiet = not self._news
+    if first and not was_quiet:
+        await self._listener.ask(("PING",), deadline)
+    answer = await self._list_now(part, deadline)
+    return await self._list_now(part, deadline) if first and was_quiet and self._news else answer
+
+
+async def _joins_what_has_begun(self: rounds.Rounds[Any], what: str, run: Any, deadline: float) -> Any:
+    """A defect: who asks after a round has begun shares it."""
+    return await _share(self, what, lambda _: run(lambda: None), deadline)
+
+
 class TestTheChecksFindDefects:
     @pytest.mark.parametrize(
         ("place", "name", "defect", "found"),
@@ -224,3 +284,17 @@ class TestTheChecksFindDefects:
         monkeypatch.setattr(place, name, defect)
         with pytest.raises(AssertionError, match=f"(?s)SCHEDULE_SEED.*({found})"):
             explore(lambda world: story(world, befalls=2 if place is not Tracker or name == "_drop" else 0), 300)
+
+    @pytest.mark.parametrize(
+        ("place", "name", "defect"),
+        [
+            (Tracker, "_hear", _forgets_too_many),
+            (Tracker, "_list", _believes_what_was_lost),
+            (rounds.Rounds, "share", _joins_what_has_begun),
+        ],
+    )
+    def test_a_crowd_finds(self, place: type, name: str, defect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(news, "MOST_KEYS", 0)
+        monkeypatch.setattr(place, name, defect)
+        with pytest.raises(AssertionError, match=r"(?s)SCHEDULE_SEED.*(misses|were there)"):
+            explore(lambda world: story(world, people=CROWD), 300)
