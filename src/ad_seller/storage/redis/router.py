@@ -33,8 +33,7 @@ class RedisRouter:
         settings: see `RedisSettings`.
     """
 
-    #: Whether commands of one transaction all go where the first one goes.
-    transacts: ClassVar[bool] = True
+    transacts: ClassVar[bool] = True  #: whether commands of one transaction all go where the first one goes
 
     #: Sent after reads, if what was read counts only when the answer to this is good, and what was answered only
     #: when the server is vouched for.
@@ -184,10 +183,7 @@ class RedisRouter:
                 self.retries += 1
 
     def with_owner(self, name: str, work: Work[T]) -> Coroutine[Any, Any, list[T]]:
-        """Do ``work``, which only reads, with the server that holds ``name`` and all that belongs to it.
-
-        What it gave is returned, alone; nothing if that is not all in one place for now.
-        """
+        """Return what ``work``, which only reads, gave where ``name`` is, alone; nothing if its parts are apart."""
         return self.with_all(work)
 
     async def _visit_all(self, work: Work[T], deadline: float, moving: bool) -> list[T]:
