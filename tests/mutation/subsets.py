@@ -77,6 +77,7 @@ _POSTGRES = Subset(
     (
         "tests/postgres/test_statements.py",
         "tests/postgres/test_commits.py",
+        "tests/postgres/test_many_deletes.py",
         "tests/postgres/test_filters.py",
         "tests/model/test_servers.py",
     ),

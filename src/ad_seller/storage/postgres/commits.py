@@ -11,6 +11,9 @@ from ..records.markers import KEEP
 #: Text of one call; a commit stays whole, even if it has more.
 _CALL_BYTES = 16 * 1024 * 1024
 
+#: Deletes of one commit from which on a statement of their own is tried: a third of the server's work.
+_MANY = 1_000
+
 
 class Packed:
     """Commits as the parameters of one call.
@@ -112,6 +115,15 @@ def lone_put(commit: Commit) -> Put | None:
     if expectations or len(writes) != 1 or type(writes[0]) is not Put or writes[0].ttl_ms is KEEP:
         return None
     return writes[0]
+
+
+def many_deletes(commit: Commit) -> list[str] | None:
+    """Return the keys, if all there is to do is to remove so many entries that packing them takes long."""
+    expectations, writes = commit
+    if expectations or len(writes) < _MANY or not all(type(write) is Delete for write in writes):
+        return None
+    keys = [write.key for write in writes]
+    return keys if len(set(keys)) == len(keys) else None
 
 
 def loads(commits: Sequence[Commit]) -> Iterator[tuple[int, int]]:

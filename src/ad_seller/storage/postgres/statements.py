@@ -66,6 +66,20 @@ PUT_ONE: Final = f"""
     WHERE {_WAIT} IS NOT NULL
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""
 
+#: Removes many entries if each of them is there; otherwise none, and answers 0. An absent key cannot be locked so:
+#: what another commit stores there, while this one waits for a row, would stay.
+DELETE_ALL: Final = f"""
+    WITH held AS MATERIALIZED (
+        SELECT key FROM {TABLE}, (SELECT {_WAIT} AS ms) AS wait
+        WHERE wait.ms IS NOT NULL AND key = ANY($1::text[]) AND {LIVE}
+        ORDER BY key FOR UPDATE OF {TABLE}
+    ), wanted AS MATERIALIZED (
+        SELECT key FROM held WHERE (SELECT count(*) FROM held) = cardinality($1::text[])
+    ), gone AS (
+        DELETE FROM {TABLE} USING wanted WHERE {TABLE}.key = wanted.key RETURNING 1
+    )
+    SELECT count(*) FROM gone"""  # noqa: S608
+
 COMMIT: Final = f"""
     SELECT unmet::oid[], hits::oid[] FROM {COMMIT_FUNCTION}(
         CASE WHEN {_WAIT} IS NOT NULL THEN $1::text[] END, $2, $3::text[]::bigint[],

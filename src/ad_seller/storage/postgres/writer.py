@@ -15,7 +15,7 @@ from ..errors import InvalidValueError
 from . import statements as sql
 from .aside import Aside
 from .client import PostgresClient
-from .commits import Packed, loads, lone_put, text_bytes
+from .commits import Packed, loads, lone_put, many_deletes, text_bytes
 
 PATIENCE: Final = (
     0.05  #: seconds that an attempt to write waits for a connection before it goes back into the queue
@@ -146,6 +146,11 @@ class Writer:
                 statement = sql.waiting(sql.PUT_ONE, lock_wait)
                 await self._client.write(statement, put.key, put.text.decode(), put.ttl_ms, patience=patience)
                 return [[True]]
+            if (keys := many_deletes(commits[0])) is not None:
+                statement = sql.waiting(sql.DELETE_ALL, lock_wait)
+                [(gone,)] = await self._client.write(statement, keys, patience=patience)
+                if gone:
+                    return [[True] * len(keys)]
         packed = Packed(commits)
         if packed.is_plain:
             await self._client.write(sql.waiting(sql.PUT, lock_wait), *packed.puts, patience=patience)
