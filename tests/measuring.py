@@ -29,6 +29,7 @@ RETOLD = (
     "tests/conformance/test_redis.py",
     "tests/hybrid/test_atomic.py",
     "tests/postgres/test_atomic.py",
+    "tests/records/test_globs.py",
     "tests/sentinel/test_atomic.py",
     "tests/sentinel/test_conformance.py",
     "tests/sentinel/test_model.py",
