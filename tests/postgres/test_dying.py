@@ -13,7 +13,9 @@ import pytest
 from ad_seller.storage import StorageConnectionError
 from ad_seller.storage.driver import LostError, NotSentError
 from ad_seller.storage.postgres.client import PostgresClient
+from ad_seller.storage.postgres.connection import Connection
 from ad_seller.storage.postgres.login import Known, Login
+from ad_seller.storage.postgres.pool import PostgresPool
 from ad_seller.storage.postgres.waiting import NoneFreeError
 from ad_seller.storage.postgres_backend import PostgresBackend
 from tests.postgres.dying import DyingServer, Step, dying
@@ -86,6 +88,28 @@ async def test_calls_that_wait_go_on_as_soon_as_sessions_last(new_database: str)
             await asyncio.gather(*waiting)
             assert await storage.get_many(["b", "n"]) == {"b": 1, "n": 1}
             assert server.sessions <= begun + 12
+
+
+async def test_one_refusal_strands_nobody(new_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pause all who wait share one attempt; when that is refused, each has one of its own again."""
+    login = Login(new_database, password=None, timeout=4, statement_cache=None, known=Known())
+    pool = PostgresPool(login, least=0, most=10, timeout=4)
+    now = asyncio.get_running_loop().time
+    held = await pool.acquire(now() + 4, first=False)  # while one is alive, a refusal is told to nobody
+    pool._pause.lengthen()  # a session had ended before it was used
+    refusals, opened = ["too many clients"], Connection.open
+
+    async def refused_once(*arguments: Any) -> Connection:
+        if refusals:
+            raise NotSentError(refusals.pop())
+        return await opened(*arguments)
+
+    monkeypatch.setattr(Connection, "open", refused_once)
+    got = await asyncio.gather(*(pool.acquire(now() + 3, first=False) for _ in range(5)))
+    assert len({held, *got}) == 6
+    for connection in (held, *got):
+        pool.release(connection)
+    await pool.close()
 
 
 async def test_writes_hear_of_it_as_reads_do(new_database: str) -> None:

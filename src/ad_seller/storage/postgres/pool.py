@@ -176,10 +176,11 @@ class PostgresPool:
             if self._pause.is_on:  # others may wait, each of which began none of its own
                 self._grow_if_allowed()
             return
-        self._pause.end()
         self._refusal = str(error).partition("\n")[0]
         if all(connection.is_closed for connection in self._all):  # one that listens is kept until it is needed
             self._fail_waiters(error, started)
+        if self._pause.is_on:
+            self._go_on_without_pause()
 
     def release(self, connection: Connection) -> None:
         """Take a connection back; one that is closed is forgotten."""
@@ -196,12 +197,16 @@ class PostgresPool:
             self._wake()
 
     def _proven(self, connection: Connection) -> None:
-        """Go on without a pause, also for those who wait already: a session was used and goes on."""
+        """Take note that a session was used and goes on."""
         self._unproven.discard(connection)
         if self._pause.is_on:
-            self._pause.end()
-            for _ in range(len(self._waiters)):
-                self._grow_if_allowed()
+            self._go_on_without_pause()
+
+    def _go_on_without_pause(self) -> None:
+        """End the pause, also for those who wait already: with it they shared one attempt."""
+        self._pause.end()
+        for _ in range(len(self._waiters)):
+            self._grow_if_allowed()
 
     def _wake(self) -> None:
         """Wake the next one in the queue."""
