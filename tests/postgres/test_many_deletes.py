@@ -78,6 +78,22 @@ async def test_before_or_after_another_commit_never_between(
     assert await storage.keys() == ([OTHER] if made and OTHER not in asked else [])
 
 
+async def test_what_expires_while_it_waits_for_a_row(storage: PostgresBackend, postgres_url: str) -> None:
+    """Others have seen that it is gone, so it is not told as removed."""
+    await storage.set(KEYS[-1], 1, ttl=0.6)
+    other = await asyncpg.connect(postgres_url)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute(f"SELECT FROM {TABLE} WHERE key = $1 FOR UPDATE", KEYS[0])
+    removing = asyncio.ensure_future(storage.delete_many(KEYS))
+    while await storage.exists(KEYS[-1]):  # noqa: ASYNC110  # the server tells nobody
+        await asyncio.sleep(0.02)
+    await transaction.rollback()
+    await other.close()
+    assert await removing == len(KEYS) - 1
+    assert await storage.count() == 0
+
+
 async def test_a_row_that_is_held_for_long(storage: PostgresBackend, postgres_url: str) -> None:
     """Nothing of it is removed, and the writes of others go on."""
     async with PostgresBackend(postgres_url, timeout=2) as brief:

@@ -67,14 +67,18 @@ PUT_ONE: Final = f"""
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"""
 
 #: Removes many entries if each of them is there; otherwise none, and answers 0. An absent key cannot be locked so:
-#: what another commit stores there, while this one waits for a row, would stay.
+#: what another commit stores there, while this one waits for a row, would stay. Whether one has expired is judged
+#: when all are locked, which may take a while: by then others may have seen that it has.
 DELETE_ALL: Final = f"""
     WITH held AS MATERIALIZED (
-        SELECT key FROM {TABLE}, (SELECT {_WAIT} AS ms) AS wait
-        WHERE wait.ms IS NOT NULL AND key = ANY($1::text[]) AND {LIVE}
+        SELECT key, expires_at FROM {TABLE}, (SELECT {_WAIT} AS ms) AS wait
+        WHERE wait.ms IS NOT NULL AND key = ANY($1::text[])
         ORDER BY key FOR UPDATE OF {TABLE}
+    ), living AS MATERIALIZED (
+        SELECT count(*) AS number, clock_timestamp() AS moment, min(expires_at) AS first_to_expire FROM held
     ), wanted AS MATERIALIZED (
-        SELECT key FROM held WHERE (SELECT count(*) FROM held) = cardinality($1::text[])
+        SELECT key FROM held, living
+        WHERE number = cardinality($1::text[]) AND (first_to_expire > moment) IS NOT FALSE
     ), gone AS (
         DELETE FROM {TABLE} USING wanted WHERE {TABLE}.key = wanted.key RETURNING 1
     )
