@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ad_seller.storage import StoreUnavailableError
+from ad_seller.storage import StoreUnavailableError, UnknownOutcomeError
 from ad_seller.storage.driver.transfer import StoredEntry
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
@@ -38,7 +38,7 @@ async def test_what_is_new_needs_no_script(own_redis: RedisServer, there: list[s
         after = calls_of(own_redis.url)
         assert said == [entry.key not in there for entry in entries]
         assert after["msetnx"] > before["msetnx"]
-        assert (after["evalsha"] > before["evalsha"]) == ("deal:00001" in there)
+        assert (after["evalsha"] > before["evalsha"]) == bool(there)
         assert await store.keys() == [entry.key for entry in entries]  # by the index
         found = {entry[:2] for part in [await store._entries_at(await store.keys())] for entry in part}
         assert found == {(key, b'"there"' if key in there else text) for key, text, _ in entries}
@@ -62,6 +62,34 @@ async def test_who_may_not_transact(own_redis: RedisServer, forbidden: str) -> N
         assert await store._store_entries(page(), [None] * _MANY) == [True] * _MANY
         assert await store.count() == _MANY
     assert calls_of(own_redis.url)["msetnx"] == 0
+
+
+@pytest.mark.parametrize("other", ["deal:00001", "deal:00003"])
+async def test_what_is_of_another_type_is_no_entry(own_redis: RedisServer, other: str) -> None:
+    """Neither is it one for who stores, nor for who has listed before."""
+    with plain(own_redis.url) as client:
+        client.hset(f"ad_seller:{other}", "a", "b")
+    async with RedisBackend(own_redis.url) as store, RedisBackend(own_redis.url) as listed:
+        assert await store.keys() == await listed.keys() == []
+        entries = page()
+        said = await store._store_entries(entries, [None] * _MANY)
+        assert [entry.key for entry, stored in zip(entries, said, strict=True) if not stored] == [other]
+        for each in (store, listed):
+            assert other not in await each.keys("deal:*")
+            assert await each.count() == _MANY - 1
+
+
+async def test_the_right_to_transact_is_taken_away(own_redis: RedisServer) -> None:
+    """Then a page may be stored in part, which is told as not known; the next one is stored by scripts."""
+    with plain(own_redis.url) as client:
+        client.execute_command("ACL", "SETUSER", "agent", "reset", "on", ">pw", "+@all", "~*", "&*")
+        async with RedisBackend(own_redis.url.replace("redis://", "redis://agent:pw@")) as store:
+            assert await store._store_entries([StoredEntry("deal:x", b"1", None)], [None]) == [True]
+            client.execute_command("ACL", "SETUSER", "agent", "-multi")
+            with pytest.raises(UnknownOutcomeError):
+                await store._store_entries(page(), [None] * _MANY)
+            assert await store._store_entries([StoredEntry("deal:y", b"1", None)], [None]) == [True]
+            assert await store.get("deal:y") == 1
 
 
 async def test_a_full_server_says_so(own_redis: RedisServer) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
+from ..driver.failures import LostError
 from ..driver.query import KeyQuery
 from ..driver.transfer import PAGE_BYTES, PAGE_ENTRIES, StoredEntry, stored_entries
 from ..records.globs import prefix_glob
@@ -169,9 +170,15 @@ class Transfers:
         tasks = [each.command(self._index or "", names, entries) for each in transactions]
         left: list[list[int]] = []
         for each, answer in zip(transactions, await self._router.send(tasks, writes=True), strict=True):
-            if isinstance(answer, Exception) and not isinstance(answer, ResponseError):
+            if not isinstance(answer, Exception):
+                left += each.left(answer, stored)
+            elif not isinstance(answer, ResponseError):
                 raise answer
-            left += each.left([] if isinstance(answer, ResponseError) else answer, stored)
+            elif "without MULTI" in str(answer):  # the right was taken away, or not given on a new master
+                self._may_transact = False
+                raise LostError("what was stored was not told: the user has no right to MULTI any more")
+            else:
+                left.append(each.chunk)
         return left
 
     def _call(
@@ -197,6 +204,7 @@ class _Transaction:
     """Entries of which each is stored by a command, if there is none; what has no deadline by one for all."""
 
     def __init__(self, chunk: list[int], entries: Sequence[StoredEntry]) -> None:
+        self.chunk = chunk
         self._lasting = [i for i in chunk if entries[i].deadline is None]
         self._passing = [i for i in chunk if entries[i].deadline is not None]
 
@@ -213,13 +221,11 @@ class _Transaction:
         """Note what was stored, and return what is left to be stored in another way.
 
         Args:
-            answers: to the commands; none, if none was executed.
+            answers: to the commands.
             stored: of each entry, whether it was.
         """
-        if not answers:
-            return [self._lasting + self._passing]
         each = dict(zip(self._passing, answers[1:], strict=False))
-        left = [i for i, answer in each.items() if isinstance(answer, Exception)]
+        left = [i for i, answer in each.items() if answer != b"OK"]  # the script looks what is there
         for i, answer in each.items():
             stored[i] = answer == b"OK"
         if self._lasting and answers[-1] != 1:

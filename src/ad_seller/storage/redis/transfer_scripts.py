@@ -50,9 +50,10 @@ return found
 #: and its deadline in epoch milliseconds or 0; then for each 1 and the text that is expected, or 0 and nothing, all
 #: of which is left out where none is. Answers 1 or 0 for each. What has no deadline is one MSET, and where there is
 #: nothing yet, as where most copies begin, none is looked at: few calls and arguments are what makes it fast.
+#: A key of another type is no entry: the index names it no more, where a transaction before has added it.
 STORE: Final = Script(
     """
-local answers, members, pairs = {}, {}, {}
+local answers, members, pairs, others = {}, {}, {}, {}
 local count = #KEYS - ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -63,6 +64,7 @@ for position = 1, count do
   if looks then
     local held, base = redis.pcall('GET', key), 2 * (count + position) + 1
     fits = held == false or (ARGV[base] == '1' and held == ARGV[base + 1])
+    if type(held) == 'table' then others[#others + 1] = key end
   end
   if fits then
     if deadline == '0' then pairs[#pairs + 1] = key pairs[#pairs + 1] = text
@@ -75,6 +77,7 @@ for position = 1, count do
 end
 if #pairs > 0 then redis.call('MSET', unpack(pairs)) end
 if ARGV[1] == '1' and #members > 0 then redis.pcall('ZADD', KEYS[#KEYS], unpack(members)) end
+if ARGV[1] == '1' and #others > 0 then redis.pcall('ZREM', KEYS[#KEYS], unpack(others)) end
 return answers
 """
 )
