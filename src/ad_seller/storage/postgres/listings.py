@@ -13,7 +13,8 @@ from .fields import Search
 from .indexes import FieldIndexes
 
 _KEY_ROWS = 10_000  #: keys of one statement, so that no answer takes long
-_ENTRY_ROWS = 1_000  #: entries, likewise
+#: Entries, likewise; more than is often listed, because a page that comes back full costs a transaction.
+_ENTRY_ROWS = 2_000
 _REMEMBERED = 1_000  #: ranges at most
 _AT_ONCE = 16  #: entries between two looks at the clock; a text may have megabytes
 
