@@ -17,7 +17,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -26,13 +26,18 @@ from typing import IO, Any
 
 ROUNDS = 15
 ENTRIES = 2_000
+ORDERS = 1_000  #: of which a tenth is approved
 VALUE = {"a": "x" * 180, "n": 1}
 WORKLOADS = [
     *((kind, tasks, times) for kind in ("get", "set") for tasks, times in ((1, 600), (64, 25), (512, 4))),
-    ("update", 1, 300),
+    ("set-ttl", 64, 20),
+    ("delete-set", 64, 20),
+    *((kind, tasks, times) for kind in ("update", "move") for tasks, times in ((1, 300), (64, 20))),
     ("count", 1, 200),
     ("keys", 1, 100),
     ("scan", 1, 50),
+    ("list", 1, 10),
+    ("find", 1, 30),
     ("open", 1, 10),
 ]
 
@@ -58,22 +63,46 @@ def backend(url: str) -> Any:
     return PostgresBackend(url)
 
 
+async def _moved(store: Any, key: str, number: int) -> None:
+    other = f"item:{(int(key[5:]) + 7) % ENTRIES}"
+
+    async def work(tx: Any) -> None:
+        here, there = await tx.get(key), await tx.get(other)
+        await tx.set(key, {**here, "n": here["n"] - 1})
+        await tx.set(other, {**there, "n": there["n"] + 1})
+
+    await store.transact(work, attempts=1_000)
+
+
+async def _replaced(store: Any, key: str, number: int) -> None:
+    await store.delete(key)
+    await store.set(key, VALUE)
+
+
+#: What is called with a key and a number.
+CALLS: dict[str, Callable[[Any, str, int], Awaitable[Any]]] = {
+    "get": lambda store, key, _: store.get(key),
+    "set": lambda store, key, number: store.set(key, {**VALUE, "n": number}),
+    "set-ttl": lambda store, key, number: store.set(key, {**VALUE, "n": number}, ttl=3_600),
+    "delete-set": _replaced,
+    "update": lambda store, key, _: store.update(key, lambda value: {**value, "n": 1}),
+    "move": _moved,
+    "count": lambda store, _key, _: store.count("item:1*"),
+    "keys": lambda store, _key, _: store.keys("item:1*"),
+    "scan": lambda store, _key, _: store.scan("item:1*", limit=100),
+    "list": lambda store, _key, _: store.scan("item:1*"),
+    "find": lambda store, _key, _: store.list_orders({"status": "approved"}),
+}
+
+
 async def call(store: Any, url: str, kind: str, first: int, times: int) -> None:
     for number in range(times):
         key = f"item:{(first * 31 + number) % ENTRIES}"
-        if kind == "get":
-            await store.get(key)
-        elif kind == "set":
-            await store.set(key, {**VALUE, "n": number})
-        elif kind == "update":
-            await store.update(key, lambda value: {**value, "n": 1})
-        elif kind == "open":
+        if kind == "open":
             async with backend(url) as another:
                 await another.get(key)
-        elif kind == "scan":
-            await store.scan("item:1*", limit=100)
         else:
-            await getattr(store, kind)("item:1*")
+            await CALLS[kind](store, key, number)
 
 
 def resident() -> float:
@@ -86,6 +115,8 @@ async def serve(url: str) -> None:
     """Do what each line says, and print what it took."""
     async with backend(url) as store:
         await store.set_many({f"item:{number}": VALUE for number in range(ENTRIES)})
+        for number in range(ORDERS):
+            await store.set_order(f"O-{number}", {**VALUE, "status": "draft" if number % 10 else "approved"})
         print(f"ready {resident():.1f}", flush=True)
         for line in sys.stdin:
             kind, tasks, times = line.split()
