@@ -152,6 +152,8 @@ async def test_no_page_is_noted_whose_predecessor_may_be_missing(tmp_path: Path)
             await copy_entries(source, target, checkpoint=file)
         assert await target.exists("deal:002000")
         assert json.loads(file.read_bytes())["after"] is None
+        with pytest.raises(CheckpointError, match="ended at its beginning"):
+            await copy_entries(source, target, checkpoint=file)
         done = await copy_entries(source, target, checkpoint=file, resume=True)
         assert (done.stored, done.verified.faults) == (MANY - 2_000, 0)
         assert await held_by(source) == await held_by(target)

@@ -109,9 +109,10 @@ class Checkpoint:
                 f"{str(self._path)!r} says that this copy was done. `--again` copies what has changed since; to "
                 "begin anew, remove the file."
             )
+        place = "at its beginning" if found.after is None else f"after {found.after!r}"
         raise CheckpointError(
-            f"{str(self._path)!r} says that this copy ended after {found.after!r}. `--resume` goes on from there; "
-            "to begin anew, remove the file and empty the target."
+            f"{str(self._path)!r} says that this copy ended {place}. `--resume` goes on from there; to begin anew, "
+            "remove the file and empty the target."
         )
 
     def resume(self) -> None:

@@ -17,21 +17,20 @@ local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local tells = true
+local tells, before = true, now()
 local function deadline_of(key)
   if tells then
     local deadline = redis.pcall('PEXPIRETIME', key)
     if type(deadline) ~= 'table' then return deadline end
     tells = false
   end
-  local before, after, left = 0, 0, redis.call('PTTL', key)
-  if left < 0 then return left end
   for try = 1, 10 do
-    before, left, after = now(), redis.call('PTTL', key), now()
+    local left = redis.call('PTTL', key)
     if left < 0 then return left end
-    if after - before < 2 then break end
+    local after = now()
+    if after - before < 2 or try == 10 then return after + left end
+    before = after
   end
-  return after + left
 end
 for position, key in ipairs(KEYS) do
   if bytes >= limit then break end
