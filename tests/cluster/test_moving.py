@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ad_seller.storage import StoreUnavailableError
 from ad_seller.storage.redis import news
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster
@@ -71,6 +72,31 @@ async def test_a_commit_over_keys_on_both_sides_waits_for_the_end_of_the_move(cl
         assert await store.get_many(["old", "new"]) == {"old": 2, "new": 2}
 
 
+@pytest.mark.parametrize("prefix", ["ad_seller:", "{tenant}:"])
+async def test_what_only_stores_is_one_commit_also_on_its_way(prefix: str, cluster: RedisCluster) -> None:
+    """Parts of a commit are not stored alone, and its neighbours in the batch do not fail with it."""
+    names = ["{p}:old", "{p}:new 0", "{p}:new 1", "{p}:other"]
+    async with RedisBackend(cluster.url, prefix) as store:
+        await store.set("{p}:old", 1)
+        with cluster.moving(f"{prefix}{{p}}:old"):
+            writes = [asyncio.create_task(_store(store, "{p}:old", name)) for name in names[1:3]]
+            writes.append(asyncio.create_task(store.set("{p}:other", 3)))
+            await asyncio.sleep(0.3)
+            assert await store.get_many(names) == {"{p}:old": 1, "{p}:other": 3}
+            assert not any(write.done() for write in writes)
+        await asyncio.gather(*writes)
+        assert await store.get_many(names) == dict(zip(names, (2, 2, 2, 3), strict=True))
+
+
+async def test_a_commit_on_its_way_that_does_not_arrive_in_time(cluster: RedisCluster) -> None:
+    async with RedisBackend(cluster.url, "{tenant}:", timeout=1) as store:
+        await store.set("old", 1)
+        with cluster.moving("{tenant}:"):
+            with pytest.raises(StoreUnavailableError, match=r"on its way.*Nothing was written"):
+                await store.set_many({"old": 2, "new": 2})
+            assert await store.get_many(["old", "new"]) == {"old": 1}
+
+
 @pytest.mark.parametrize("alone", [False, True])
 async def test_no_listing_misses_an_entry_on_its_way(
     alone: bool, cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
@@ -97,6 +123,12 @@ async def _book(store: RedisBackend) -> None:
         old: Any = await tx.get("old")
         await tx.set("old", old + 1)
         await tx.set("new", 2)
+
+
+async def _store(store: RedisBackend, *keys: str) -> None:
+    async with store.transaction() as tx:
+        for key in keys:
+            await tx.set(key, 2)
 
 
 def _move_slowly(move_keys: object) -> None:

@@ -163,3 +163,53 @@ async def test_cancelled_listings_leave_the_index_trustworthy(listed: RedisBacke
         listing.cancel()
         await asyncio.gather(listing, return_exceptions=True)
         assert len([key for key in await listed.keys() if len(key) == 8]) == n + 1
+
+
+async def test_who_lists_after_a_cancelled_listing_looks_at_nothing_anew(listed: RedisBackend, client: Any) -> None:
+    before = client.info("commandstats")["cmdstat_scan"]["calls"]
+    for turns in range(10):
+        if turns % 2:
+            client.set(f"ad_seller:deal:{turns}:new", "1")
+        listing = asyncio.create_task(listed.keys())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        listing.cancel()
+        await asyncio.gather(listing, return_exceptions=True)
+        assert len(await listed.keys("deal:*:new")) == (turns + 1) // 2
+    assert client.info("commandstats")["cmdstat_scan"]["calls"] == before
+
+
+@pytest.mark.parametrize("how", ["FLUSHALL", "FLUSHDB", "SWAPDB 0 1"])
+async def test_a_store_that_is_emptied(how: str, each_listed: RedisBackend, client: Any) -> None:
+    for n in range(3):
+        client.execute_command(*how.split())
+        client.set(f"ad_seller:deal:after:{n}", "1")
+        assert await each_listed.keys("deal:after:*") == sorted(key.decode()[10:] for key in client.keys("*after*"))
+        assert await each_listed.count() == len(await each_listed.keys()) == len(client.keys("*deal*"))
+
+
+async def test_a_server_that_loads_what_another_one_holds(
+    own_redis: RedisServer, client: Any, tmp_path: Path, redis_binary: RedisBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a replica does that was a master: connections stay, the index came along, and no news of any key comes."""
+    monkeypatch.setattr(news, "MOST_KEYS", 0)
+    async with RedisBackend(own_redis.url) as store:
+        await store.set("deal:1", 1)
+        assert await store.keys() == ["deal:1"]
+        with RedisServer(tmp_path, binary=redis_binary) as other, plain(other.url) as elsewhere:
+            await _copy(elsewhere, own_redis)
+            elsewhere.set("ad_seller:deal:2", "2")
+            client.set("away", "1")  # so that it has to load all
+            await _copy(client, other)
+            assert client.zscore(INDEX, "ad_seller:deal:2") is None
+            assert await store.keys() == ["deal:1", "deal:2"]
+            assert [key for key, _ in (await store.scan("deal:*")).items] == ["deal:1", "deal:2"]
+
+
+async def _copy(client: Any, source: RedisServer) -> None:
+    """Have a server hold what another one does."""
+    client.config_set("repl-diskless-sync-delay", 0)
+    client.execute_command("REPLICAOF", "127.0.0.1", source.port)
+    while client.info("replication")["master_link_status"] != "up":  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.05)
+    client.execute_command("REPLICAOF", "NO", "ONE")

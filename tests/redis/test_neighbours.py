@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import StoreUnavailableError, UnknownOutcomeError
+from ad_seller.storage.driver.transfer import StoredEntry
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.docs_samples import ROOT
@@ -96,6 +97,7 @@ def test_the_rights_of_the_page_are_enough(own_redis: RedisServer) -> None:
         async with RedisBackend(url) as store:
             await store.publish("news", {"n": 1})
             await store.keys()
+            await store._store_entries([StoredEntry("deal:new", b"1", None)], [None])
         async with RedisBackend(url, wait_replicas=1, timeout=0.5) as store:
             with pytest.raises(UnknownOutcomeError):  # there is no replica, or the time was up
                 await store.set("a", 1)

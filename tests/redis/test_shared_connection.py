@@ -11,7 +11,7 @@ import pytest
 from ad_seller.storage.driver.failures import LostError, NotSentError
 from ad_seller.storage.driver.query import KeyQuery
 from ad_seller.storage.records.globs import compile_glob
-from ad_seller.storage.redis import news
+from ad_seller.storage.redis import connection, news
 from ad_seller.storage.redis.index import first_part
 from ad_seller.storage.redis.listings import Listings
 from ad_seller.storage.redis.pool import NodePool
@@ -43,7 +43,7 @@ async def tracker(pool: NodePool) -> AsyncIterator[IndexTracker]:
 
 async def test_who_has_gone_takes_no_time_from_the_next(tracker: IndexTracker, own_redis: RedisServer) -> None:
     loop = asyncio.get_running_loop()
-    connection = tracker._listener._connection
+    shared = tracker._listener._connection
     own_redis.freeze()
     gone = asyncio.create_task(tracker.ask(PART, loop.time() + 0.3, first=True))
     await asyncio.sleep(0.05)
@@ -52,7 +52,7 @@ async def test_who_has_gone_takes_no_time_from_the_next(tracker: IndexTracker, o
     await asyncio.sleep(0.6)
     own_redis.thaw()
     assert await waits
-    assert tracker._listener._connection is connection
+    assert tracker._listener._connection is shared
 
 
 async def test_a_stuck_connection_is_ended_although_somebody_always_waits(
@@ -60,32 +60,32 @@ async def test_a_stuck_connection_is_ended_although_somebody_always_waits(
 ) -> None:
     """Within the time of the one who has gone, and that of the first whom it would have taken time from."""
     loop = asyncio.get_running_loop()
-    connection = await pool.dedicated(lambda push: None, loop.time() + 60)
+    shared = await pool.dedicated(lambda push: None, loop.time() + 60)
     own_redis.freeze()
     callers = 0
-    waiting = connection.send([("PING",)], loop.time() + 0.6)
-    while not connection.is_closing:
+    waiting = shared.send([("PING",)], loop.time() + 0.6)
+    while not shared.is_closing:
         assert (callers := callers + 1) <= 15, "each waits for a tenth of a second: that is more than 0.6 s twice"
-        before, waiting = waiting, connection.send([("PING",)], loop.time() + 0.6)
+        before, waiting = waiting, shared.send([("PING",)], loop.time() + 0.6)
         before.cancel()
         await asyncio.wait([waiting], timeout=0.1)
     with pytest.raises(LostError, match="no answer in time"):
         await waiting
-    pool.release(connection)
+    pool.release(shared)
 
 
 async def test_an_answer_shows_that_it_is_not_stuck(pool: NodePool, own_redis: RedisServer) -> None:
     loop = asyncio.get_running_loop()
-    connection = await pool.dedicated(lambda push: None, loop.time() + 60)
+    shared = await pool.dedicated(lambda push: None, loop.time() + 60)
     for _ in range(3):
         own_redis.freeze()
-        gone = connection.send([("PING",)], loop.time() + 0.1)
+        gone = shared.send([("PING",)], loop.time() + 0.1)
         gone.cancel()
-        waits = connection.send([("PING",)], loop.time() + 60)
+        waits = shared.send([("PING",)], loop.time() + 60)
         await asyncio.sleep(0.2)
         own_redis.thaw()
         assert await waits == [b"PONG"]
-    pool.release(connection)
+    pool.release(shared)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def test_who_has_no_time_left_does_not_end_the_connection(
     tracker: IndexTracker, own_redis: RedisServer
 ) -> None:
     loop = asyncio.get_running_loop()
-    connection = tracker._listener._connection
+    shared = tracker._listener._connection
     own_redis.freeze()
     waits = asyncio.create_task(tracker.ask(PART, loop.time() + 60, first=True))
     late = asyncio.create_task(tracker.ask(PART, loop.time() + 0.1, first=True))
@@ -137,4 +137,43 @@ async def test_who_has_no_time_left_does_not_end_the_connection(
     with pytest.raises(NotSentError, match="no answer in time"):
         await late
     assert await tracker.ask(PART, loop.time() + 60, first=True)
-    assert tracker._listener._connection is connection
+    assert tracker._listener._connection is shared
+
+
+@pytest.mark.parametrize("is_stuck", [False, True])
+async def test_who_has_little_time_left_ends_it_for_others_only_if_it_is_stuck(
+    is_stuck: bool, tracker: IndexTracker, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(connection, "_LOOK", 0.3 if is_stuck else 60)
+    shared, generation = tracker._listener._connection, tracker._generation
+    assert shared is not None
+    own_redis.freeze()
+    with pytest.raises(LostError, match="no answer in time"):
+        await tracker.ask(PART, loop.time() + 0.1, first=True)
+    if is_stuck:
+        await asyncio.sleep(0.5)
+    assert shared.is_closing is is_stuck
+    own_redis.thaw()
+    assert await tracker.ask(PART, loop.time() + 60, first=True)
+    assert (tracker._listener._connection, tracker._generation) == (shared, generation) or is_stuck
+
+
+async def test_a_survey_that_is_cancelled_takes_no_time_from_others(
+    tracker: IndexTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    begun = asyncio.Event()
+
+    async def look_long(*_: object) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(IndexTracker, "_look_at", look_long)
+    quotes = first_part("ad_seller:", KeyQuery(compile_glob("quote:*")), "names")
+    surveys = asyncio.create_task(tracker.ask(quotes, loop.time() + 60, first=True))
+    await begun.wait()
+    waits = asyncio.create_task(tracker.ask(PART, loop.time() + 1.5, first=True))
+    await asyncio.sleep(1.6)
+    surveys.cancel()
+    assert await waits

@@ -8,6 +8,7 @@ import pytest
 
 from ad_seller.storage import StoreUnavailableError, UnknownOutcomeError
 from ad_seller.storage.driver.transfer import StoredEntry
+from ad_seller.storage.redis.transfer import Transfers
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 
@@ -77,6 +78,27 @@ async def test_what_is_of_another_type_is_no_entry(own_redis: RedisServer, other
         for each in (store, listed):
             assert other not in await each.keys("deal:*")
             assert await each.count() == _MANY - 1
+
+
+def _end(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+async def test_what_a_killed_process_leaves_of_another_type_is_swept(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction has named it in the index, the script that takes it out was not sent any more."""
+    with plain(own_redis.url) as client:
+        client.hset("ad_seller:deal:00001", "a", "b")
+    async with RedisBackend(own_redis.url) as store:
+        assert await store.keys() == []
+        with monkeypatch.context() as patch:
+            patch.setattr(Transfers, "_call", _end)
+            with pytest.raises(KeyboardInterrupt):
+                await store._store_entries(page(), [None] * _MANY)
+        await store._sweep_all()
+        assert "deal:00001" not in await store.keys()
+        assert await store.count() == len(await store.keys()) > 0
 
 
 async def test_the_right_to_transact_is_taken_away(own_redis: RedisServer) -> None:

@@ -16,7 +16,7 @@ from .commands import Call, RoutedCommand, error_code, joined, pieces
 from .group import GroupRouter
 from .pool import NodePool
 from .router import Work
-from .scripts import Script
+from .scripts import PUTS, Script
 from .settings import RedisSettings
 from .slots import SLOTS, Layout, Node, UncoveredError, address, is_moving, layout_of, owners_of
 
@@ -80,7 +80,7 @@ class ClusterRouter(GroupRouter):
         deadline = deadline or self.deadline()
         answers = await super().run(script, calls, writes=writes, deadline=deadline, brief=brief)
         for i, call in enumerate(calls):
-            if error_code(answers[i]) == "TRYAGAIN":
+            if error_code(answers[i]) == "TRYAGAIN" and script is not PUTS:  # which may hold parts of a commit
                 found = await self._run_pieces(script, pieces(script, call), writes, deadline)
                 answers[i] = [_only(one) for one in found] if writes else joined(found)
         return answers
@@ -240,7 +240,7 @@ def _map_error(answer: Any) -> Any:
 
 
 def _map_in_transit(answer: Any) -> Any:
-    if error_code(answer) != "TRYAGAIN":
+    if error_code(answer) not in ("TRYAGAIN", "ASK"):  # which of them it is depends on when the time was up
         return answer
     return StoreUnavailableError(
         "The slot is on its way to another node, and the keys of one commit lie on both. Nothing was written; "

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from ..driver.failures import LostError
 from .connection import Command
-from .scripts import COMMITS, COUNT, PUTS, Call, Script
+from .scripts import COMMITS, COUNT, Call, Script
 from .transfer_scripts import STORE
 
 T = TypeVar("T")
@@ -77,8 +77,6 @@ def pieces(script: Script, call: Call) -> list[Call]:
     arrived its keys are looked through.
     """
     keys, arguments = call
-    if script is PUTS:
-        return [([key], (arguments[0], 0, text)) for key, text in zip(keys, arguments[2:], strict=False)]
     if script is STORE:
         held = 2 * (len(keys) - int(arguments[0]))  # what is expected stands behind all that is stored, or nowhere
         return [

@@ -12,10 +12,11 @@ from ..driver.commit import Commit, Outcome
 from ..driver.failures import EngineError, LostError, NotSentError, NotStartedError
 from ..errors import StorageError
 from .batches import Split, split_into_calls
+from .commands import error_code
 from .errors import is_out_of_memory
 from .listings import Listings
 from .router import RedisRouter
-from .scripts import Call, Script, one_call, packed, unpacked
+from .scripts import COMMITS, Call, Script, one_call, pack, packed, unpacked
 from .settings import RedisSettings
 
 #: Seconds between two looks for what fills the server's memory, while it refuses writes.
@@ -59,6 +60,8 @@ class Commits:
 
     async def _told_alike(self, answer: Any, commits: list[Commit]) -> Sequence[Outcome | Exception]:
         """Return the outcomes of commits that were one call, from its answer."""
+        if error_code(answer) == "TRYAGAIN":
+            answer = await self._apply_each(commits, None)
         if not isinstance(answer, Exception):
             return unpacked(answer, commits)
         self._check_started([answer])
@@ -114,6 +117,8 @@ class Commits:
         if is_first:
             self._check_started(answers)
         for chunk, answer in zip(places, answers, strict=True):
+            if error_code(answer) == "TRYAGAIN":
+                answer = await self._apply_each([commits[i] for i in chunk], deadline)
             if isinstance(answer, NoPermissionError) and len(chunk) > 1:
                 for i in chunk:
                     outcomes[i] = await self._apply_alone(commits[i])
@@ -125,9 +130,14 @@ class Commits:
 
     async def _apply_alone(self, commit: Commit) -> Outcome | Exception:
         """Apply a commit by a script of its own: the server refused a script because of one of its keys."""
-        script, call = packed([commit], self._prefix, self._index, waits=self._waits)
-        [answer] = await self._router.run(script, [call], writes=True)
+        answer = await self._apply_each([commit], None)
         return unpacked(self._router.map_error(answer), [commit])[0]
+
+    async def _apply_each(self, commits: list[Commit], deadline: float | None) -> Any:
+        """Apply the commits by the script that knows them apart: also piece by piece, while their slot moves."""
+        call = pack(commits, self._prefix, self._index, self._waits)
+        [answer] = await self._router.run(COMMITS, [call], writes=True, deadline=deadline)
+        return answer
 
     def _check_started(self, answers: list[Any]) -> None:
         """Have the batch tried again if nothing of it was sent, while it is looked for who takes it.

@@ -45,12 +45,13 @@ _NOTHING: Final = object()  # what the parser returns while an answer is incompl
 class _Exchange:
     """Commands that were sent, and the answers that have come."""
 
-    __slots__ = ("answers", "count", "deadline", "future", "is_spared")
+    __slots__ = ("answers", "count", "deadline", "future", "is_spared", "kept_until")
 
-    def __init__(self, count: int, future: asyncio.Future[list[Any]], deadline: float) -> None:
+    def __init__(self, count: int, future: asyncio.Future[list[Any]], deadline: float, kept_until: float) -> None:
         self.count = count
         self.future = future
         self.deadline = deadline
+        self.kept_until = kept_until  # before that, only its caller is told that it is late
         self.is_spared = False  # late already, when only others waited
         self.answers: list[Any] = []
 
@@ -82,7 +83,8 @@ class RedisConnection(asyncio.Protocol):
     def send(self, commands: Sequence[Command], deadline: float) -> asyncio.Future[list[Any]]:
         """Send commands and return the future of their answers; what the server refused is an exception among them.
 
-        If the connection breaks, or the deadline passes, all is closed. Cancelling the future is harmless: the
+        If the connection breaks, or the deadline passes, all is closed; where the server also speaks unasked, and
+        several callers share that, not before it had a moment to answer. Cancelling the future is harmless: the
         answers are received and dropped.
 
         Args:
@@ -98,7 +100,8 @@ class RedisConnection(asyncio.Protocol):
             raise NotSentError("the connection was closed")
         data = b"".join([_pack(tuple(command)) for command in commands])
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._exchanges.append(_Exchange(len(commands), future, deadline))
+        kept_until = 0.0 if self._on_push is None else self._loop.time() + _LOOK
+        self._exchanges.append(_Exchange(len(commands), future, deadline, kept_until))
         self._transport.write(data)
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._check_time)
@@ -191,6 +194,11 @@ class RedisConnection(asyncio.Protocol):
         """
         self._timer = None
         now = self._loop.time()
+        for exchange in self._exchanges:
+            if exchange.deadline <= now < exchange.kept_until:
+                exchange.deadline = exchange.kept_until
+                if not exchange.future.done():
+                    exchange.future.set_exception(_lost(TimeoutError("no answer in time")))
         awaited = [exchange.deadline for exchange in self._exchanges if not exchange.future.done()]
         for exchange in self._exchanges:
             if exchange.deadline <= now:

@@ -162,19 +162,17 @@ return 1
 """
 )
 
-#: Removes names that live no more. KEYS: the index. ARGV: where to begin, and how many to look at. Answers where to
-#: go on (empty: that was the end) and how many were removed.
+#: Removes names that live no more, and those of another type. KEYS: the index. ARGV: where to begin, and how many
+#: to look at. Answers where to go on (empty: that was the end) and how many were removed.
 SWEEP: Final = Script(
     """
 local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], '+', 'LIMIT', 0, ARGV[2])
 if #names == 0 then return {'', 0} end
 local gone = {}
-if redis.call('EXISTS', unpack(names)) < #names then
-  for _, name in ipairs(names) do
-    if redis.call('EXISTS', name) == 0 then gone[#gone + 1] = name end
-  end
-  redis.call('ZREM', KEYS[1], unpack(gone))
+for _, name in ipairs(names) do
+  if redis.call('TYPE', name)['ok'] ~= 'string' then gone[#gone + 1] = name end
 end
+if #gone > 0 then redis.call('ZREM', KEYS[1], unpack(gone)) end
 return {#names < tonumber(ARGV[2]) and '' or names[#names], #gone}
 """
 )

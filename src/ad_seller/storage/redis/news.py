@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from .index import own_names
@@ -57,6 +58,15 @@ class News:
         """Return the names that are to be looked at, and forget them."""
         names, self._changed = self._changed, set()
         return own_names(names, self._prefix)
+
+    @contextmanager
+    def kept(self, names: Collection[bytes]) -> Iterator[None]:
+        """Remember names that were taken again, if the block that looks at them does not come to its end."""
+        try:
+            yield
+        except BaseException:
+            self._changed.update(names)
+            raise
 
     def clear(self) -> None:
         """Forget the names."""

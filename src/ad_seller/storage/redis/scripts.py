@@ -181,7 +181,7 @@ return answers
 )
 
 
-def _pack(commits: Iterable[Commit], prefix: str, index: str | None, waits: bool) -> Call:
+def pack(commits: Iterable[Commit], prefix: str, index: str | None, waits: bool) -> Call:
     """Return KEYS and ARGV of `COMMITS`."""
     keys: list[str] = []
     arguments: list[Argument] = [0, 0, int(waits)]
@@ -249,7 +249,7 @@ def packed(
 ) -> tuple[Script, Call]:
     """Return the script that applies the commits, and what it gets; ``waits`` if WAIT follows."""
     puts = _pack_puts(commits, prefix, index)
-    return (COMMITS, _pack(commits, prefix, index, waits)) if puts is None else (PUTS, puts)
+    return (COMMITS, pack(commits, prefix, index, waits)) if puts is None else (PUTS, puts)
 
 
 def one_call(
@@ -269,7 +269,7 @@ def one_call(
     expectations, writes = commits[0]
     if not 0 < len(expectations) + len(writes) <= SCRIPT_PARTS:
         return None
-    return COMMITS, _pack(commits, prefix, index, waits)
+    return COMMITS, pack(commits, prefix, index, waits)
 
 
 def unpacked(answer: Any, commits: Sequence[Commit]) -> Sequence[Outcome | Exception]:

@@ -13,7 +13,9 @@ from .url import RedisURL
 _HASH_TAG = re.compile(r"^[^{]*\{[^}]+\}")
 
 #: What we send, as rights of a user; docs/redis.md has the same.
-_RIGHTS = "+@read +@write +@scripting +@connection +@pubsub -@dangerous +client +info +role +cluster +wait"
+_RIGHTS = (
+    "+@read +@write +@scripting +@connection +@pubsub -@dangerous +client +info +role +cluster +wait +multi +exec"
+)
 
 
 @dataclass(frozen=True, slots=True)

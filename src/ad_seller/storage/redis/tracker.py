@@ -12,8 +12,8 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -206,7 +206,7 @@ class IndexTracker:
             (RECONCILE, names[begin : begin + PART]) for begin in range(0, len(names), PART)
         ]
         calls.append((LIST, (self._generation or b"", *part.arguments)))
-        with self._doubting():
+        with self._news.kept(names):
             answers: list[list[Any] | None] = await self._listener.run(calls, deadline)
         return answers[-1]
 
@@ -215,35 +215,28 @@ class IndexTracker:
     async def _survey(self, scope: str, deadline: float) -> None:
         """Look at every key of a scope that is told of; from now on the index misses none of them."""
         began, many, keys = self._loop.time(), 0, None
-        if not self.is_trusted:
-            self._news.clear()
-            self._surveyed.clear()
-            before, self._last_generation = self._last_generation, b"\0" + uuid.uuid4().hex.encode()
-            self._generation = self._last_generation
-            [keys] = await self._listener.run([(BEGIN, (self._generation, before))], deadline)
-        generation, kind = self._generation, prefix_glob(scope.removeprefix(self._prefix))
-        async for names in scanned(self.pool, self._prefix, kind, self._timeout, None, ""):
-            many += len(names)
-            await self._look_at(names, None)  # also what is no string any more, and is still in the index
-        if self._generation == generation:
-            self._surveyed.add(scope)
-        seconds = self._loop.time() - began
-        self.spent += seconds
+        kind = prefix_glob(scope.removeprefix(self._prefix))
+        try:
+            if not self.is_trusted:
+                self._news.clear()
+                self._surveyed.clear()
+                before, self._last_generation = self._last_generation, b"\0" + uuid.uuid4().hex.encode()
+                self._generation = self._last_generation
+                [keys] = await self._listener.run([(BEGIN, (self._generation, before))], deadline)
+            async for names in scanned(self.pool, self._prefix, kind, self._timeout, None, ""):
+                many += len(names)
+                await self._look_at(names, None)  # also what is no string any more, and is still in the index
+        finally:  # also of one that is cancelled: for the others who wait it is no time of their own
+            seconds = self._loop.time() - began
+            self.spent += seconds
+        self._surveyed.add(scope)  # counts as long as the generation does
         self._news.surveyed(seconds, many, keys)
 
     async def _reconcile(self, deadline: float | None) -> None:
         """Make the index right about the names that were changed."""
-        with self._doubting():
-            await self._look_at(self._news.take(), deadline)
-
-    @contextmanager
-    def _doubting(self) -> Iterator[None]:
-        """Trust the index no more if what was taken from the changed names was not looked at."""
-        try:
-            yield
-        except BaseException:
-            self._generation = None
-            raise
+        names = self._news.take()
+        with self._news.kept(names):
+            await self._look_at(names, deadline)
 
     async def _look_at(self, names: list[bytes], deadline: float | None) -> None:
         pace = TimeSlice()
@@ -278,8 +271,10 @@ class IndexTracker:
     async def _reconcile_soon(self) -> None:
         async with self._lock:
             if self.is_trusted:
-                with suppress(ResponseError, NotSentError, LostError):  # the next listing will see, and say so
+                try:
                     await self._reconcile(None)
+                except (ResponseError, NotSentError, LostError):
+                    self._generation = None  # or it would be tried again and again; the next listing says why
 
     def _reconciled(self, task: asyncio.Task[None]) -> None:
         self._reconciling = None
