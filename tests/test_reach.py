@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,12 @@ MOST_IN_LISTINGS = 0.150, 1 / 2
 MOST_IN_POINT_OPERATIONS = 0.030, 1 / 8
 
 
-def assert_short(stalls: list[Stall], most: float, share: float) -> None:
-    """Check that a turn of the event loop computes little, whatever else goes on: the best of several rounds."""
-    assert any(stall.cpu < max(most, share * stall.whole) for stall in stalls), stalls
+async def assert_short(measure: Callable[[], Awaitable[Stall]], most: float, share: float) -> None:
+    """Check that a turn of the event loop computes little, whatever else goes on: in one of three rounds."""
+    stalls: list[Stall] = []
+    while not any(stall.cpu < max(most, share * stall.whole) for stall in stalls):
+        assert len(stalls) < 3, stalls
+        stalls.append(await measure())
 
 
 class Reach:
@@ -45,13 +48,11 @@ class Reach:
     async def test_listings_do_not_stall_the_event_loop(self, store: StorageBackend) -> None:
         await fill(store, KEYS)
         for pattern in ("*", "deal:*", "*1*2*"):
-            stalls = [await longest_stall(store.keys(pattern)) for _ in range(3)]
-            assert_short(stalls, *MOST_IN_LISTINGS)
+            await assert_short(lambda: longest_stall(store.keys(pattern)), *MOST_IN_LISTINGS)  # noqa: B023
         assert len(await store.keys("deal:*")) == KEYS
 
     async def test_point_operations_do_not_stall_the_event_loop(self, store: StorageBackend) -> None:
-        stalls = [await longest_stall(point_operations(store)) for _ in range(3)]
-        assert_short(stalls, *MOST_IN_POINT_OPERATIONS)
+        await assert_short(lambda: longest_stall(point_operations(store)), *MOST_IN_POINT_OPERATIONS)
 
     def test_memory_does_not_grow(self, url: str) -> None:
         done = run_code("import sys; from tests.reach_jobs import grow; grow(sys.argv[1])", url)
