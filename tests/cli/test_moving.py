@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,25 @@ def test_a_move_that_is_finished_is_not_gone_on_with(url: str, directory: Path) 
     assert run("--url", "sqlite:///./b.db", "keys").stdout == "deal:1\n"
     assert run("copy", url, "b.db", "--again").returncode == 0  # it was taken up again
     assert_explained(run("copy", url, "b.db", "--final", "--dry-run"), 2, "dry run")
+
+
+def test_a_move_that_is_not_finished_says_what_is_to_be_done(directory: Path, postgres_url: str) -> None:
+    """Nobody needs to be stopped where the target does not take an entry."""
+    fill("a.db", {"deal:1": 1, "deal:2": 2})
+    with closing(sqlite3.connect("a.db")) as db:
+        db.execute("UPDATE kv_store SET value = CAST(x'22610062' AS TEXT) WHERE key = 'deal:1'")
+        db.commit()
+    assert run("copy", "a.db", postgres_url).returncode == 4
+    last = run("copy", "a.db", postgres_url, "--again", "--final", "--json")
+    assert last.stderr.splitlines()[-1] == (
+        "The move is not finished: change or delete in FROM what TO refuses, and run this again."
+    )
+    told = json.loads(last.stdout)
+    assert (last.returncode, told["refused"], told["differences"]["missing"]["keys"]) == (4, 1, ["deal:1"])
+    with closing(sqlite3.connect("a.db")) as db:
+        db.execute("DELETE FROM kv_store WHERE key = 'deal:1'")
+        db.commit()
+    assert run("copy", "a.db", postgres_url, "--again", "--final").returncode == 0
 
 
 def test_all_of_many_differences_are_counted(url: str, directory: Path) -> None:

@@ -160,7 +160,8 @@ async def test_what_the_target_refuses_is_named(tmp_path: Path) -> None:
         file = tmp_path / "copy.json"  # where something differs the move is not finished
         await copy_entries(source, target, existing="replace", checkpoint=file, final=True)
         assert json.loads(file.read_bytes())["finished"] is None
-        assert (await copy_entries(source, target, checkpoint=file, again=True)).verified.faults == 2
+        done = await copy_entries(source, target, checkpoint=file, again=True)
+        assert (done.refused, done.passes, done.verified.faults) == (2, 2, 2)
 
 
 async def test_wrong_arguments() -> None:

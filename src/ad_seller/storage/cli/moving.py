@@ -86,7 +86,8 @@ async def copy(
     if final and code is Exit.OK:
         out.note("The move is finished: start what used FROM with the settings of TO.")
     elif final:
-        out.note("The move is not finished: stop all that writes to FROM, and run this again.")
+        first = "change or delete in FROM what TO refuses" if done.refused else "stop all that writes to FROM"
+        out.note(f"The move is not finished: {first}, and run this again.")
     return code
 
 

@@ -57,7 +57,7 @@ class Copied:
         seen: entries of the source that were looked at.
         stored: entries that were stored in the target.
         deleted: entries that were removed there, because the source has them no more.
-        refused: entries that the target did not take.
+        refused: entries that the target did not take, the last time that both were gone through.
         passes: how many times both were gone through and repaired.
         verified: how the target differs now.
     """
@@ -235,6 +235,7 @@ class _Copy:
     async def _pass(self, after: str | None, *, mirrors: bool, checks: bool = False) -> Verified:
         """Go through both stores once and repair what differs; return what did, or what still does if it checks."""
         found = Verified(wanted=self._wanted)
+        self.done.passes, self.done.refused = self.done.passes + 1, 0
         under_way: deque[_UnderWay] = deque()
 
         async def end_first() -> None:
@@ -258,7 +259,6 @@ class _Copy:
                 writing.cancel()
             await asyncio.gather(*(writing for _, writing in under_way), return_exceptions=True)
         await self.checkpoint.note(self.checkpoint.state.after, done=True)
-        self.done.passes += 1
         return found
 
     async def _repair(self, part: Part, *, mirrors: bool, checks: bool) -> list[Difference]:
