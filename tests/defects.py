@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,29 +16,18 @@ import pytest
 
 from ad_seller.storage.atomic import claims, effects, lease, outcomes
 from ad_seller.storage.concurrency import elapsed
-from ad_seller.storage.driver.commit import Commit, Delete, Put, Touch, Write
+from ad_seller.storage.driver.commit import Commit, Delete, Put
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory import entries
 from ad_seller.storage.postgres import client, indexes, writer
 from ad_seller.storage.postgres.commits import loads
 from ad_seller.storage.records.expiry import SteadyClock
 from ad_seller.storage.redis import commits, engine, index, listener, listings, pool, scripts, sentinel
-from ad_seller.storage.seller import outbox_message, outbox_work
 from ad_seller.storage.sqlite import fields, files, identity, openfiles
+from tests import outbox_defects  # noqa: F401 - they are noted where they stand
+from tests.taken_out import DEFECTS, Patch, defect
 
-Patch = pytest.MonkeyPatch
-
-DEFECTS: dict[str, Callable[[Patch], None]] = {}
-
-
-def defect(name: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
-    """Mark what brings a defect back."""
-
-    def mark(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        DEFECTS[name] = function
-        return function
-
-    return mark
+__all__ = ["DEFECTS"]
 
 
 @defect("split-batch-postgres")
@@ -234,58 +223,6 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """Another system is called although the claim may have ended, since the store was slow."""
     patch.setattr(claims.Claim, "is_old", False)
-
-
-@defect("late-acknowledgement")
-def _(patch: Patch) -> None:
-    """The acknowledgement of a worker that has lost its lane is accepted."""
-
-    async def commit(self: outbox_message.Claim, *writes: Write) -> None:
-        await self._commit(Commit((), (*writes, Touch(self._key, self._lease_ms))))
-
-    patch.setattr(outbox_message.Claim, "commit", commit)
-
-
-@defect("leased-to-two")
-def _(patch: Patch) -> None:
-    """A lane is given to a worker although another one has it."""
-
-    async def take(self: outbox_message.Claim, cap: object) -> bool:
-        await self._commit(Commit((), (Put(self._key, self._text, self._lease_ms),)))
-        return True
-
-    patch.setattr(outbox_message.Claim, "take", take)
-
-
-@defect("old-lease")
-def _(patch: Patch) -> None:
-    """A worker goes on with what is left of a lease that was not renewed."""
-    patch.setattr(outbox_message, "_OLD", math.inf)
-    patch.setattr(outbox_message, "_TOO_OLD", math.inf)
-
-
-@defect("noted-with-an-old-lease")
-def _(patch: Patch) -> None:
-    """How old a lease is when the death of the worker before was noted is not looked at."""
-    is_noted = outbox_work.Worker._is_noted
-
-    async def believed(self: outbox_work.Worker, claim: Any, *message: Any) -> bool:
-        told, claim._renewed = await is_noted(self, claim, *message), elapsed.elapsed()
-        return told
-
-    patch.setattr(outbox_work.Worker, "_is_noted", believed)
-
-
-@defect("kept-lane")
-def _(patch: Patch) -> None:
-    """A worker that is cancelled while it claims a lane keeps others out of it for the length of a lease."""
-    give_up = outbox_message.Claim.give_up
-
-    async def only_if_answered(self: outbox_message.Claim) -> None:
-        if self._renewed > 0:
-            await give_up(self)
-
-    patch.setattr(outbox_message.Claim, "give_up", only_if_answered)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

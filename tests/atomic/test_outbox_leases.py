@@ -14,6 +14,7 @@ from ad_seller.storage import (
     StorageBackend,
     TransactionError,
 )
+from ad_seller.storage.seller.outbox_message import Claim
 
 from .support import Address, workers
 from .test_outbox import Shop, end_leases, shop, take
@@ -135,6 +136,31 @@ class TestLeases:
         assert await take(messages, 1) == ["poison"]
         await messages.aclose()
         assert await shop.storage.keys() == []
+
+    async def test_a_message_that_was_noted_and_not_delivered_is_not_overtaken(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The store answers late when the death of the worker before is noted, and at once again afterwards."""
+        for value in ("first", "second"):
+            await shop.outbox.put(value, key="k")
+        dead = shop.messages()
+        await anext(dead)
+        await end_leases(shop.storage)
+        is_fresh, answers = Claim.is_fresh, iter([True, False])
+
+        async def late(self: Claim) -> bool:
+            return next(answers, True) and await is_fresh(self)
+
+        monkeypatch.setattr(Claim, "is_fresh", late)
+        messages, delivered = shop.messages(), list[str]()
+        async for message in messages:
+            async with message:
+                delivered.append(message.value)
+            if len(delivered) == 2:
+                break
+        await messages.aclose()
+        await dead.aclose()
+        assert delivered == ["first", "second"]
 
     async def test_a_few_dead_workers_set_nothing_aside(self, shop: Shop) -> None:
         """A backlog older than the horizon, and workers that are killed by each deployment."""

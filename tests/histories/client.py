@@ -23,7 +23,7 @@ from .outside import Outside
 from .recorder import Recorder
 from .stacks import tell_when_asked
 
-_CONNECT_SECONDS = 20.0
+_CONNECT_SECONDS = 60.0
 WRONG = ".wrong"  #: how the note of a client is called that saw what should never be
 MESSAGES = ".messages"  #: how the record of a client's part in the outbox is called
 STACKS = ".stacks"  #: how the file of a client is called that says where it hangs, when it is asked

@@ -30,7 +30,7 @@ from .recorder import Recorder
 LEASE = 0.6  #: seconds
 _KEYS = 3  #: of messages
 _HANGING = 0.03  #: the share of deliveries that take longer than a lease
-_PATIENCE = 20.0  #: seconds after which what still waits is left
+_PATIENCE = 20.0  #: seconds without any delivery after which what still waits is left
 _TERMS = {"lease": LEASE, "first_pause": 0.02, "longest_pause": 0.1, "idle": 0.05}
 
 
@@ -53,6 +53,7 @@ class Courier:
     seed: str
     _chance: random.Random = field(init=False)
     _in_hand: bool = False
+    _given: int = 0
 
     def __post_init__(self) -> None:
         self._chance = random.Random(f"{self.seed} messages")
@@ -67,11 +68,15 @@ class Courier:
                 await asyncio.sleep(self._chance.random() * 0.05)
 
     async def deliver_all(self) -> None:
-        """Deliver until nothing waits any more, for a bounded time."""
+        """Deliver until nothing waits any more, for as long as something is delivered."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE), self._delivering():
-                while await self._waits():  # noqa: ASYNC110 - nothing tells
+            async with asyncio.timeout(_PATIENCE) as limit, self._delivering():
+                given = self._given
+                while await self._waits():
                     await asyncio.sleep(0.05)
+                    if given != self._given:
+                        given = self._given
+                        limit.reschedule(asyncio.get_running_loop().time() + _PATIENCE)
 
     @asynccontextmanager
     async def _delivering(self) -> AsyncIterator[None]:
@@ -105,6 +110,7 @@ class Courier:
         async with aclosing(self.store.outbox(self.outbox).work(**_TERMS)) as messages:
             async for message in messages:
                 self._in_hand = True
+                self._given += 1
                 if await self._delivered(message):
                     await self._settled(message)
                 self._in_hand = False

@@ -37,6 +37,23 @@ def look_as_if_many(monkeypatch: pytest.MonkeyPatch, few: int, walked: int) -> N
         monkeypatch.setattr(f"ad_seller.storage.sqlite.finding.{setting}", number)
 
 
+@pytest.mark.parametrize("few", [0, 5, 1_000])
+async def test_all_that_is_found_comes_in_the_order_of_the_keys(
+    path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Whoever sorts them, and each once: also one that SQLite and the look at odd texts have found."""
+    monkeypatch.setattr("ad_seller.storage.sqlite.finding._SORTED_HERE", few)
+    keys = ["event:É", "event:é", "event:Z", "event:a", "event:10", "event:9", "event:\U0001f600", "event:\uffff"]
+    async with SQLiteBackend(str(path), indexes=["event.s"]) as storage:
+        await storage.set_many({key: {"s": "a"} for key in keys})
+        await storage.set_many({f"event:other-{n}": {"s": "b"} for n in range(20)})
+        execute(path, "INSERT INTO kv_store (key, value) VALUES (?, ?)", "event:b", '{"s":"a","s":"a"}')
+        expected = sorted([*keys, "event:b"], key=str.encode)
+        for reverse in (False, True):
+            page = await storage.find("event", {"s": "a"}, reverse=reverse)
+            assert [key for key, _ in page.items] == expected[:: -1 if reverse else 1]
+
+
 @WITH_AND_WITHOUT_KEY
 async def test_names_of_foreign_writers_take_no_place_in_a_page(
     path: Path, monkeypatch: pytest.MonkeyPatch, index: str

@@ -180,11 +180,13 @@ class Worker:
                     continue
                 if not await claim.is_fresh():
                     return
-                if (claim.follows_a_death or waiting.deaths) and not (
-                    await self._is_noted(claim, place, waiting)
-                    and await claim.is_fresh()  # the answer may have been late
-                ):
-                    continue
+                if claim.follows_a_death or waiting.deaths:
+                    if not await self._is_noted(claim, place, waiting):
+                        continue
+                    if (
+                        not await claim.is_fresh()
+                    ):  # the answer may have been late; those of its key wait as it does
+                        return
                 message = Message(waiting, place, claim, self._after_failure)
                 yield message
                 if not message.is_settled:

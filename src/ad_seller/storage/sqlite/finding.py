@@ -22,6 +22,10 @@ _LEAST_FEW: Final = 200
 _WALKED: Final = 50
 _LEAST_WALKED: Final = 2_500
 
+#: Records up to which a search without a limit is sorted in Python, after SQLite has found them: its own sorter
+#: takes an eighth of a search that finds a hundred (docs/benchmarks/limits.md). More would hold up the event loop.
+_SORTED_HERE: Final = 1_000
+
 _SPARE: Final = 32  #: more than are wanted, because some that an index has found do not match
 
 _COLUMNS: Final = "key, value, size"
@@ -37,7 +41,7 @@ def find(
     narrowing = _best(db, narrowings, span)
     say_how(span, None if narrowing is None else narrowing.name)
     if span.limit is None:
-        rows = _in_order(db, span, now) if narrowing is None else _own(_candidates(db, span, now, narrowing))
+        rows = _in_order(db, span, now) if narrowing is None else _own(_all(db, span, now, narrowing))
         return [(key, text) for key, text, _ in rows if span.has(key)]
     with one_moment(db):
         if narrowing is None:
@@ -172,10 +176,25 @@ def _in_order(db: sqlite3.Connection, span: KeyQuery, now: float) -> Iterator[Ro
     yield from _own(db.execute(statement, {**parameters, "limit": -1}))
 
 
+def _all(db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowing) -> Iterable[_Raw]:
+    """Return what the index has found, sorted."""
+    rows = _candidates(db, span, now, narrowing, _SORTED_HERE + 1, is_sorted=False).fetchall()
+    if len(rows) > _SORTED_HERE:
+        return _candidates(db, span, now, narrowing)
+    rows.sort(key=itemgetter(0), reverse=span.reverse)
+    return rows
+
+
 def _candidates(
-    db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowing, limit: int = -1
+    db: sqlite3.Connection,
+    span: KeyQuery,
+    now: float,
+    narrowing: Narrowing,
+    limit: int = -1,
+    *,
+    is_sorted: bool = True,
 ) -> sqlite3.Cursor:
-    statement, parameters = sql.select(_COLUMNS, span, now, among=narrowing.candidates)
+    statement, parameters = sql.select(_COLUMNS, span, now, among=narrowing.candidates, is_sorted=is_sorted)
     return db.execute(statement, {**parameters, **narrowing.parameters, "limit": limit})
 
 

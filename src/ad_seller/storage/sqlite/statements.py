@@ -1,8 +1,7 @@
 """The statements of the SQLite backend, as functions that run on the thread of one connection.
 
-The table is the one that older seller agents use: ``kv_store(key TEXT PRIMARY KEY, value TEXT NOT NULL,
-expires_at REAL)``, JSON text and epoch seconds, and the size of what we wrote (see `fields`). They can read what is
-written here, and the reverse.
+The table is that of older seller agents: ``kv_store(key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at REAL)``,
+JSON text and epoch seconds, and the size of what we wrote (see `fields`). Either reads what the other writes.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ LIVE = "(expires_at IS NULL OR expires_at > :now)"
 #: Whether it is over, `has_expired` tells: as a condition of SQL it costs a tenth more, and most never expire.
 READ = "SELECT value, expires_at FROM kv_store WHERE key = ?"
 _EXPIRED = "SELECT rowid FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now"
-#: The same as `LIVE` without a look at each row: the two indexes hold all that it takes, in half the time beside
-#: values of 1.4 KB. Each expired entry that is not swept yet costs, so there must be few; as a rule there is none.
+#: `LIVE` without a look at each row: two indexes hold all that it takes, in half the time beside values of 1.4 KB.
+#: Each expired entry that is not swept yet costs, so there must be few; as a rule there is none.
 _NOT_EXPIRED = f"(NOT EXISTS ({_EXPIRED}) OR rowid NOT IN ({_EXPIRED}))"
 _FEW_EXPIRED = "SELECT 1 FROM kv_store WHERE expires_at IS NOT NULL AND expires_at <= :now LIMIT 1 OFFSET 100"
 
@@ -257,7 +256,15 @@ def _has_few_expired(db: sqlite3.Connection, now: float) -> bool:
 
 
 def select(
-    columns: str, span: KeyQuery, now: float, live: str = LIVE, *, among: str = "", index: str = "", where: str = ""
+    columns: str,
+    span: KeyQuery,
+    now: float,
+    live: str = LIVE,
+    *,
+    among: str = "",
+    index: str = "",
+    where: str = "",
+    is_sorted: bool = True,
 ) -> tuple[str, dict[str, Any]]:
     """Return a statement over the range of ``span``, and its parameters; its parts are constants.
 
@@ -269,23 +276,16 @@ def select(
         among: a query of row ids, where an index has told them; the index of the keys is not used then.
         index: the index to be used; "" for that of the keys.
         where: a further condition.
+        is_sorted: False: the rows come in any order.
     """
     by = "+key" if among else "key"
     lower = f"{by} > :start" if span.is_after_start else f"{by} >= :start"
     upper = f"AND {by} < " + ("x''" if span.stop is None else ":stop")
     rows = f"AND rowid IN ({among})" if among else f"AND {where}" if where else ""
     table = f"kv_store INDEXED BY {index}" if index else "kv_store"
-    parameters = {
-        "start": span.start,
-        "stop": span.stop,
-        "now": now,
-        "limit": -1 if span.limit is None else span.limit,
-    }
-    statement = (
-        f"SELECT {columns} FROM {table} WHERE {lower} {upper} {rows} AND {live} "  # noqa: S608
-        f"ORDER BY key {'DESC' if span.reverse else ''} LIMIT :limit"
-    )
-    return statement, parameters
+    order = f"ORDER BY key {'DESC' if span.reverse else ''}" if is_sorted else ""
+    given = {"start": span.start, "stop": span.stop, "now": now, "limit": -1 if span.limit is None else span.limit}
+    return f"SELECT {columns} FROM {table} WHERE {lower} {upper} {rows} AND {live} {order} LIMIT :limit", given  # noqa: S608
 
 
 def sweep(db: sqlite3.Connection, rows: int, now: float) -> int:
