@@ -32,8 +32,8 @@ quick: .venv/installed ## Run what a change most often breaks, within a minute (
 test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" narrows it)
 	$(PYTEST) $(ARGS)
 
-coverage: .venv/installed ## Run all tests, files on the disk, and tell which lines none of them reaches; CI does
-	@TMPDIR="$${TMPDIR:-/tmp}" $(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
+coverage: .venv/installed ## Run all tests with all schedules, files on the disk, and tell which lines none of them reaches; CI does
+	@SCHEDULES="$${SCHEDULES:-1}" TMPDIR="$${TMPDIR:-/tmp}" $(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
 
 newcomer: .venv/installed ## Follow the pages in a fresh clone and environment: every command that they give
 	@$(BIN)/python -m tests.newcomer $(ARGS)
