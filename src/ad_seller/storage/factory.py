@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
@@ -15,6 +14,7 @@ from typing import Any
 
 from .base import StorageBackend
 from .concurrency.forks import fork_safe_lock
+from .concurrency.gates import Gate
 from .concurrency.loops import ByLoop
 from .errors import ConfigurationError, redact, shown_url
 from .options import from_settings, split_namespace
@@ -224,7 +224,7 @@ class _Shared:
         self.lock = fork_safe_lock()
         self.backend: StorageBackend | None = None
         self.is_connected = False
-        self.gates: ByLoop[asyncio.Lock] = ByLoop()
+        self.gates: ByLoop[Gate] = ByLoop()
 
     def found_or_made(self) -> StorageBackend:
         with self.lock:
@@ -233,18 +233,21 @@ class _Shared:
                 self.is_connected = False
             return self.backend
 
-    def is_connected_as(self, backend: StorageBackend) -> bool:
-        """Take note that a backend is connected; False: it is the shared one no more."""
-        with self.lock:
-            if self.backend is backend:
-                self.is_connected = True
-            return self.backend is backend
-
-    def drop_failed(self, backend: StorageBackend) -> None:
-        """Forget a backend that could not be connected, unless it could be in another event loop."""
-        with self.lock:
-            if self.backend is backend and not self.is_connected:
-                self.backend = None
+    async def connected(self) -> StorageBackend:
+        while True:
+            backend = self.found_or_made()
+            try:
+                await backend.connect()  # harmless where it is
+            except BaseException:
+                with self.lock:  # forget what could not be connected, unless it could be in another event loop
+                    if self.backend is backend and not self.is_connected:
+                        self.backend = None
+                raise
+            with self.lock:
+                if self.backend is backend:
+                    self.is_connected = True
+                    return backend
+            await backend.disconnect()  # another loop closed it meanwhile, when there was nothing to close yet
 
     def taken(self) -> StorageBackend | None:
         with self.lock:
@@ -279,22 +282,13 @@ async def get_storage() -> StorageBackend:
         ConfigurationError: see `get_storage_backend`.
         StorageConnectionError: it cannot be reached or opened.
     """
-    async with _shared.gates.get_or_make(asyncio.Lock):  # a backend of somebody else may not like two at once
-        while True:
-            backend = _shared.found_or_made()
-            try:
-                await backend.connect()  # harmless where it is
-            except BaseException:
-                _shared.drop_failed(backend)
-                raise
-            if _shared.is_connected_as(backend):
-                return backend
-            await backend.disconnect()  # another loop closed it meanwhile, when there was nothing to close yet
+    gate = _shared.gates.get_or_make(Gate)  # a backend of somebody else may not like two at once
+    return await gate.opening(_shared.connected)
 
 
 async def close_storage() -> None:
     """Close the shared backend, in every event loop that uses it; the next `get_storage` makes a new one."""
-    async with _shared.gates.get_or_make(asyncio.Lock):
+    async with _shared.gates.get_or_make(Gate):
         backend = _shared.taken()
         if backend is not None:
             await backend.disconnect()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 
+from ..concurrency.gates import Gate
 from ..concurrency.loops import ByLoop
 
 
@@ -22,8 +22,8 @@ class Opening:
         self.is_connected = False
         self.holders: weakref.WeakSet[object] = weakref.WeakSet()
         self.is_theirs = False
-        self._gates: ByLoop[asyncio.Lock] = ByLoop()
+        self._gates: ByLoop[Gate] = ByLoop()
 
-    def gate(self) -> asyncio.Lock:
+    def gate(self) -> Gate:
         """Return the lock of this event loop under which holders come and go."""
-        return self._gates.get_or_make(asyncio.Lock)
+        return self._gates.get_or_make(Gate)

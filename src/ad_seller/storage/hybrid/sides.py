@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from ..base import StorageBackend
 from ..capabilities import Capabilities
+from ..concurrency.gates import Gate
+from ..concurrency.loops import ByLoop
 from ..concurrency.tasks import all_of, run_to_end
 from ..errors import ConfigurationError, shown
 from ..health import Health
@@ -56,6 +58,7 @@ class Sides(StorageBackend):
         self.redis = redis
         self.routes = tuple(check_key(route) for route in several("routes", routes, ConfigurationError))
         self._sides = (postgres, redis)
+        self._gates: ByLoop[Gate] = ByLoop()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings, with copies of the sides: a copy is not connected, and neither is a side of it."""
@@ -66,6 +69,7 @@ class Sides(StorageBackend):
         """Take the settings."""
         self.__dict__.update(state)
         self._sides = (self.postgres, self.redis)
+        self._gates = ByLoop()
 
     def __repr__(self) -> str:
         """Return the class and both sides."""
@@ -125,12 +129,17 @@ class Sides(StorageBackend):
     # --- life cycle ------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Open both sides; if one cannot be opened, the other is closed again."""
+        """Open both sides; if one cannot be opened, the other is closed again, unless it was open before."""
+        await self._gates.get_or_make(Gate).opening(self._connect)
+
+    async def _connect(self) -> None:
+        was_open = self.postgres._is_connected()
         await self.postgres.connect()
         try:
             await self.redis.connect()
         except BaseException:
-            await run_to_end(self.postgres.disconnect())
+            if not was_open:
+                await run_to_end(self.postgres.disconnect())
             raise
 
     async def disconnect(self) -> None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..atomic.state import opening_of
 from ..base import StorageBackend
 
 
 async def open_for(holder: StorageBackend, backend: StorageBackend) -> None:
     """Open ``backend``, and keep it open for ``holder``."""
+    await opening_of(backend).gate().opening(partial(_open, holder, backend))
+
+
+async def _open(holder: StorageBackend, backend: StorageBackend) -> None:
     opening = opening_of(backend)
-    async with opening.gate():
-        if not opening.holders:
-            opening.is_theirs = not backend._is_connected()
-        is_new = holder not in opening.holders
-        opening.holders.add(holder)  # first: another event loop may be about to close for the last one
-        try:
-            await backend.connect()
-        except BaseException:
-            if is_new:
-                opening.holders.discard(holder)
-            raise
+    if not opening.holders:
+        opening.is_theirs = not backend._is_connected()
+    is_new = holder not in opening.holders
+    opening.holders.add(holder)  # first: another event loop may be about to close for the last one
+    try:
+        await backend.connect()
+    except BaseException:
+        if is_new:
+            opening.holders.discard(holder)
+        raise
 
 
 async def close_for(holder: StorageBackend, backend: StorageBackend) -> None:

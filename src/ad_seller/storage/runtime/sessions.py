@@ -9,8 +9,10 @@ import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 
 from ..concurrency.forks import fork_safe_lock, keep_for_parent, tell_of_forks
+from ..concurrency.gates import Gate
 from ..concurrency.loops import ByLoop
 from ..concurrency.tasks import all_of, run_to_end
 from ..errors import NotConnectedError, StorageConnectionError, StorageTimeoutError
@@ -64,7 +66,7 @@ class Sessions:
 
     def _start_over(self) -> None:
         self._by_loop: ByLoop[Session] = ByLoop()
-        self._gates: ByLoop[asyncio.Lock] = ByLoop()
+        self._gates: ByLoop[Gate] = ByLoop()
         self._lock = fork_safe_lock()
         self._latest: Session | None = None
         self._connected = False
@@ -113,19 +115,26 @@ class Sessions:
             NotConnectedError: the backend was disconnected meanwhile.
             StorageError: it cannot be opened.
         """
-        async with self._gate():
-            session = self.here()
-            if session is not None:
-                return session
-            return await self._open(self._round)
+        return await self._gate().opening(self._join)
+
+    async def _join(self) -> Session:
+        return self.here() or await self._open(self._round)
 
     async def connect(self, greet: Greet) -> None:
         """Open the session of this event loop, so that any other may open its own; the first is greeted."""
-        async with self._gate():
-            await self._closed_elsewhere()
-            session = self._by_loop.get()
-            if session is None or not session.is_open:
-                await self._open_patiently(None if self._connected else greet)
+        give_up = time.monotonic() + self._connect_wait
+        while True:
+            try:
+                return await self._gate().opening(partial(self._connect, greet, give_up))
+            except (StorageConnectionError, StorageTimeoutError):
+                if time.monotonic() + _RETRY > give_up:
+                    raise  # else it is that of somebody who came earlier
+
+    async def _connect(self, greet: Greet, give_up: float) -> None:
+        await self._closed_elsewhere()
+        session = self._by_loop.get()
+        if session is None or not session.is_open:
+            await self._open_patiently(None if self._connected else greet, give_up)
 
     async def disconnect(self, finish: Callable[[], Awaitable[None]]) -> None:
         """Close the sessions of all event loops after what is under way, then do what ``finish`` does."""
@@ -152,14 +161,13 @@ class Sessions:
         self._start_over()
         self._connected = connected
 
-    def _gate(self) -> asyncio.Lock:
+    def _gate(self) -> Gate:
         """The lock of this event loop under which sessions are opened and closed."""
-        return self._gates.get_or_make(asyncio.Lock)
+        return self._gates.get_or_make(Gate)
 
     # --- opening ---------------------------------------------------------------------------------------
 
-    async def _open_patiently(self, greet: Greet | None) -> None:
-        give_up = time.monotonic() + self._connect_wait
+    async def _open_patiently(self, greet: Greet | None, give_up: float) -> None:
         told = False
         while True:
             try:

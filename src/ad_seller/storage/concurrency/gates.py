@@ -1,0 +1,40 @@
+"""A lock under which something is opened, and whose failure all hear who waited for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from .tasks import copied
+
+R = TypeVar("R")
+
+
+class Gate(asyncio.Lock):
+    """The lock of one event loop under which something is opened and closed.
+
+    Who waits while somebody's attempt to open fails does not begin another one: each would wait as long as those
+    before, one after the other.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has failed."""
+        super().__init__()
+        self._failed = -math.inf  # when the last attempt ended
+        self._failure: Exception | None = None
+
+    async def opening(self, attempt: Callable[[], Awaitable[R]]) -> R:
+        """Return what ``attempt`` does under the lock; raise what the last one did, if it failed since the call."""
+        now = asyncio.get_running_loop().time
+        came = now()
+        async with self:
+            if self._failure is not None and self._failed >= came:
+                raise copied(self._failure)
+            self._failure = None
+            try:
+                return await attempt()
+            except Exception as error:
+                self._failed, self._failure = now(), error
+                raise
