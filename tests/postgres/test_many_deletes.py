@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,7 +15,7 @@ from ad_seller.storage.driver.commit import Commit, Delete, Expect, Put
 from ad_seller.storage.postgres.commits import Packed, many_deletes
 from ad_seller.storage.postgres.statements import COMMIT, TABLE, waiting
 from ad_seller.storage.postgres_backend import PostgresBackend
-from tests.postgres.support import sql
+from tests.postgres.support import postgres_engine_of, sql
 
 KEYS = [f"deal:{n:04}" for n in range(1_200)]
 OTHER = "deal:0600+"  #: between them, so that it is asked for with them
@@ -110,6 +111,23 @@ async def test_a_row_that_is_held_for_long(storage: PostgresBackend, postgres_ur
         await transaction.rollback()
         await other.close()
     assert await storage.count() == len(KEYS) + 1
+
+
+async def test_both_of_its_statements_have_one_time_out(storage: PostgresBackend) -> None:
+    """The second one is for what the first cannot do; who waits behind it waits no longer because of that."""
+    client = (await postgres_engine_of(storage))._client
+    deadlines: list[float | None] = []
+    write = client.write
+
+    def noted(statement: str, *parameters: Any, **how: Any) -> Any:
+        deadlines.append(how["deadline"])
+        return write(statement, *parameters, **how)
+
+    client.write = noted  # type: ignore[method-assign]
+    assert await storage.delete_many([*KEYS, OTHER]) == len(KEYS)
+    first, second = deadlines
+    assert first is not None
+    assert second == first
 
 
 async def test_beside_many_writers(storage: PostgresBackend) -> None:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+import asyncpg
+
 from ..driver.failures import LostError, NotSentError, NotStartedError
 from ..stats import PoolStats
 from .connection import Call, Connection, UnusableError
@@ -19,6 +21,7 @@ T = TypeVar("T")
 
 #: The part of a call's time for which it waits for a connection: why there is none is to be told before that is up.
 _PATIENT = 0.95
+_YOUNG = 1.0  #: seconds for which a session is kept also if its server takes no writes: a new one would be alike
 Fetch = Callable[..., Awaitable[list[Any]]]
 
 #: Its first statement fixes what all of them see.
@@ -134,12 +137,12 @@ class PostgresClient:
             self._pool.release(connection)
 
     async def _begun(self) -> Connection:
-        patient_until = self._loop.time() + self._timeout
+        now = self._loop.time()
+        patient_until, deadline = now + _PATIENT * self._timeout, now + self._timeout
         while True:
             connection = await self._acquire(patient_until, first=False)
             try:
-                end = self._loop.time() + self._timeout
-                await connection.fetch(Call(_BEGIN, (), end, end))
+                await connection.fetch(Call(_BEGIN, (), deadline, deadline))
             except UnusableError:
                 self._pool.release(connection)
             except BaseException:
@@ -159,7 +162,7 @@ class PostgresClient:
             raise LostError("the session had ended") from error
 
     def write(
-        self, statement: str, *parameters: Any, patience: float | None = None
+        self, statement: str, *parameters: Any, patience: float | None = None, deadline: float | None = None
     ) -> Coroutine[Any, Any, list[Any]]:
         """Send a statement exactly once and return its rows; the caller is not cancelled.
 
@@ -167,6 +170,7 @@ class PostgresClient:
             statement: with $1 and so on for the parameters.
             parameters: their values.
             patience: seconds to wait for a connection, before all others; as long as for an answer if not given.
+            deadline: when to stop waiting for an answer, in the event loop's time, if not after the time-out.
 
         Raises:
             NotSentError: nothing was sent.
@@ -175,8 +179,9 @@ class PostgresClient:
             asyncpg.PostgresError: the server refused; nothing was applied.
         """
         now = self._loop.time()
-        end = now + (self._timeout if patience is None else patience)
-        return self._run(Call(statement, parameters, end, now + self._timeout, patience is not None))
+        deadline = now + self._timeout if deadline is None else deadline
+        end = deadline if patience is None else now + patience
+        return self._run(Call(statement, parameters, end, deadline, patience is not None))
 
     @asynccontextmanager
     async def borrowed(self, seconds: float) -> AsyncIterator[Callable[..., Awaitable[list[Any]]]]:
@@ -253,6 +258,11 @@ class PostgresClient:
         except LostError as error:
             if isinstance(error.__cause__, TimeoutError):
                 self._pool.drop_idle()  # nor would they answer, and a write that was sent has an unknown outcome
+            raise
+        except asyncpg.ReadOnlySQLTransactionError:
+            if self._loop.time() - connection.begun > _YOUNG:
+                self._pool.drop_idle()  # their server has become a standby: new ones look for that which is none
+                connection.terminate()
             raise
         finally:
             self._pool.release(connection)

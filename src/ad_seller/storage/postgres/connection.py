@@ -24,6 +24,24 @@ from .login import Login
 
 T = TypeVar("T")
 
+#: What asyncpg raises when a session cannot be begun.
+_REFUSALS = (
+    OSError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.TargetServerAttributeNotMatched,
+    PasswordFunctionError,
+)
+
+#: Why a host does not take a session while another one may.
+_OF_ONE_HOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+
 
 class UnusableError(Exception):
     """The server had ended the connection before; nothing was sent."""
@@ -58,6 +76,7 @@ class Connection:
 
     Attributes:
         idle_since: when it was last used, in the event loop's time.
+        begun: when it was made, likewise.
         is_pooled: whether a pooler was met.
         is_terminated: whether it was ended here, not by the server.
         keeps_statements: see above.
@@ -72,6 +91,7 @@ class Connection:
         self._is_late = False
         self._timer: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
+        self.begun = self._loop.time()
         self.is_pooled = self.is_terminated = False
         self._socket = own_socket(raw)
         self._poll = select.poll()
@@ -111,10 +131,29 @@ class Connection:
     async def _open(
         cls, login: Login, deadline: float, security: ssl.SSLContext | bool | None = None
     ) -> Connection:
+        """Begin a session on the first host that takes it; one that does not answer has its share of the time."""
+        now = asyncio.get_running_loop().time
+        dsns = login.dsns
+        for place, dsn in enumerate(dsns):
+            end = now() + (deadline - now()) / (len(dsns) - place)
+            try:
+                connection = await cls._open_at(dsn, login, end, security)
+            except NotSentError as error:
+                if dsn is dsns[-1] or not isinstance(error.__cause__, _OF_ONE_HOST):
+                    raise
+            else:
+                login.meet_host(dsn)
+                return connection
+        raise AssertionError("not reached: the last host raises or takes it")
+
+    @classmethod
+    async def _open_at(
+        cls, dsn: str, login: Login, deadline: float, security: ssl.SSLContext | bool | None
+    ) -> Connection:
         has_sessions, at_start = login.has_sessions, login.makes_settings_at_start
         left = deadline - asyncio.get_running_loop().time()
         try:
-            raw = await asyncpg.connect(**login.options, ssl=security, timeout=left)
+            raw = await asyncpg.connect(dsn, **login.options, ssl=security, timeout=left)
             try:
                 connection = cls(raw, keeps_statements=has_sessions)
             except OSError:  # no descriptor is left
@@ -124,7 +163,7 @@ class Connection:
                 await connection._make_settings(login, deadline)
         except LostError as error:
             raise NotSentError(str(error)) from error.__cause__
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, PasswordFunctionError) as error:
+        except _REFUSALS as error:
             raise NotSentError(str(error)) from error
         return connection
 

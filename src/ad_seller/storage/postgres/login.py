@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ..passwords import Password, asked
 from . import statements as sql
+from .url import dsn_of_each_host
 
 
 class Known(Struct):
@@ -22,6 +23,7 @@ class Known(Struct):
         taken: names of indexes of fields under which something else stands.
         next_look: when to look again for those that are missing, by the monotonic clock.
         has_given_up: whether they cannot be built from here.
+        host: the place of the host that took the last session.
     """
 
     is_set_up: bool = False
@@ -31,6 +33,7 @@ class Known(Struct):
     taken: frozenset[str] = frozenset()
     next_look: float = 0.0
     has_given_up: bool = False
+    host: int = 0
 
 
 class Login:
@@ -50,6 +53,7 @@ class Login:
     ) -> None:
         """Keep it."""
         self._dsn = dsn
+        self._dsns = dsn_of_each_host(dsn)
         self._password = password
         self._timeout = timeout
         self._statement_cache = statement_cache
@@ -61,13 +65,23 @@ class Login:
         return not self._known.is_pooled if self._statement_cache is None else self._statement_cache
 
     @property
+    def dsns(self) -> list[str]:
+        """A URL for each host, beginning with the one that took the last session."""
+        first = self._known.host  # another event loop may change it
+        return [*self._dsns[first:], *self._dsns[:first]]
+
+    def meet_host(self, dsn: str) -> None:
+        """Take note of the host that took a session."""
+        self._known.host = self._dsns.index(dsn)
+
+    @property
     def options(self) -> dict[str, Any]:
-        """What `asyncpg.connect` is called with. Poolers know no start-up settings but the name."""
+        """What `asyncpg.connect` is called with, beside the URL. Poolers know no settings but the name."""
         settings = {} if "application_name=" in self._dsn else {"application_name": sql.APPLICATION}
         settings |= sql.session_settings(self._timeout) if self.makes_settings_at_start else {}
         cache = {"max_cached_statement_lifetime": 0} if self.has_sessions else {"statement_cache_size": 0}
         password = {} if self._password is None else {"password": partial(asked, self._password)}
-        return {"dsn": self._dsn, "server_settings": settings, **cache, **password}
+        return {"server_settings": settings, **cache, **password}
 
     @property
     def makes_settings_at_start(self) -> bool:

@@ -122,3 +122,21 @@ def _with_options(text: str, hosts: int) -> str:
     if hosts > 1 or "," in options.get("host", ""):
         options.setdefault("target_session_attrs", "read-write")
     return f"{base}?{urlencode(options)}" if options else base
+
+
+def dsn_of_each_host(dsn: str) -> tuple[str, ...]:
+    """Return a URL for each host that one names, as `parse_postgres_url` returns it.
+
+    One for all where asyncpg has to compare the hosts, or has to match a list of ports with them.
+    """
+    parts = urlsplit(dsn)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if options.get("target_session_attrs") == "prefer-standby" or "port" in options:
+        return (dsn,)
+    login, at, hosts = parts.netloc.rpartition("@")
+    if hosts:
+        return tuple(parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(","))
+    named = options.get("host", "").split(",")
+    return tuple(parts._replace(query=urlencode(options | {"host": host})).geturl() for host in named if host) or (
+        dsn,
+    )

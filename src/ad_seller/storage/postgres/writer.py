@@ -53,6 +53,7 @@ class Writer:
     def __init__(self, client: PostgresClient, *, most: int, timeout: float) -> None:
         """Nothing waits yet."""
         self._client = client
+        self._timeout = timeout
         self._lock_wait = min(_LOCK_WAIT, 0.02 * timeout)
         self._aside = Aside(self._send, most=most, timeout=timeout, short_wait=self._lock_wait)
 
@@ -140,6 +141,7 @@ class Writer:
 
     async def _send(self, commits: Sequence[Commit], lock_wait: float, patience: float | None) -> list[Outcome]:
         """Apply commits in one call; all of them or, if this raises, none."""
+        deadline = None
         if len(commits) == 1:
             _check_size(commits[0])
             if (put := lone_put(commits[0])) is not None:
@@ -147,8 +149,9 @@ class Writer:
                 await self._client.write(statement, put.key, put.text.decode(), put.ttl_ms, patience=patience)
                 return [[True]]
             if (keys := many_deletes(commits[0])) is not None:
+                deadline = asyncio.get_running_loop().time() + self._timeout  # of both statements
                 statement = sql.waiting(sql.DELETE_ALL, lock_wait)
-                [(gone,)] = await self._client.write(statement, keys, patience=patience)
+                [(gone,)] = await self._client.write(statement, keys, patience=patience, deadline=deadline)
                 if gone:
                     return [[True] * len(keys)]
         packed = Packed(commits)
@@ -156,7 +159,9 @@ class Writer:
             await self._client.write(sql.waiting(sql.PUT, lock_wait), *packed.puts, patience=patience)
             return packed.outcomes((), ())
         statement = sql.waiting(sql.COMMIT, lock_wait)
-        [(unmet, hits)] = await self._client.write(statement, *packed.arguments, patience=patience)
+        [(unmet, hits)] = await self._client.write(
+            statement, *packed.arguments, patience=patience, deadline=deadline
+        )
         return packed.outcomes(unmet, hits)
 
 
