@@ -197,11 +197,20 @@ class TestBadInput:
     async def test_what_is_no_message_is_passed_over(self, shop: Shop) -> None:
         await shop.storage.set("outbox:hooks:00:foreign", "x")
         await shop.storage.set("outbox:hooks:zz", "x")
+        odd: list[dict[str, Any]] = [
+            {"attempts": "x"},
+            {"due": None},
+            {"due": 10**400},
+            {"key": ["a"]},
+            {"since": {}},
+        ]
+        for number, parts in enumerate(odd):
+            await shop.storage.set(f"outbox:hooks:00:{number:036}", {"value": "odd"} | parts)
         await shop.outbox.put(1)
         messages = shop.messages()
         assert await take(messages, 1) == [1]
         await messages.aclose()
-        assert len(await shop.storage.keys()) == 2
+        assert len(await shop.storage.keys()) == 2 + len(odd)
 
     async def test_a_large_message_and_outboxes_of_similar_names(self, shop: Shop) -> None:
         others: list[Outbox] = [shop.storage.outbox(name) for name in ("a", "a:00", "a%3A00", "a*")]

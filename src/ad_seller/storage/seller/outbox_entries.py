@@ -147,16 +147,19 @@ class Waiting(NamedTuple):
         """Return the message of a record; None if it is not one of ours."""
         if not isinstance(record, dict) or "value" not in record or len(message_id) != _ID_LENGTH:
             return None
-        return cls(
-            message_id,
-            record.get("key"),
-            record["value"],
-            int(record.get("attempts", 0)),
-            float(record.get("due", 0)),
-            record.get("error"),
-            float(record.get("since", 0)),
-            int(record.get("deaths", 0)),
-        )
+        try:
+            return cls(
+                message_id,
+                check_message_key(record.get("key")),
+                record["value"],
+                int(record.get("attempts", 0)),
+                float(record.get("due", 0)),
+                record.get("error"),
+                float(record.get("since", 0)),
+                int(record.get("deaths", 0)),
+            )
+        except (TypeError, ValueError, OverflowError):
+            return None
 
 
 class TransactionOutbox:
