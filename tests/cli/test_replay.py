@@ -223,8 +223,8 @@ def wait_for_misses(url: str, count: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_recording(directory: Path) -> None:
-    value = {"note": "x" * 2_000}
-    lines = ({"op": "set", "key": f"event:{n % 50}", "value": value} for n in range(30_000))
+    value = {"note": "x" * 10_000}
+    lines = ({"op": "set", "key": f"event:{n % 50}", "value": value} for n in range(6_000))
     big = write_recording(directory / "r.gz", lines, compress=True)  # 60 MB of text
     for file, stdin in ((str(DAY), b""), (str(big), b""), ("-", big.read_bytes())):
         done = subprocess.run(
