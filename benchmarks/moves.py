@@ -27,6 +27,7 @@ from .moves_writers import GONE, WRITERS, Acknowledged, Held, filled, write
 KILLS = 10
 SLACK = 0.02  # seconds of a deadline, as the contract promises
 TARGETS = ("redis", "postgres")
+_LEFT = "local left = {} for i, key in ipairs(KEYS) do left[i] = redis.call('PTTL', key) end return left"
 
 
 class Writers:
@@ -73,18 +74,18 @@ async def _read_redis(url: str) -> Acknowledged:
     found: Acknowledged = {}
     redis: Any = Redis.from_url(url)
     async with redis:
-        cursor: int = -1
+        cursor = -1
         while cursor:
             cursor, names = await redis.scan(max(cursor, 0), match="ad_seller:*:*", count=1_000, _type="string")
+            if not names:
+                continue
             async with redis.pipeline(transaction=True) as ask:  # PEXPIRETIME came with Redis 7
-                commands = [("TIME",), *((c, name) for name in names for c in ("GET", "PTTL")), ("TIME",)]
-                for command in commands:
-                    ask.execute_command(*command)
-                first, *answers, last = await ask.execute()
+                ask.time().mget(names).eval(_LEFT, len(names), *names).time()
+                first, texts, left, last = await ask.execute()
             before, after = (seconds + micro / 1e6 for seconds, micro in (first, last))
-            for name, text, left in zip(names, answers[::2], answers[1::2], strict=True):
+            for name, text, ms in zip(names, texts, left, strict=True):
                 if text is not None:
-                    moments = (None, None) if left < 0 else (before + left / 1000, after + left / 1000)
+                    moments = (None, None) if ms < 0 else (before + ms / 1000, after + ms / 1000)
                     found[name.decode().removeprefix("ad_seller:")] = Held(json.loads(text), *moments)
     return found
 

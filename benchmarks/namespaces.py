@@ -44,6 +44,14 @@ async def _get_many(storage: StorageBackend, number: int) -> None:
     await storage.get_many([f"order:{(number + n) % ORDERS}" for n in range(100)])
 
 
+async def _whole_names(storage: StorageBackend, _: int) -> None:
+    """The names of the namespace as the store itself tells them: longer ones, of which nothing is cut."""
+    if isinstance(storage, NamespacedBackend):
+        await storage.backend.keys(f"ns:{storage.namespace}:order:*")
+    else:
+        await storage.keys("order:*")
+
+
 #: Each call, by how many tasks at once, and how many in one turn.
 CALLS: dict[str, tuple[Call, int, int]] = {
     "get": (lambda s, n: s.get(f"order:{n % ORDERS}"), 1, 400),
@@ -53,6 +61,7 @@ CALLS: dict[str, tuple[Call, int, int]] = {
     "transact, 16 tasks": (_transact, 16, 160),
     "get_many of 100": (_get_many, 1, 8),
     "keys of 1,000": (lambda s, _: s.keys("order:*"), 1, 4),
+    "keys of 1,000, whole names": (_whole_names, 1, 4),
     "list of 1,000": (lambda s, _: s.list_orders(), 1, 2),
     "10 of 1,000 by a field": (lambda s, _: s.list_orders({"status": "open"}), 1, 8),
 }
@@ -74,7 +83,7 @@ async def _fill(storage: StorageBackend) -> None:
     await storage.list_orders({"status": "open"})  # makes the index of namespaces, so that both pay for theirs
 
 
-async def measure(url: str, rounds: int) -> None:
+async def measure(url: str, rounds: int, only: str) -> None:
     """Print the ratios on one store, which must be empty; it is left so."""
     async with open_url(url) as whole, NamespacedBackend(whole, "publisher-a") as storage:
         if await whole.count():
@@ -83,6 +92,8 @@ async def measure(url: str, rounds: int) -> None:
             for one in (whole, storage):
                 await _fill(one)
             for name, (call, tasks, calls) in CALLS.items():
+                if only not in name:
+                    continue
                 pairs = []
                 for number in range(rounds + 2):
                     order = (whole, storage, whole) if number % 2 else (storage, whole, whole)
@@ -101,11 +112,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What a namespace costs.")
     parser.add_argument("urls", nargs="+")
     parser.add_argument("--rounds", type=int, default=101)
+    parser.add_argument("--only", default="", help="calls whose names have this in them")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for url in arguments.urls:
             print(url)
-            asyncio.run(measure(url.replace("{folder}", folder), arguments.rounds))
+            asyncio.run(measure(url.replace("{folder}", folder), arguments.rounds, arguments.only))
 
 
 if __name__ == "__main__":
