@@ -13,12 +13,14 @@ import pytest
 
 from ad_seller.storage import (
     NamespacedBackend,
+    NotConnectedError,
     StorageBackend,
     StorageConnectionError,
     StorageTimeoutError,
     factory,
     get_storage,
 )
+from ad_seller.storage.concurrency.gates import Gate
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
@@ -128,3 +130,24 @@ async def test_a_hybrid_that_connects_again_in_vain_keeps_what_is_open(own_redis
         assert await storage.get("deal:1") == 1
         own_redis.thaw()
         await storage.set_session("s1", {"a": 1})
+
+
+async def test_what_is_not_about_the_store_is_heard_by_one_caller() -> None:
+    """A session that was opened while somebody disconnected is nothing to one who connects then."""
+    gate, asked = Gate(), asyncio.Event()
+
+    async def disconnected() -> None:
+        await asked.wait()
+        raise NotConnectedError("it was disconnected while this event loop connected")
+
+    async def connected() -> bool:
+        return True
+
+    first = asyncio.ensure_future(gate.opening(disconnected))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(gate.opening(connected))
+    await asyncio.sleep(0)
+    asked.set()
+    assert await second
+    with pytest.raises(NotConnectedError):
+        await first

@@ -23,10 +23,10 @@ class Gate(asyncio.Lock):
         """Nothing has failed."""
         super().__init__()
         self._failed = -math.inf  # when the last attempt ended
-        self._failure: Exception | None = None
+        self._failure: OSError | None = None
 
     async def opening(self, attempt: Callable[[], Awaitable[R]]) -> R:
-        """Return what ``attempt`` does under the lock; raise what the last one did, if it failed since the call."""
+        """Return what ``attempt`` does under the lock, or raise what the last did if it got no answer since the call."""
         now = asyncio.get_running_loop().time
         came = now()
         async with self:
@@ -35,6 +35,8 @@ class Gate(asyncio.Lock):
             self._failure = None
             try:
                 return await attempt()
-            except Exception as error:
+            except (
+                OSError
+            ) as error:  # of any backend whose store does not answer; what else fails is somebody's own
                 self._failed, self._failure = now(), error
                 raise
