@@ -67,7 +67,7 @@ class _Oven:
         """Return the id of a new process, and the descriptor from which its exit status comes."""
         with self._lock:
             if self._socket is None or self._pid != os.getpid():
-                self._start()
+                self.start()
             assert self._socket is not None
             reading, writing = os.pipe()
             try:
@@ -76,7 +76,12 @@ class _Oven:
             finally:
                 os.close(writing)
 
-    def _start(self) -> None:
+    def inherit(self) -> None:
+        """Go on with it in a fork of the process that has started it, while that one waits for the fork."""
+        self._pid = os.getpid()
+
+    def start(self) -> None:
+        """Start it."""
         self._pid = os.getpid()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * _ORDER)
@@ -100,6 +105,7 @@ class _Oven:
 
 
 _oven = _Oven()
+begin, inherit = _oven.start, _oven.inherit
 
 
 class Popen(subprocess.Popen[Any]):

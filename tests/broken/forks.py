@@ -20,7 +20,9 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage.testing import guardian
+from ad_seller.storage.testing.conformance import jobs
 from ad_seller.storage.testing.runner import _Process
+from tests import warm
 
 WARM = ["--storage-backend=tests.broken.bases:SevenBackend", "--storage-check=missing_entry"]
 
@@ -68,6 +70,8 @@ def serve() -> None:
     events = os.dup(1)
     with Path(os.devnull).open("r+b") as nothing:
         os.dup2(nothing.fileno(), 1)
+    warm.begin()
+    jobs.Popen = warm.Popen
     _pytest(WARM, os.open(os.devnull, os.O_WRONLY))
     gc.collect()
     gc.freeze()  # pytest collects garbage five times at each end
@@ -91,6 +95,7 @@ def _fork(options: list[str], events: int) -> int:
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        warm.inherit()
         os._exit(_pytest(options, events))
     status = 0
     while not (done := os.waitpid(pid, os.WNOHANG)[0]) and not select.select([0], [], [], 0.005)[0]:
