@@ -26,7 +26,7 @@ class Gate(asyncio.Lock):
         self._failure: OSError | None = None
 
     async def opening(self, attempt: Callable[[], Awaitable[R]]) -> R:
-        """Return what ``attempt`` does under the lock, or raise what the last did if it got no answer since the call."""
+        """Return what ``attempt`` does under the lock; if the last one got no answer since the call, raise that."""
         now = asyncio.get_running_loop().time
         came = now()
         async with self:
