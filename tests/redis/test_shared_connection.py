@@ -13,12 +13,15 @@ from ad_seller.storage.driver.query import KeyQuery
 from ad_seller.storage.records.globs import compile_glob
 from ad_seller.storage.redis import connection, news
 from ad_seller.storage.redis.index import first_part
+from ad_seller.storage.redis.listener import Listener
 from ad_seller.storage.redis.listings import Listings
 from ad_seller.storage.redis.pool import NodePool
 from ad_seller.storage.redis.router import RedisRouter
 from ad_seller.storage.redis.tracker import IndexTracker
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
+
+from .support import plain
 
 SPAN = KeyQuery(compile_glob("deal:*"))
 PART = first_part("ad_seller:", SPAN, "names")
@@ -157,6 +160,36 @@ async def test_who_has_little_time_left_ends_it_for_others_only_if_it_is_stuck(
     own_redis.thaw()
     assert await tracker.ask(PART, loop.time() + 60, first=True)
     assert (tracker._listener._connection, tracker._generation) == (shared, generation) or is_stuck
+
+
+async def test_what_a_cancelled_listing_took_is_looked_at_by_the_next(
+    tracker: IndexTracker, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names of which it was told, and of which it has looked at a part."""
+    until = asyncio.get_running_loop().time() + 60
+    names = [f"ad_seller:deal:{number}" for number in range(3)]
+    with plain(own_redis.url) as client:
+        client.mset(dict.fromkeys(names, "1"))
+    await tracker._listener.ask(("PING",), until)  # the news comes before its answer
+    generation, run, looked = tracker._generation, Listener.run, asyncio.Event()
+
+    async def look_at_one(self: Listener, calls: Any, deadline: float) -> Any:
+        if looked.is_set():
+            await asyncio.sleep(60)
+        looked.set()
+        return await run(self, calls, deadline)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ad_seller.storage.redis.tracker.PART", 1)
+        patch.setattr(Listener, "run", look_at_one)
+        gone = asyncio.create_task(tracker.ask(PART, until, first=True))
+        await looked.wait()
+        gone.cancel()
+        await asyncio.wait([gone])
+    answer = await tracker.ask(PART, until, first=True)
+    assert answer is not None
+    assert answer[1].decode().split("\0") == names
+    assert tracker._generation == generation
 
 
 async def test_a_survey_that_is_cancelled_takes_no_time_from_others(

@@ -5,24 +5,52 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from hiredis import PushNotification
 
 from ad_seller.storage.driver.failures import LostError, NotSentError
+from ad_seller.storage.redis.connection import RedisConnection
 from ad_seller.storage.redis.router import RedisRouter
 from ad_seller.storage.redis_backend import RedisBackend
 from tests.schedules.redis_server import PREFIX, Server
 
 
-class Exchange(NamedTuple):
-    """Commands that were sent, and their answers."""
+class Beneath:
+    """What lies beneath a connection: its transport, what redis-py keeps of it, the look at what has arrived.
 
-    wanted: int
-    answers: list[Any]
-    future: asyncio.Future[list[Any]]
+    Args:
+        shows: tells whether the end of the connection, or news, have arrived.
+        ended: called when it is closed.
+    """
+
+    def __init__(self, shows: Callable[[], bool], ended: Callable[[], object]) -> None:
+        self._shows = shows
+        self._ended = ended
+        self._is_closed = False
+
+    def poll(self, _: int) -> bool:
+        return self._shows()
+
+    def write(self, data: bytes) -> None:
+        """The commands go to the server as they are."""
+
+    def is_closing(self) -> bool:
+        return self._is_closed
+
+    def abort(self) -> None:
+        self._is_closed = True
+        self._ended()
+
+    def close(self) -> None:
+        """There are no streams."""
+
+    def tell_lost(self, error: Exception | None) -> None:
+        """Likewise."""
 
 
-class Wire:
-    """A connection, as `RedisConnection` looks to those who use it.
+class Wire(RedisConnection):
+    """A connection with its own deadlines and exchanges; only what lies beneath is another.
 
     Attributes:
         scopes: the beginnings of the names of which its other side is told.
@@ -31,32 +59,26 @@ class Wire:
     def __init__(self, server: Server, on_push: Callable[[list[Any]], None] | None = None) -> None:
         self._server = server
         self._world = server.world
+        self._loop = server.world.loop
         self._on_push = on_push
         self.scopes: list[bytes] = []
         self.is_doubtful = False
-        self.is_closing = False
         self._is_cut = False
-        self._sent: deque[Exchange] = deque()
+        self._exchanges = deque()
+        self._timer = None
         self._requests: deque[Sequence[Any]] = deque()
         self._round: list[Any] = []  # answers that leave when the server's round ends
         self._arriving: deque[Any] = deque()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        beneath: Any = Beneath(self._shows, self._gone)
+        self._transport = self._connected = self._readable = beneath
         server.wires.append(self)
 
     def send(self, commands: Sequence[Any], deadline: float) -> asyncio.Future[list[Any]]:
-        if self.is_closing:
-            raise NotSentError("the connection was closed")
-        future: asyncio.Future[list[Any]] = self._world.loop.create_future()
-        self._sent.append(Exchange(len(commands), [], future))
+        future = super().send(commands, deadline)
         self._requests += commands
-        timer = self._world.loop.call_at(deadline, self._late)
-        future.add_done_callback(lambda _: timer.cancel())
         self._go("serve", self._serve)
         return future
-
-    @property
-    def is_quiet(self) -> bool:
-        return not (self.is_doubtful or self.is_closing or self._shows())
 
     def _shows(self) -> bool:
         """Tell whether the end or news of a connection have arrived; they may still be on their way."""
@@ -67,16 +89,8 @@ class Wire:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             if self._is_cut:
-                self.fail(OSError("the server closed the connection"))
-        if self.is_doubtful and not self.is_closing:
-            try:
-                await self.send([("PING",)], self._world.loop.time() + 0.5)
-            except LostError:
-                return False
-        return not self.is_closing
-
-    def close(self) -> None:
-        self.fail(OSError("the connection was closed"))
+                self._lose()
+        return await super().is_reusable()
 
     # --- the server's side -------------------------------------------------------------------------------
 
@@ -84,10 +98,10 @@ class Wire:
         """Send what a round brought: its answers, then its news."""
         left, self._round = self._round, []
         if flushed and self.scopes:
-            left.append([b"invalidate", None])
+            left.append(PushNotification([b"invalidate", None]))
         for scope in self.scopes:
             if names := [name for name in dict.fromkeys(changed) if name.startswith(scope)]:
-                left.append([b"invalidate", names])
+                left.append(PushNotification([b"invalidate", names]))
         if left and not self._is_cut:
             self._arriving += left
             self._go("arrive", self._arrive)
@@ -104,8 +118,7 @@ class Wire:
             await self._server.pause()
             if self._requests:
                 command = self._requests.popleft()
-                answer = self._server.execute(self, command)
-                self._round.append((answer,))
+                self._round.append(self._server.execute(self, command))
 
     async def _arrive(self) -> None:
         while not self.is_closing and (self._arriving or self._is_cut):
@@ -114,28 +127,16 @@ class Wire:
                 self.is_doubtful = False
                 self._take(self._arriving.popleft())
             elif self._is_cut:
-                self.fail(OSError("the server closed the connection"))
-
-    def _take(self, arrived: Any) -> None:
-        if isinstance(arrived, list):
-            assert self._on_push is not None
-            self._on_push(arrived)
-            return
-        exchange = self._sent[0]
-        exchange.answers.append(arrived[0])
-        if len(exchange.answers) == exchange.wanted:
-            self._sent.popleft()
-            if not exchange.future.done():
-                exchange.future.set_result(exchange.answers)
+                self._lose()
 
     # --- its end -----------------------------------------------------------------------------------------
 
-    def _late(self) -> None:
-        self.fail(TimeoutError("no answer in time"))
+    def _lose(self) -> None:
+        """Do what asyncio does when the server has ended it."""
+        self._transport.abort()
+        self.connection_lost(None)
 
-    def fail(self, error: Exception) -> None:
-        """End it; who waits for an answer does not know what was executed."""
-        self.is_closing = True
+    def _gone(self) -> None:
         if self in self._server.wires:
             self._server.wires.remove(self)
         self._requests.clear()
@@ -143,12 +144,6 @@ class Wire:
         for task in self._tasks.values():
             if task is not asyncio.current_task():
                 task.cancel()
-        sent, self._sent = self._sent, deque()
-        for exchange in sent:
-            if not exchange.future.done():
-                lost = LostError(str(error))
-                lost.__cause__ = error
-                exchange.future.set_exception(lost)
 
     def _go(self, what: str, work: Callable[[], Any]) -> None:
         if what not in self._tasks:
