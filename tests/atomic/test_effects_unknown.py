@@ -31,6 +31,25 @@ async def store(engine: Engine, address: Address) -> AsyncIterator[StorageBacken
         yield storage
 
 
+@pytest.mark.parametrize("odd", ["x", {}, {"scope": "s", "name": "n", "effect": "e", "at": 1e300, "tries": 1}])
+async def test_what_others_left_in_place_of_a_note_hides_no_effect(store: StorageBackend, odd: Any) -> None:
+    gone = AdSystem()
+    gone.fails_before = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await order(store, gone)
+    await store.set("effect_open:odd", odd)
+    [noted] = await store.open_effects()
+    assert (noted.scope, noted.tries) == ("book", 1)
+
+
+async def test_a_note_that_is_none_of_ours_is_told(store: StorageBackend) -> None:
+    await store.set(OPEN, {"effect": "e", "tries": "many"})
+    with pytest.raises(InvalidValueError, match="holds no note of an effect"):
+        await order(store, AdSystem())
+    with pytest.raises(InvalidValueError, match="holds no note of an effect"):
+        await store.resolve_effect("book", "order", Applied())
+
+
 class TestDied:
     """What a process that died leaves: the note, and a claim that ends."""
 

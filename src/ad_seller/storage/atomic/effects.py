@@ -37,7 +37,7 @@ from .beside import is_inside
 from .claims import Claim, Found, Seen, SingleRun
 from .confirm import is_confirmed
 from .endings import end
-from .outcomes import Applied, EffectKeys, Reconciled, Unknown, made
+from .outcomes import Applied, EffectKeys, Reconciled, Unknown, made, read_note
 from .transaction import PlainTransaction
 from .work import awaitable
 
@@ -133,7 +133,7 @@ class Effect(SingleRun):
 
     def _note_turn(self) -> None:
         """Note that it is our turn: no other note has the same text."""
-        before = {} if self._before is None else decode(self._before, key=self._keys.open)
+        before = {} if self._before is None else read_note(self._before, self._keys.open)
         fresh = {"effect": uuid.uuid4().hex, "at": time.time(), "tries": 0}
         self._note |= {**fresh, **before, "turn": uuid.uuid4().hex}
         self._note["tries"] += 1

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..driver.commit import Commit, Delete, Expect, Put, Refused
-from ..errors import InFlightError, InvalidArgumentError, shown
+from ..errors import CorruptValueError, InFlightError, InvalidArgumentError, shown
 from ..records.codec import decode
 from ..records.expiry import check_ttl
 from .claims import Seen
-from .outcomes import CLAIM_PREFIX, OPEN_PREFIX, Applied, EffectKeys, NotApplied, made
+from .outcomes import CLAIM_PREFIX, OPEN_PREFIX, Applied, EffectKeys, NotApplied, made, read_note
 
 if TYPE_CHECKING:
     from .committer import Committer
+
+log = logging.getLogger("ad_seller.storage")
 
 _AT_ONCE = 500  #: notes that are read at once
 
@@ -51,8 +54,12 @@ async def open_effects(store: Committer) -> list[OpenEffect]:
         notes = await store._atomic_snapshot(part)
         claims = await store._atomic_snapshot([CLAIM_PREFIX + key.removeprefix(OPEN_PREFIX) for key in part])
         for key, text, claim in zip(part, notes, claims, strict=True):
-            if text is not None:
-                found.append(_read(decode(text, key=key), is_running=claim is not None))
+            if text is None:
+                continue
+            try:
+                found.append(_read(read_note(text, key), is_running=claim is not None))
+            except (CorruptValueError, OverflowError, ValueError) as error:
+                log.warning("Left out of the open effects: %s", error)
     return sorted(found, key=lambda effect: effect.began)
 
 
@@ -83,7 +90,7 @@ async def resolve_effect(store: Committer, scope: str, name: str, outcome: Appli
         expectations = (Expect(keys.open, note), Expect(keys.claim, None))
         result: tuple[Put, ...] = ()
         if isinstance(outcome, Applied):
-            record = made(decode(note, key=keys.open)["effect"], outcome.result)
+            record = made(read_note(note, keys.open)["effect"], outcome.result)
             result = (Put(keys.done, store._atomic_encode(record, keys.done), ttl_ms),)
         if not isinstance(await store._atomic_commit(Commit(expectations, (*result, Delete(keys.open)))), Refused):
             return True

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..errors import InvalidValueError
+from ..records.codec import decode
 from ..records.keys import check_key
 from .claims import named
 
@@ -61,3 +63,17 @@ class EffectKeys(NamedTuple):
 def made(effect_id: str, result: Any) -> dict[str, Any]:
     """Return the record of an effect that was made."""
     return {"effect": effect_id, "result": result, "at": time.time()}
+
+
+def read_note(text: bytes, key: str) -> dict[str, Any]:
+    """Return the note of an effect that is about to be made, or of which nobody knows.
+
+    Raises:
+        CorruptValueError: the text is no JSON.
+        InvalidValueError: it is no note of ours.
+    """
+    note = decode(text, key=key)
+    parts = {"scope": str, "name": str, "effect": str, "at": int | float, "tries": int}
+    if not isinstance(note, dict) or not all(isinstance(note.get(part), kind) for part, kind in parts.items()):
+        raise InvalidValueError(f"{key!r} holds no note of an effect; choose another scope", key=key)
+    return note
