@@ -199,6 +199,8 @@ class TestBadInput:
         await shop.storage.set("outbox:hooks:zz", "x")
         odd: list[dict[str, Any]] = [
             {"attempts": "x"},
+            {"due": "nan"},
+            {"since": "inf"},
             {"due": None},
             {"due": 10**400},
             {"key": ["a"]},

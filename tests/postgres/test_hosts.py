@@ -82,10 +82,10 @@ async def until_refused(storage: PostgresBackend) -> None:
     [
         ("postgresql://u:p@h/d", ["postgresql://u:p@h/d"]),
         (
-            "postgresql://u:p%40@h:1,[::1]:2,k/d?schema=s",
+            "postgresql://u:p%40@[::1]:1,[::1]:2/d?schema=s",  # newer Pythons read no mixed list
             [
-                f"postgresql://u:p%40@{host}/d?search_path=s&target_session_attrs=read-write"
-                for host in ("h:1", "[::1]:2", "k")
+                f"postgresql://u:p%40@[::1]:{port}/d?search_path=s&target_session_attrs=read-write"
+                for port in (1, 2)
             ],
         ),
         (
@@ -112,3 +112,26 @@ def test_the_host_that_took_the_last_session_is_the_first() -> None:
     first, second, third = login.dsns
     login.meet_host(third)
     assert login.dsns == [third, first, second]
+
+
+def test_a_list_of_ports_in_the_environment_is_left_to_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPORT", "5432,5433")
+    assert dsn_of_each_host("postgresql://h,k/d") == ("postgresql://h,k/d",)
+
+
+async def test_the_function_for_the_password_is_asked_once_for_all_hosts(
+    own_postgres: PostgresServer, other_postgres: PostgresServer
+) -> None:
+    """A host's share of the time may be shorter than it takes."""
+    asked = 0
+
+    async def password() -> str:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(2.5)
+        return "secret"
+
+    url = await url_of_both(own_postgres, other_postgres)
+    async with PostgresBackend(url, timeout=4, password=password, pool_min=1) as storage:
+        await storage.set("a", 1)
+    assert asked

@@ -162,6 +162,20 @@ async def test_who_has_little_time_left_ends_it_for_others_only_if_it_is_stuck(
     assert (tracker._listener._connection, tracker._generation) == (shared, generation) or is_stuck
 
 
+async def test_one_on_which_somebody_was_late_is_looked_at_before_the_next_uses_it(
+    pool: NodePool, own_redis: RedisServer
+) -> None:
+    """Or the next would wait on a dead one for all of its time."""
+    loop = asyncio.get_running_loop()
+    shared = await pool.dedicated(lambda push: None, loop.time() + 60)
+    own_redis.freeze()
+    with pytest.raises(LostError, match="no answer in time"):
+        await shared.send([("PING",)], loop.time() + 0.1)
+    assert not (shared.is_closing or shared.is_quiet)
+    assert not await shared.is_reusable()
+    pool.release(shared)
+
+
 async def test_what_a_cancelled_listing_took_is_looked_at_by_the_next(
     tracker: IndexTracker, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -13,7 +12,6 @@ from ad_seller.storage.driver.failures import NotStartedError
 from ad_seller.storage.runtime.batcher import Batcher
 from ad_seller.storage.runtime.request import Request
 from tests.bulk_engine import Engine, ExplainedError, batcher_of, submit, ticks
-from tests.lateness import loop_lateness
 
 
 class TestTime:
@@ -56,48 +54,6 @@ class TestTime:
         assert not caught.value.sent
         async with asyncio.timeout(20):
             await batcher.drain()
-
-    async def test_an_attempt_that_began_late_and_hangs_is_waited_for_no_longer(self) -> None:
-        """It may not have started, which it is about to tell, but nobody waits beyond the time-out for that."""
-        stuck = asyncio.Event()
-        attempts = 0
-
-        async def run(items: list[int]) -> Sequence[int]:
-            nonlocal attempts
-            attempts += 1
-            if attempts == 1:
-                raise NotStartedError("no connection")
-            await stuck.wait()
-            return items
-
-        batcher: Batcher[int, int] = Batcher(run, explain=ExplainedError, timeout=0.4, reserve=0.1)
-        now = asyncio.get_running_loop().time
-        started = now()
-        async with loop_lateness() as late:
-            with pytest.raises(ExplainedError) as caught:
-                await batcher.submit([1])
-        assert now() - started <= 0.4 + sum(late)
-        assert isinstance(caught.value.cause, TimeoutError)
-        assert caught.value.sent
-        stuck.set()
-        await batcher.drain()
-
-    async def test_what_an_attempt_tells_at_the_last_moment_counts_also_where_both_are_late(self) -> None:
-        attempts = 0
-
-        async def run(items: list[int]) -> Sequence[int]:
-            nonlocal attempts
-            attempts += 1
-            await asyncio.sleep(0.9 if attempts > 1 else 0)
-            raise NotStartedError("locked by others")
-
-        batcher: Batcher[int, int] = Batcher(run, explain=ExplainedError, timeout=1.2, reserve=0.6)
-        request = batcher.submit([1])
-        asyncio.get_running_loop().call_later(0.8, time.sleep, 0.6)  # all that is due meanwhile comes late
-        with pytest.raises(ExplainedError) as caught:
-            await request
-        assert isinstance(caught.value.cause, NotStartedError)
-        await batcher.drain()
 
     async def test_each_request_has_its_own_time(self, engine: Engine) -> None:
         engine.open.clear()

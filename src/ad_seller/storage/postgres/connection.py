@@ -43,6 +43,17 @@ _OF_ONE_HOST = (
 )
 
 
+async def _ask_password(options: dict[str, Any], deadline: float) -> None:
+    """Ask the function for the password once for all hosts: none of their shares of the time may be enough."""
+    if (ask := options.get("password")) is None:
+        return
+    try:
+        async with asyncio.timeout_at(deadline):
+            options["password"] = await ask()
+    except (TimeoutError, PasswordFunctionError) as error:
+        raise NotSentError(str(error) or "the function for the password did not answer in time") from error
+
+
 class UnusableError(Exception):
     """The server had ended the connection before; nothing was sent."""
 
@@ -133,11 +144,13 @@ class Connection:
     ) -> Connection:
         """Begin a session on the first host that takes it; one that does not answer has its share of the time."""
         now = asyncio.get_running_loop().time
-        dsns = login.dsns
+        dsns, options = login.dsns, login.options
+        if len(dsns) > 1:
+            await _ask_password(options, deadline)
         for place, dsn in enumerate(dsns):
             end = now() + (deadline - now()) / (len(dsns) - place)
             try:
-                connection = await cls._open_at(dsn, login, end, security)
+                connection = await cls._open_at(dsn, options, login, end, security)
             except NotSentError as error:
                 if dsn is dsns[-1] or not isinstance(error.__cause__, _OF_ONE_HOST):
                     raise
@@ -148,12 +161,17 @@ class Connection:
 
     @classmethod
     async def _open_at(
-        cls, dsn: str, login: Login, deadline: float, security: ssl.SSLContext | bool | None
+        cls,
+        dsn: str,
+        options: dict[str, Any],
+        login: Login,
+        deadline: float,
+        security: ssl.SSLContext | bool | None,
     ) -> Connection:
         has_sessions, at_start = login.has_sessions, login.makes_settings_at_start
         left = deadline - asyncio.get_running_loop().time()
         try:
-            raw = await asyncpg.connect(dsn, **login.options, ssl=security, timeout=left)
+            raw = await asyncpg.connect(dsn, **options, ssl=security, timeout=left)
             try:
                 connection = cls(raw, keeps_statements=has_sessions)
             except OSError:  # no descriptor is left

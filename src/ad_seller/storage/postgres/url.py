@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ..errors import ConfigurationError, redact, shown
@@ -129,6 +130,8 @@ def dsn_of_each_host(dsn: str) -> tuple[str, ...]:
 
     One for all where asyncpg has to compare the hosts, or has to match a list of ports with them.
     """
+    if "," in os.environ.get("PGPORT", ""):
+        return (dsn,)
     parts = urlsplit(dsn)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if options.get("target_session_attrs") == "prefer-standby" or "port" in options:

@@ -127,8 +127,10 @@ class RedisConnection(asyncio.Protocol):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         if self.is_doubtful and not self.is_closing:
-            with suppress(LostError):  # it has closed itself then
+            try:
                 await self.send([("PING",)], self._loop.time() + _LOOK)
+            except LostError:
+                self.close()
         return not self.is_closing
 
     def close(self) -> None:
@@ -197,6 +199,7 @@ class RedisConnection(asyncio.Protocol):
         for exchange in self._exchanges:
             if exchange.deadline <= now < exchange.kept_until:
                 exchange.deadline = exchange.kept_until
+                self.is_doubtful = True
                 if not exchange.future.done():
                     exchange.future.set_exception(_lost(TimeoutError("no answer in time")))
         awaited = [exchange.deadline for exchange in self._exchanges if not exchange.future.done()]

@@ -24,8 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _WAKE = 32  #: callers that are woken in one turn of the event loop
-#: Seconds beyond its time that a request waits for an attempt which may not have started, if none are reserved.
-_GRACE = 1.0
+_GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
 
 
 class Batcher(Generic[T, R]):
@@ -62,7 +61,6 @@ class Batcher(Generic[T, R]):
         self._explain = explain
         self._timeout = timeout
         self._patience = timeout - reserve
-        self._grace = reserve or _GRACE
         self._max_items = max_items
         self._concurrency = concurrency
         self._loop = asyncio.get_running_loop()
@@ -283,6 +281,5 @@ class Batcher(Generic[T, R]):
 
     def _grant_grace(self, request: Request[T, R]) -> None:
         """Wait a little more: this attempt is about to tell whether it has started, and the outcome is known."""
-        soon = self._loop.call_soon  # twice: where both are late, what the attempt tells comes first
-        timer = self._loop.call_later(self._grace, soon, soon, self._fail, request, self._too_late())
+        timer = self._loop.call_later(_GRACE, self._fail, request, self._too_late())
         request.future.add_done_callback(lambda _: timer.cancel())

@@ -122,19 +122,13 @@ class Sessions:
 
     async def connect(self, greet: Greet) -> None:
         """Open the session of this event loop, so that any other may open its own; the first is greeted."""
-        give_up = time.monotonic() + self._connect_wait
-        while True:
-            try:
-                return await self._gate().opening(partial(self._connect, greet, give_up))
-            except (StorageConnectionError, StorageTimeoutError):
-                if time.monotonic() + _RETRY > give_up:
-                    raise  # else it is that of somebody who came earlier
+        await self._gate().opening(partial(self._connect, greet))
 
-    async def _connect(self, greet: Greet, give_up: float) -> None:
+    async def _connect(self, greet: Greet) -> None:
         await self._closed_elsewhere()
         session = self._by_loop.get()
         if session is None or not session.is_open:
-            await self._open_patiently(None if self._connected else greet, give_up)
+            await self._open_patiently(None if self._connected else greet)
 
     async def disconnect(self, finish: Callable[[], Awaitable[None]]) -> None:
         """Close the sessions of all event loops after what is under way, then do what ``finish`` does."""
@@ -167,7 +161,8 @@ class Sessions:
 
     # --- opening ---------------------------------------------------------------------------------------
 
-    async def _open_patiently(self, greet: Greet | None, give_up: float) -> None:
+    async def _open_patiently(self, greet: Greet | None) -> None:
+        give_up = time.monotonic() + self._connect_wait
         told = False
         while True:
             try:

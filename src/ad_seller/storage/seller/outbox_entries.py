@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any, NamedTuple
 
@@ -148,7 +149,7 @@ class Waiting(NamedTuple):
         if not isinstance(record, dict) or "value" not in record or len(message_id) != _ID_LENGTH:
             return None
         try:
-            return cls(
+            found = cls(
                 message_id,
                 check_message_key(record.get("key")),
                 record["value"],
@@ -160,6 +161,7 @@ class Waiting(NamedTuple):
             )
         except (TypeError, ValueError, OverflowError):
             return None
+        return found if math.isfinite(found.due) and math.isfinite(found.since) else None
 
 
 class TransactionOutbox:

@@ -134,7 +134,7 @@ class SQLiteEngine(Engine):
                 if row is None or (row[1] is not None and has_expired(row[1], self._clock())):
                     return None
                 text = row[0]
-                if len(text) > _LARGE:
+                if type(text) is bytes and len(text) > _LARGE:  # a table of others may hold anything
                     self._spent += len(text) * _DECODING
                 return text  # type: ignore[no-any-return]
             except LOCAL_FAILURES:

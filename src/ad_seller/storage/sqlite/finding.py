@@ -178,9 +178,9 @@ def _in_order(db: sqlite3.Connection, span: KeyQuery, now: float) -> Iterator[Ro
 
 def _all(db: sqlite3.Connection, span: KeyQuery, now: float, narrowing: Narrowing) -> Iterable[_Raw]:
     """Return what the index has found, sorted."""
-    rows = _candidates(db, span, now, narrowing, _SORTED_HERE + 1, is_sorted=False).fetchall()
-    if len(rows) > _SORTED_HERE:
+    if not _are_few(db, narrowing, _SORTED_HERE):
         return _candidates(db, span, now, narrowing)
+    rows = _candidates(db, span, now, narrowing, is_sorted=False).fetchall()
     rows.sort(key=itemgetter(0), reverse=span.reverse)
     return rows
 
