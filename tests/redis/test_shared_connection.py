@@ -171,7 +171,8 @@ async def test_one_on_which_somebody_was_late_is_looked_at_before_the_next_uses_
     own_redis.freeze()
     with pytest.raises(LostError, match="no answer in time"):
         await shared.send([("PING",)], loop.time() + 0.1)
-    assert not (shared.is_closing or shared.is_quiet)
+    assert not shared.is_closing
+    assert not shared.is_quiet
     assert not await shared.is_reusable()
     pool.release(shared)
 
