@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +13,12 @@ import pytest
 
 from ad_seller.storage import (
     NamespacedBackend,
-    NotConnectedError,
     StorageBackend,
     StorageConnectionError,
     StorageTimeoutError,
     factory,
     get_storage,
 )
-from ad_seller.storage.concurrency.gates import Gate
 from ad_seller.storage.hybrid_backend import HybridBackend
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.postgres_backend import PostgresBackend
@@ -133,64 +128,3 @@ async def test_a_hybrid_that_connects_again_in_vain_keeps_what_is_open(own_redis
         assert await storage.get("deal:1") == 1
         own_redis.thaw()
         await storage.set_session("s1", {"a": 1})
-
-
-async def test_what_is_not_about_the_store_is_heard_by_one_caller() -> None:
-    """A session that was opened while somebody disconnected is nothing to one who connects then."""
-    gate, asked = Gate(), asyncio.Event()
-
-    async def disconnected() -> None:
-        await asked.wait()
-        raise NotConnectedError("it was disconnected while this event loop connected")
-
-    async def connected() -> bool:
-        return True
-
-    first = asyncio.ensure_future(gate.opening(disconnected))
-    await asyncio.sleep(0)
-    second = asyncio.ensure_future(gate.opening(connected))
-    await asyncio.sleep(0)
-    asked.set()
-    assert await second
-    with pytest.raises(NotConnectedError):
-        await first
-
-
-async def test_who_comes_while_somebody_opens_in_vain_has_an_attempt_of_its_own() -> None:
-    """Or the time for which it would wait for the store would be that of the other one; the next share it."""
-    gate, attempts = Gate(), list[str]()
-
-    async def open_as(name: str) -> None:
-        async def attempt() -> None:
-            attempts.append(name)
-            await asyncio.sleep(0.01)
-            raise ConnectionError(name)
-
-        await gate.opening(attempt)
-
-    opening = [asyncio.ensure_future(open_as(name)) for name in "abcd"]
-    told = [str(error) for error in await asyncio.gather(*opening, return_exceptions=True)]
-    assert (attempts, told) == (["a", "b"], ["a", "b", "b", "b"])
-    with pytest.raises(ConnectionError, match="e"):
-        await open_as("e")  # what came before is nothing to it
-
-
-async def test_the_gate_keeps_nothing_of_its_callers() -> None:
-    class Held:
-        """What a caller has in hand."""
-
-    gate = Gate()
-
-    async def call() -> weakref.ref[Held]:
-        held = Held()
-
-        async def attempt() -> None:
-            raise ConnectionError
-
-        with suppress(ConnectionError):
-            await gate.opening(attempt)
-        return weakref.ref(held)
-
-    held = await call()
-    gc.collect()
-    assert held() is None
