@@ -58,7 +58,7 @@ async def open_effects(store: Committer) -> list[OpenEffect]:
                 continue
             try:
                 found.append(_read(read_note(text, key), is_running=claim is not None))
-            except (CorruptValueError, OverflowError, ValueError) as error:
+            except (CorruptValueError, OSError, OverflowError, ValueError) as error:  # also of a time that is none
                 log.warning("Left out of the open effects: %s", error)
     return sorted(found, key=lambda effect: effect.began)
 

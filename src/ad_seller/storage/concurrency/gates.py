@@ -35,8 +35,6 @@ class Gate(asyncio.Lock):
             self._failure = None
             try:
                 return await attempt()
-            except (
-                OSError
-            ) as error:  # of any backend whose store does not answer; what else fails is somebody's own
+            except OSError as error:  # no answer from the store of any backend; what else fails is somebody's own
                 self._failed, self._failure = self._attempts, copied(error)  # which holds no frames of its caller
                 raise

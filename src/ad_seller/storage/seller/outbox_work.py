@@ -183,9 +183,7 @@ class Worker:
                 if claim.follows_a_death or waiting.deaths:
                     if not await self._is_noted(claim, place, waiting):
                         continue
-                    if (
-                        not await claim.is_fresh()
-                    ):  # the answer may have been late; those of its key wait as it does
+                    if not await claim.is_fresh():  # the answer was late; those of its key wait as it does
                         return
                 message = Message(waiting, place, claim, self._after_failure)
                 yield message
