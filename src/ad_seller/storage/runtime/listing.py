@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..concurrency.timeslice import TimeSlice
@@ -11,9 +11,11 @@ from ..records.codec import decode
 from ..records.filters import Condition, matches
 from ..records.pages import OnCorrupt, report_corrupt
 
+_STEP = 8  #: rows between two looks at the clock, which costs a tenth of decoding one
+
 
 async def decode_all(
-    rows: Iterable[tuple[str, bytes]], on_corrupt: OnCorrupt, where: tuple[Condition, ...] = (), cut: int = 0
+    rows: Sequence[tuple[str, bytes]], on_corrupt: OnCorrupt, where: tuple[Condition, ...] = (), cut: int = 0
 ) -> list[tuple[str, Any]]:
     """Return the rows that fulfil ``where`` with decoded values; see `OnCorrupt` for those that cannot be.
 
@@ -21,13 +23,23 @@ async def decode_all(
     """
     pace = TimeSlice()
     items: list[tuple[str, Any]] = []
-    for key, text in rows:
+    for first in range(0, len(rows), _STEP):
+        step = rows[first : first + _STEP]
         try:
-            value = decode(text, key=key)
-            if not where or matches(value, where):  # what does not match is not kept: a listing may be large
-                items.append((key[cut:] if cut else key, value))
-        except CorruptValueError as error:
-            report_corrupt(error, on_corrupt)
+            found = [(key, decode(text, key=key)) for key, text in step]
+        except CorruptValueError:
+            found = list(_readable(step, on_corrupt))
+        if where:  # what does not match is not kept: a listing may be large
+            found = [(key, value) for key, value in found if matches(value, where)]
+        items += [(key[cut:], value) for key, value in found] if cut else found
         if pace.is_due:
             await pace.checkpoint()
     return items
+
+
+def _readable(rows: Sequence[tuple[str, bytes]], on_corrupt: OnCorrupt) -> Iterator[tuple[str, Any]]:
+    for key, text in rows:
+        try:
+            yield key, decode(text, key=key)
+        except CorruptValueError as error:
+            report_corrupt(error, on_corrupt)

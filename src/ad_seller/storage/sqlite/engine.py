@@ -38,7 +38,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 #: Seconds of one turn of the event loop that may go into reads on its own thread: the hop to another costs more.
-_TICK_BUDGET = 0.0005
+_TICK_BUDGET = 0.001
 _LARGE = 4_096  #: bytes of a text from which on it counts that who asked decodes it in the same turn
 _DECODING = 5e-9  #: seconds for each of them
 
@@ -161,7 +161,7 @@ class SQLiteEngine(Engine):
     async def read(self, keys: list[str]) -> Sequence[bytes | None]:
         """See `Engine.read`."""
         if len(keys) <= self.read_batch and self._local is not None and not self._listing:
-            texts = self._local.attempt(None, sql.read_within, keys, self._clock(), 2 * _TICK_BUDGET)
+            texts = self._local.attempt(None, sql.read_within, keys, self._clock(), _TICK_BUDGET)
             if texts is not None:
                 return texts
         return await self._read(sql.read, keys)
