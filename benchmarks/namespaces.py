@@ -1,9 +1,11 @@
-"""What a namespace costs: ``python benchmarks/namespaces.py sqlite:///{folder}/store.db redis://localhost:6379/0``.
+"""What a namespace costs: ``python -m benchmarks.namespaces sqlite:///{folder}/store.db redis://localhost:6379/0``.
 
 The same calls on a backend and on a namespace of it, in turns of some milliseconds within one process. The ratio is
 the speed with a namespace by the speed without: the median over all pairs of turns, by the clock, and by the CPU
 time of this process, which other work on the machine changes less. The control is the same call without a namespace
 twice in the same turns, by CPU: what the ratio would be if a namespace cost nothing.
+
+"a recorded day" are the 9,000 calls of `recording`, one after the other in an empty store: what an agent does.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from ad_seller.storage import NamespacedBackend, StorageBackend, open_url
 
+from .recording import PATH, recorded
+
 ORDERS = 1000
+DAYS = 11  #: pairs of turns of a recorded day
 RECORD = {
     "status": "booked",
     "deal_id": "DEMO-A1B2C3D4E5F6",
@@ -26,6 +32,7 @@ RECORD = {
 }
 
 Call = Callable[[StorageBackend, int], Awaitable[Any]]
+Took = tuple[float, float]  #: seconds by the clock and of CPU
 
 
 async def _update(storage: StorageBackend, number: int) -> None:
@@ -67,7 +74,7 @@ CALLS: dict[str, tuple[Call, int, int]] = {
 }
 
 
-async def _turn(storage: StorageBackend, call: Call, tasks: int, calls: int) -> tuple[float, float]:
+async def _turn(storage: StorageBackend, call: Call, tasks: int, calls: int) -> Took:
     async def some(first: int) -> None:
         for number in range(first, calls, tasks):
             await call(storage, number)
@@ -83,26 +90,47 @@ async def _fill(storage: StorageBackend) -> None:
     await storage.list_orders({"status": "open"})  # makes the index of namespaces, so that both pay for theirs
 
 
+async def _pairs(
+    rounds: int, whole: StorageBackend, inside: StorageBackend, turn: Callable[[StorageBackend], Awaitable[Took]]
+) -> str:
+    """Return the ratios of ``rounds`` turns, after two that do not count."""
+    ratios = []
+    for number in range(rounds + 2):
+        order = (whole, inside, whole) if number % 2 else (inside, whole, whole)
+        took = [await turn(one) for one in order]
+        plain, named = (took[0], took[1]) if number % 2 else (took[1], took[0])
+        ratios.append((plain[0] / named[0], plain[1] / named[1], plain[1] / took[2][1]))
+    clock, cpu, control = (statistics.median(column) for column in zip(*ratios[2:], strict=True))
+    return f"{clock:.3f} by the clock, {cpu:.3f} by CPU, control {control:.3f}"
+
+
+async def _day(storage: StorageBackend) -> Took:
+    """Play the recorded day; the store is empty before and after."""
+
+    async def call(_: StorageBackend, number: int) -> None:
+        method, arguments = day[number]
+        await getattr(storage, method)(*arguments)
+
+    day = [(one.method, (f"{one.arguments[0]}*",) if one.method == "keys" else one.arguments) for one in recorded()]
+    took = await _turn(storage, call, 1, len(day))
+    await storage.delete_many(await storage.keys())
+    return took
+
+
 async def measure(url: str, rounds: int, only: str) -> None:
     """Print the ratios on one store, which must be empty; it is left so."""
     async with open_url(url) as whole, NamespacedBackend(whole, "publisher-a") as storage:
         if await whole.count():
             raise SystemExit(f"{whole!r} is not empty")
         try:
+            if only in "a recorded day" and PATH.exists():
+                print(f"{'a recorded day':26} {await _pairs(DAYS, whole, storage, _day)}", flush=True)
             for one in (whole, storage):
                 await _fill(one)
             for name, (call, tasks, calls) in CALLS.items():
-                if only not in name:
-                    continue
-                pairs = []
-                for number in range(rounds + 2):
-                    order = (whole, storage, whole) if number % 2 else (storage, whole, whole)
-                    took = [await _turn(one, call, tasks, calls) for one in order]
-                    first, inside = (took[0], took[1]) if number % 2 else (took[1], took[0])
-                    again = took[2]
-                    pairs.append((first[0] / inside[0], first[1] / inside[1], first[1] / again[1]))
-                clock, cpu, control = (statistics.median(column) for column in zip(*pairs[2:], strict=True))
-                print(f"{name:24} {clock:.3f} by the clock, {cpu:.3f} by CPU, control {control:.3f}", flush=True)
+                if only in name:
+                    turn = partial(_turn, call=call, tasks=tasks, calls=calls)
+                    print(f"{name:26} {await _pairs(rounds, whole, storage, turn)}", flush=True)
         finally:
             await whole.delete_many(await whole.keys())
 

@@ -126,7 +126,7 @@ def test_rules_of_a_file(tmp_path: Path) -> None:
     file.write_text("[[rules]]\nname = 'a'\nwhere = 'status'")
     with pytest.raises(InvalidArgumentError, match=r"where of the rule 'a' is .*, not 'status'"):
         read_rules(file)
-    for period in ("5", "5 years", "-5d", -1, True, None, float("inf")):
+    for period in ("5", "5 years", "-5d", -1, True, None, float("inf"), 10**400, f"{10**400}d"):
         with pytest.raises(InvalidArgumentError, match=r"number with a unit \(s, min, h, d, w, y\) such as"):
             period_of(period, "x")
     assert (period_of("1.5 h", "x"), period_of(7, "x"), period_of("2w", "x")) == (5400.0, 7.0, 14 * DAY)
@@ -153,7 +153,9 @@ def test_places_in_records() -> None:
     assert seconds_at(record, ("t",)) == seconds_at(record, ("n",)) == NOW
     odd: tuple[Any, ...] = (None, True, [], "x", {})
     assert [seconds_at({"t": one}, ("t",)) for one in odd] == [None] * 5
-    assert seconds_at({"t": 5}, ("t",)) == 5.0
+    before_all_agents = (0, 7, -1e300, "1970-01-01T00:00:00Z", 10**400)
+    assert [seconds_at({"t": one}, ("t",)) for one in before_all_agents] == [None] * 5
+    assert seconds_at({"t": 631_152_000}, ("t",)) == 631_152_000.0
     changed = replaced_at(record, ("a", "*", "b"), lambda value: -value)
     assert (changed["a"], record["a"]) == ([{"b": -1}, {"b": -2}], [{"b": 1}, {"b": 2}])
     assert replaced_at(record, ("a", "-1", "b"), str)["a"] == [{"b": 1}, {"b": "2"}]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from math import inf
 from typing import Any, Final, TypeGuard
 
 from ..errors import InvalidArgumentError, shown
 
 _UNITS: Final = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w|y)")
+
+_LONGEST: Final = 1e12  #: seconds of a period: 30,000 years
+_FIRST: Final = 631_152_000.0  #: 1990: what stands for an earlier time is something else
 
 Place = tuple[str, ...]
 
@@ -79,39 +81,44 @@ def replaced_at(record: Any, place: Place, change: Callable[[Any], Any]) -> Any:
 def seconds_at(record: Any, place: Place) -> float | None:
     """Return the time that stands at a place, in seconds since 1970, or None.
 
-    ISO 8601 text, without a zone in UTC, or seconds since 1970.
+    ISO 8601 text, without a zone in UTC, or seconds since 1970. What is before 1990 is none: a 0 or a count that
+    stands there must not make a record the oldest of all.
     """
     found = values_at(record, place)
     value = found[0] if len(found) == 1 else None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
     try:
-        moment = datetime.fromisoformat(value)  # type: ignore[arg-type]
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = _seconds_of(value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return seconds if seconds >= _FIRST else None
+
+
+def _seconds_of(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    moment = datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def is_period(value: object) -> TypeGuard[float]:
     """Tell whether something is a number of seconds that a period can have."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST
 
 
 def period_of(value: object, what: str) -> float:
     """Return a period in seconds, from a number of them, or text such as ``30d``, ``12h``, ``90min``.
 
     Raises:
-        InvalidArgumentError: it is neither, or negative.
+        InvalidArgumentError: it is neither, negative, or longer than anything is kept.
     """
-    if is_period(value):
-        return float(value)
     match = _PERIOD.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
+    seconds = value if match is None else float(match[1]) * _UNITS[match[2]]
+    if not is_period(seconds):
         units = ", ".join(_UNITS)
         raise InvalidArgumentError(
             f"{what} is seconds, or a number with a unit ({units}) such as '30d'; got {shown(value)}"
         )
-    return float(match[1]) * _UNITS[match[2]]
+    return float(seconds)
 
 
 def shown_period(seconds: float) -> str:
