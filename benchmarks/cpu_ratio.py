@@ -3,10 +3,10 @@ file of its own: ``python benchmarks/cpu_ratio.py sqlite|redis|postgres|memory O
 kinds of call.
 
 A process for each side, which take turns; the figures are medians of the rounds' ratios, the other's time by this
-one's, with the span in which that median is in 19 of 20 cases: below 1, this package takes longer. What the server
-computes is in the time by the clock only, which says something on a quiet machine. Two processes of one package
-differ by up to 5 %: with ``--pairs 5`` both sides are started five times. Memory is what a process holds when the
-store is open and filled, and at the end.
+one's: below 1, this package takes longer. What the server computes is in the time by the clock only, which says
+something on a quiet machine. Two processes of one package differ by up to 5 %: with ``--pairs 5`` both sides are
+started five times. The span says where the median of such rounds of these processes is, in 19 of 20 cases; other
+processes can have another one. Memory is what a process holds when the store is open and filled, and at the end.
 
 Run it as ``taskset -c 0 python …``: the same lone call takes half as long again where the server is on another CPU,
 for as long as the system leaves both where they are.
@@ -184,7 +184,7 @@ def address(engine: str) -> Iterator[str]:
 
 
 def compared(pairs: list[tuple[float, float]]) -> str:
-    """Return the median ratio of the other's time to ours, where it is in 19 of 20 cases, and our time.
+    """Return the median ratio of the other's time to ours, the span of such medians, and our time.
 
     The span is the one of the binomial distribution: the ranks 0.98 times the root of their number off the middle.
     """
@@ -227,8 +227,8 @@ def asked() -> argparse.Namespace:
     parser.add_argument("engine", choices=("sqlite", "redis", "postgres", "memory"))
     parser.add_argument("other", type=Path, help="the other checkout's src")
     parser.add_argument("kinds", nargs="*", help="kinds of call (default: all)")
-    parser.add_argument("--pairs", type=int, default=1, help="times that both sides are started")
-    return parser.parse_args()
+    parser.add_argument("--pairs", type=int, choices=range(1, 100), default=1, metavar="N", help="of processes")
+    return parser.parse_intermixed_args()
 
 
 if __name__ == "__main__":

@@ -153,8 +153,8 @@ def test_places_in_records() -> None:
     assert seconds_at(record, ("t",)) == seconds_at(record, ("n",)) == NOW
     odd: tuple[Any, ...] = (None, True, [], "x", {})
     assert [seconds_at({"t": one}, ("t",)) for one in odd] == [None] * 5
-    before_all_agents = (0, 7, -1e300, "1970-01-01T00:00:00Z", 10**400)
-    assert [seconds_at({"t": one}, ("t",)) for one in before_all_agents] == [None] * 5
+    no_times = (0, 7, -1e300, "1970-01-01T00:00:00Z", 10**400, 1_764_000_000_000, "9999-12-31")
+    assert [seconds_at({"t": one}, ("t",)) for one in no_times] == [None] * 7
     assert seconds_at({"t": 631_152_000}, ("t",)) == 631_152_000.0
     changed = replaced_at(record, ("a", "*", "b"), lambda value: -value)
     assert (changed["a"], record["a"]) == ([{"b": -1}, {"b": -2}], [{"b": 1}, {"b": 2}])

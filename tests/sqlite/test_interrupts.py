@@ -62,6 +62,7 @@ async def test_a_read_of_some_keys(store: SQLiteBackend, error: type[BaseExcepti
             engine.read(["k", "l"]).send(None)
 
     assert interrupted(engine, error, read) > 5
+    assert interrupted(engine, error, lambda: engine.begin_read(["k", "l"], lambda *_: None)) > 5
 
 
 async def test_connections_that_are_opened_anew(

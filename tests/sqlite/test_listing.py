@@ -31,13 +31,18 @@ LISTINGS: dict[str, Any] = {
 def hops(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What was handed to the thread of a connection, from now on."""
     found: list[object] = []
-    run = Worker.run
+    run, begin = Worker.run, Worker.begin
 
     async def noted(self: Worker, function: Any) -> Any:
         found.append(function)
         return await run(self, function)
 
+    def noted_beginning(self: Worker, function: Any, tell: Any) -> None:
+        found.append(function)
+        begin(self, function, tell)
+
     monkeypatch.setattr(Worker, "run", noted)
+    monkeypatch.setattr(Worker, "begin", noted_beginning)
     return found
 
 

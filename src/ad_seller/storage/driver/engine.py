@@ -65,6 +65,8 @@ class Engine(ABC):
     #: The same as `apply` for an engine that needs no task for it, since a thread does the work or there is nothing
     #: to wait for: what is given here is called in the event loop when that is done, at once or later.
     begin_apply: Callable[[list[Commit], Tell[Outcome | Exception]], None] | None = None
+    #: Likewise for `read`.
+    begin_read: Callable[[list[str], Tell[bytes | Exception | None]], None] | None = None
 
     #: What was sent again because it had surely not been executed, or changes nothing; counted by the engine.
     retries: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeGuard
@@ -12,8 +13,8 @@ from ..errors import InvalidArgumentError, shown
 _UNITS: Final = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w|y)")
 
-_LONGEST: Final = 1e12  #: seconds of a period: 30,000 years
 _FIRST: Final = 631_152_000.0  #: 1990: what stands for an earlier time is something else
+_LAST: Final = 7_258_118_400.0  #: 2200: what stands for a later one, such as milliseconds, too
 
 Place = tuple[str, ...]
 
@@ -81,8 +82,8 @@ def replaced_at(record: Any, place: Place, change: Callable[[Any], Any]) -> Any:
 def seconds_at(record: Any, place: Place) -> float | None:
     """Return the time that stands at a place, in seconds since 1970, or None.
 
-    ISO 8601 text, without a zone in UTC, or seconds since 1970. What is before 1990 is none: a 0 or a count that
-    stands there must not make a record the oldest of all.
+    ISO 8601 text, without a zone in UTC, or seconds since 1970. What is before 1990 or after 2200 is none: a 0 or
+    a count that stands there must not make a record the oldest of all, nor milliseconds the newest.
     """
     found = values_at(record, place)
     value = found[0] if len(found) == 1 else None
@@ -90,7 +91,7 @@ def seconds_at(record: Any, place: Place) -> float | None:
         seconds = _seconds_of(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return seconds if seconds >= _FIRST else None
+    return seconds if _FIRST <= seconds < _LAST else None
 
 
 def _seconds_of(value: Any) -> float:
@@ -102,14 +103,14 @@ def _seconds_of(value: Any) -> float:
 
 def is_period(value: object) -> TypeGuard[float]:
     """Tell whether something is a number of seconds that a period can have."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
 
 
 def period_of(value: object, what: str) -> float:
     """Return a period in seconds, from a number of them, or text such as ``30d``, ``12h``, ``90min``.
 
     Raises:
-        InvalidArgumentError: it is neither, negative, or longer than anything is kept.
+        InvalidArgumentError: it is neither, negative, or no number that Python can compute with.
     """
     match = _PERIOD.fullmatch(value.strip()) if isinstance(value, str) else None
     seconds = value if match is None else float(match[1]) * _UNITS[match[2]]

@@ -79,7 +79,12 @@ class Session:
         of_key = engine.partition_of
         of_commit = None if of_key is None else lambda commit: of_key(commit.first_key or "")
         self.reads: Collected[str, bytes | Exception | None] = self._batched(
-            engine.read, self._map_read, of_key, concurrency=engine.readers, max_items=engine.read_batch
+            engine.read,
+            self._map_read,
+            of_key,
+            concurrency=engine.readers,
+            max_items=engine.read_batch,
+            begin=engine.begin_read,
         )
         self.expiries: Collected[str, int | Exception] = self._batched(engine.remaining, self._map_read, of_key)
         # One batch at a time: so writes are applied in the order of their calls, and a cancelled one that is

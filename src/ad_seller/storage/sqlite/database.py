@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from . import backup
 
 R = TypeVar("R")
+Told = Callable[[R | None, BaseException | None], object]  #: gets what came of a call, or why nothing did
 
 _PAUSE = 0.02  #: seconds between two tries to open a file whose log is about to be saved
 
@@ -104,6 +105,11 @@ class Database:
         self.reader.start()
         return await self.reader.run(partial(self._tried, self.reader, partial(self._read, function)))
 
+    def begin_read(self, function: Callable[[sqlite3.Connection], R], tell: Told[R]) -> None:
+        """Do the same, and have the event loop call ``tell`` with what came of it."""
+        self.reader.start()
+        self.reader.begin(partial(self._tried, self.reader, partial(self._read, function)), tell)
+
     async def write(self, function: Callable[[sqlite3.Connection], R]) -> R:
         """Return what ``function`` writes.
 
@@ -113,11 +119,7 @@ class Database:
         """
         return await self.writer.run(partial(self._written, function))
 
-    def begin_write(
-        self,
-        function: Callable[[sqlite3.Connection], R],
-        tell: Callable[[R | None, BaseException | None], object],
-    ) -> None:
+    def begin_write(self, function: Callable[[sqlite3.Connection], R], tell: Told[R]) -> None:
         """Do the same, and have the event loop call ``tell`` with what came of it."""
         self.writer.begin(partial(self._written, function), tell)
 

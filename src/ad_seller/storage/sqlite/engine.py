@@ -38,7 +38,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 #: Seconds of one turn of the event loop that may go into reads on its own thread: the hop to another costs more.
-_TICK_BUDGET = 0.001
+_TICK_BUDGET = 0.0005
 _LARGE = 4_096  #: bytes of a text from which on it counts that who asked decodes it in the same turn
 _DECODING = 5e-9  #: seconds for each of them
 
@@ -124,9 +124,8 @@ class SQLiteEngine(Engine):
             try:
                 if began > local.file.next_look:
                     local.file.check()
-                db = near.db or (
-                    local.opened() if near is local else None
-                )  # what writes is not opened here: it may wait
+                # What writes is not opened here: it may wait.
+                db = near.db or (local.opened() if near is local else None)
                 if db is None:
                     self._near = local
                     return WOULD_BLOCK
@@ -160,11 +159,22 @@ class SQLiteEngine(Engine):
 
     async def read(self, keys: list[str]) -> Sequence[bytes | None]:
         """See `Engine.read`."""
-        if len(keys) <= self.read_batch and self._local is not None and not self._listing:
-            texts = self._local.attempt(None, sql.read_within, keys, self._clock(), _TICK_BUDGET)
-            if texts is not None:
-                return texts
-        return await self._read(sql.read, keys)
+        texts = self._read_here(keys)
+        return await self._read(sql.read, keys) if texts is None else texts
+
+    def begin_read(self, keys: list[str], tell: Tell[bytes | Exception | None]) -> None:
+        """See `Engine.begin_read`."""
+        texts = self._read_here(keys)
+        if texts is None:
+            self._database.begin_read(lambda db: sql.read(db, keys, self._clock()), tell)
+        else:
+            tell(texts, None)
+
+    def _read_here(self, keys: list[str]) -> list[bytes | None] | None:
+        """Read on the event loop's own thread; None if that would take too long, or a thread is at work."""
+        if len(keys) > self.read_batch or self._local is None or self._listing:
+            return None
+        return self._local.attempt(None, sql.read_within, keys, self._clock(), 2 * _TICK_BUDGET)
 
     async def remaining(self, keys: list[str]) -> Sequence[int]:
         """See `Engine.remaining`."""

@@ -1,0 +1,30 @@
+"""How often a listing that is decoded looks whether others have waited long enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from ad_seller.storage.concurrency.timeslice import TimeSlice
+from ad_seller.storage.errors import CorruptValueError
+from ad_seller.storage.runtime.listing import decode_all
+
+LARGE = b'"' + b"x" * 5_000 + b'"'
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[TimeSlice]:
+    """Each look at the clock."""
+    found: list[TimeSlice] = []
+    monkeypatch.setattr(TimeSlice, "is_due", property(found.append))
+    return found
+
+
+@pytest.mark.parametrize(("text", "least", "most"), [(LARGE, 100, 100), (b"1", 1, 2), (b"{", 100, 100)])
+async def test_after_each_large_row_and_after_many_small_ones(
+    text: bytes, least: int, most: int, looks: list[TimeSlice]
+) -> None:
+    """One that cannot be read counts like a large one: to tell of it takes as long."""
+    told: list[CorruptValueError] = []
+    await decode_all([(f"k{number}", text) for number in range(100)], told.append)
+    assert least <= len(looks) <= most
+    assert len(told) == (100 if text == b"{" else 0)
