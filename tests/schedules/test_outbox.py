@@ -237,7 +237,7 @@ def test_who_hangs_at_each_await_delivers_nothing_of_others(timeout: float, *, a
             receiver.check()
         return bool(reached)
 
-    at_each_await(once, 15)
+    at_each_await(once, 45 if after_a_death else 15)  # one schedule of ten finds the defect that this is about
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: str(moment.__name__))

@@ -14,7 +14,7 @@ _UNITS: Final = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 
 _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w|y)")
 
 _FIRST: Final = 631_152_000.0  #: 1990: what stands for an earlier time is something else
-_LAST: Final = 7_258_118_400.0  #: 2200: what stands for a later one, such as milliseconds, too
+_LAST: Final = 32_503_680_000.0  #: 3000: what stands for a later one, such as milliseconds, too
 
 Place = tuple[str, ...]
 
@@ -82,7 +82,7 @@ def replaced_at(record: Any, place: Place, change: Callable[[Any], Any]) -> Any:
 def seconds_at(record: Any, place: Place) -> float | None:
     """Return the time that stands at a place, in seconds since 1970, or None.
 
-    ISO 8601 text, without a zone in UTC, or seconds since 1970. What is before 1990 or after 2200 is none: a 0 or
+    ISO 8601 text, without a zone in UTC, or seconds since 1970. What is before 1990 or after 3000 is none: a 0 or
     a count that stands there must not make a record the oldest of all, nor milliseconds the newest.
     """
     found = values_at(record, place)
