@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 import weakref
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -81,7 +82,7 @@ class Sessions:
             NotConnectedError: the backend is not connected.
         """
         session = self._latest
-        if session is not None and session.is_open and session.loop is asyncio.get_running_loop():
+        if session is not None and session.is_open and session.loop is get_running_loop():
             return session
         if not self._connected:
             raise NotConnectedError("Storage not connected. Call connect() first.")

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic, perf_counter
 from typing import Any, ClassVar, TypeVar
 
 from ..concurrency.forks import keep_for_parent
@@ -120,7 +120,7 @@ class SQLiteEngine(Engine):
                 return WOULD_BLOCK
             if self._spent == 0.0:
                 asyncio.get_running_loop().call_soon(self._next_tick)
-            began = time.perf_counter()
+            began = perf_counter()
             try:
                 if began > local.file.next_look:
                     local.file.check()
@@ -140,7 +140,7 @@ class SQLiteEngine(Engine):
                 return WOULD_BLOCK
             finally:
                 near.busy.release()
-                self._spent += time.perf_counter() - began
+                self._spent += perf_counter() - began
         except BaseException:
             let_go(near)
             raise
@@ -275,12 +275,12 @@ class SQLiteEngine(Engine):
         Raises:
             NotStartedError: another connection held the write lock all the time.
         """
-        give_up = time.monotonic() + self._timeout
+        give_up = monotonic() + self._timeout
         while True:
             try:
                 return await self._database.write(work)
             except NotStartedError:
-                if time.monotonic() > give_up:
+                if monotonic() > give_up:
                     raise
 
     async def _list(self, function: Callable[[sqlite3.Connection, KeyQuery, float], R], query: KeyQuery) -> R:
