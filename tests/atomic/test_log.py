@@ -265,10 +265,12 @@ class TestTakingIn:
         assert numbers([(await log.read(newest=True)).items[0]]) == [5]
 
     async def test_lists_of_entries_and_times_in_seconds(self, backend: StorageBackend) -> None:
-        await backend.set("quote_history:q1", [{"n": 0, "t": 10.5}, {"n": 1, "t": 11}, {"n": 2, "t": "never"}])
+        now = 1_790_000_000
+        times = now + 0.5, now + 1, "never", 0, now * 1000
+        await backend.set("quote_history:q1", [{"n": n, "t": moment} for n, moment in enumerate(times)])
         log = backend.log("quote_history")
         taken = await log.take_in("quote_history:*", at="t")
-        assert (taken.added, list(taken.left_out)) == (2, ["quote_history:q1#2"])
+        assert (taken.added, list(taken.left_out)) == (2, [f"quote_history:q1#{n}" for n in (2, 3, 4)])
         assert numbers((await log.read()).items) == [0, 1]
         fresh = await log.append({"n": 9})
         assert (await log.read(newest=True, limit=1)).items == [(fresh, {"n": 9})]

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeGuard
 
 from ..errors import InvalidArgumentError, shown
+from ..records.times import seconds_of
 
 _UNITS: Final = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _PERIOD: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w|y)")
-
-_FIRST: Final = 631_152_000.0  #: 1990: what stands for an earlier time is something else
-_LAST: Final = 32_503_680_000.0  #: 3000: what stands for a later one, such as milliseconds, too
 
 Place = tuple[str, ...]
 
@@ -80,25 +78,9 @@ def replaced_at(record: Any, place: Place, change: Callable[[Any], Any]) -> Any:
 
 
 def seconds_at(record: Any, place: Place) -> float | None:
-    """Return the time that stands at a place, in seconds since 1970, or None.
-
-    ISO 8601 text, without a zone in UTC, or seconds since 1970. What is before 1990 or after 3000 is none: a 0 or
-    a count that stands there must not make a record the oldest of all, nor milliseconds the newest.
-    """
+    """Return the time that stands at a place, in seconds since 1970, or None; see `seconds_of`."""
     found = values_at(record, place)
-    value = found[0] if len(found) == 1 else None
-    try:
-        seconds = _seconds_of(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return seconds if _FIRST <= seconds < _LAST else None
-
-
-def _seconds_of(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    moment = datetime.fromisoformat(value)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return seconds_of(found[0]) if len(found) == 1 else None
 
 
 def is_period(value: object) -> TypeGuard[float]:

@@ -178,11 +178,13 @@ class Batcher(Generic[T, R]):
         if not batch:
             self._end(work)
             return
-        self.running += 1
+        running = self.running + 1
+        self.running = running
         tell = partial(self._told, work, batch)
         try:
             begin(items_of(batch), tell)
         except BaseException as error:
+            self.running = running  # an interrupt may come while it tells, which counts as an end already
             tell(None, error)
 
     def _told(

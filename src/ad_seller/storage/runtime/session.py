@@ -111,7 +111,8 @@ class Session:
         return self.errors.map("read", request.items[0], error)
 
     def _map_write(self, error: BaseException, request: Request[Commit, R]) -> BaseException:
-        if isinstance(error, TimeoutError) and request.sent:
+        # Of an interrupt, such as KeyboardInterrupt, nobody knows how far the engine was.
+        if request.sent and (isinstance(error, TimeoutError) or not isinstance(error, Exception)):
             lost = LostError(str(error))
             lost.__cause__ = error
             error = lost

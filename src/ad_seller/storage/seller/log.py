@@ -113,7 +113,7 @@ class Log:
             pattern: a glob of the keys. A value that is a list stands for its members, which are entries, or ids
                 of entries if ``records`` is given; any other value is one entry.
             at: the field (or path with dots) of an entry that holds its time: ISO 8601 text, or seconds since
-                1970.
+                1970. An entry with a time before 1990 or after 3000 there, such as 0, is left out.
             records: with what the keys of the entries begin whose ids the lists hold, e.g. ``event:``.
             on_corrupt: called with the error of each entry that cannot be decoded, which is then left out.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import InvalidArgumentError, InvalidValueError, shown
 from ..records.ids import TICKS_PER_SECOND, id_at
 from ..records.pages import OnCorrupt
+from ..records.times import seconds_of
 from .log_entries import LogForm, held
 from .stored import Stored
 
@@ -51,7 +51,7 @@ async def take_in(
     async for sources in _sources(store, pattern, records, taken, on_corrupt):
         entries: dict[str, Source] = {}
         for place, value in sources:
-            moment = _seconds_of(held(value, path))
+            moment = seconds_of(held(value, path))
             if moment is None:
                 taken.left_out[place] = f"{at!r} holds no time: {shown(held(value, path))}"
             else:
@@ -112,15 +112,3 @@ def _id_of(place: str, seconds: float) -> str:
     """Return the id of an entry, always the same: its time, then what only its place makes."""
     digest = hashlib.sha256(place.encode(errors="surrogatepass")).digest()
     return id_at(int(seconds * TICKS_PER_SECOND), int.from_bytes(digest[:8]))
-
-
-def _seconds_of(time: Any) -> float | None:
-    """Return a time in seconds since 1970; text without a zone is taken as UTC."""
-    if isinstance(time, int | float) and not isinstance(time, bool):
-        return time if 0 <= time < 2**47 / 1000 else None
-    try:
-        moment = datetime.fromisoformat(time)
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return seconds if seconds >= 0 else None
