@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .code import code_edits
+from .places import Statements
 from .subsets import PACKAGE
 from .texts import text_edits
 
@@ -27,6 +28,7 @@ class Mutant:
         new: what stands there instead.
         shown: the line as it is without the defect.
         source: the whole module with the defect.
+        statement: the smallest statement around it that can be read alone, without the defect and with it.
     """
 
     module: str
@@ -36,6 +38,7 @@ class Mutant:
     new: str
     shown: str
     source: bytes
+    statement: tuple[bytes, bytes] = (b"", b"")
 
     @property
     def id(self) -> str:
@@ -53,14 +56,16 @@ def mutants(path: Path, kinds: tuple[str, ...] = tuple(KINDS)) -> Iterator[Mutan
     source = path.read_bytes()
     module = str(path.relative_to(PACKAGE).with_suffix("")) if path.is_relative_to(PACKAGE) else path.stem
     tree = ast.parse(source)
+    statements = Statements(source, tree)
     edits = [(*edit, kind) for kind in kinds for edit in KINDS[kind](source, tree)]
     for begin, end, new, kind in sorted(set(edits)):
         changed = source[:begin] + new.encode() + source[end:]
-        if changed != source and _is_valid(changed):
+        statement = statements.around((begin, end, new))
+        if changed != source and _is_valid(statement[1]):
             line = source[:begin].count(b"\n") + 1
             old = source[begin:end].decode()
             shown = source.splitlines()[line - 1].decode().strip()
-            yield Mutant(module, kind, line, old, new, shown, changed)
+            yield Mutant(module, kind, line, old, new, shown, changed, statement)
 
 
 def _is_valid(source: bytes) -> bool:
