@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from ad_seller.storage.testing import guardian
 from ad_seller.storage.testing.conformance import jobs
 from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
@@ -36,7 +37,7 @@ DATABASE_URL = os.environ.get("DATABASE_URL", "")
 FOREIGN_POSTGRES = DATABASE_URL if DATABASE_URL.startswith("postgres") else None
 
 
-jobs.Popen = warm.Popen
+jobs.Popen = guardian.Popen = warm.Popen
 kept.install()
 
 

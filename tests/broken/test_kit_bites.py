@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,23 +12,12 @@ from ad_seller.storage.testing.report import Report
 
 from . import changes, crashes, entries, listings  # noqa: F401 - their backends register themselves
 from .bases import BROKEN, URLS, Broken
-from .forks import Forks
 
 SECONDS = 4.0  #: what takes longer hangs; the other checks have the time that they need on a busy machine
 STORM = 600
 
 #: Their defect is to declare something; without it they do not, and the check says so.
 FALSELY_DECLARED = {"entries_are_there_after_reconnect"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forks() -> Iterator[None]:
-    """Run each check in a fork of a process that has imported everything."""
-    forks = Forks()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_pytest", forks.run)
-        yield
-    forks.close()
 
 
 def checked(spec: str, base: type[StorageBackend], checks: list[str], seconds: float = 60) -> Report:

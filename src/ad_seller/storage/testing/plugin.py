@@ -92,6 +92,17 @@ class Kit:
         wanted = [item for item in session.genitems(module) if self._is_wanted(item)]
         items += self._rest(sorted(wanted, key=lambda item: LEVELS.index(_place(item).level)))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self, collector: pytest.Collector, name: str) -> list[pytest.Item] | None:
+        """Make no tests of checks that are not wanted: to make all takes longer than most checks do."""
+        if not isinstance(collector, pytest.Class) or not self._is_ours(collector.nodeid):
+            return None
+        levels, checks = (self.config.getoption(name) for name in ("--storage-level", "--storage-check"))
+        names = {f"test_{check.partition('[')[0]}" for check in checks}
+        is_other = bool(checks) and name not in names
+        is_other |= bool(levels) and name.startswith("test_") and place_of(collector.obj, name).level not in levels
+        return [] if is_other else None
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell which checks there are."""
         checks = [item for item in session.items if self._is_ours(item.nodeid)]

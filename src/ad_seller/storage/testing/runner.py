@@ -197,7 +197,7 @@ def _pytest(options: list[str], environment: dict[str, str]) -> Iterator[_Proces
     reading, writing = os.pipe()
     command = [sys.executable, "-P", guardian.__file__, str(writing)]
     try:
-        process = subprocess.Popen(  # noqa: S603
+        process = guardian.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
