@@ -45,7 +45,7 @@ async def test_writes_that_an_interrupt_meets() -> None:
                 answers = await asyncio.gather(
                     *(store.set(f"{at}:{n}", n) for n in range(3)), return_exceptions=True
                 )
-            assert batcher.running == 0, interrupt.where
+            assert not batcher.running, interrupt.where
             for n, answer in enumerate(answers):
                 assert answer is None or isinstance(answer, UnknownOutcomeError), (interrupt.where, answer)
                 assert answer is not None or await store.get(f"{at}:{n}") == n

@@ -81,6 +81,25 @@ class TestBatches:
         first.append(99)
         assert second == [4]
 
+    @pytest.mark.parametrize(("size", "at_once"), [(10, 32), (8_192, 8), (100_000, 1)])
+    async def test_so_many_callers_are_woken_in_one_turn(self, size: int, at_once: int) -> None:
+        """Each decodes what it asked for then, which holds up everybody else for as long."""
+
+        async def run(items: list[int]) -> Sequence[bytes]:
+            return [b"x" * size for _ in items]
+
+        async def caller() -> None:
+            await batcher.submit([1])
+            woken[-1] += 1
+
+        batcher: Batcher[int, bytes] = Batcher(run, explain=ExplainedError, timeout=20)  # type: ignore[arg-type]
+        woken = [0]
+        tasks = [asyncio.ensure_future(caller()) for _ in range(64)]
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0)
+            woken.append(0)
+        assert max(woken) == at_once
+
     @pytest.mark.parametrize("given", [[], [1], [1, 2, 3]])
     async def test_wrong_number_of_answers_is_an_error_for_all(self, given: list[int]) -> None:
         async def run(items: list[int]) -> Sequence[int]:

@@ -28,3 +28,13 @@ async def test_after_each_large_row_and_after_many_small_ones(
     await decode_all([(f"k{number}", text) for number in range(100)], told.append)
     assert least <= len(looks) <= most
     assert len(told) == (100 if text == b"{" else 0)
+
+
+async def test_an_error_that_is_kept_keeps_nothing_else() -> None:
+    """A traceback holds all that was being decoded, tens of megabytes of a large page."""
+    told: list[CorruptValueError] = []
+    await decode_all([("k1", b"1"), ("k2", b"{")], told.append)
+    [error] = told
+    assert error.key == "k2"
+    causes = [error, error.__cause__, error.__context__]
+    assert [cause.__traceback__ for cause in causes if cause is not None] == [None, None, None]

@@ -31,7 +31,14 @@ def check_limit(limit: object) -> None:
 
 
 def report_corrupt(error: CorruptValueError, on_corrupt: OnCorrupt) -> None:
-    """Raise ``error``, or hand it to ``on_corrupt`` if there is one."""
+    """Raise ``error``, or hand it to ``on_corrupt`` if there is one.
+
+    Without the tracebacks: whoever keeps the error would keep all that was being decoded with it.
+    """
     if on_corrupt is None:
         raise error
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
     on_corrupt(error)

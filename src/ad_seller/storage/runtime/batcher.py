@@ -18,12 +18,11 @@ from ..driver.engine import Tell
 from ..driver.failures import NotStartedError
 from ..stats import BatchStats
 from .deadlines import Deadlines
-from .request import Request, items_of
+from .request import Request, items_of, woken_at_once
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_WAKE = 32  #: callers that are woken in one turn of the event loop
 _GRACE = 1.0  #: seconds beyond its time that a request waits for an attempt which may not have started
 
 
@@ -59,7 +58,7 @@ class Batcher(Generic[T, R]):
         self._run = run
         self._begin = begin
         self._explain = explain
-        self._timeout = timeout
+        self._too_late = partial(TimeoutError, f"no answer within {timeout:g} s")
         self._patience = timeout - reserve
         self._max_items = max_items
         self._concurrency = concurrency
@@ -68,7 +67,7 @@ class Batcher(Generic[T, R]):
         self._deadlines: Deadlines[T, R] = Deadlines(self._expired)
         self._tasks: set[asyncio.Future[None]] = set()
         self._unfinished: set[asyncio.Future[Any]] = set()
-        self.running = 0  #: bulk calls at which the engine is at work
+        self.running: set[object] = set()  #: bulk calls at which the engine is at work
         self._starting: asyncio.Future[None] | None = None
         self._last_not_started: BaseException | None = None
         self._calls = self._batches = self._entries = self._largest = 0
@@ -110,13 +109,15 @@ class Batcher(Generic[T, R]):
     def _schedule(self) -> None:
         """Have the queue taken in the next turn of the event loop, with all that this turn still brings."""
         if self._starting is None and len(self._tasks) < self._concurrency:
+            work: asyncio.Future[None]
             if self._begin is None:
-                self._starting = self._loop.create_task(self._perform())
-                self._starting.add_done_callback(self._finished)
+                work = self._loop.create_task(self._perform())
+                work.add_done_callback(self._finished)
             else:
-                self._starting = self._loop.create_future()
-                self._loop.call_soon(self._start, self._starting, self._begin)
-            self._tasks.add(self._starting)
+                work = self._loop.create_future()
+                self._loop.call_soon(self._start, work, self._begin)
+            self._starting = work  # only now: an interrupt before that must not leave what is never started
+            self._tasks.add(work)
 
     def _finished(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
@@ -156,36 +157,40 @@ class Batcher(Generic[T, R]):
             await self._handle(batch)
 
     async def _handle(self, batch: list[Request[T, R]]) -> None:
-        results, error = None, None
-        self.running += 1
+        results, error, call = None, None, object()
+        self.running.add(call)
         try:
             results = await self._run(items_of(batch))
         except BaseException as failure:
             error = failure
-        self.running -= 1
+        self.running.discard(call)
         for _ in self._answers(batch, results, error):
             await asyncio.sleep(0)
         if error is not None and not isinstance(error, Exception):
             raise error
 
     # --- by what the engine begins -----------------------------------------------------------------------
+    # Callbacks of the event loop, which may go on after an interrupt such as KeyboardInterrupt: no task is there to
+    # end with it, so each of them lets the next batch begin, whatever happens.
 
     def _start(self, work: asyncio.Future[None], begin: Callable[[list[T], Tell[R]], None]) -> None:
-        self._starting = None
-        batch = self._next_batch()
-        if self._queue:
-            self._schedule()
-        if not batch:
-            self._end(work)
-            return
-        running = self.running + 1
-        self.running = running
-        tell = partial(self._told, work, batch)
         try:
-            begin(items_of(batch), tell)
-        except BaseException as error:
-            self.running = running  # an interrupt may come while it tells, which counts as an end already
-            tell(None, error)
+            self._starting = None
+            batch = self._next_batch()
+            if self._queue:
+                self._schedule()
+            if not batch:
+                self._end(work)
+                return
+            self.running.add(work)
+            try:
+                begin(items_of(batch), partial(self._told, work, batch))
+            except BaseException as error:
+                self.running.add(work)  # also if it was telling already
+                self._told(work, batch, None, error)
+        except BaseException:
+            self._end(work)
+            raise
 
     def _told(
         self,
@@ -194,18 +199,29 @@ class Batcher(Generic[T, R]):
         results: Sequence[R | asyncio.Future[R]] | None,
         error: BaseException | None,
     ) -> None:
-        self.running -= 1
-        self._go_on(work, self._answers(batch, results, error))
-        if error is not None and not isinstance(error, Exception):
-            raise error
+        try:
+            if work not in self.running:
+                return  # an interrupt has ended it
+            self.running.discard(work)
+            self._go_on(work, self._answers(batch, results, error))
+            if error is not None and not isinstance(error, Exception):
+                raise error
+        except BaseException:
+            self._end(work)
+            raise
 
     def _go_on(self, work: asyncio.Future[None], answers: Iterator[None]) -> None:
-        for _ in answers:
-            self._loop.call_soon(self._go_on, work, answers)
-            return
-        self._end(work)
+        try:
+            for _ in answers:
+                self._loop.call_soon(self._go_on, work, answers)
+                return
+            self._end(work)
+        except BaseException:
+            self._end(work)
+            raise
 
     def _end(self, work: asyncio.Future[None]) -> None:
+        self.running.discard(work)
         settle(work)
         self._finished(work)
 
@@ -232,7 +248,7 @@ class Batcher(Generic[T, R]):
         else:
             self._last_not_started = None
             some_come_later = asyncio.Future in map(type, results)
-            position = 0
+            position, at_once = 0, woken_at_once(results, len(batch))
             for number, request in enumerate(batch, start=1):
                 end = position + len(request.items)
                 if some_come_later:
@@ -240,7 +256,7 @@ class Batcher(Generic[T, R]):
                 elif not request.future.done():
                     request.future.set_result(results[position:end])  # type: ignore[arg-type]  # no future among them
                 position = end
-                if number % _WAKE == 0:
+                if number % at_once == 0:
                     yield
 
     def _answer_later(self, request: Request[T, R], results: Sequence[R | asyncio.Future[R]]) -> None:
@@ -269,9 +285,6 @@ class Batcher(Generic[T, R]):
         except Exception as failure:
             error = failure
         settle(request.future, error=error)
-
-    def _too_late(self) -> TimeoutError:
-        return TimeoutError(f"no answer within {self._timeout:g} s")
 
     def _expired(self, request: Request[T, R]) -> None:
         if self._last_not_started is None:

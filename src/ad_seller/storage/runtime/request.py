@@ -9,6 +9,9 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+_WAKE = 32  #: callers that are woken in one turn of the event loop
+_WAKE_BYTES = 65_536  #: likewise, of what these have to decode then
+
 
 class Request(Generic[T, R]):
     """Some items that one caller wants handled together, and the future that gets the results."""
@@ -64,3 +67,11 @@ class Request(Generic[T, R]):
 def items_of(batch: list[Request[T, R]]) -> list[T]:
     """Return the items of all of them, in order."""
     return [item for request in batch for item in request.items]
+
+
+def woken_at_once(results: Sequence[object], callers: int) -> int:
+    """Return how many callers are woken in one turn of the event loop; fewer, where their texts are large."""
+    if callers == 1:
+        return _WAKE
+    size = sum([len(text) for text in results if type(text) is bytes])
+    return _WAKE if size <= _WAKE_BYTES else max(1, min(_WAKE, callers * _WAKE_BYTES // size))

@@ -13,6 +13,12 @@ from .log_following import Span
 from .stored import Stored
 
 _AT_ONCE: Final = 500  #: entries that one step removes
+_LATEST: Final = 1e11  #: seconds; later than each id, and a number that can be computed with
+
+
+def _milliseconds(seconds: float) -> int:
+    """Return a time since 1970 in milliseconds; one before that is 1970, whatever the number."""
+    return round(max(0.0, min(seconds, _LATEST)) * 1000)
 
 
 class Trimming:
@@ -32,7 +38,7 @@ class Trimming:
             InvalidArgumentError: it is later than what followers look back to.
         """
         self.check(seconds)
-        last, removed = self._form.prefix + last_of(round(seconds * 1000)), 0
+        last, removed = self._form.prefix + last_of(_milliseconds(seconds)), 0
         cursor: str | None = None
         while True:
             page = await self._store.scan(
@@ -49,7 +55,7 @@ class Trimming:
 
     def check(self, seconds: float) -> None:
         """Raise `InvalidArgumentError` if a time is later than what followers look back to."""
-        if round(seconds * 1000) > int(self._clock() * 1000) - self._span.milliseconds:
+        if _milliseconds(seconds) > int(self._clock() * 1000) - self._span.milliseconds:
             raise InvalidArgumentError(
                 f"Entries of the last {self._span.milliseconds / 1000:g} seconds may still be on their way to "
                 "those who follow; trim up to an earlier time"
@@ -57,7 +63,7 @@ class Trimming:
 
     async def tell(self, seconds: float) -> None:
         """Let those know who follow from before a time that entries up to it may be gone; before these go."""
-        until = round(seconds * 1000)
+        until = _milliseconds(seconds)
 
         def later(known: Any) -> Any:  # never back, whoever else trims: what was left may be gone
             return LEAVE if type(known) is int and known >= until else until

@@ -17,7 +17,7 @@ from ..driver.engine import WOULD_BLOCK, Engine, Tell, WouldBlock
 from ..driver.failures import EngineError, NotStartedError
 from ..driver.query import KeyQuery
 from ..driver.transfer import StoredEntry
-from ..errors import StorageError
+from ..errors import NotConnectedError, StorageError
 from ..records.expiry import Clock
 from . import statements as sql
 from . import transfer
@@ -105,7 +105,8 @@ class SQLiteEngine(Engine):
 
     @property
     def _database(self) -> Database:
-        assert self._opened is not None, "calls come between open and close only"  # noqa: S101
+        if self._opened is None:  # called before, by an event loop that stood still meanwhile
+            raise NotConnectedError("Storage not connected: it was disconnected before this call began.")
         return self._opened
 
     # --- reads on the event loop's own thread ----------------------------------------------------------
@@ -251,10 +252,7 @@ class SQLiteEngine(Engine):
         """See `Engine.facts`."""
         database = self._database
         return await database.read(
-            lambda db: {
-                **facts(db, self._path, self._clock(), database.synchronous),
-                **index_facts(db, self._fields),
-            }
+            lambda db: facts(db, self._path, self._clock(), database.synchronous) | index_facts(db, self._fields)
         )
 
     async def build_indexes(self) -> None:

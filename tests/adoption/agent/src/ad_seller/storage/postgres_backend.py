@@ -25,7 +25,8 @@ class PostgresBackend(StorageBackend):
 
     async def connect(self) -> None:
         self._pool = await asyncpg.create_pool(self.database_url, **self._sizes)
-        with suppress(asyncpg.UniqueViolationError):  # the other worker makes it now: IF NOT EXISTS misses that
+        # The other worker makes it now: IF NOT EXISTS misses that, and which error it is depends on the moment.
+        with suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError):
             await self._pool.execute(_TABLE)
 
     async def disconnect(self) -> None:

@@ -1,0 +1,103 @@
+"""An event loop that is interrupted in the middle of a batch, and goes on: the next calls are made, and it can end.
+
+As after KeyboardInterrupt in a loop that is run again, or what a signal handler raises, such as the time limit of a
+worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from ad_seller.storage.driver.engine import Tell
+from ad_seller.storage.runtime.batcher import Batcher
+from tests.sync.interrupts import Interrupt, SoftTimeLimitError
+
+STEPS = (Batcher._start, Batcher._told, Batcher._go_on)
+
+
+class Interrupted(Interrupt):
+    """Interrupts one of a batcher's steps, all of which it takes.
+
+    Not before the first line of one: nothing can be done about that. Nor in asyncio, which then wakes nobody.
+    """
+
+    def __init__(self, error: type[BaseException], at: int, batcher: Batcher[int, int]) -> None:
+        super().__init__(error, at)
+        for step in STEPS:
+            setattr(batcher, step.__name__, partial(self.take, partial(step, batcher)))
+
+    def take(self, step: Callable[..., None], *arguments: Any) -> None:
+        if sys.getprofile() is not None:  # within another one
+            return step(*arguments)
+        sys.setprofile(self._event)
+        try:
+            step(*arguments)
+        finally:
+            sys.setprofile(None)
+
+    def ends(self) -> None:
+        self._left = sys.maxsize
+
+    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
+        begins = event == "call" and any(frame.f_code is step.__code__ for step in STEPS)
+        if not begins and frame.f_code.co_filename not in (
+            asyncio.base_events.__file__,
+            asyncio.events.__file__,
+            __file__,
+        ):
+            super()._event(frame, event, argument)
+
+
+def at_once(items: list[int], tell: Tell[int]) -> None:
+    tell([2 * item for item in items], None)
+
+
+def later(items: list[int], tell: Tell[int]) -> None:
+    asyncio.get_running_loop().call_soon(tell, [2 * item for item in items], None)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SoftTimeLimitError])
+@pytest.mark.parametrize("begin", [at_once, later])
+@pytest.mark.parametrize("callers", [3, 40])
+def test_the_next_batch_begins(begin: Any, error: type[BaseException], callers: int) -> None:
+    async def run(items: list[int]) -> list[int]:
+        raise AssertionError("it is begun")
+
+    async def made() -> Batcher[int, int]:
+        return Batcher(run, explain=lambda error, _: ValueError(error), timeout=0.02, begin=begin)
+
+    async def calls() -> None:
+        await asyncio.wait([batcher.submit([n]) for n in range(callers)], timeout=5)
+
+    async def goes_on() -> None:
+        async with asyncio.timeout(5):
+            assert await batcher.submit([1]) == [2]
+            await batcher.drain()
+        assert not batcher.running
+
+    at = 0
+    while True:
+        with closing(asyncio.new_event_loop()) as loop:
+            loop.set_exception_handler(lambda *_: None)
+            batcher = loop.run_until_complete(made())
+            interrupt, work = Interrupted(error, at, batcher), loop.create_task(calls())
+            while not work.done():
+                with suppress(KeyboardInterrupt):
+                    loop.run_until_complete(work)
+            interrupt.ends()
+            try:
+                loop.run_until_complete(goes_on())
+            except TimeoutError:
+                pytest.fail(f"nothing goes on after {interrupt.where}")
+        if interrupt.where is None:
+            break
+        at += 1 if callers < 10 else 7
+    assert at > 20
