@@ -33,7 +33,7 @@ test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" nar
 	$(PYTEST) $(ARGS)
 
 coverage: .venv/installed ## Run all tests with all schedules, files on the disk, and tell which lines none of them reaches; CI does
-	@SCHEDULES="$${SCHEDULES:-1}" TMPDIR="$${TMPDIR:-/tmp}" $(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
+	@SCHEDULES="$${SCHEDULES:-1}" AD_SELLER_MORE=1 TMPDIR="$${TMPDIR:-/tmp}" $(MAKE) --no-print-directory test ARGS="--cov --cov-report=term $(ARGS)"
 
 newcomer: .venv/installed ## Follow the pages in a fresh clone and environment: every command that they give
 	@$(BIN)/python -m tests.newcomer $(ARGS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +18,13 @@ from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.redis_groups import RedisCluster, SentinelGroup
 from ad_seller.storage.testing.redis_nodes import ask
 from ad_seller.storage.testing.servers import RedisServer
+from tests.amounts import times
 from tests.cli.support import EXCERPT, SHARED_DAY, run
 
 RedisGroup = RedisCluster | SentinelGroup
 
 #: AD_SELLER_ALL_TESTS=1 also runs what takes long and hardly ever finds more.
-ALL_TESTS = bool(os.environ.get("AD_SELLER_ALL_TESTS"))
-
-FAILOVERS = 10 if ALL_TESTS else 1
+FAILOVERS = times(1, in_ci=1, at_most=10)
 MOST_CONNECTIONS = 20
 
 _BETWEEN_SERVERS = re.compile(r"name=sentinel-|flags=[SM]|cmd=(psync|replconf|restore-asking|client)\b")

@@ -20,8 +20,11 @@ from .stacks import where
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
-        "tests.histories.client",
-        *(f"ad_seller.storage.{name}_backend" for name in ("sqlite", "redis", "postgres", "hybrid", "memory")),
+        "tests.histories.arenas",
+        "ad_seller.storage.atomic.effects",
+        "ad_seller.storage.atomic.idempotency",
+        "ad_seller.storage.seller.outbox",
+        "ad_seller.storage.seller.outbox_work",
     ]
 )
 

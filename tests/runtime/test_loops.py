@@ -6,7 +6,6 @@ import asyncio
 import copy
 import gc
 import math
-import os
 import pickle
 import threading
 import time
@@ -18,6 +17,7 @@ import pytest
 from redis import Redis
 
 from ad_seller.storage import NotConnectedError, StorageBackend
+from tests.amounts import times
 from tests.runtime.loop_jobs import RUNNERS, Run, count_up, in_threads, transfer
 from tests.runtime.stores import store as store
 from tests.storms import Holdings
@@ -59,7 +59,7 @@ def test_loops_that_leave_without_disconnect(
     store: StorageBackend, run: Run, redis_url: str, postgres_url: str
 ) -> None:
     """Every answer is right, and nothing is left that grows; 300 loops with AD_SELLER_ALL_TESTS=1."""
-    loops = 300 if os.environ.get("AD_SELLER_ALL_TESTS") else 40
+    loops = times(20, in_ci=40, at_most=300)
 
     async def use(number: int) -> None:
         if number == 0:
@@ -84,18 +84,20 @@ def test_loops_that_leave_without_disconnect(
 
 
 def test_eight_threads_with_loops_of_their_own(store: StorageBackend, run: Run) -> None:
-    """Increments and transfers of all of them are exact."""
+    """Increments and transfers of all of them are exact; 500 and 25 of each with AD_SELLER_ALL_TESTS=1."""
+    increments, transfers = times(20, in_ci=60, at_most=500), times(4, in_ci=10, at_most=25)
 
     async def begin() -> None:
         await store.connect()
         await store.set_many({"left": 1_000, "right": 0})
 
     async def job() -> None:
-        await asyncio.gather(count_up(store, 60), transfer(store, 10))
+        await asyncio.gather(count_up(store, increments), transfer(store, transfers))
 
     async def check() -> None:
-        assert await store.get("counter") == 480
-        assert await store.get_many(["left", "right"]) == {"left": 920, "right": 80}
+        assert await store.get("counter") == 8 * increments
+        moved = 8 * transfers
+        assert await store.get_many(["left", "right"]) == {"left": 1_000 - moved, "right": moved}
 
     run(begin())
     in_threads(run, [job] * 8)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 
 from ad_seller.storage import StorageBackend
 from ad_seller.storage.sync import SyncStorage, SyncTransaction
+from tests.amounts import times
 from tests.runtime.loop_jobs import in_threads, transfer
 from tests.runtime.stores import store as store
 
-ALL = bool(os.environ.get("AD_SELLER_ALL_TESTS"))
-INCREMENTS = 500 if ALL else 100  #: of each thread
+INCREMENTS = times(30, in_ci=100, at_most=500)  #: of each thread
 #: Between loops the promises of two processes hold: on a busy machine one can lose more often than the 100 times of
 #: `increment`, which then says so. What counts here is that the sums are exact.
 ATTEMPTS = 10_000
-TRANSFERS = 17 if ALL else 5  #: of each thread
+TRANSFERS = times(3, in_ci=5, at_most=17)  #: of each thread
 
 
 def add_one(current: int | None) -> int:
