@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 TESTS = Path(__file__).parent
 SUITE = """
@@ -43,11 +44,10 @@ def run(folder: Path, unsteady: int, right: bool) -> tuple[int, str]:
     (folder / "test_suite.py").write_text("\n".join(line[4:] for line in lines))
     (folder / "conftest.py").write_text("from tests.conftest import pytest_configure\n")
     (folder / "pytest.ini").write_text("[pytest]\n")
-    ended = subprocess.run(
+    ended = warm.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--reruns", "1", "."],
         cwd=folder,
         env={**os.environ, "CI": "true", "PYTHONPATH": str(TESTS.parent), "COLUMNS": "200"},
-        capture_output=True,
         text=True,
         timeout=110,
     )

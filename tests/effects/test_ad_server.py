@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.atomic.support import ROOT
 
 
 def killed_at_every_step(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.effects.crashing", f"sqlite:///{folder}/effects.db", *more]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return warm.run(command, cwd=ROOT, text=True, timeout=120)
 
 
 def test_killed_at_every_step(tmp_path: Path) -> None:

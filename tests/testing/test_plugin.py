@@ -12,6 +12,7 @@ import pytest
 from ad_seller.storage import ConfigurationError
 from ad_seller.storage.testing import runner
 from ad_seller.storage.testing.levels import Level
+from tests import warm
 from tests.cli.support import fill
 from tests.docs_samples import ROOT
 
@@ -33,9 +34,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+
+
 def pytest_in(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=110)
+    # What was imported before the fork cannot be rewritten any more.
+    command = [*PYTEST, "-W", "ignore::pytest.PytestAssertRewriteWarning", *arguments]
+    return warm.run(command, cwd=project, text=True, timeout=110)
 
 
 class TestPlugin:
@@ -44,13 +49,13 @@ class TestPlugin:
         assert point.value == "ad_seller_storage_pytest"
 
     def test_without_its_option_it_does_nothing(self, project: Path) -> None:
-        done = pytest_in(project)
+        done = subprocess.run(PYTEST, cwd=project, capture_output=True, text=True, timeout=110)
         assert (done.returncode, done.stdout.splitlines()[-1][:8]) == (0, "1 passed")
 
     def test_runs_the_checks_of_a_backend_and_nothing_else(self, project: Path) -> None:
-        done = pytest_in(project, f"--storage-backend={HERE}:in_folder", "--storage-level=patterns")
+        done = pytest_in(project, f"--storage-backend={HERE}:in_folder", "--storage-level=core")
         assert done.returncode == 0, done.stdout
-        assert "10 passed" in done.stdout
+        assert "17 passed" in done.stdout
 
     def test_other_files_are_run_if_they_are_named(self, project: Path) -> None:
         (project / "test_own.py").write_text("def test_missing_things(): pass\n")
@@ -83,7 +88,8 @@ class TestPlugin:
     def test_several_workers(self, project: Path) -> None:
         own = pytest_in(project, f"--storage-backend={HERE}:in_folder", "--storage-check=missing_entry", "-n2")
         assert own.returncode == 0, own.stdout
-        common = pytest_in(project, f"--storage-backend=sqlite:///{project}/store.db", "-n1")
+        url, once = f"sqlite:///{project}/store.db", "--max-worker-restart=0"
+        common = pytest_in(project, f"--storage-backend={url}", "--storage-check=missing_entry", "-n1", once)
         assert common.returncode != 0
         assert "cannot share a store" in common.stdout + common.stderr
 
