@@ -27,14 +27,20 @@ def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def agent(tmp_path: Path) -> Path:
-    """A checkout without uncommitted changes."""
-    checkout = tmp_path / "agent"
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout without uncommitted changes, to be copied."""
+    checkout = tmp_path_factory.mktemp("committed") / "agent"
     shutil.copytree(AGENT, checkout, ignore=shutil.ignore_patterns("__pycache__"))
     git(checkout, "init", "-q")
     commit(checkout)
     return checkout
+
+
+@pytest.fixture
+def agent(tmp_path: Path, committed: Path) -> Path:
+    """A checkout without uncommitted changes."""
+    return shutil.copytree(committed, tmp_path / "agent")
 
 
 @pytest.fixture

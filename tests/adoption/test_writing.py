@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ad_seller.storage.cli.adopt import writing
+from tests import warm
 from tests.adoption.conftest import Adopt, as_json, assert_refused, commit, git
 from tests.adoption.environment import ROOT
 from tests.adoption.stage import AGENT
@@ -161,7 +161,7 @@ def test_a_read_only_checkout(folder: str) -> None:
         (agent / folder).chmod(0o555)
         before = snapshot(agent)
         command = [sys.executable, "-c", AS_NOBODY, str(agent)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        done = warm.run(command, cwd=ROOT, text=True, timeout=60)
         assert done.returncode == 4, done.stderr
         assert "cannot be changed" in done.stderr
         assert "Permission denied" in done.stderr
@@ -195,7 +195,7 @@ def test_killed_half_way_and_taken_back(agent: Path, adopt: Adopt) -> None:
         "from ad_seller.storage.cli import main\n"
         "main(['adopt', sys.argv[1], '--apply', '--no-data'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(agent)], capture_output=True, timeout=60)
+    done = warm.run([sys.executable, "-c", script, str(agent)], timeout=60)
     assert done.returncode == 9
     assert not (agent / "src" / "ad_seller" / "storage" / "base.py").exists()
     assert_refused(adopt("--apply"), "interrupted", "--undo")
