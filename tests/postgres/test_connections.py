@@ -16,6 +16,7 @@ from ad_seller.storage import (
 )
 from ad_seller.storage.postgres_backend import PostgresBackend
 from ad_seller.storage.testing.postgres_server import PostgresServer
+from tests.amounts import times
 from tests.postgres.support import connections, connections_become, postgres_engine_of, sql
 
 
@@ -89,12 +90,13 @@ class TestConnecting:
         async with PostgresBackend(new_database):
             pass
         await sql(new_database, "UPDATE ad_seller_schema SET value = '99' WHERE name = 'version'")
-        for _ in range(100):
+        for _ in range(times(30, in_ci=100)):
             with pytest.raises(StoreUnavailableError):
                 await PostgresBackend(new_database).connect()
         assert await connections_become(new_database, 0)
 
     async def test_two_thousand_callers_within_the_pool(self, postgres_url: str) -> None:
+        callers = times(500, in_ci=2000)
         most = 0
         done = asyncio.Event()
 
@@ -113,17 +115,18 @@ class TestConnecting:
 
         async with PostgresBackend(postgres_url, pool_max=4, timeout=30) as storage:
             watching = asyncio.create_task(watch())
-            await asyncio.gather(*(call(storage, number) for number in range(2000)))
+            await asyncio.gather(*(call(storage, number) for number in range(callers)))
             done.set()
             await watching
-            assert sum((await storage.get_many(f"count:{n}" for n in range(7))).values()) == 2000
+            assert sum((await storage.get_many(f"count:{n}" for n in range(7))).values()) == callers
         assert 1 < most <= 4
         assert await connections_become(postgres_url, 0)
 
-    async def test_more_sessions_than_the_server_has_are_not_needed(self, own_postgres: PostgresServer) -> None:
-        async with PostgresBackend(own_postgres.url(), pool_min=1, pool_max=500, timeout=30) as storage:
-            await storage.set("a", 1)
-            await asyncio.gather(*(storage.keys("a*") for _ in range(500)))
+    async def test_more_sessions_than_the_server_has_are_not_needed(self) -> None:
+        with PostgresServer(config={"max_connections": "20"}) as server:
+            async with PostgresBackend(server.url(), pool_min=1, pool_max=200, timeout=30) as storage:
+                await storage.set("a", 1)
+                await asyncio.gather(*(storage.keys("a*") for _ in range(200)))
 
     async def test_a_pool_of_one(self, postgres_url: str) -> None:
         async with PostgresBackend(postgres_url, 1, 1) as storage:
