@@ -10,7 +10,7 @@ PYTEST  := $(BIN)/pytest -n $(WORKERS)
 QUICK   := $(addprefix tests/,records runtime concurrency schedules conformance/test_memory.py conformance/test_sqlite.py \
 	conformance/test_redis.py conformance/test_postgres.py sync/test_calls.py sync/test_threads.py sync/test_derived.py test_base.py test_factory.py test_imports.py test_registry.py test_settings.py \
 	test_docs.py test_docs_names.py) \
-	-k "not loops_that_leave and not eight_threads and not Pooler and not process and not every_example and not two_other_loops"
+	-k "not loops_that_leave and not eight_threads and not Pooler and not process and not every_example and not two_other_loops and not ChecksFind and not checks_find"
 CHECKED := $(wildcard src tests examples benchmarks)
 
 # Everything writes files of bytecode: without them each new process compiles all that it imports.
@@ -27,7 +27,7 @@ demo: .venv/installed ## Set everything up and run a seller's day on a new SQLit
 	@$(BIN)/python examples/seller_day.py
 
 quick: .venv/installed ## Run what a change most often breaks, within a minute (ARGS="-x" goes to pytest)
-	$(PYTEST) $(QUICK) $(ARGS)
+	@SCHEDULES="$${SCHEDULES:-0.1}" $(PYTEST) $(QUICK) $(ARGS)
 
 test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" narrows it)
 	$(PYTEST) $(ARGS)

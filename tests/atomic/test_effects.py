@@ -21,6 +21,7 @@ from ad_seller.storage import (
     TransactionError,
     UnsupportedError,
 )
+from ad_seller.storage.testing.conformance.rows import rows
 
 from .ad_system import DONE, AdSystem, order
 from .conftest import Engine
@@ -157,7 +158,7 @@ class TestBadInput:
             await tx.set("b", 1)
         assert (len(ads.made), await store.keys()) == (1, ["b", DONE])
 
-    @pytest.mark.parametrize(
+    @rows(
         ("error", "terms"),
         [
             (InvalidArgumentError, {"call": "call"}),

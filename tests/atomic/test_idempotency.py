@@ -19,6 +19,7 @@ from ad_seller.storage import (
     TransactionError,
 )
 from ad_seller.storage.records.codec import canonical
+from ad_seller.storage.testing.conformance.rows import rows
 
 from .conftest import Engine
 from .support import Address, at_once
@@ -152,7 +153,7 @@ async def test_the_answer_is_remembered_for_its_time(backend: StorageBackend) ->
     assert await send(backend, work) == {"deal_id": "d-4"}
 
 
-@pytest.mark.parametrize("answer", [None, 0, "", [], {"price": 15.0, "parts": [1, None]}], ids=repr)
+@rows("answer", [None, 0, "", [], {"price": 15.0, "parts": [1, None]}])
 async def test_any_json_is_an_answer(backend: StorageBackend, answer: Any) -> None:
     runs = 0
 
@@ -224,7 +225,7 @@ class TestFailure:
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("name", [None, "", 7, b"x"], ids=repr)
+    @rows("name", [None, "", 7, b"x"])
     async def test_scope_and_key(self, backend: StorageBackend, name: Any) -> None:
         for call in (backend.run_once(name, "k", 1, Booking()), backend.run_once("s", name, 1, Booking())):
             with pytest.raises(InvalidArgumentError):
@@ -236,7 +237,7 @@ class TestBadInput:
         with pytest.raises(InvalidValueError):
             await send(backend, Booking(), {"price": float("nan")})
 
-    @pytest.mark.parametrize("claim_ttl", [0, -1, None, "1", True], ids=repr)
+    @rows("claim_ttl", [0, -1, None, "1", True])
     async def test_claim_ttl(self, backend: StorageBackend, claim_ttl: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             await send(backend, Booking(), claim_ttl=claim_ttl)

@@ -19,6 +19,7 @@ from ad_seller.storage import (
     TransactionError,
     UnsupportedError,
 )
+from ad_seller.storage.testing.conformance.rows import rows
 
 from .conftest import Engine
 from .support import MOMENTS, Address, Moment, cancelled_at, renewed, settled, workers
@@ -112,7 +113,7 @@ class TestHolding:
         with pytest.raises(LeaseLostError):
             lease.check()
 
-    @pytest.mark.parametrize("ttl", [None, 0, -1, float("nan"), True, "5"], ids=repr)
+    @rows("ttl", [None, 0, -1, float("nan"), True, "5"])
     async def test_bad_input(self, backend: StorageBackend, ttl: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             backend.lease(NAME, ttl)

@@ -20,6 +20,7 @@ from ad_seller.storage import (
     MissingKeyError,
     StorageBackend,
 )
+from ad_seller.storage.testing.conformance.rows import rows
 
 from .conftest import Engine
 from .support import Address, at_once
@@ -74,7 +75,7 @@ class TestData:
 
 
 class TestRaces:
-    @pytest.mark.parametrize("round_number", range(ROUNDS))
+    @rows("round_number", range(ROUNDS))
     async def test_with_expect_one_of_three_wins(self, backend: StorageBackend, round_number: int) -> None:
         await backend.set_order("o", {"status": "pending_approval"})
         won, lost = await at_once(
@@ -188,7 +189,7 @@ class TestExtended:
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("status", ["unknown", "", "Draft", None, 1, ["draft"]], ids=repr)
+    @rows("status", ["unknown", "", "Draft", None, 1, ["draft"]])
     async def test_an_unknown_status(self, backend: StorageBackend, status: Any) -> None:
         await backend.set_order("o", {"status": "draft"})
         with pytest.raises(InvalidArgumentError, match="pending_approval"):
@@ -198,7 +199,7 @@ class TestBadInput:
                 await backend.transition_order("o", "submitted", actor="me", expect=status)
         assert await backend.get_order("o") == {"status": "draft"}
 
-    @pytest.mark.parametrize(
+    @rows(
         "record",
         [
             "x",
@@ -210,7 +211,6 @@ class TestBadInput:
             {"status": ["draft"]},
             *({"status": "draft", "audit_log": log} for log in BAD_LOGS),
         ],
-        ids=repr,
     )
     async def test_a_record_of_another_shape(self, backend: StorageBackend, record: Any) -> None:
         await backend.set("order:o", record)
@@ -229,11 +229,7 @@ class TestBadInput:
                 await call
         assert await backend.keys() == []
 
-    @pytest.mark.parametrize(
-        "bad",
-        [{"actor": ""}, {"actor": None}, {"reason": None}, {"metadata": []}, {"metadata": {"x": {1}}}],
-        ids=repr,
-    )
+    @rows("bad", [{"actor": ""}, {"actor": None}, {"reason": None}, {"metadata": []}, {"metadata": {"x": {1}}}])
     async def test_arguments(self, backend: StorageBackend, bad: dict[str, Any]) -> None:
         await backend.set_order("o", {"status": "draft"})
         with pytest.raises(InvalidArgumentError):

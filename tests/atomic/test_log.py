@@ -19,6 +19,7 @@ from ad_seller.storage import (
     Transaction,
 )
 from ad_seller.storage.records.ids import TICKS_PER_SECOND, id_at
+from ad_seller.storage.testing.conformance.rows import rows
 
 BY = ("session_id", "kind")
 
@@ -127,7 +128,7 @@ class TestReading:
 
 
 class TestAppending:
-    @pytest.mark.parametrize(
+    @rows(
         "value",
         [
             {"n": 1},
@@ -166,12 +167,12 @@ class TestAppending:
         assert len(await backend.keys()) == 3
         assert await log.get(entry_id) == event(1)
 
-    @pytest.mark.parametrize("name", ["", None, 5, "x\0", "x" * 2100])
+    @rows("name", ["", None, 5, "x\0", "x" * 2100])
     async def test_bad_names_are_refused(self, backend: StorageBackend, name: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             backend.log(name)
 
-    @pytest.mark.parametrize("by", ["session_id", [""], ["a..b"], [5], 5, ["a."]])
+    @rows("by", ["session_id", [""], ["a..b"], [5], 5, ["a."]])
     async def test_bad_fields_are_refused(self, backend: StorageBackend, by: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             backend.log("event", by=by)

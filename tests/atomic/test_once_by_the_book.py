@@ -17,6 +17,7 @@ from ad_seller.storage import (
     StorageBackend,
     Transaction,
 )
+from ad_seller.storage.testing.conformance.rows import rows
 
 from .conftest import Engine
 from .support import Address
@@ -187,7 +188,7 @@ async def test_who_waited_has_a_repeat(backend: StorageBackend) -> None:
     assert len({(answer.result, answer.first_answered) for answer in answers}) == 1
 
 
-@pytest.mark.parametrize(
+@rows(
     "terms",
     [
         {"in_flight": "ask"},

@@ -16,6 +16,7 @@ from ad_seller.storage import (
     InvalidValueError,
     StorageBackend,
 )
+from ad_seller.storage.testing.conformance.rows import rows
 
 from .conftest import Engine
 from .support import Address, at_once
@@ -54,10 +55,9 @@ class TestCompareAndSet:
         assert await backend.get("k") == {"a": 2}
         assert await backend.compare_and_set("missing", None, 1) is False
 
-    @pytest.mark.parametrize(
+    @rows(
         ("stored", "expected"),
         [(1, 1.0), (1, True), (0, False), (1.0, 1), (0.0, -0.0), ("1", 1), ([], {}), (None, False), ("", None)],
-        ids=repr,
     )
     async def test_types_count(self, backend: StorageBackend, stored: Any, expected: Any) -> None:
         await backend.set("k", stored)
@@ -84,7 +84,7 @@ class TestCompareAndSet:
         await backend.compare_and_set("k", 2, 3, ttl=None)
         assert await backend.ttl("k") is None
 
-    @pytest.mark.parametrize("bad", [NAN, {1, 2}, {1: 2}, object()], ids=["NaN", "set", "int key", "object"])
+    @rows("bad", [NAN, {1, 2}, {1: 2}, object()])
     async def test_what_json_has_not_is_refused(self, backend: StorageBackend, bad: Any) -> None:
         await backend.set("k", 1)
         with pytest.raises(InvalidValueError):
@@ -133,21 +133,21 @@ class TestIncrement:
         await backend.increment("n", ttl=100)
         assert await backend.ttl("n") is None
 
-    @pytest.mark.parametrize("held", ["1", 1.0, True, [1], {}], ids=repr)
+    @rows("held", ["1", 1.0, True, [1], {}])
     async def test_only_ints_count(self, backend: StorageBackend, held: Any) -> None:
         await backend.set("n", held)
         with pytest.raises(InvalidArgumentError):
             await backend.increment("n")
         assert await backend.get("n") == held
 
-    @pytest.mark.parametrize("by", [1.0, "1", None, True], ids=repr)
+    @rows("by", [1.0, "1", None, True])
     async def test_only_an_int_is_added(self, backend: StorageBackend, by: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             await backend.increment("n", by)
         assert not await backend.exists("n")
 
 
-@pytest.mark.parametrize("ttl", [0, -1, NAN, float("inf"), True, "60"], ids=repr)
+@rows("ttl", [0, -1, NAN, float("inf"), True, "60"])
 async def test_a_bad_ttl_is_refused(backend: StorageBackend, ttl: Any) -> None:
     await backend.set("k", 1)
     for call in (
@@ -163,7 +163,7 @@ async def test_a_bad_ttl_is_refused(backend: StorageBackend, ttl: Any) -> None:
     assert await backend.get("k") == 1
 
 
-@pytest.mark.parametrize("key", ["", "a\0b", "\ud800", "k" * 2049, 7, None], ids=ascii)
+@rows("key", ["", "a\0b", "\ud800", "k" * 2049, 7, None], ids=ascii)
 async def test_a_bad_key_is_refused(backend: StorageBackend, key: Any) -> None:
     for call in (
         lambda: backend.create(key, 1),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ad_seller.storage import DELETE, KEEP, LEAVE, PREFIXES, ConflictError, StorageBackend, Transaction
+from ad_seller.storage.testing.conformance.rows import rows
 
 
 class TestOwnView:
@@ -82,7 +83,7 @@ class TestOwnView:
             assert [order["id"] for order in await tx.list_orders()] == ["aa", "b", "c"]
             assert [order["id"] for order in await tx.list_orders({"status": "draft"})] == ["aa", "c"]
 
-    @pytest.mark.parametrize("entity", PREFIXES)
+    @rows("entity", PREFIXES)
     async def test_every_helper_is_there(self, backend: StorageBackend, entity: str) -> None:
         await getattr(backend, f"set_{entity}")("old", {"n": 0})
         async with backend.transaction() as tx:

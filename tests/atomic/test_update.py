@@ -20,6 +20,7 @@ from ad_seller.storage import (
     StorageBackend,
     Transaction,
 )
+from ad_seller.storage.testing.conformance.rows import rows
 
 from .conftest import Engine
 from .support import Address, at_once
@@ -78,7 +79,7 @@ class TestResult:
                 await tx.update("k", lambda numbers: numbers.append(2))
         assert await backend.get("k") == [1]
 
-    @pytest.mark.parametrize("entity", PREFIXES)
+    @rows("entity", PREFIXES)
     async def test_every_entity_has_its_form(self, backend: StorageBackend, entity: str) -> None:
         update, get = getattr(backend, f"update_{entity}"), getattr(backend, f"get_{entity}")
         await asyncio.gather(*(update("id-1", lambda r: {"n": r["n"] + 1}, start={"n": 0}) for _ in range(10)))
