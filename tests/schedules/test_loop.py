@@ -145,7 +145,7 @@ class TestOrder:
             await asyncio.gather(*(step(number) for number in range(3)))
             found.add(tuple(order))
 
-        explore(scenario, 200)
+        explore(scenario, 1_000)
         assert found == set(permutations(range(3))) or worlds.SEED
 
     def test_timers_go_off_in_order_and_no_time_passes(self) -> None:
