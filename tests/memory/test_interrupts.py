@@ -7,9 +7,11 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from ad_seller.storage import UnknownOutcomeError
 from ad_seller.storage.memory_backend import MemoryBackend
-from tests.sync.interrupts import Interrupt
+from tests.sync.interrupts import Interrupt, SoftTimeLimitError
 
 
 class OutsideOfAsyncio(Interrupt):
@@ -20,18 +22,19 @@ class OutsideOfAsyncio(Interrupt):
             super()._event(frame, event, argument)
 
 
-async def test_writes_that_an_interrupt_meets() -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SoftTimeLimitError])
+async def test_writes_that_an_interrupt_meets(error: type[BaseException]) -> None:
     """At each point, while they are applied and while those who called are told, which ends a batch only once."""
     async with MemoryBackend() as store:
         await store.set("first", 0)
         batcher: Any = store._sessions._latest.commits  # type: ignore[union-attr]
         start, begin = batcher._start, batcher._begin
-        interrupt = OutsideOfAsyncio(KeyboardInterrupt, 0)
+        interrupt = OutsideOfAsyncio(error, 0)
 
         def begin_interrupted(items: Any, tell: Any) -> None:
             interrupt.run(lambda: begin(items, tell))
             if interrupt.where is not None:
-                raise KeyboardInterrupt
+                raise error
 
         def start_and_go_on(*work: Any) -> None:
             with suppress(KeyboardInterrupt):
@@ -40,7 +43,7 @@ async def test_writes_that_an_interrupt_meets() -> None:
         batcher._start, batcher._begin = start_and_go_on, begin_interrupted
         at, told = 0, []
         while at == 0 or interrupt.where is not None:
-            interrupt = OutsideOfAsyncio(KeyboardInterrupt, at)
+            interrupt = OutsideOfAsyncio(error, at)
             async with asyncio.timeout(20):
                 answers = await asyncio.gather(
                     *(store.set(f"{at}:{n}", n) for n in range(3)), return_exceptions=True

@@ -33,6 +33,8 @@ async def test_periods_longer_than_all_that_is_kept(store: StorageBackend, perio
         assert len((await log.read()).items) == 1
         for moment in (float("-inf"), -1e306):
             assert await log.trim_up_to(moment) == 0
+        with pytest.raises(InvalidArgumentError, match="nan"):
+            await log.trim_up_to(float("nan"))
         for moment in (float("inf"), 1e306):
             with pytest.raises(InvalidArgumentError, match="earlier"):
                 await log.trim_up_to(moment)

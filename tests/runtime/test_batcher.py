@@ -81,7 +81,7 @@ class TestBatches:
         first.append(99)
         assert second == [4]
 
-    @pytest.mark.parametrize(("size", "at_once"), [(10, 32), (8_192, 8), (100_000, 1)])
+    @pytest.mark.parametrize(("size", "at_once"), [(10, 32), (32_768, 8), (400_000, 1)])
     async def test_so_many_callers_are_woken_in_one_turn(self, size: int, at_once: int) -> None:
         """Each decodes what it asked for then, which holds up everybody else for as long."""
 

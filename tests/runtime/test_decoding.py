@@ -38,3 +38,18 @@ async def test_an_error_that_is_kept_keeps_nothing_else() -> None:
     assert error.key == "k2"
     causes = [error, error.__cause__, error.__context__]
     assert [cause.__traceback__ for cause in causes if cause is not None] == [None, None, None]
+
+
+@pytest.mark.parametrize("causes", [1, 2])
+async def test_what_the_caller_handles_meanwhile_is_left_as_it_is(causes: int) -> None:
+    """Also where its causes form a circle; Python hangs it to the error of the entry."""
+    told: list[CorruptValueError] = []
+    errors = [KeyError(number) for number in range(causes)]
+    for error, cause in zip(errors, errors[1:] + errors[:1], strict=True):
+        error.__cause__ = cause
+    try:
+        raise errors[0]
+    except KeyError:
+        await decode_all([("k1", b"{")], told.append)
+    assert len(told) == 1
+    assert errors[0].__traceback__ is not None

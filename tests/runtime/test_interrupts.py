@@ -72,22 +72,25 @@ def test_the_next_batch_begins(begin: Any, error: type[BaseException], callers: 
         raise AssertionError("it is begun")
 
     async def made() -> Batcher[int, int]:
-        return Batcher(run, explain=lambda error, _: ValueError(error), timeout=0.02, begin=begin)
+        return Batcher(run, explain=lambda error, _: ValueError(error), timeout=60, begin=begin)
 
     async def calls() -> None:
-        await asyncio.wait([batcher.submit([n]) for n in range(callers)], timeout=5)
+        waiting.extend(batcher.submit([n]) for n in range(callers))
+        await asyncio.wait(waiting, timeout=0.01)
 
     async def goes_on() -> None:
         async with asyncio.timeout(5):
             assert await batcher.submit([1]) == [2]
             await batcher.drain()
         assert not batcher.running
+        assert all(call.done() for call in waiting)  # those of the interrupted batch, too
 
     at = 0
     while True:
         with closing(asyncio.new_event_loop()) as loop:
             loop.set_exception_handler(lambda *_: None)
             batcher = loop.run_until_complete(made())
+            waiting: list[asyncio.Future[list[int]]] = []
             interrupt, work = Interrupted(error, at, batcher), loop.create_task(calls())
             while not work.done():
                 with suppress(KeyboardInterrupt):

@@ -33,12 +33,12 @@ def check_limit(limit: object) -> None:
 def report_corrupt(error: CorruptValueError, on_corrupt: OnCorrupt) -> None:
     """Raise ``error``, or hand it to ``on_corrupt`` if there is one.
 
-    Without the tracebacks: whoever keeps the error would keep all that was being decoded with it.
+    Without its tracebacks: whoever keeps the error would keep all that was being decoded with it. What the caller
+    is handling meanwhile, which Python hangs to the end of them, is none of ours.
     """
     if on_corrupt is None:
         raise error
-    cause: BaseException | None = error
-    while cause is not None:
-        cause.__traceback__ = None
-        cause = cause.__cause__ or cause.__context__
+    error.__traceback__ = None
+    if (cause := error.__cause__) is not None:
+        cause.__traceback__ = cause.__context__ = None
     on_corrupt(error)

@@ -55,10 +55,13 @@ class Deadlines(Generic[T, R]):
             self._requests.popleft()
 
     def stop(self) -> None:
-        """Keep no timer, now that nothing waits."""
+        """Keep no timer; whoever still waits is one whom an interrupt has left, and is told."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for request in self._requests:
+            if not request.future.done():
+                self._expired(request)
 
     def _prune(self) -> None:
         """Forget the requests that have their answer, also behind one that has none.

@@ -10,7 +10,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _WAKE = 32  #: callers that are woken in one turn of the event loop
-_WAKE_BYTES = 65_536  #: likewise, of what these have to decode then
+_WAKE_BYTES = 262_144  #: likewise, of what these have to decode then
 
 
 class Request(Generic[T, R]):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import Engine
-from ..driver.failures import LostError
+from ..driver.failures import lost
 from ..stats import BatchStats, Stats
 from .batcher import Batcher
 from .mapping import ErrorMapper
@@ -113,9 +113,7 @@ class Session:
     def _map_write(self, error: BaseException, request: Request[Commit, R]) -> BaseException:
         # Of an interrupt, such as KeyboardInterrupt, nobody knows how far the engine was.
         if request.sent and (isinstance(error, TimeoutError) or not isinstance(error, Exception)):
-            lost = LostError(str(error))
-            lost.__cause__ = error
-            error = lost
+            error = lost(error)
         return self.errors.map("write", request.items[0].first_key, error, writes=True)
 
     @property

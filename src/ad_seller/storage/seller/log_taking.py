@@ -53,7 +53,7 @@ async def take_in(
         for place, value in sources:
             moment = seconds_of(held(value, path))
             if moment is None:
-                taken.left_out[place] = f"{at!r} holds no time: {shown(held(value, path))}"
+                taken.left_out[place] = f"{at!r} holds no time between 1990 and 3000: {shown(held(value, path))}"
             else:
                 entries[_id_of(place, moment)] = place, value
         stored = await store.get_many([form.prefix + one for one in entries])

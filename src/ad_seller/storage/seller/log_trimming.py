@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 from typing import Any, Final
 
 from ..errors import CorruptValueError, InvalidArgumentError
@@ -54,7 +55,9 @@ class Trimming:
                 return removed
 
     def check(self, seconds: float) -> None:
-        """Raise `InvalidArgumentError` if a time is later than what followers look back to."""
+        """Raise `InvalidArgumentError` if a time is none, or later than what followers look back to."""
+        if isnan(seconds):
+            raise InvalidArgumentError("Trim up to a time in seconds since 1970; nan is none")
         if _milliseconds(seconds) > int(self._clock() * 1000) - self._span.milliseconds:
             raise InvalidArgumentError(
                 f"Entries of the last {self._span.milliseconds / 1000:g} seconds may still be on their way to "
