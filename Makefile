@@ -26,7 +26,7 @@ help: ## Show this list
 demo: .venv/installed ## Set everything up and run a seller's day on a new SQLite file
 	@$(BIN)/python examples/seller_day.py
 
-quick: .venv/installed ## Run what a change most often breaks, within a minute (ARGS="-x" goes to pytest)
+quick: .venv/installed ## Run what a change most often breaks, in a minute or two (ARGS="-x" goes to pytest)
 	@SCHEDULES="$${SCHEDULES:-0.1}" $(PYTEST) $(QUICK) $(ARGS)
 
 test: .venv/installed ## Run all tests against real engines (ARGS="-k redis" narrows it)
