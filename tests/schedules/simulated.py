@@ -170,6 +170,7 @@ class SimulatedBackend(DriverBackend):
 class SimulatedEngine(Engine):
     """The engine of a `SimulatedBackend`."""
 
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ConnectionError,)
     sweeps: ClassVar[bool] = True
     readers: ClassVar[int] = 2
 
@@ -253,7 +254,8 @@ class SimulatedEngine(Engine):
         fate = world.draw()
         await (self._slowly(inside) if backend.frozen or disk.slow else world.pause(inside=inside))
         if fate < disk.faults / 2:
-            raise world.chance.choice((NotStartedError("locked"), OSError("cut before"), NotStartedError("locked")))
+            locked = NotStartedError("locked")
+            raise world.chance.choice((locked, ConnectionError("cut before"), locked))
         result = await effect(argument)
         await (self._slowly(inside) if backend.frozen or disk.slow else world.pause(inside=inside))
         assert backend.is_open, "the engine was closed under a hook"

@@ -43,9 +43,12 @@ class Engine(ABC):
 
     It stands behind a backend, which makes one for each event loop. All methods but `abandon` and `read_in_thread`
     run in that loop; the bulk calls are called between `open` and `close` only. They raise the failures of
-    `driver.failures`, or what the library raised where the store refused and nothing was applied; `explain` says
-    what such an error means.
+    `driver.failures`, or one of `refusals`; `explain` says what such an error means. Of a write that ended by
+    anything else, such as what a signal handler raised, nobody knows how far it was.
     """
+
+    #: What the library raises where the store refused a call, and nothing of it was applied.
+    refusals: ClassVar[tuple[type[Exception], ...]] = ()
 
     #: How many bulk reads run at the same time.
     readers: ClassVar[int] = 1

@@ -6,8 +6,6 @@ refused a call and nothing was applied. `runtime` alone makes errors of ours fro
 
 from __future__ import annotations
 
-from ..errors import StorageError
-
 
 class EngineError(Exception):
     """A call of an engine has no answer."""
@@ -23,19 +21,6 @@ class NotSentError(EngineError):
 
 class LostError(EngineError):
     """It was sent, and no answer came: a write may have been applied, or may still be."""
-
-
-def lost(error: BaseException) -> LostError:
-    """Return what an error means of which nobody knows how far the engine was: a time-out, an interrupt."""
-    made = LostError(str(error))
-    made.__cause__ = error
-    return made
-
-
-def unforeseen(error: BaseException) -> BaseException:
-    """Return what was raised while a call was begun; what a signal handler raises may come at any of its points."""
-    is_told = isinstance(error, EngineError | StorageError) or not isinstance(error, Exception)
-    return error if is_told else lost(error)
 
 
 def reason_of(error: BaseException) -> BaseException:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
+import asyncpg
+
 from ..driver.commit import Commit
 from ..driver.engine import MISSING, Engine
 from ..driver.query import KeyQuery
@@ -41,6 +43,7 @@ class PostgresEngine(Engine):
     """
 
     readers: ClassVar[int] = 4
+    refusals: ClassVar[tuple[type[Exception], ...]] = (asyncpg.PostgresError, asyncpg.InterfaceError)
     sweeps: ClassVar[bool] = True
     transfers: ClassVar[bool] = True
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from ..driver.commit import Commit, Outcome
-from ..driver.failures import EngineError, LostError, NotSentError, NotStartedError
+from ..driver.failures import NotSentError, NotStartedError
 from ..errors import StorageError
 from .batches import Split, split_into_calls
 from .commands import error_code
@@ -99,7 +99,7 @@ class Commits:
                 raise
             except Exception as error:  # what other scripts did is told by its own outcome
                 for i in (i for chunk in places[script] for i in chunk if outcomes[i] is None):
-                    outcomes[i] = _uncertain(error)
+                    outcomes[i] = error
 
     async def _apply_calls(
         self,
@@ -152,12 +152,3 @@ class Commits:
             if not isinstance(trouble, StorageError):
                 trouble = f"{self._settings.address} cannot be reached ({trouble})"
             raise NotStartedError(str(trouble)) from (answers[0].__cause__ or answers[0])
-
-
-def _uncertain(error: Exception) -> Exception:
-    """Return the outcome of commits whose call raised: lost, unless the error itself says that nothing happened."""
-    if isinstance(error, EngineError | ResponseError | StorageError):
-        return error
-    lost = LostError(str(error) or type(error).__name__)
-    lost.__cause__ = error
-    return lost

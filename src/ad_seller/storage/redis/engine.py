@@ -51,6 +51,7 @@ class RedisEngine(Engine):
     """
 
     readers: ClassVar[int] = 4
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ResponseError,)
     sweeps: ClassVar[bool] = True
     transfers: ClassVar[bool] = True
 

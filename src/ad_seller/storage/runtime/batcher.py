@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from ..concurrency.tasks import settle
 from ..driver.engine import Tell
-from ..driver.failures import NotStartedError, unforeseen
+from ..driver.failures import NotStartedError
 from ..stats import BatchStats
 from .deadlines import Deadlines
 from .request import Request, items_of, woken_at_once
@@ -187,7 +187,7 @@ class Batcher(Generic[T, R]):
                 begin(items_of(batch), partial(self._told, work, batch))
             except BaseException as error:
                 self.running.add(work)  # also if it was telling already
-                self._told(work, batch, None, unforeseen(error))
+                self._told(work, batch, None, error)
         except BaseException:
             self._end(work)
             raise

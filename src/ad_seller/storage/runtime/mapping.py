@@ -20,6 +20,7 @@ class ErrorMapper:
         """Keep both."""
         self._engine = engine
         self._timeout = timeout
+        self._not_applied: tuple[type[Exception], ...] = (NotStartedError, NotSentError, *engine.refusals)
 
     def map(self, verb: str, key: str | None, error: BaseException, *, writes: bool = False) -> StorageError:
         """Return an error of ours that says what failed; always a new one, because several calls may share it.
@@ -28,7 +29,9 @@ class ErrorMapper:
             verb: what could not be done, e.g. "read".
             key: the key or pattern that it was about; None for the store itself.
             error: what the engine raised.
-            writes: whether the call changes something: then one that was sent and lost has an unknown outcome.
+            writes: whether the call may have changed something: then one that was lost has an unknown outcome, and
+                so has one that ended by what the engine does not raise, e.g. a time-out or an interrupt: nobody
+                knows how far it was.
         """
         mapped = self._mapped(verb, key, error, writes)
         mapped.__cause__ = error.__cause__ if isinstance(error, StorageError) else reason_of(error)
@@ -41,7 +44,7 @@ class ErrorMapper:
             return fresh
         what = f"Cannot {verb} {key!r}" if key is not None else f"Cannot {verb} the store"
         reason = reason_of(error)
-        if isinstance(error, LostError) and writes:
+        if writes and not isinstance(error, self._not_applied):
             return UnknownOutcomeError(
                 f"{what}: it was sent but not confirmed ({redact(str(error) or type(reason).__name__)}). It may or "
                 "may not have been applied: read the key before writing again.",

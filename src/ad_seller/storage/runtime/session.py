@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from ..driver.commit import Commit, Outcome
 from ..driver.engine import Engine
-from ..driver.failures import lost
 from ..stats import BatchStats, Stats
 from .batcher import Batcher
 from .mapping import ErrorMapper
@@ -111,10 +110,7 @@ class Session:
         return self.errors.map("read", request.items[0], error)
 
     def _map_write(self, error: BaseException, request: Request[Commit, R]) -> BaseException:
-        # Of an interrupt, such as KeyboardInterrupt, nobody knows how far the engine was.
-        if request.sent and (isinstance(error, TimeoutError) or not isinstance(error, Exception)):
-            error = lost(error)
-        return self.errors.map("write", request.items[0].first_key, error, writes=True)
+        return self.errors.map("write", request.items[0].first_key, error, writes=request.sent)
 
     @property
     def is_idle(self) -> bool:

@@ -54,6 +54,7 @@ class SQLiteEngine(Engine):
         fields: the indexes that searches can use.
     """
 
+    refusals: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error,)
     sweeps: ClassVar[bool] = True
     transfers: ClassVar[bool] = True
     read_batch: ClassVar[int] = 64  # a quarter of a millisecond; these, too, are read without a hop
