@@ -28,13 +28,14 @@ async def check_batches(
     """Apply eight batches to a backend and to the memory backend, and compare outcomes and entries.
 
     Args:
-        storage: the backend, empty.
+        storage: the backend; its keys are removed first.
         clock: of the memory backend.
         seed: of the batches.
         between: is called after each batch, and can let time pass for both.
         ttls: milliseconds to choose from.
     """
     choose = random.Random(seed)
+    await storage.delete_many(KEYS)
     async with MemoryBackend(clock=clock, sweep_interval=None) as model:
         for _ in range(8):
             batch = [some_commit(choose, ttls) for _ in range(choose.randrange(1, 15))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,6 +15,7 @@ from ad_seller.storage.driver.commit import Commit, Delete, Expect, Outcome, Put
 from ad_seller.storage.postgres.commits import Packed, loads
 from ad_seller.storage.postgres.statements import COMMIT, TABLE, waiting
 from ad_seller.storage.postgres_backend import PostgresBackend
+from ad_seller.storage.testing.conformance.rows import rows
 from tests.clock import SetClock
 from tests.engines import engine_of
 from tests.postgres.support import sql
@@ -26,16 +28,23 @@ async def storage(postgres_url: str) -> AsyncIterator[PostgresBackend]:
         yield storage
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.fixture
+async def connection(postgres_url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(postgres_url, timeout=10)
+    yield connection
+    await connection.close()
+
+
+@rows("seed", range(60))
 async def test_any_batch_means_what_it_means_in_memory(
-    storage: PostgresBackend, postgres_url: str, seed: int
+    storage: PostgresBackend, connection: Any, seed: int
 ) -> None:
     clock = SetClock()
 
     async def between() -> None:
         clock.now += BETWEEN_BATCHES
         statement = f"UPDATE {TABLE} SET expires_at = expires_at - interval '{BETWEEN_BATCHES} seconds'"
-        await sql(postgres_url, statement)
+        await connection.execute(statement)
 
     await check_batches(storage, clock, seed, between)
 

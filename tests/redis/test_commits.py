@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ad_seller.storage.redis import router
 from ad_seller.storage.redis.engine import RedisEngine
 from ad_seller.storage.redis.index import index_name
 from ad_seller.storage.redis_backend import RedisBackend
+from ad_seller.storage.testing.conformance.rows import rows
 from ad_seller.storage.testing.servers import RedisServer
 from tests.clock import SetClock
 from tests.engines import engine_of
@@ -24,22 +26,35 @@ from .support import plain
 def indexed(url: str, prefix: str) -> list[str]:
     """Return the names in the index without the prefix, as the scripts left them: nobody has listed."""
     with plain(url) as client:
-        names: list[bytes] = client.zrange(index_name(prefix), 0, -1)
-        scores = {score for _, score in client.zrange(index_name(prefix), 0, -1, withscores=True)}
+        return names_of(client, prefix)
+
+
+def names_of(client: Any, prefix: str) -> list[str]:
+    """`indexed`, over a connection that is there."""
+    names: list[bytes] = client.zrange(index_name(prefix), 0, -1)
+    scores = {score for _, score in client.zrange(index_name(prefix), 0, -1, withscores=True)}
     assert scores <= {0}, "in the order of their bytes"
     return [name.decode().removeprefix(prefix) for name in names]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.fixture
+def shared(redis_url: str) -> Iterator[Any]:
+    """Another program's client of the shared server."""
+    with plain(redis_url) as client:
+        yield client
+
+
+@rows("seed", range(60))
 async def test_any_batch_means_what_it_means_in_memory(
-    store: RedisBackend, redis_url: str, redis_prefix: str, seed: int
+    store: RedisBackend, shared: Any, redis_prefix: str, seed: int
 ) -> None:
     async def between() -> None:
         """The index names what is there; nothing expires, because the server's clock cannot be moved."""
-        with plain(redis_url) as client:
-            living = sorted(name.decode().removeprefix(redis_prefix) for name in client.keys(f"{redis_prefix}?"))
-        assert [name for name in indexed(redis_url, redis_prefix) if not name.startswith("\0")] == living
+        living = sorted(name.decode().removeprefix(redis_prefix) for name in shared.keys(f"{redis_prefix}?"))
+        assert [name for name in names_of(shared, redis_prefix) if not name.startswith("\0")] == living
 
+    for name in shared.keys(f"{redis_prefix}*"):
+        shared.delete(name)  # the index, too: each seed begins where nobody has written or listed
     await check_batches(store, SetClock(), seed, between, (None, None, 3_600_000))
 
 
