@@ -17,7 +17,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import redis
 
 from ad_seller.storage.testing import guardian
 from ad_seller.storage.testing.conformance import jobs
@@ -25,6 +24,7 @@ from ad_seller.storage.testing.postgres_server import PostgresServer
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer, find_redis_binaries, find_redis_binary
 from tests import scratch, warm
 from tests.certificates import Certificates, make_certificates
+from tests.kept_open import emptied
 from tests.measuring import RETOLD, UNMEASURED, untraced
 from tests.postgres import kept
 from tests.postgres.support import created_database
@@ -134,12 +134,8 @@ def redis_url(redis_binary: RedisBinary, request: pytest.FixtureRequest) -> str:
 def redis_prefix(redis_url: str) -> Iterator[str]:
     """A key prefix of the test's own; what stands under it is removed afterwards."""
     prefix = f"ad_seller_test_{uuid.uuid4().hex}:"
-    yield prefix
-    with redis.Redis.from_url(redis_url) as client:
-        cursor: int | None = None
-        while cursor != 0:
-            cursor, keys = client.scan(cursor or 0, f"{prefix}*", 10_000)
-            client.unlink(*keys, "none")
+    with emptied(redis_url, prefix):
+        yield prefix
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import redis
 
 from ad_seller.storage import StorageBackend
 from ad_seller.storage.testing.servers import RedisBinary, RedisServer
 from tests.conftest import FOREIGN_REDIS, redis_binaries
+from tests.kept_open import emptied
 
 from .support import Address
 
@@ -63,12 +63,8 @@ def address(engine: Engine, redis_server_url: ServerUrl, tmp_path: Path) -> Iter
         yield Address(kind)
     else:
         found = Address(kind, redis_server_url(program), f"ad_seller_test_{uuid.uuid4().hex}:")
-        yield found
-        with redis.Redis.from_url(found.url) as client:
-            cursor: int | None = None
-            while cursor != 0:
-                cursor, keys = client.scan(cursor or 0, f"{found.prefix}*", 10_000)
-                client.unlink(*keys, "none")
+        with emptied(found.url, found.prefix):
+            yield found
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from ad_seller.storage.testing.conformance.atomic import AtomicConformance
 from ad_seller.storage.testing.conformance.batches import BatchConformance
 from ad_seller.storage.testing.conformance.entities import EntityConformance
 from ad_seller.storage.testing.conformance.patterns import PatternConformance
+from tests.kept_open import KeptOpen, emptied
+from tests.postgres.kept import Database
 from tests.postgres.support import raw_writer
 
 
@@ -29,7 +33,25 @@ def two_files(folder: str) -> StorageBackend:
     return HybridBackend(first, second, routes=["session:", "session_index:", "e", "k", "quote:"])
 
 
-class TestHybrid(StorageConformance):
+class TestHybrid(KeptOpen, StorageConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def kept_prefix(cls) -> str:
+        return f"ad_seller_test_{uuid.uuid4().hex}:"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def kept_open(
+        cls, postgres_database: Database, redis_url: str, kept_prefix: str
+    ) -> AsyncIterator[StorageBackend]:
+        async with postgres_and_redis(postgres_database.url, redis_url, kept_prefix) as storage:
+            yield storage
+
+    @pytest.fixture
+    def redis_prefix(self, redis_url: str, kept_prefix: str) -> Iterator[str]:
+        with emptied(redis_url, kept_prefix):
+            yield kept_prefix
+
     @pytest.fixture
     def new_backend(self, postgres_url: str, redis_url: str, redis_prefix: str) -> NewBackend:
         return partial(postgres_and_redis, postgres_url, redis_url, redis_prefix)

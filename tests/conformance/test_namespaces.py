@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,8 @@ from ad_seller.storage.testing.conformance.searches import SearchConformance
 from ad_seller.storage.testing.conformance.transactions import RequestConformance, TransactionConformance
 from ad_seller.storage.testing.conformance.values import ValueConformance
 from tests.conformance.tested_directory import TestedDirectory
+from tests.kept_open import KeptOpen
+from tests.postgres.kept import Database
 from tests.postgres.support import raw_writer
 
 #: Entries of others, with names as near to ours as they come; None: of nobody, in the store itself.
@@ -57,23 +59,31 @@ def itself(backend: StorageBackend) -> StorageBackend:
     return backend
 
 
-async def put_neighbours(make: NewBackend) -> None:
-    async with make() as store:
-        for name, entries in NEIGHBOURS.items():
-            prefix = "" if name is None else namespace_prefix(name)
-            await store.set_many({prefix + key: value for key, value in entries.items()})
+async def put_neighbours(store: StorageBackend) -> None:
+    for name, entries in NEIGHBOURS.items():
+        prefix = "" if name is None else namespace_prefix(name)
+        await store.set_many({prefix + key: value for key, value in entries.items()})
 
 
-async def check_neighbours(make: NewBackend) -> None:
+async def check_neighbours(store: StorageBackend) -> None:
     """Each neighbour has its entries, and no more; the store has no others but what the test has left."""
-    async with make() as store:
-        left = {key for key in await store.keys() if not key.startswith("ns:owner:")}
-        for name, entries in NEIGHBOURS.items():
-            prefix = "" if name is None else namespace_prefix(name)
-            full = {prefix + key: value for key, value in entries.items()}
-            assert await store.get_many(full) == full, name
-            left -= full.keys()
-        assert not left
+    left = {key for key in await store.keys() if not key.startswith("ns:owner:")}
+    for name, entries in NEIGHBOURS.items():
+        prefix = "" if name is None else namespace_prefix(name)
+        full = {prefix + key: value for key, value in entries.items()}
+        assert await store.get_many(full) == full, name
+        left -= full.keys()
+    assert not left
+
+
+def run(use: Callable[[StorageBackend], Awaitable[None]], make: NewBackend) -> None:
+    """Run something on a backend that is open for it alone."""
+
+    async def opened() -> None:
+        async with make() as store:
+            await use(store)
+
+    asyncio.run(opened())
 
 
 class Neighbourly(Harness):
@@ -85,9 +95,9 @@ class Neighbourly(Harness):
 
     @pytest.fixture
     def new_backend(self, make: NewBackend) -> Iterator[NewBackend]:
-        asyncio.run(put_neighbours(make))
+        run(put_neighbours, make)
         yield partial(in_namespace, make)
-        asyncio.run(check_neighbours(make))
+        run(check_neighbours, make)
 
 
 class InNamespace(
@@ -136,10 +146,26 @@ class TestRedis(Neighbourly, InNamespace):
         return store_raw
 
 
-class TestPostgres(Neighbourly, PatternConformance, EntityConformance, SearchConformance, RequestConformance):
+class TestPostgres(
+    KeptOpen, Neighbourly, PatternConformance, EntityConformance, SearchConformance, RequestConformance
+):
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def kept_store(cls, postgres_database: Database) -> AsyncIterator[StorageBackend]:
+        async with PostgresBackend(postgres_database.url) as store:
+            yield store
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def kept_open(cls, postgres_database: Database) -> AsyncIterator[StorageBackend]:
+        async with in_namespace(partial(PostgresBackend, postgres_database.url)) as storage:
+            yield storage
+
     @pytest.fixture
-    def make(self, postgres_url: str) -> NewBackend:
-        return partial(PostgresBackend, postgres_url)
+    async def new_backend(self, postgres_url: str, kept_store: StorageBackend) -> AsyncIterator[NewBackend]:
+        await put_neighbours(kept_store)
+        yield partial(in_namespace, partial(PostgresBackend, postgres_url))
+        await check_neighbours(kept_store)
 
     @pytest.fixture
     def store_raw(self, postgres_url: str) -> StoreRaw:

@@ -97,15 +97,16 @@ async def connections_become(url: str, number: int, seconds: float = 30.0) -> bo
 
 async def store_text(url: str, key: str, text: str) -> None:
     """Write any text as the value of a key, past the backend."""
-    async with PostgresBackend(url):
-        pass  # the tables are there now
-    await sql(
-        url,
+    statement = (
         f"INSERT INTO {TABLE} (key, value) VALUES ($1, $2) "
-        "ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = NULL",
-        key,
-        text,
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = NULL"
     )
+    try:
+        await sql(url, statement, key, text)
+    except asyncpg.UndefinedTableError:
+        async with PostgresBackend(url):
+            pass  # the tables are there now
+        await sql(url, statement, key, text)
 
 
 def raw_writer(url: str) -> Callable[[str, bytes], Awaitable[None]]:
