@@ -8,12 +8,13 @@ import sys
 
 from ad_seller.storage import StorageBackend
 from tests import warm
+from tests.amounts import times
 
 from .conftest import Engine
 from .crashing import CLAIM_TTL, book_once
 from .support import ROOT, Address
 
-ROUNDS = 50
+ROUNDS = times(20, 50)
 
 
 async def offer(storage: StorageBackend) -> None:
@@ -42,7 +43,7 @@ async def repeat(storage: StorageBackend) -> None:
         assert before.get(deal["quote_id"], deal) == deal == await storage.get_deal(deal["deal_id"])
 
 
-def test_in_50_rounds(engine: Engine, address: Address) -> None:
+def test_in_many_rounds(engine: Engine, address: Address) -> None:
     address.run(offer)
     command = [sys.executable, "-m", "tests.atomic.crashing", json.dumps([address, ROUNDS])]
     run = warm.run(command, cwd=ROOT, text=True, timeout=100)

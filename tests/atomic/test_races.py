@@ -10,20 +10,22 @@ from examples.api_keys import KeyRefusedError, revoke_key, use_key
 from examples.booking import QuoteTakenError, book
 from examples.chat import open_session, send_message
 from examples.negotiation import counter_offer, open_negotiation
+from tests.amounts import times
 
 from .conftest import Engine
 from .support import Address, at_once
 
 ROUNDS = 200
+QUOTES = times(60, 200)  #: rounds for one quote; eight whole bookings in each
 TOGETHER = 20  #: rounds that run at the same time
 
 
-async def in_rounds(play: Any) -> None:
-    for first in range(0, ROUNDS, TOGETHER):
+async def in_rounds(play: Any, rounds: int = ROUNDS) -> None:
+    for first in range(0, rounds, TOGETHER):
         await asyncio.gather(*(play(number) for number in range(first, first + TOGETHER)))
 
 
-async def test_one_quote_and_eight_buyers_200_times(backend: StorageBackend) -> None:
+async def test_one_quote_and_eight_buyers_many_times(backend: StorageBackend) -> None:
     async def play(number: int) -> None:
         quote_id = f"qt-{number}"
         await backend.set_quote(quote_id, {"quote_id": quote_id, "status": "available"})
@@ -34,10 +36,10 @@ async def test_one_quote_and_eight_buyers_200_times(backend: StorageBackend) -> 
         assert quote["deal_id"] == won[0]["deal_id"]
         assert await backend.get_deal(quote["deal_id"]) == won[0]
 
-    await in_rounds(play)
+    await in_rounds(play, QUOTES)
     deals = await backend.list_deals()
-    assert len({deal["quote_id"] for deal in deals}) == len(deals) == ROUNDS
-    assert len(await backend.keys("event:*")) == len(await backend.keys("idempotency:*")) == ROUNDS
+    assert len({deal["quote_id"] for deal in deals}) == len(deals) == QUOTES
+    assert len(await backend.keys("event:*")) == len(await backend.keys("idempotency:*")) == QUOTES
     assert (await backend.ttl("quote:qt-0") or 0) > 86_000
 
 
