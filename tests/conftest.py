@@ -83,7 +83,7 @@ def measured(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have coverage follow a module's tests, and the processes that they start, where that tells something."""
     is_retold = request.node.nodeid.startswith(RETOLD)
     with pytest.MonkeyPatch.context() as patch:
-        if is_retold or request.path.parent.name in UNMEASURED:
+        if is_retold or request.node.nodeid.startswith(UNMEASURED):
             for name in [name for name in os.environ if name.startswith(warm.MEASURED)]:
                 patch.delenv(name)
         with untraced() if is_retold else nullcontext():

@@ -7,18 +7,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Folders whose processes run the kit for minutes, or the package as other tests do: to count their lines doubles
-#: what they take, and most are reached in the tests' own processes.
-UNMEASURED = {"benchmarks", "broken", "effects", "examples", "histories", "mutation", "testing"}
+#: Folders of which only the processes are not followed: those run the kit for minutes, and to count their lines
+#: doubles that; most are reached in the tests' own processes.
+UNMEASURED = ("tests/testing/",)
 
 #: Folders and files that reach what others reach, again and again or on one more set-up: neither their own lines
 #: are counted nor those of their processes. The contract is followed in memory and on SQLite.
+#: A new file is followed; who adds to one of these for the sake of new lines takes it out here.
 RETOLD = (
+    "tests/benchmarks/",
     "tests/broken/",
+    "tests/effects/",
+    "tests/examples/",
     "tests/fuzz/",
     "tests/histories/",
     "tests/model/",
+    "tests/mutation/",
     "tests/schedules/",
+    "tests/atomic/test_beside.py",
+    "tests/atomic/test_cancellation.py",
+    "tests/atomic/test_following.py",
+    "tests/atomic/test_killed.py",
+    "tests/atomic/test_races.py",
     "tests/cluster/test_atomic.py",
     "tests/cluster/test_conformance.py",
     "tests/cluster/test_model.py",
@@ -28,11 +38,17 @@ RETOLD = (
     "tests/conformance/test_postgres.py",
     "tests/conformance/test_redis.py",
     "tests/hybrid/test_atomic.py",
+    "tests/operations/test_copies_that_end.py",
     "tests/postgres/test_atomic.py",
     "tests/records/test_globs.py",
+    "tests/redis/test_callers.py",
     "tests/sentinel/test_atomic.py",
     "tests/sentinel/test_conformance.py",
     "tests/sentinel/test_model.py",
+    "tests/sqlite/test_lifecycle.py",
+    "tests/sqlite/test_listing.py",
+    "tests/sync/test_with_loops.py",
+    "tests/test_factory_loops.py",
     "tests/test_reach.py",
 )
 
