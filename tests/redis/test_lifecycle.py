@@ -188,7 +188,7 @@ async def test_a_connect_that_is_cancelled_while_it_looks_at_the_server_leaks_no
 
     async def doubts(self: RedisEngine) -> list[str]:
         looking.set()
-        return [str(await self.router.ask("BLPOP", "nothing", 60))]
+        return [str(await self.router.ask("BLPOP", "nothing", "60"))]
 
     monkeypatch.setattr(RedisEngine, "doubts", doubts)
     store = RedisBackend(own_redis.url)

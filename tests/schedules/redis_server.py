@@ -202,12 +202,12 @@ class Server:
         self._cursors.append(some[-1])
         return [b"%d" % (len(self._cursors) - 1), found]
 
-    def _range(self, lower: bytes, upper: bytes, reverse: Any) -> list[bytes]:
+    def _range(self, lower: bytes, upper: bytes, reverse: str) -> list[bytes]:
         def within(name: bytes) -> bool:
             above = name >= lower[1:] if lower[:1] == b"[" else name > lower[1:]
             return above and (upper == b"+" or name < upper[1:])
 
-        return sorted(filter(within, self.index), reverse=bool(reverse))
+        return sorted(filter(within, self.index), reverse=reverse == "1")
 
     def _is_right(self, generation: bytes, looks: Sequence[Any]) -> bool:
         if not looks:
@@ -219,22 +219,22 @@ class Server:
         return True
 
     def _list(
-        self, generation: bytes, lower: bytes, upper: bytes, reverse: int, most: int, mode: str, *looks: Any
+        self, generation: bytes, lower: bytes, upper: bytes, reverse: str, most: str, mode: str, *looks: Any
     ) -> Any:
         if not self._is_right(generation, looks):
             return None
         names = self._range(lower, upper, reverse)
-        last = names[most - 1] if len(names) > most else b""
-        living = [name for name in names[:most] if mode == "names" or name in self.names]
+        last = names[int(most) - 1] if len(names) > int(most) else b""
+        living = [name for name in names[: int(most)] if mode == "names" or name in self.names]
         return [last, len(living) if mode == "count" else b"\0".join(living)]
 
     def _entries(
-        self, generation: bytes, lower: bytes, upper: bytes, reverse: int, most: int, size: int, *looks: Any
+        self, generation: bytes, lower: bytes, upper: bytes, reverse: str, most: str, size: str, *looks: Any
     ) -> Any:
         if not self._is_right(generation, looks):
             return None
         names = self._range(lower, upper, reverse)
-        found = [name for name in names if name in self.names][: min(most, 2)]
+        found = [name for name in names if name in self.names][: min(int(most), 2)]
         more = found and names.index(found[-1]) < len(names) - 1
         return [found[-1] if more else b"", b"\0".join(found), [b"1"] * len(found)]
 

@@ -176,7 +176,7 @@ class SplitEngine(SimulatedEngine):
     async def _part(self, part: list[Commit]) -> Sequence[Outcome | Exception]:
         fate = self._world.chance.random()
         if fate < 0.15:
-            raise OSError("refused: the disk is full")
+            raise ConnectionError("refused: the disk is full")
         outcomes = await super().apply(part)
         return outcomes if fate < 0.85 else [LostError("cut after")] * len(part)
 

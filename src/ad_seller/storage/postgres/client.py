@@ -59,8 +59,8 @@ class PostgresClient:
 
     async def close(self) -> None:
         """Close all connections, after what is under way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while running := [task for task in self._tasks if not task.done()]:
+            await asyncio.wait(running)
         await self._pool.close()
 
     def abandon(self) -> None:

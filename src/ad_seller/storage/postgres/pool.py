@@ -267,8 +267,8 @@ class PostgresPool:
             self._trimming.cancel()
         for growing in self._growing:
             growing.cancel()
-        while self._growing or self._connecting:
-            await asyncio.wait({*self._growing, *self._connecting})
+        while running := [task for task in (*self._growing, *self._connecting) if not task.done()]:
+            await asyncio.wait(running)
         self._terminate_all()
         await asyncio.sleep(0)  # asyncio closes the sockets one step later
 

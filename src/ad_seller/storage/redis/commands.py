@@ -57,7 +57,9 @@ class RoutedCommand(NamedTuple):
 def routed_script(script: Script, call: Call) -> RoutedCommand:
     """Return the task that runs a script, by its hash."""
     keys, arguments = call
-    return RoutedCommand(keys[0] if keys else None, ("EVALSHA", script.sha, len(keys), *keys, *arguments), script)
+    return RoutedCommand(
+        keys[0] if keys else None, ("EVALSHA", script.sha, str(len(keys)), *keys, *arguments), script
+    )
 
 
 def error_code(answer: Any) -> str | None:
@@ -80,7 +82,7 @@ def pieces(script: Script, call: Call) -> list[Call]:
     if script is STORE:
         held = 2 * (len(keys) - int(arguments[0]))  # what is expected stands behind all that is stored, or nowhere
         return [
-            ([key], (0, arguments[1], *arguments[i : i + 2], *arguments[i + held : i + held + 2]))
+            ([key], ("0", arguments[1], *arguments[i : i + 2], *arguments[i + held : i + held + 2]))
             for i, key in zip(range(2, held + 2, 2), keys, strict=False)
         ]
     if script is COUNT:
@@ -92,7 +94,7 @@ def pieces(script: Script, call: Call) -> list[Call]:
     while a < len(arguments):
         expectations, writes = int(arguments[a]), int(arguments[a + 1])
         next_k, next_a = k + expectations + writes, a + 2 + 2 * expectations + 3 * writes
-        found.append((keys[k:next_k], [1, 0, arguments[2], *arguments[a:next_a]]))
+        found.append((keys[k:next_k], ["1", "0", arguments[2], *arguments[a:next_a]]))
         k, a = next_k, next_a
     return found
 

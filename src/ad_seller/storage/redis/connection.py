@@ -29,7 +29,8 @@ from redis.exceptions import ConnectionError as ConnectionLostError
 from ..driver.failures import LostError, NotSentError
 from .redispy import Connected
 
-Argument = str | bytes | int
+#: No int: a signal handler that raises while hiredis makes text of one has it crash (seen with 3.5.0).
+Argument = str | bytes
 Command = Sequence[Argument]
 
 _pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # theirs are wrong
@@ -101,8 +102,13 @@ class RedisConnection(asyncio.Protocol):
         data = b"".join([_pack(tuple(command)) for command in commands])
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         kept_until = 0.0 if self._on_push is None else self._loop.time() + _LOOK
-        self._exchanges.append(_Exchange(len(commands), future, deadline, kept_until))
-        self._transport.write(data)
+        exchange = _Exchange(len(commands), future, deadline, kept_until)
+        try:
+            self._exchanges.append(exchange)
+            self._transport.write(data)
+        except BaseException:  # an interrupt: an exchange that was not sent would take the next one's answers
+            self._break(ConnectionLostError("interrupted while a command was sent"))
+            raise
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._check_time)
         elif deadline < self._timer.when():  # it runs on from an exchange that had more time
@@ -163,6 +169,9 @@ class RedisConnection(asyncio.Protocol):
                 self._take(answer)
         except (InvalidResponse, IndexError) as error:
             self._break(ConnectionLostError(f"this is not how Redis answers: {error}"))
+        except BaseException:  # an interrupt: nobody knows any more whose answers come next
+            self._break(ConnectionLostError("interrupted while an answer was read"))
+            raise
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits for an answer."""
@@ -185,11 +194,18 @@ class RedisConnection(asyncio.Protocol):
         exchange = self._exchanges[0]  # an IndexError for an answer that nobody asked for
         exchange.answers.append(answer)
         if len(exchange.answers) == exchange.count:
-            self._exchanges.popleft()
             if not exchange.future.done():
                 _settle(exchange.future, exchange.answers)
+            self._exchanges.popleft()  # only now: whom an interrupt leaves here is told by `_break`
 
     def _check_time(self) -> None:
+        try:
+            self._look_at_the_clock()
+        except BaseException:  # an interrupt: there may be no timer any more
+            self._break(TimeoutError("no answer in time"))
+            raise
+
+    def _look_at_the_clock(self) -> None:
         """Give up when an exchange is late. One timer serves all, and runs on when there is no exchange.
 
         One whose caller has gone takes no time from another that waits: once, it gets that one's deadline.
@@ -218,10 +234,10 @@ class RedisConnection(asyncio.Protocol):
         self.close()
 
     def _fail(self, error: Exception) -> None:
-        exchanges, self._exchanges = self._exchanges, deque()
-        for exchange in exchanges:
-            if not exchange.future.done():
-                exchange.future.set_exception(_lost(error))
+        while self._exchanges:  # one by one: whom an interrupt leaves here is told by the next call
+            if not (future := self._exchanges[0].future).done():
+                future.set_exception(_lost(error))
+            self._exchanges.popleft()
 
 
 def _shut_down(descriptor: int) -> None:

@@ -54,7 +54,7 @@ class GroupRouter(RedisRouter):
         if since is None:
             since = self._since()
         while self._known_at <= since:
-            if self._looking_up is None:
+            if self._looking_up is None or self._looking_up.done():
                 self._began_at = loop.time()
                 self._looking_up = loop.create_task(self._look_up_once())
                 self._looking_up.add_done_callback(self._looked_up)
@@ -83,7 +83,8 @@ class GroupRouter(RedisRouter):
         self._known_at = began
 
     def _looked_up(self, task: asyncio.Task[None]) -> None:
-        self._looking_up = None
+        if self._looking_up is task:
+            self._looking_up = None
         if not task.cancelled():
             self._trouble = task.exception()
 

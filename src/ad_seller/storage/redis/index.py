@@ -191,7 +191,7 @@ class Part(NamedTuple):
     @property
     def arguments(self) -> tuple[Argument, ...]:
         """What `LIST` gets after the generation."""
-        return (self.lower, self.upper, int(self.reverse), self.most, self.mode)
+        return (self.lower, self.upper, "1" if self.reverse else "0", str(self.most), self.mode)
 
     def survey(self, prefix: str) -> tuple[Argument, ...]:
         """Return what `LIST` and `ENTRIES` get besides, to look at all names that can be meant."""
@@ -283,11 +283,11 @@ async def run_on(
         LostError: some may have been.
     """
     answers = await connection.send(
-        [("EVALSHA", script.sha, 1, index, *arguments) for script, arguments in calls], deadline
+        [("EVALSHA", script.sha, "1", index, *arguments) for script, arguments in calls], deadline
     )
     if any(isinstance(answer, NoScriptError) for answer in answers):
         answers = await connection.send(
-            [("EVAL", script.text, 1, index, *arguments) for script, arguments in calls], deadline
+            [("EVAL", script.text, "1", index, *arguments) for script, arguments in calls], deadline
         )
     for answer in answers:
         if isinstance(answer, Exception):

@@ -202,10 +202,10 @@ class Listings:
     async def _entry_part(
         self, tracker: IndexTracker, generation: bytes | None, part: Part, size: int, deadline: float
     ) -> list[Any]:
-        found = await self._asked(ENTRIES, generation, part, size, deadline)
+        found = await self._asked(ENTRIES, generation, part, str(size), deadline)
         if found is None and generation == _NONE:
             generation, deadline = await self._told(tracker, part, deadline)
-            found = await self._asked(ENTRIES, generation, part, size, deadline)
+            found = await self._asked(ENTRIES, generation, part, str(size), deadline)
         if found is None:
             raise _NoIndexError
         return found
@@ -218,7 +218,15 @@ class Listings:
             return None
         alone = generation == _NONE
         survey = part.survey(self._prefix) if alone else ()
-        arguments = (generation, part.lower, part.upper, int(part.reverse), part.most, last, *survey)
+        arguments = (
+            generation,
+            part.lower,
+            part.upper,
+            "1" if part.reverse else "0",
+            str(part.most),
+            last,
+            *survey,
+        )
         call: Call = ([index_name(self._prefix)], arguments)
         [answer] = await self._router.run(script, [call], writes=False, deadline=deadline)
         if isinstance(answer, Exception):
@@ -238,7 +246,7 @@ class Listings:
         if not self._indexed:
             return 0
         await self.end_silent_listeners(_LOOK_EVERY)
-        call = ([index_name(self._prefix)], (self._swept, names))
+        call = ([index_name(self._prefix)], (self._swept, str(names)))
         [answer] = await self._router.run(SWEEP, [call], writes=True)
         if isinstance(answer, Exception):
             raise answer

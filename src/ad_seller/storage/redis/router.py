@@ -227,7 +227,7 @@ class RedisRouter:
         wait = writes and self._wait_replicas > 0
         if wait:
             left = deadline - asyncio.get_running_loop().time()
-            commands.append(("WAIT", self._wait_replicas, max(1, int(left * 900))))
+            commands.append(("WAIT", str(self._wait_replicas), str(max(1, int(left * 900)))))
         elif self._proof and not writes:
             commands.append(self._proof)
         sent = elapsed() if self._proof else 0.0

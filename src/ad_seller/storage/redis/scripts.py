@@ -14,7 +14,7 @@ from ..driver.failures import LostError
 from ..errors import CorruptValueError
 from ..records.markers import KEEP
 
-Argument = str | bytes | int
+Argument = str | bytes
 Call = tuple[Sequence[str], Sequence[Argument]]  #: KEYS and ARGV of a script
 
 #: Reads and writes of one script, unless one commit has more: the server does nothing else.
@@ -184,20 +184,20 @@ return answers
 def pack(commits: Iterable[Commit], prefix: str, index: str | None, waits: bool) -> Call:
     """Return KEYS and ARGV of `COMMITS`."""
     keys: list[str] = []
-    arguments: list[Argument] = [0, 0, int(waits)]
+    arguments: list[Argument] = ["0", "0", "1" if waits else "0"]
     number = 0
     for number, (expectations, writes) in enumerate(commits, start=1):  # noqa: B007 - used after the loop
-        arguments += (len(expectations), len(writes))
+        arguments += (str(len(expectations)), str(len(writes)))
         for key, text in expectations:
             keys.append(prefix + key)
-            arguments += (0, b"") if text is None else (1, text)
+            arguments += ("0", b"") if text is None else ("1", text)
         for write in writes:
             keys.append(prefix + write.key)
             arguments += _pack_write(write)
     if index is not None:
         keys.append(index)
-        arguments[1] = 1
-    arguments[0] = number
+        arguments[1] = "1"
+    arguments[0] = str(number)
     return keys, arguments
 
 
@@ -207,7 +207,7 @@ def _pack_puts(commits: Sequence[Commit], prefix: str, index: str | None) -> tup
     Without a TTL they are one MSET, which is refused as a whole, so that a commit may have several keys.
     """
     keys: list[str] = []
-    arguments: list[Argument] = [0, 0]
+    arguments: list[Argument] = ["0", "0"]
     ttl_ms: object = _UNKNOWN
     is_joint = False  # whether a commit has several keys
     for expectations, writes in commits:
@@ -221,14 +221,14 @@ def _pack_puts(commits: Sequence[Commit], prefix: str, index: str | None) -> tup
                 if ttl_ms is not _UNKNOWN or put.ttl_ms is KEEP:
                     return None
                 ttl_ms = put.ttl_ms
-                arguments[0] = ttl_ms or 0
+                arguments[0] = str(ttl_ms or 0)
             keys.append(prefix + put.key)
             arguments.append(put.text)
     if len(keys) > _MOST_PUTS or (is_joint and ttl_ms is not None):
         return None
     if index is not None:
         keys.append(index)
-        arguments[1] = 1
+        arguments[1] = "1"
     return keys, arguments
 
 
@@ -236,12 +236,12 @@ def _pack_write(write: Write) -> tuple[Argument, Argument, Argument]:
     match write:
         case Put(_, text, ttl_ms):
             if ttl_ms is None:
-                return "s", 0, text
-            return ("k", 0, text) if ttl_ms is KEEP else ("p", ttl_ms, text)
+                return "s", "0", text
+            return ("k", "0", text) if ttl_ms is KEEP else ("p", str(ttl_ms), text)
         case Touch(_, ttl_ms):
-            return ("n", 0, b"") if ttl_ms is None else ("t", ttl_ms, b"")
+            return ("n", "0", b"") if ttl_ms is None else ("t", str(ttl_ms), b"")
         case Delete():
-            return "d", 0, b""
+            return "d", "0", b""
 
 
 def packed(

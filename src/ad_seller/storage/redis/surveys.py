@@ -64,4 +64,4 @@ def survey(start: str, skipped: int) -> tuple[Argument, ...]:
     """
     end = successor(start)
     upper = "+" if end is None else f"({end}"
-    return f"{escape(start)}*", skipped, f"[{start or chr(1)}", upper
+    return f"{escape(start)}*", str(skipped), f"[{start or chr(1)}", upper

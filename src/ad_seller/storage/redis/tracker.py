@@ -157,7 +157,7 @@ class IndexTracker:
         if self._last_generation:
             with suppress(LostError, NotSentError, TimeoutError):
                 async with asyncio.timeout(_FAREWELL):
-                    command = ("EVAL", END.text, 1, self._index, self._last_generation)
+                    command = ("EVAL", END.text, "1", self._index, self._last_generation)
                     await self.pool.pipeline([command], self._loop.time() + _FAREWELL)
 
     async def _prepare(self, start: str, deadline: float) -> float:

@@ -111,7 +111,7 @@ class Transfers:
         # Twice its share, so that some larger texts do not end a call whose followers were then asked in vain.
         limits = [min(limit, 2 * limit * len(group) // len(keys) + 1) for group in groups]
         calls: list[Call] = [
-            ([names[i] for i in group], (most,)) for group, most in zip(groups, limits, strict=True)
+            ([names[i] for i in group], (str(most),)) for group, most in zip(groups, limits, strict=True)
         ]
         texts: list[bytes | None] = [None] * len(keys)
         deadlines = [_UNSEEN] * len(keys)
@@ -190,13 +190,13 @@ class Transfers:
     ) -> Call:
         indexed = self._index is not None
         keys = [names[i] for i in chunk]
-        arguments: list[Argument] = [int(indexed), int(expected is not None)]
+        arguments: list[Argument] = ["1" if indexed else "0", "0" if expected is None else "1"]
         for i in chunk:
             _, text, deadline = entries[i]
-            arguments += (text, deadline or 0)
+            arguments += (text, str(deadline or 0))
         if expected is not None and any(expected[i] is not None for i in chunk):
             for i in chunk:
-                arguments += (0, b"") if (held := expected[i]) is None else (1, held)
+                arguments += ("0", b"") if (held := expected[i]) is None else ("1", held)
         return ([*keys, self._index] if self._index is not None else keys), arguments
 
 
@@ -210,9 +210,11 @@ class _Transaction:
 
     def command(self, index: str, names: Sequence[str], entries: Sequence[StoredEntry]) -> RoutedCommand:
         lasting, passing = self._lasting, self._passing
-        members = [part for i in (*lasting, *passing) for part in (0, names[i])]
+        members = [part for i in (*lasting, *passing) for part in ("0", names[i])]
         opening: list[Command] = [("MULTI",), ("ZADD", index, *members)]
-        opening += [("SET", names[i], entries[i].text, "PXAT", entries[i].deadline or 0, "NX") for i in passing]
+        opening += [
+            ("SET", names[i], entries[i].text, "PXAT", str(entries[i].deadline or 0), "NX") for i in passing
+        ]
         if lasting:
             opening.append(("MSETNX", *(part for i in lasting for part in (names[i], entries[i].text))))
         return RoutedCommand(names[(lasting or passing)[0]], ("EXEC",), opening=opening)

@@ -84,11 +84,10 @@ class Batcher(Generic[T, R]):
         Returns:
             The future of their results, to be cancelled by who no longer wants them.
         """
-        if not items:
-            nothing: asyncio.Future[list[R]] = self._loop.create_future()
-            nothing.set_result([])
-            return nothing
         future: asyncio.Future[list[R]] = self._loop.create_future()
+        if not items:
+            future.set_result([])
+            return future
         request: Request[T, R] = Request(items, future, self._loop.time() + self._patience)
         self._calls += 1
         self._queue.append(request)
@@ -99,16 +98,13 @@ class Batcher(Generic[T, R]):
 
     async def drain(self) -> None:
         """Wait until everything that was submitted has been answered."""
-        while self._queue or self._tasks or self._unfinished:
-            if waiting := {*self._tasks, *self._unfinished}:
-                await asyncio.wait(waiting)
-            else:
-                await asyncio.sleep(0)
+        while self._revive():
+            await asyncio.wait({*self._tasks, *self._unfinished})
         self._deadlines.stop()
 
     def _schedule(self) -> None:
-        """Have the queue taken in the next turn of the event loop, with all that this turn still brings."""
-        if self._starting is None and len(self._tasks) < self._concurrency:
+        """Have what is queued taken in the next turn of the event loop, with all that this turn still brings."""
+        if self._queue and self._starting is None and len(self._tasks) < self._concurrency:
             work: asyncio.Future[None]
             if self._begin is None:
                 work = self._loop.create_task(self._perform())
@@ -124,8 +120,16 @@ class Batcher(Generic[T, R]):
         if self._starting is task:
             self._starting = None  # cancelled before its first step, by an event loop that ends
         self._deadlines.forget_answered()
-        if self._queue:
-            self._schedule()
+        self._schedule()
+
+    def _revive(self) -> bool:
+        """Go on without what has ended unseen, because of an interrupt; tell whether something has not ended."""
+        self._tasks -= {one for one in self._tasks if one.done()}
+        self._unfinished -= {one for one in self._unfinished if one.done()}
+        if self._starting not in self._tasks:
+            self._starting = None
+        self._schedule()
+        return bool(self._tasks or self._unfinished)
 
     def _next_batch(self) -> list[Request[T, R]]:
         batch: list[Request[T, R]] = []
@@ -151,8 +155,7 @@ class Batcher(Generic[T, R]):
     async def _perform(self) -> None:
         self._starting = None
         batch = self._next_batch()
-        if self._queue:
-            self._schedule()
+        self._schedule()
         if batch:
             await self._handle(batch)
 
@@ -177,8 +180,7 @@ class Batcher(Generic[T, R]):
         try:
             self._starting = None
             batch = self._next_batch()
-            if self._queue:
-                self._schedule()
+            self._schedule()
             if not batch:
                 self._end(work)
                 return
@@ -287,14 +289,11 @@ class Batcher(Generic[T, R]):
         settle(request.future, error=error)
 
     def _expired(self, request: Request[T, R]) -> None:
+        self._revive()
         if self._last_not_started is None:
             self._fail(request, self._too_late())
-        elif request.sent:
-            self._grant_grace(request)
+        elif request.sent:  # it is about to tell whether it has started, and the outcome is known
+            timer = self._loop.call_later(_GRACE, self._fail, request, self._too_late())
+            request.future.add_done_callback(lambda _: timer.cancel())
         else:
             self._fail(request, self._last_not_started)
-
-    def _grant_grace(self, request: Request[T, R]) -> None:
-        """Wait a little more: this attempt is about to tell whether it has started, and the outcome is known."""
-        timer = self._loop.call_later(_GRACE, self._fail, request, self._too_late())
-        request.future.add_done_callback(lambda _: timer.cancel())

@@ -78,8 +78,10 @@ class Deadlines(Generic[T, R]):
     def _expire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        while self._requests and (self._requests[0].future.done() or self._requests[0].deadline <= now):
-            request = self._requests.popleft()
-            if not request.future.done():
-                self._expired(request)
-        self._watch()
+        try:
+            while self._requests and ((request := self._requests[0]).future.done() or request.deadline <= now):
+                if not request.future.done():
+                    self._expired(request)
+                self._requests.popleft()  # only now: whom an interrupt leaves without an answer is told later
+        finally:
+            self._watch()
