@@ -99,7 +99,7 @@ clean: ## Remove the environments and everything that was generated
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up .venv (once, well under a minute) ..."
 	@$(PYTHON) -m venv --clear .venv
-	@-$(BIN)/pip install $(PIP_QUIET) --upgrade pip # that of Python 3.11 computes twice as long as a newer one
+	@$(BIN)/pip install $(PIP_QUIET) -r requirements/pip.txt
 	@$(BIN)/pip install $(PIP_QUIET) -r requirements/dev.txt
 	@touch $@
 
