@@ -28,7 +28,15 @@ def address(cluster: RedisCluster, request: pytest.FixtureRequest) -> Address:
     return Address("redis", cluster.url, "{tenant-1}:")
 
 
-@pytest.fixture
-async def backend(address: Address) -> AsyncIterator[StorageBackend]:
-    async with address.open() as storage:
+@pytest.fixture(scope="module")
+async def kept_open(shared_cluster: RedisCluster) -> AsyncIterator[StorageBackend]:
+    """One backend for all tests: to open it computes as much as a short test."""
+    async with Address("redis", shared_cluster.url, "{tenant-1}:").open() as storage:
         yield storage
+
+
+@pytest.fixture
+async def backend(kept_open: StorageBackend, address: Address) -> StorageBackend:
+    """On an empty store, connected: a test may have disconnected it."""
+    await kept_open.connect()
+    return kept_open

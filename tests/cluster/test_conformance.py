@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -12,11 +13,18 @@ from ad_seller.storage.testing.conformance import NewBackend, StorageConformance
 from ad_seller.storage.testing.conformance.harness import Harness
 from ad_seller.storage.testing.redis_groups import RedisCluster
 from ad_seller.storage.testing.redis_nodes import ask
+from tests.kept_open import KeptOpen
 
 
-class OnCluster(Harness):
+class OnCluster(KeptOpen, Harness):
     key_prefix: str
     storm_size = 1500
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def kept_open(cls, shared_cluster: RedisCluster) -> AsyncIterator[StorageBackend]:
+        async with RedisBackend(shared_cluster.url, key_prefix=cls.key_prefix) as storage:
+            yield storage
 
     @pytest.fixture
     def new_backend(self, cluster: RedisCluster) -> NewBackend:

@@ -24,7 +24,15 @@ def address(group: SentinelGroup) -> Address:
     return Address("redis", group.url, "ad_seller:")
 
 
-@pytest.fixture
-async def backend(address: Address) -> AsyncIterator[StorageBackend]:
-    async with address.open() as storage:
+@pytest.fixture(scope="module")
+async def kept_open(shared_group: SentinelGroup) -> AsyncIterator[StorageBackend]:
+    """One backend for all tests: to open it computes as much as a short test."""
+    async with Address("redis", shared_group.url, "ad_seller:").open() as storage:
         yield storage
+
+
+@pytest.fixture
+async def backend(kept_open: StorageBackend, address: Address) -> StorageBackend:
+    """On an empty store, connected: a test may have disconnected it."""
+    await kept_open.connect()
+    return kept_open
