@@ -218,15 +218,8 @@ class Listings:
             return None
         alone = generation == _NONE
         survey = part.survey(self._prefix) if alone else ()
-        arguments = (
-            generation,
-            part.lower,
-            part.upper,
-            "1" if part.reverse else "0",
-            str(part.most),
-            last,
-            *survey,
-        )
+        way = "1" if part.reverse else "0"
+        arguments = (generation, part.lower, part.upper, way, str(part.most), last, *survey)
         call: Call = ([index_name(self._prefix)], arguments)
         [answer] = await self._router.run(script, [call], writes=False, deadline=deadline)
         if isinstance(answer, Exception):
