@@ -47,6 +47,21 @@ async def test_each_caller_has_its_answer_when_it_is_there() -> None:
     await draining
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_close_in_the_moment_in_which_the_answer_comes(turns: int) -> None:
+    engine = SlowForSome()
+    batcher = batcher_of(engine)
+    waiting = asyncio.ensure_future(batcher.submit([100]))
+    while 100 not in engine.later:  # noqa: ASYNC110 - nothing else tells
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    engine.later[100].set_result(200)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await batcher.drain()
+    assert await waiting == [200]
+
+
 async def test_the_engine_hears_that_nobody_waits_any_more() -> None:
     engine = SlowForSome()
     cancelled = asyncio.ensure_future(batcher_of(engine).submit([100]))

@@ -99,7 +99,8 @@ class Batcher(Generic[T, R]):
     async def drain(self) -> None:
         """Wait until everything that was submitted has been answered."""
         while self._revive():
-            await asyncio.wait({*self._tasks, *self._unfinished})
+            under_way = [one for one in (*self._tasks, *self._unfinished) if not one.done()]
+            await (asyncio.wait(under_way) if under_way else asyncio.sleep(0))
         self._deadlines.stop()
 
     def _schedule(self) -> None:
@@ -125,7 +126,6 @@ class Batcher(Generic[T, R]):
     def _revive(self) -> bool:
         """Go on without what has ended unseen, because of an interrupt; tell whether something has not ended."""
         self._tasks -= {one for one in self._tasks if one.done()}
-        self._unfinished -= {one for one in self._unfinished if one.done()}
         if self._starting not in self._tasks:
             self._starting = None
         self._schedule()
