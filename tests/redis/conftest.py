@@ -7,12 +7,27 @@ from typing import Any
 
 import pytest
 
-from ad_seller.storage.redis import news
+from ad_seller.storage.redis import connection, news
 from ad_seller.storage.redis_backend import RedisBackend
 from ad_seller.storage.testing.servers import RedisServer
 from tests.proxy import Proxy
 
 from .support import plain
+
+
+@pytest.fixture(autouse=True)
+def no_ints(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """See `connection.Argument`; what mypy takes for Any is looked at here."""
+    odd: list[tuple[Any, ...]] = []
+    pack = connection._pack
+
+    def looked_at(command: tuple[Any, ...]) -> bytes:
+        odd.extend(command[:2] for part in command if not isinstance(part, str | bytes))
+        return pack(command)
+
+    monkeypatch.setattr(connection, "_pack", looked_at)
+    yield
+    assert odd == []
 
 
 @pytest.fixture

@@ -64,6 +64,22 @@ async def test_a_function_without_an_answer(redis_url: str, answer: object) -> N
     assert "secret" not in str(caught.value)
 
 
+async def test_no_text_at_a_reconnect(tmp_path: Path) -> None:
+    """What is raised before anything is sent leaves no doubt: nothing was written."""
+    now = "a secret"
+    with RedisServer(tmp_path, password=now) as server, plain(server.url) as admin:
+        url = f"redis://127.0.0.1:{server.port}/0"
+        async with RedisBackend(url, password=lambda: now, timeout=2) as storage:
+            await storage.set("a", 1)
+            now = "no text: \udc80"
+            admin.client_kill_filter(_type="normal", skipme=True)
+            for write in (storage.set("a", 2), storage.increment("n"), storage.delete("a")):
+                with pytest.raises((StorageConnectionError, StorageTimeoutError)) as told:
+                    await write
+                assert "may or may not" not in str(told.value)
+                assert "secret" not in str(told.value)
+
+
 async def test_a_function_that_hangs(tmp_path: Path) -> None:
     hangs = False
 

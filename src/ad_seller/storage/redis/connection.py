@@ -107,6 +107,7 @@ class RedisConnection(asyncio.Protocol):
             self._exchanges.append(exchange)
             self._transport.write(data)
         except BaseException:  # an interrupt: an exchange that was not sent would take the next one's answers
+            future.cancel()  # nobody has it
             self._break(ConnectionLostError("interrupted while a command was sent"))
             raise
         if self._timer is None:

@@ -17,7 +17,7 @@ from ..concurrency.timeslice import TimeSlice
 from ..driver.query import KeyQuery
 from ..records.globs import Glob, escape, successor
 from ..records.keys import MAX_KEY_BYTES, check_key
-from .connection import RedisConnection
+from .connection import Command, RedisConnection
 from .pool import NodePool
 from .scripts import Argument, Script
 from .surveys import IS_RIGHT, survey
@@ -258,9 +258,9 @@ async def scanned(
     kinds = ("TYPE", kind) if kind else ()
     pattern = escape(prefix + start.prefix) + ("" if start.literal else "*")
     pace = TimeSlice()
-    cursor: bytes | int = 0
+    cursor: Argument = "0"
     while True:
-        command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, *kinds)
+        command: Command = ("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCAN_COUNT), *kinds)
         until, deadline = deadline or asyncio.get_running_loop().time() + timeout, None
         [answer] = await pool.pipeline([command], until)
         if isinstance(answer, Exception):

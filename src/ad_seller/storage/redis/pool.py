@@ -177,9 +177,9 @@ class NodePool:
             password = await self._asked_password(deadline)
             async with asyncio.timeout_at(deadline):
                 connected = await redispy.connect(self._url, protocol=protocol, password=password)
-        except (RedisError, OSError, PasswordFunctionError) as error:
-            raise NotSentError(reason_in(error)) from error
-        connection = RedisConnection(connected, on_push)
+            connection = RedisConnection(connected, on_push)
+        except (RedisError, OSError, PasswordFunctionError, ValueError, RuntimeError) as error:
+            raise NotSentError(reason_in(error)) from error  # also for a name that is none, or want of threads
         self._open.add(connection)
         return connection
 
