@@ -7,8 +7,9 @@ less; then the same of the turns that took least on either side, which other wor
 are traces, the agent has a span of its own for each part of its day, also without our telemetry.
 Spans go to an exporter that drops them, in the thread of the SDK's processor.
 
-With ``--agent`` there are requests to ``examples/fastapi_app.py`` by ASGI, without a socket in between: a quote is
-looked at, booked and looked at again, by 16 buyers at a time, in turns of a second.
+With ``--agent`` there are requests over HTTP to ``examples/fastapi_app.py`` behind uvicorn: a quote is looked at,
+booked and looked at again, by 16 buyers in a process of their own, in turns of a second. The computing time is that
+of the agent.
 
 Indented ways are the SDK around the same calls, without us: what it takes by itself. With ``--loop`` each way is
 measured in a bare loop instead, with how long a call must be for nine tenths of the speed.
@@ -21,8 +22,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
-import json
 import statistics
 import subprocess
 import sys
@@ -30,14 +29,23 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .telemetry_agent import served
 from .telemetry_ways import Way, in_a_loop, ways
 
 ROOT = Path(__file__).parents[1]
 CALLERS = (1, 64)
 SECONDS = 0.1  #: of a turn
+OF_AN_AGENT = (
+    "off, once more",
+    "counters",
+    "counters, 1 % of traces",
+    "histogram, 1 % of traces",
+    "histogram, every span",
+)
 
 
 async def part_of_a_day(store: Any, number: int) -> int:
@@ -54,55 +62,10 @@ async def part_of_a_day(store: Any, number: int) -> int:
     return 8
 
 
-class Agent:
-    """The example's application as one who has a quote booked sees it.
-
-    Args:
-        app: the application, started.
-        store: what it stores in.
-    """
-
-    def __init__(self, app: Any, store: Any) -> None:
-        self._app, self._store = app, store
-
-    async def part_of_a_day(self, _: Any, number: int) -> int:
-        """Look at a quote, book it, look at it again; return how many requests that were."""
-        quote_id = f"qt-{number}-{time.perf_counter_ns()}"
-        await self._store.set_quote(quote_id, {"status": "available", "price": {"cpm": 12.5}})
-        await self._request("GET", f"/quotes/{quote_id}")
-        await self._request("POST", "/bookings", json.dumps({"quote_id": quote_id}).encode(), quote_id)
-        await self._request("GET", f"/quotes/{quote_id}")
-        return 3
-
-    async def _request(self, method: str, path: str, body: bytes = b"", key: str = "") -> None:
-        sent: list[Any] = []
-        headers = [(b"content-type", b"application/json"), (b"idempotency-key", key.encode())]
-        scope: dict[str, Any] = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-        }
-        scope |= {"query_string": b"", "headers": headers, "asgi": {"version": "3.0"}, "root_path": ""}
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        await self._app(scope, receive, send)
-        if sent[0]["status"] != 200:
-            raise RuntimeError(f"{method} {path}: {sent}")
-
-
 async def calls_a_second(
     store: Any,
     callers: int,
     way: Way,
-    part: Callable[[Any, int], Awaitable[int]] = part_of_a_day,
-    seconds: float = SECONDS,
 ) -> tuple[float, float]:
     """Return how many calls are answered in a second, and the microseconds of computing time of one."""
     began, cpu = time.perf_counter(), time.process_time()
@@ -111,9 +74,9 @@ async def calls_a_second(
     async def caller(first: int) -> None:
         nonlocal done
         number = first
-        while number == first or time.perf_counter() - began < seconds:  # once at least, on a busy machine
+        while number == first or time.perf_counter() - began < SECONDS:  # once at least, on a busy machine
             with way.span():
-                calls = await part(store, number)
+                calls = await part_of_a_day(store, number)
             done += calls
             number += callers
 
@@ -142,59 +105,41 @@ async def opened(engine: str, folder: Path) -> AsyncIterator[Any]:
 
 async def compare(engine: str, rounds: int) -> None:
     """Print the ratios of one engine."""
-    compared = ways()
     with tempfile.TemporaryDirectory() as folder:
         async with opened(engine, Path(folder)) as store:
             for callers in CALLERS:
                 print(f"{engine}, {callers} callers: on by off, by the clock and by CPU; us of CPU of a call, more")
-                for name, way in compared.items():
-                    print(f"    {name:26}{await ratios(store, callers, way, rounds)}", flush=True)
+                for name, way in ways().items():
+                    await show(name, partial(turn_of_calls, store, callers, way), rounds)
+
+
+async def turn_of_calls(store: Any, callers: int, way: Way, is_on: bool) -> tuple[float, float]:
+    """Return what calls take, with telemetry or without."""
+    with way.on(store) if is_on else nullcontext(store) as called:
+        return await calls_a_second(called, callers, way)
 
 
 async def compare_agent(engine: str, rounds: int) -> None:
     """Print the ratios of an agent on one engine."""
     compared = ways()
     with tempfile.TemporaryDirectory() as folder:
-        async with opened(engine, Path(folder)) as store, agent(store) as one:
+        async with opened(engine, Path(folder)) as store, served(store) as agent:
             print(f"{engine}, an agent: on by off, by the clock and by CPU; us of CPU of a request, more")
-            for name in ("off, once more", "counters", "counters, 1 % of traces", "histogram, 1 % of traces"):
-                told = await ratios(store, 16, compared[name], rounds, one.part_of_a_day, 10 * SECONDS)
-                print(f"    {name:26}{told}", flush=True)
+            for name in OF_AN_AGENT:
+                await show(name, partial(agent.turn, compared[name]), rounds)
 
 
-@asynccontextmanager
-async def agent(store: Any) -> AsyncIterator[Agent]:
-    """Yield the example's agent on a store."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    app = importlib.import_module("fastapi_app").app
-
-    from ad_seller.storage.fastapi import storage
-
-    app.dependency_overrides[storage] = lambda: store
-    yield Agent(app, store)
-
-
-async def ratios(
-    store: Any,
-    callers: int,
-    way: Way,
-    rounds: int,
-    part: Callable[[Any, int], Awaitable[int]] = part_of_a_day,
-    seconds: float = SECONDS,
-) -> str:
-    """Return what pairs of turns say of one way."""
+async def show(name: str, turn: Callable[[bool], Awaitable[tuple[float, float]]], rounds: int) -> None:
+    """Print what pairs of turns say of one way."""
     pairs = []
     for number in range(rounds + 2):
-        turns = {}
-        for is_on in (True, False) if number % 2 else (False, True):
-            with way.on(store) if is_on else nullcontext(store) as called:
-                turns[is_on] = await calls_a_second(called, callers, way, part, seconds)
+        turns = {is_on: await turn(is_on) for is_on in ((True, False) if number % 2 else (False, True))}
         (speed, cpu), (base, less) = turns[True], turns[False]
         pairs.append((speed / base, less / cpu, less, cpu - less))
     clock, by_cpu, less, more = (statistics.median(column) for column in zip(*pairs[2:], strict=True))
     least, most = min(off for *_, off, _ in pairs[2:]), min(off + on for *_, off, on in pairs[2:])
     best = f"{least / most:5.2f} {least:7.1f} {most - least:+6.1f}"
-    return f"{clock:5.2f} {by_cpu:5.2f} {less:7.1f} {more:+6.1f}   {best}"
+    print(f"    {name:26}{clock:5.2f} {by_cpu:5.2f} {less:7.1f} {more:+6.1f}   {best}", flush=True)
 
 
 async def child(engine: str) -> None:
