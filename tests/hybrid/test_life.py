@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -52,6 +53,39 @@ class TestLife:
         with pytest.raises(NotConnectedError):
             await first.get("a")
         await second.disconnect()
+
+    @pytest.mark.parametrize("fails", ["after", "before"])
+    async def test_an_event_loop_that_fails_closes_nothing_for_one_that_opens(self, fails: str) -> None:
+        """The other one has opened both sides when this one hears that it cannot, or opens the second."""
+        met, failed = threading.Event(), threading.Event()
+        here = asyncio.get_running_loop()
+
+        class Second(MemoryBackend):
+            async def connect(self) -> None:
+                if asyncio.get_running_loop() is here:
+                    await asyncio.to_thread(met.wait, 20)
+                    raise StorageConnectionError("not from here")
+                if fails == "before":
+                    met.set()
+                    await asyncio.to_thread(failed.wait, 20)
+                await super().connect()
+
+        storage = HybridBackend(MemoryBackend(), Second())
+
+        async def elsewhere() -> None:
+            await storage.connect()
+            met.set()
+            await asyncio.to_thread(failed.wait, 20)
+            await storage.set_many({"deal:1": 1, "session:1": 2})
+            assert await storage.get_many(["deal:1", "session:1"]) == {"deal:1": 1, "session:1": 2}
+            await storage.disconnect()
+
+        there = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
+        with pytest.raises(StorageConnectionError, match="not from here"):
+            await storage.connect()
+        failed.set()
+        await there
+        assert not storage.postgres._is_connected()
 
     async def test_disconnect_closes_both_even_if_one_fails(self) -> None:
         class Broken(MemoryBackend):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from asyncio import get_running_loop
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -58,7 +59,12 @@ class Sides(StorageBackend):
         self.redis = redis
         self.routes = tuple(check_key(route) for route in several("routes", routes, ConfigurationError))
         self._sides = (postgres, redis)
+        self._start_over()
+
+    def _start_over(self) -> None:
         self._gates: ByLoop[Gate] = ByLoop()
+        self._opening: ByLoop[bool] = ByLoop()  # of each event loop that opens: was the first side open before?
+        self._was_opened = False  # both, since the last disconnect
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings, with copies of the sides: a copy is not connected, and neither is a side of it."""
@@ -69,7 +75,7 @@ class Sides(StorageBackend):
         """Take the settings."""
         self.__dict__.update(state)
         self._sides = (self.postgres, self.redis)
-        self._gates = ByLoop()
+        self._start_over()
 
     def __repr__(self) -> str:
         """Return the class and both sides."""
@@ -129,21 +135,36 @@ class Sides(StorageBackend):
     # --- life cycle ------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Open both sides; if one cannot be opened, the other is closed again, unless it was open before."""
+        """Open both sides; if one cannot be opened, the other is closed again.
+
+        Not if it was open before, or another event loop has opened both, or is about to.
+        """
         await self._gates.get_or_make(Gate).opening(self._connect)
 
     async def _connect(self) -> None:
-        was_open = self.postgres._is_connected()
-        await self.postgres.connect()
+        await self._open_both()
+        if not self.postgres._is_connected():  # closed by an event loop that failed just before this one began
+            await self._open_both()
+
+    async def _open_both(self) -> None:
+        self._opening.take_ended()
+        was_open = all(self._opening.all()) and self.postgres._is_connected()
+        self._opening.put(was_open)
         try:
+            await self.postgres.connect()
             await self.redis.connect()
         except BaseException:
-            if not was_open:
+            self._opening.take(get_running_loop())
+            is_needed = self._opening.all() or (self._was_opened and self.redis._is_connected())
+            if not (was_open or is_needed) and self.postgres._is_connected():
                 await run_to_end(self.postgres.disconnect())
             raise
+        self._was_opened = True
+        self._opening.take(get_running_loop())
 
     async def disconnect(self) -> None:
         """Close both sides, also if one of them fails at it."""
+        self._was_opened = False
         await all_of([side.disconnect() for side in self._sides])
 
     def _is_connected(self) -> bool:

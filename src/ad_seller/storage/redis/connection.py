@@ -28,9 +28,8 @@ from redis.exceptions import ConnectionError as ConnectionLostError
 
 from ..driver.failures import LostError, NotSentError
 from .redispy import Connected
+from .scripts import Argument
 
-#: No int: a signal handler that raises while hiredis makes text of one has it crash (seen with 3.5.0).
-Argument = str | bytes
 Command = Sequence[Argument]
 
 _pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # theirs are wrong

@@ -14,10 +14,10 @@ from ..driver.failures import LostError, NotSentError
 from ..passwords import Password
 from ..stats import PoolStats
 from .commands import Call, RoutedCommand, confirmed, error_code, routed_script
-from .connection import Argument, Command
+from .connection import Command
 from .pool import NodePool
 from .rounds import OvertimeError
-from .scripts import Script
+from .scripts import Argument, Script
 from .settings import RedisSettings
 
 T = TypeVar("T")

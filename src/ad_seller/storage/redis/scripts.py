@@ -14,7 +14,7 @@ from ..driver.failures import LostError
 from ..errors import CorruptValueError
 from ..records.markers import KEEP
 
-Argument = str | bytes
+Argument = str | bytes  #: no int: hiredis 3.5.0 crashes if a signal handler raises while it makes text of one
 Call = tuple[Sequence[str], Sequence[Argument]]  #: KEYS and ARGV of a script
 
 #: Reads and writes of one script, unless one commit has more: the server does nothing else.
