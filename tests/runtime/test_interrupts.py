@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from ad_seller.storage import StorageTimeoutError, UnknownOutcomeError
 from ad_seller.storage.driver.engine import Tell
+from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.runtime.batcher import Batcher
+from ad_seller.storage.runtime.connected import Guard
+from ad_seller.storage.sqlite_backend import SQLiteBackend
 from tests.sync.interrupts import Interrupt, SoftTimeLimitError
+
+T = TypeVar("T")
 
 STEPS = (Batcher._start, Batcher._told, Batcher._go_on)
 
@@ -26,7 +33,7 @@ STEPS = (Batcher._start, Batcher._told, Batcher._go_on)
 class Interrupted(Interrupt):
     """Interrupts one of a batcher's steps, all of which it takes.
 
-    Not before the first line of one: nothing can be done about that. Nor in asyncio, which then wakes nobody.
+    Not before the first line of one: see below. Nor in asyncio, which then wakes nobody.
     """
 
     def __init__(self, error: type[BaseException], at: int, batcher: Batcher[int, int]) -> None:
@@ -104,3 +111,60 @@ def test_the_next_batch_begins(begin: Any, error: type[BaseException], callers: 
             break
         at += 1 if callers < 10 else 7
     assert at > 20
+
+
+def before_the_first(of: type, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt the next call of a step before its first line, once."""
+    whole = getattr(of, step)
+
+    def interrupted(*_: Any) -> None:
+        monkeypatch.setattr(of, step, whole)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(of, step, interrupted)
+
+
+def goes_on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end in a loop that goes on after an interrupt."""
+    task = loop.create_task(work)
+    while not task.done():
+        with suppress(KeyboardInterrupt):
+            loop.run_until_complete(task)
+    return task.result()
+
+
+@pytest.mark.parametrize("name", ["memory", "sqlite"])
+@pytest.mark.parametrize("step", ["_start", "_told", "__exit__"])
+def test_a_step_of_which_not_one_line_ran(
+    name: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller hears in time; a batch that was never begun makes way, and a close always ends."""
+    made = MemoryBackend(timeout=0.2) if name == "memory" else SQLiteBackend(f"{tmp_path}/store.db", timeout=0.2)
+
+    async def begin() -> None:
+        await made.connect()
+        await made.set("a", 0)
+        before_the_first(Guard if step == "__exit__" else Batcher, step, monkeypatch)
+
+    async def interrupted() -> None:
+        async with asyncio.timeout(10):
+            if step == "__exit__":
+                with suppress(KeyboardInterrupt):
+                    await made.keys()
+                return
+            with pytest.raises(StorageTimeoutError if step == "_start" else UnknownOutcomeError):
+                await made.set("a", 1)
+            if step == "_start":
+                await made.set("a", 2)
+
+    async def end() -> object:
+        async with asyncio.timeout(10):
+            await made.disconnect()
+            async with made:
+                return await made.get("a")
+
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.set_exception_handler(lambda *_: None)
+        goes_on(loop, begin())
+        goes_on(loop, interrupted())
+        assert goes_on(loop, end()) == {"_start": 2, "_told": 1, "__exit__": 0}[step]

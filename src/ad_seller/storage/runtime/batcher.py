@@ -33,8 +33,8 @@ class Batcher(Generic[T, R]):
         run: the bulk call: results for the items of the batch, in order, and futures of those that come later. What
             it raises holds for every item; where some have taken effect and others not, an exception stands in the
             place of a result.
-        explain: makes a new error for one request out of what ``run`` raised; ``TimeoutError`` and
-            ``NotStartedError`` (with its cause) come from the batcher when the request's time is up.
+        explain: makes a new error for one request out of what ``run`` raised, or out of ``TimeoutError`` or
+            ``NotStartedError`` (with its cause) when the request's time is up.
         timeout: seconds that a request waits for its answer.
         reserve: how many seconds before that it is given up, so that its caller has the error in time.
         max_items: how many items one bulk call carries; a single request is never split.
@@ -97,11 +97,13 @@ class Batcher(Generic[T, R]):
         return future
 
     async def drain(self) -> None:
-        """Wait until everything that was submitted has been answered."""
-        while self._revive():
-            under_way = [one for one in (*self._tasks, *self._unfinished) if not one.done()]
-            await (asyncio.wait(under_way) if under_way else asyncio.sleep(0))
-        self._deadlines.stop()
+        """Wait until everything that was submitted has been answered; who gives that up has all told that wait."""
+        try:
+            while self._revive():
+                under_way = [one for one in (*self._tasks, *self._unfinished) if not one.done()]
+                await (asyncio.wait(under_way) if under_way else asyncio.sleep(0))
+        finally:
+            self._deadlines.stop()
 
     def _schedule(self) -> None:
         """Have what is queued taken in the next turn of the event loop, with all that this turn still brings."""
@@ -124,7 +126,9 @@ class Batcher(Generic[T, R]):
         self._schedule()
 
     def _revive(self) -> bool:
-        """Go on without what has ended unseen, because of an interrupt; tell whether something has not ended."""
+        """Go on without what an interrupt may have lost, ends and a start; tell whether something is under way."""
+        if self._begin is not None and self._starting is not None:
+            settle(self._starting)
         self._tasks -= {one for one in self._tasks if one.done()}
         if self._starting not in self._tasks:
             self._starting = None
@@ -177,6 +181,8 @@ class Batcher(Generic[T, R]):
     # end with it, so each of them lets the next batch begin, whatever happens.
 
     def _start(self, work: asyncio.Future[None], begin: Callable[[list[T], Tell[R]], None]) -> None:
+        if work is not self._starting:
+            return  # another one begins in its place
         try:
             self._starting = None
             batch = self._next_batch()
@@ -227,18 +233,13 @@ class Batcher(Generic[T, R]):
         settle(work)
         self._finished(work)
 
-    # --- the answers -----------------------------------------------------------------------------------
-
     def _answers(
         self,
         batch: list[Request[T, R]],
         results: Sequence[R | asyncio.Future[R]] | None,
         error: BaseException | None,
     ) -> Iterator[None]:
-        """Hand out the results, or tell what failed, and yield when those who were woken are to have their turn.
-
-        So many at a time that the woken callers do not hold up everything else.
-        """
+        """Hand out the results, or what failed; yield when those who were woken are to have their turn."""
         if results is not None and len(results) != (size := sum([len(request.items) for request in batch])):
             error = RuntimeError(f"a bulk call gave {len(results)} results for {size} items")
         if isinstance(error, NotStartedError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from .sweeper import Sweeper
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_PATIENCE = 3  #: time-outs of calls for which a close waits; only what an interrupt has lost takes longer
 
 Collected = Batcher[T, R] | PartitionedBatcher[T, R]  #: the calls of one hook, in one queue or in partitions
 
@@ -152,8 +155,13 @@ class Session:
     async def _drain(self) -> None:
         if self._sweeper is not None:
             await self._sweeper.stop()
-        for batcher in (self.reads, self.expiries, self.commits):
-            await batcher.drain()
+        give_up = self.loop.time() + _PATIENCE * self._timeout + 1
+        for ending in (self.reads.drain, self.expiries.drain, self.commits.drain, self._others_end):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(give_up):
+                    await ending()
+
+    async def _others_end(self) -> None:
         while self.active:
             self.idle.clear()
             await self.idle.wait()
