@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..concurrency.elapsed import elapsed
+from ..concurrency.tasks import later
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Touch, Write
 from ..errors import (
     ConflictError,
@@ -94,7 +95,7 @@ class Claim:
         tasks: list[asyncio.Task[None]] = []  # most runs are over before the first renewal, and need none
 
         def begin() -> None:
-            tasks.append(loop.create_task(self._renew(end, seconds, overrun)))
+            tasks.append(later(self._renew(end, seconds, overrun)))
 
         timer = loop.call_at(min(loop.time() + self._pause, end), begin)
         try:

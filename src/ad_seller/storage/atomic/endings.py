@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency.tasks import run_to_end
+from ..concurrency.tasks import later, run_to_end
 from ..errors import StorageConnectionError, StorageTimeoutError, UnknownOutcomeError
 from .state import state_of
 
@@ -24,7 +23,7 @@ async def end(store: Committer, ending: Coroutine[Any, Any, Any], error: BaseExc
         await run_to_end(ending)
         return
     tasks = state_of(store).tasks
-    task = asyncio.get_running_loop().create_task(ending)
+    task = later(ending)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..concurrency.elapsed import elapsed
-from ..concurrency.tasks import run_to_end
+from ..concurrency.tasks import later, run_to_end
 from ..driver.commit import Commit, Delete, Expect, Outcome, Put, Refused, Touch, Write
 from ..errors import (
     InvalidArgumentError,
@@ -113,7 +113,7 @@ class Lease:
         if elapsed() >= self._deadline:  # the store answered when the time to live was over
             await run_to_end(self._give_up())
             raise self._error()
-        self._renewing = asyncio.create_task(self._renew())
+        self._renewing = later(self._renew())
         return self
 
     async def __aexit__(

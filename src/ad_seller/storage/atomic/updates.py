@@ -12,7 +12,7 @@ import asyncio
 from typing import Any
 
 from ..concurrency.backoff import DEFAULT_ATTEMPTS, backoff
-from ..concurrency.tasks import copied, settle
+from ..concurrency.tasks import copied, later, settle
 from ..concurrency.timeslice import TimeSlice
 from ..driver.commit import Commit, Delete, Expect, Put, Refused, Write
 from ..errors import ConflictError, StorageError, StorageTimeoutError, UnknownOutcomeError
@@ -114,7 +114,7 @@ async def update_entry(
 def _serve_later(store: Committer, key: str, queues: dict[str, list[PendingUpdate]]) -> None:
     """Serve those who have come meanwhile, in a task: the one that was served first may be cancelled."""
     state = state_of(store)
-    task = asyncio.get_running_loop().create_task(_serve(store, key, queues))
+    task = later(_serve(store, key, queues))
     state.tasks.add(task)
     task.add_done_callback(state.tasks.discard)
 

@@ -40,6 +40,15 @@ def copied(error: E) -> E:
     return twin
 
 
+def later(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+    """Return a task of the running event loop in which ``work`` begins in the next turn, whatever makes its tasks.
+
+    The application's own tasks may begin at once (`asyncio.eager_task_factory`); ours must not, because what is to
+    be known of a task before its first step is noted when it has been made.
+    """
+    return asyncio.Task(work, loop=asyncio.get_running_loop())
+
+
 async def run_to_end(work: Coroutine[Any, Any, R]) -> R:
     """Await ``work`` in a task of its own; if the caller is cancelled, wait for its end and then pass that on.
 

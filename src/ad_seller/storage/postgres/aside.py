@@ -8,6 +8,7 @@ from functools import partial
 
 import asyncpg
 
+from ..concurrency.tasks import later
 from ..driver.commit import Commit, Outcome
 from ..driver.failures import NotStartedError
 
@@ -72,7 +73,7 @@ class Aside:
         answer: asyncio.Future[Answer] = self._loop.create_future()
         keys = commit.keys
         earlier = {self._last[key] for key in keys if key in self._last}
-        task = self._loop.create_task(self._work(commit, earlier, answer))
+        task = later(self._work(commit, earlier, answer))
         self._last |= dict.fromkeys(keys, task)
         task.add_done_callback(partial(self._ended, keys, answer))
         return answer

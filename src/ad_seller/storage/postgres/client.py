@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from ..concurrency.tasks import later
 from ..driver.failures import LostError, NotSentError, NotStartedError
 from ..stats import PoolStats
 from .connection import Call, Connection, UnusableError
@@ -241,7 +242,7 @@ class PostgresClient:
 
     async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Have ``work`` run to its end also if the caller is cancelled."""
-        task = self._loop.create_task(work)
+        task = later(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)

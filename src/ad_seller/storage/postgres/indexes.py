@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from ..concurrency.tasks import later
 from ..driver.query import KeyQuery, say_how
 from .client import PostgresClient
 from .fields import (
@@ -120,7 +121,7 @@ class FieldIndexes:
         if self._building is not None:
             return
         if self._may_build() and not self.known.has_given_up:
-            self._building = asyncio.create_task(self._build())
+            self._building = later(self._build())
         else:
             self._give_up("that needs pool_max=2 and no pooler")
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from ..concurrency.tasks import later
 from ..concurrency.wakeups import tell
 from ..driver.commit import Commit
 from ..driver.failures import EngineError
@@ -81,7 +82,7 @@ class Notices:
         if self._names:
             names, self._names = self._names, set()
             self._timer = self._loop.call_later(_PAUSE, self._send)
-            task = self._loop.create_task(self._notify(sorted(names)))
+            task = later(self._notify(sorted(names)))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 

@@ -1,7 +1,6 @@
 """Connections to one PostgreSQL server, and the queue of those who wait for a free one.
 
-asyncpg's own pool takes some twenty times as long for taking and giving back, and does not tell why there is no
-connection (docs/decisions.md). So connections are kept here.
+asyncpg's own pool takes some twenty times as long, and does not tell why there is none (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from ..concurrency.forks import keep_for_parent
+from ..concurrency.tasks import later
 from ..driver.failures import NotSentError
 from ..stats import PoolStats
 from .connection import Call, Connection
@@ -97,7 +97,7 @@ class PostgresPool:
 
         asyncpg reports errors to nobody if it is cancelled in the moment in which the server accepts.
         """
-        task = self._loop.create_task(Connection.open(self._login, self._timeout, like))
+        task = later(Connection.open(self._login, self._timeout, like))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         try:
@@ -155,7 +155,7 @@ class PostgresPool:
     def _grow_if_allowed(self) -> None:
         wanted = min(len(self._waiters), 1 if self._pause.is_on else self._most)
         if len(self._all) + len(self._growing) < self._most and len(self._growing) < wanted:
-            task = self._loop.create_task(self._connect_after_pause())
+            task = later(self._connect_after_pause())
             self._growing.add(task)
             task.add_done_callback(partial(self._grown, self._loop.time()))
 

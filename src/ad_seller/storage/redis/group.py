@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from redis.exceptions import AuthenticationError, AuthorizationError
 
+from ..concurrency.tasks import later
 from ..driver.failures import LostError, NotSentError
 from ..passwords import PasswordFunctionError
 from .commands import error_code
@@ -56,7 +57,7 @@ class GroupRouter(RedisRouter):
         while self._known_at <= since:
             if self._looking_up is None or self._looking_up.done():
                 self._began_at = loop.time()
-                self._looking_up = loop.create_task(self._look_up_once())
+                self._looking_up = later(self._look_up_once())
                 self._looking_up.add_done_callback(self._looked_up)
             looking_up, began = self._looking_up, self._began_at
             await asyncio.wait([looking_up], timeout=max(0.0, deadline - loop.time()))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from ..concurrency.tasks import later
 from ..driver.failures import EngineError, NotSentError
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class Rounds(Generic[T]):
             NotSentError: the rounds were closed; or what the round raises.
         """
         if (task := self._next.get(what)) is None or task.done():  # it failed before it began
-            task = self._next[what] = asyncio.create_task(run(lambda: self._next.pop(what, None)))
+            task = self._next[what] = later(run(lambda: self._next.pop(what, None)))
             self._all.add(task)
             task.add_done_callback(partial(self._ended, what))
         await asyncio.wait([task])

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import ResponseError
 
+from ..concurrency.tasks import later
 from ..concurrency.timeslice import TimeSlice
 from ..concurrency.wakeups import WAITING
 from ..driver.failures import LostError, NotSentError
@@ -265,7 +266,7 @@ class IndexTracker:
     def _reconcile_many(self) -> None:
         """Begin to look at what was changed if it has become much."""
         if self.is_trusted and not self._closed and self._news.are_many and self._reconciling is None:
-            self._reconciling = self._loop.create_task(self._reconcile_soon())
+            self._reconciling = later(self._reconcile_soon())
             self._reconciling.add_done_callback(self._reconciled)
 
     async def _reconcile_soon(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ..concurrency.tasks import settle
+from ..concurrency.tasks import later, settle
 from ..driver.engine import Tell
 from ..driver.failures import NotStartedError
 from ..stats import BatchStats
@@ -110,7 +110,7 @@ class Batcher(Generic[T, R]):
         if self._queue and self._starting is None and len(self._tasks) < self._concurrency:
             work: asyncio.Future[None]
             if self._begin is None:
-                work = self._loop.create_task(self._perform())
+                work = later(self._perform())
                 work.add_done_callback(self._finished)
             else:
                 work = self._loop.create_future()

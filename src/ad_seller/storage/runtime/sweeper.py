@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from ..concurrency.tasks import later
 from ..driver.engine import SWEEP_PAUSE, SWEEP_ROWS, Engine
 
 log = logging.getLogger("ad_seller.storage")
@@ -40,7 +41,7 @@ class Sweeper:
         self._timer = self._loop.call_later(self._interval, self._begin)
 
     def _begin(self) -> None:
-        self._task = self._loop.create_task(self._round())
+        self._task = later(self._round())
 
     async def _round(self) -> None:
         try:
