@@ -17,6 +17,7 @@ import pytest
 from redis import Redis
 
 from ad_seller.storage import NotConnectedError, StorageBackend
+from ad_seller.storage.runtime import sessions
 from tests.amounts import times
 from tests.runtime.loop_jobs import RUNNERS, Run, count_up, in_threads, transfer
 from tests.runtime.stores import store as store
@@ -237,6 +238,38 @@ def test_disconnect_closes_what_a_loop_holds_that_never_runs_again(store: Storag
     loop.run_until_complete(again())
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
+
+
+def test_a_loop_that_stops_in_the_middle_of_its_disconnect_holds_nobody_up(
+    store: StorageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had not closed yet is closed by the next one; it may go on later."""
+    loop = asyncio.new_event_loop()
+
+    async def use() -> None:
+        await store.connect()
+        await store.set("key", 1)
+        assert await store.get("key") == 1
+
+    async def begin() -> asyncio.Task[None]:
+        await use()
+        leaving = asyncio.create_task(store.disconnect())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return leaving
+
+    async def end() -> None:
+        async with asyncio.timeout(20):
+            await leaving
+
+    leaving = loop.run_until_complete(begin())
+    assert not leaving.done()
+    monkeypatch.setattr(sessions, "_GRACE", 1_000.0)  # for which it would be waited
+    in_threads(asyncio.run, [use])
+    loop.run_until_complete(end())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    asyncio.run(use())
 
 
 def test_two_loops_connect_and_disconnect_at_once(store: StorageBackend) -> None:

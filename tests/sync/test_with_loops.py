@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-from ad_seller.storage import StorageBackend
+import pytest
+
+from ad_seller.storage import NotConnectedError, StorageBackend
+from ad_seller.storage.runtime import sessions
 from ad_seller.storage.sync import SyncStorage, SyncTransaction
 from tests.amounts import times
 from tests.runtime.loop_jobs import in_threads, transfer
@@ -53,6 +57,28 @@ def test_increments_and_transfers_are_exact(store: StorageBackend) -> None:
         in_threads(asyncio.run, [lambda: with_loop(store)] * 8)
     assert storage.get("counter") == 12 * INCREMENTS
     assert storage.get_many(["left", "right"]) == {"left": 1_000 - 12 * TRANSFERS, "right": 12 * TRANSFERS}
+
+
+def test_a_disconnect_in_an_event_loop_that_uses_the_store_does_not_wait_for_it(
+    store: StorageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook: the event loop waits for this very call, and answers nobody meanwhile."""
+
+    async def cell() -> None:
+        await store.connect()
+        await store.set("key", 1)
+        writing = asyncio.create_task(store.set("key", 2))
+        await asyncio.sleep(0)
+        SyncStorage(store).disconnect()
+        async with asyncio.timeout(20):
+            with suppress(NotConnectedError):
+                await writing
+        await store.connect()
+        assert await store.get("key") in (None, 1, 2)
+        await store.disconnect()
+
+    monkeypatch.setattr(sessions, "_GRACE", 1_000.0)  # for which it would be waited
+    in_threads(asyncio.run, [cell])
 
 
 class threads:  # noqa: N801 - reads as a statement

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, Generic, TypeVar
 
 from .forks import keep_for_parent, tell_of_forks
 
 T = TypeVar("T")
 Loop = asyncio.AbstractEventLoop
+
+_blocked: Final[ContextVar[tuple[Loop, ...]]] = ContextVar("ad_seller_storage_blocked", default=())
+
+
+@contextmanager
+def blocked(loop: Loop) -> Iterator[None]:
+    """Say that ``loop`` waits for what is called in this block, wherever that runs: it answers nobody meanwhile."""
+    token = _blocked.set((*_blocked.get(), loop))
+    try:
+        yield
+    finally:
+        _blocked.reset(token)
+
+
+def answers(loop: Loop) -> bool:
+    """Tell whether ``loop`` can be asked for something: it runs, and does not wait for this very call."""
+    return loop.is_running() and loop not in _blocked.get()
 
 
 class ByLoop(Generic[T]):

@@ -14,7 +14,7 @@ from functools import partial
 
 from ..concurrency.forks import fork_safe_lock, keep_for_parent, tell_of_forks
 from ..concurrency.gates import Gate
-from ..concurrency.loops import ByLoop
+from ..concurrency.loops import ByLoop, answers
 from ..concurrency.tasks import all_of, run_to_end
 from ..errors import NotConnectedError, StorageConnectionError, StorageTimeoutError
 from ..stats import BatchStats, Stats
@@ -38,6 +38,20 @@ def connected_backends() -> list[str]:
 
 #: Is called with a session that is open and that nobody else knows yet.
 Greet = Callable[[Session], Awaitable[None]]
+
+
+class Closing(Future[None]):
+    """The end of a disconnect in the running event loop, which others wait for.
+
+    Args:
+        sessions: what it closes.
+    """
+
+    def __init__(self, sessions: list[Session]) -> None:
+        """Be under way."""
+        super().__init__()
+        self.sessions = sessions
+        self.loop = get_running_loop()
 
 
 class Sessions:
@@ -72,7 +86,7 @@ class Sessions:
         self._latest: Session | None = None
         self._connected = False
         self._round = 0
-        self._closing: Future[None] | None = None
+        self._closing: Closing | None = None
         self._past: Stats | None = None  # what was counted in event loops that have ended
 
     def here(self) -> Session | None:
@@ -138,7 +152,7 @@ class Sessions:
                 was_connected, self._connected, self._latest = self._connected, False, None
                 sessions = self._by_loop.take_all()
                 self._round += 1
-                closing, mine = self._closing, Future[None]()
+                closing, mine = self._closing, Closing(sessions)
                 if was_connected or sessions:
                     self._closing = mine
             if not (was_connected or sessions):
@@ -217,11 +231,16 @@ class Sessions:
             await finish()
 
     async def _close(self, session: Session) -> None:
-        """Close a session where it lives: here, in a loop that runs elsewhere, or without its loop."""
+        """Close a session where it lives: here, in a loop that runs elsewhere, or without its loop.
+
+        One that waits for this very call closes it when it goes on.
+        """
         if session.loop is asyncio.get_running_loop():
             await session.close()
-        elif session.loop.is_running():
+        elif answers(session.loop):
             await self._close_elsewhere(session)
+        elif session.loop.is_running():
+            asyncio.run_coroutine_threadsafe(session.close(), session.loop)
         else:
             session.abandon()
 
@@ -248,6 +267,12 @@ class Sessions:
         """Wait until a disconnect that began in another loop has ended."""
         await self._waited_for(self._closing)
 
-    async def _waited_for(self, closing: Future[None] | None) -> None:
-        if closing is not None and not closing.done():
-            await asyncio.wait([asyncio.wrap_future(closing)], timeout=2 * (self._timeout + _GRACE))
+    async def _waited_for(self, closing: Closing | None) -> None:
+        give_up = time.monotonic() + 2 * (self._timeout + _GRACE)
+        while closing is not None and not closing.done() and time.monotonic() < give_up:
+            if not answers(closing.loop):  # perhaps it never runs again: what it has left open is closed without it
+                for session in closing.sessions:
+                    if not session.loop.is_running():
+                        session.abandon()
+                return
+            await asyncio.wait([asyncio.wrap_future(closing)], timeout=_LOOK)

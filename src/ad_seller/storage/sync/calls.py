@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from ..concurrency.loops import blocked
 from .loop import LoopThread, loop_thread
 
 P = ParamSpec("P")
@@ -23,8 +24,13 @@ def run(function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwarg
     An exception that interrupts the waiting thread, such as KeyboardInterrupt, cancels the call, waits for its end
     and goes on; a second one leaves at once.
     """
-    thread = loop_thread()
-    return Call(thread, function, args, kwargs).wait(Call.start)
+    call = Call(loop_thread(), function, args, kwargs)
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        return call.wait(Call.start)
+    with blocked(here):  # or a disconnect would ask it, and wait for it
+        return call.wait(Call.start)
 
 
 class Call(Generic[R]):
