@@ -19,6 +19,7 @@ import pytest
 
 from ad_seller.storage import StorageTimeoutError, UnknownOutcomeError
 from ad_seller.storage.driver.engine import Tell
+from ad_seller.storage.driver.query import KeyQuery
 from ad_seller.storage.memory_backend import MemoryBackend
 from ad_seller.storage.runtime.batcher import Batcher
 from ad_seller.storage.runtime.connected import Guard
@@ -113,13 +114,15 @@ def test_the_next_batch_begins(begin: Any, error: type[BaseException], callers: 
     assert at > 20
 
 
-def before_the_first(of: type, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def before_the_first(
+    of: type, step: str, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] = KeyboardInterrupt
+) -> None:
     """Interrupt the next call of a step before its first line, once."""
     whole = getattr(of, step)
 
     def interrupted(*_: Any) -> None:
         monkeypatch.setattr(of, step, whole)
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr(of, step, interrupted)
 
@@ -168,3 +171,38 @@ def test_a_step_of_which_not_one_line_ran(
         goes_on(loop, begin())
         goes_on(loop, interrupted())
         assert goes_on(loop, end()) == {"_start": 2, "_told": 1, "__exit__": 0}[step]
+
+
+@pytest.mark.parametrize("closes", ["caller", "other"])
+async def test_a_close_waits_for_a_long_call_not_for_one_that_an_interrupt_has_ended(
+    closes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of many steps, say, takes longer than three time-outs and a second."""
+    storage = MemoryBackend(timeout=0.05)
+    await storage.connect()
+    engine = (await storage._here()).engine
+    keys = engine.keys
+
+    async def slowly(query: KeyQuery) -> list[str]:
+        await asyncio.sleep(1.8)
+        return await keys(query)
+
+    async def interrupted() -> None:
+        with suppress(SoftTimeLimitError):
+            await storage.count()
+        if closes == "caller":
+            await storage.disconnect()
+
+    before_the_first(Guard, "__exit__", monkeypatch, SoftTimeLimitError)
+    lost = asyncio.create_task(interrupted())
+    if closes == "other":
+        await lost
+        monkeypatch.setattr(engine, "keys", slowly)
+        listing = asyncio.create_task(storage.keys())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await storage.disconnect()
+        assert listing.done()
+        assert await listing == []
+    async with asyncio.timeout(10):
+        await lost

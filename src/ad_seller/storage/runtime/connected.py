@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -49,7 +50,7 @@ class Guard:
 
     def __enter__(self) -> Session:
         """Have closing wait."""
-        self._session.active += 1
+        self._session.active[self] = asyncio.current_task()
         return self._session
 
     def __exit__(
@@ -57,7 +58,7 @@ class Guard:
     ) -> None:
         """Let closing go on."""
         session = self._session
-        session.active -= 1
+        session.active.pop(self, None)
         session.idle.set()
         if isinstance(error, Exception):
             raise session.errors.map(self._verb, self._subject, error, writes=self._writes) from error

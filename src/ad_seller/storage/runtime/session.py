@@ -21,6 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _PATIENCE = 3  #: time-outs of calls for which a close waits; only what an interrupt has lost takes longer
+_LOOK = 0.25  #: seconds between two looks whether an interrupt has ended a call beside the batches unseen
 
 Collected = Batcher[T, R] | PartitionedBatcher[T, R]  #: the calls of one hook, in one queue or in partitions
 
@@ -45,7 +46,7 @@ class Session:
         self._closing = asyncio.Lock()
         self._until_loop_ends: AsyncGenerator[None] | None = None
         self._sweeper: Sweeper | None = None
-        self.active = 0
+        self.active: dict[object, asyncio.Task[Any] | None] = {}  #: calls beside the batches, with their tasks
         self.idle = asyncio.Event()
         self.read_at_once = 0  #: reads that needed no bulk call
         self.ended: Callable[[Stats], None] = lambda stats: None  #: gets what was counted when all is closed
@@ -60,7 +61,7 @@ class Session:
             pool=engine.pool,
             reads=reads,
             writes=commits.stats,
-            listings=self.active,
+            listings=len(self.active),
             retries=engine.retries + self.reads.put_back + self.expiries.put_back + commits.put_back,
             expired=engine.reclaimed,
             index_trusted=engine.index_trusted,
@@ -156,15 +157,21 @@ class Session:
         if self._sweeper is not None:
             await self._sweeper.stop()
         give_up = self.loop.time() + _PATIENCE * self._timeout + 1
-        for ending in (self.reads.drain, self.expiries.drain, self.commits.drain, self._others_end):
+        for batcher in (self.reads, self.expiries, self.commits):
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(give_up):
-                    await ending()
-
-    async def _others_end(self) -> None:
-        while self.active:
+                    await batcher.drain()
+        while any(task is None or not task.done() for task in self.active.values()):  # these take what they need
             self.idle.clear()
-            await self.idle.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self.idle.wait()
+
+    def left_by(self, task: asyncio.Task[Any] | None) -> None:
+        """Take note that a task closes: so it is in no call any more, whatever an interrupt has left."""
+        for call, its in list(self.active.items()):  # maybe from another thread
+            if its is task:
+                self.active.pop(call, None)
 
     async def close_with_loop(self, ended: Callable[[Session], None]) -> None:
         """Have the session closed, and ``ended`` called, when its event loop is shut down without `close`.

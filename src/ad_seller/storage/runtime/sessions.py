@@ -158,6 +158,8 @@ class Sessions:
             if not (was_connected or sessions):
                 await self._waited_for(closing)
                 return
+            for session in sessions:
+                session.left_by(asyncio.current_task())
             try:
                 await run_to_end(self._close_all(sessions, finish))
             finally:
