@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,37 @@ class TestLife:
         failed.set()
         await there
         assert not storage.postgres._is_connected()
+
+    @pytest.mark.parametrize("closed", [False, True])
+    async def test_an_event_loop_that_stopped_in_the_middle_keeps_nothing_open(self, closed: bool) -> None:
+        here = asyncio.get_running_loop()
+
+        class Second(MemoryBackend):
+            async def connect(self) -> None:
+                if asyncio.get_running_loop() is here:
+                    raise StorageConnectionError("not from here")
+                await asyncio.sleep(60)
+
+        storage = HybridBackend(MemoryBackend(), Second())
+
+        def begin() -> tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]:
+            loop = asyncio.new_event_loop()
+            task = loop.create_task(storage.connect())
+            loop.run_until_complete(asyncio.sleep(0.05))
+            return loop, task
+
+        loop, task = await asyncio.to_thread(begin)
+        assert storage.postgres._is_connected()
+        if closed:
+            loop.close()
+        with pytest.raises(StorageConnectionError, match="not from here"):
+            await storage.connect()
+        assert not storage.postgres._is_connected()
+        if not closed:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.to_thread(loop.run_until_complete, task)
+            loop.close()
 
     async def test_disconnect_closes_both_even_if_one_fails(self) -> None:
         class Broken(MemoryBackend):

@@ -157,11 +157,22 @@ class _AsyncCall:
         raise AssertionError("never runs")
 
 
-async def _generator(tx: Any) -> Any:
+async def _async_generator(tx: Any) -> Any:
     yield 1
 
 
-@pytest.mark.parametrize("work", [_async_work, lambda tx: _async_work(tx), _AsyncCall(), _generator, None, 5])
+def _generator(tx: Any) -> Any:
+    yield 1
+
+
+def _returns_generator(tx: Any) -> Any:
+    return _generator(tx)
+
+
+NO_PLAIN = [_async_work, lambda tx: _async_work(tx), _AsyncCall(), _async_generator, _generator, _returns_generator]
+
+
+@pytest.mark.parametrize("work", [*NO_PLAIN, None, 5])
 def test_work_that_is_no_plain_function_is_refused(storage: SyncStorage, work: Any) -> None:
     for call in (storage.transact, lambda work: storage.run_once("s", "k", 1, work)):
         with pytest.raises(InvalidArgumentError, match="function"):
@@ -175,6 +186,9 @@ def test_errors_come_out_as_they_went_in(storage: SyncStorage) -> None:
 
     with pytest.raises(KeyError, match="mine"):
         storage.transact(fail)
+    with pytest.raises(InvalidKeyError) as refused:
+        storage.get("")
+    assert refused.value.__context__ is None
     with pytest.raises(KeyError, match="mine"):
         storage.run_once("s", "k", 1, fail)
     with pytest.raises(KeyError, match="mine"):

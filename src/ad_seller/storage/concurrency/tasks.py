@@ -46,7 +46,7 @@ def later(work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
     The application's own tasks may begin at once (`asyncio.eager_task_factory`); ours must not, because what is to
     be known of a task before its first step is noted when it has been made.
     """
-    return asyncio.Task(work, loop=asyncio.get_running_loop())
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), name=getattr(work, "__qualname__", None))
 
 
 async def run_to_end(work: Coroutine[Any, Any, R]) -> R:

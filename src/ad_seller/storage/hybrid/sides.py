@@ -147,15 +147,17 @@ class Sides(StorageBackend):
             await self._open_both()
 
     async def _open_both(self) -> None:
-        self._opening.take_ended()
-        was_open = all(self._opening.all()) and self.postgres._is_connected()
+        left = self._opening.take_ended()  # by event loops that were closed in the middle
+        was_open = all((*left, *self._opening.all())) and self.postgres._is_connected()
         self._opening.put(was_open)
         try:
             await self.postgres.connect()
             await self.redis.connect()
+        except GeneratorExit:
+            raise  # its event loop was closed in the middle, and nothing can be awaited any more
         except BaseException:
             self._opening.take(get_running_loop())
-            is_needed = self._opening.all() or (self._was_opened and self.redis._is_connected())
+            is_needed = self._opening.others_running() or (self._was_opened and self.redis._is_connected())
             if not (was_open or is_needed) and self.postgres._is_connected():
                 await run_to_end(self.postgres.disconnect())
             raise

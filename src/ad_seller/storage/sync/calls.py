@@ -28,6 +28,8 @@ def run(function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwarg
     try:
         here = asyncio.get_running_loop()
     except RuntimeError:
+        here = None
+    if here is None:  # not above: what the call raises has no such error as its context
         return call.wait(Call.start)
     with blocked(here):  # or a disconnect would ask it, and wait for it
         return call.wait(Call.start)

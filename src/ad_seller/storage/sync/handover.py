@@ -82,21 +82,21 @@ def check_plain(work: Callable[..., Any]) -> None:
     """Refuse what is no plain function, before anything is done.
 
     Raises:
-        InvalidArgumentError: it cannot be called, or it is a coroutine function.
+        InvalidArgumentError: it cannot be called, or it is a coroutine or generator function.
     """
     if not callable(work):
         raise InvalidArgumentError(f"The work must be a function of a transaction, not a {type(work).__name__}")
-    if inspect.iscoroutinefunction(work) or inspect.isasyncgenfunction(work):
+    if inspect.iscoroutinefunction(work) or inspect.isasyncgenfunction(work) or inspect.isgeneratorfunction(work):
         raise _not_plain()
 
 
 def plain_result(result: R) -> R:
-    """Return what a work function returned, unless it is something to be awaited.
+    """Return what a work function returned, unless it is something to be awaited, or a generator: nothing has run.
 
     Raises:
         InvalidArgumentError: it is; nothing is written.
     """
-    if inspect.isawaitable(result) or inspect.isasyncgen(result):
+    if inspect.isawaitable(result) or inspect.isasyncgen(result) or inspect.isgenerator(result):
         if inspect.iscoroutine(result):
             result.close()
         raise _not_plain()
@@ -105,6 +105,6 @@ def plain_result(result: R) -> R:
 
 def _not_plain() -> InvalidArgumentError:
     return InvalidArgumentError(
-        "Without await the work must be a plain function: write 'def', not 'async def'. Async functions go to the "
-        "transact() and run_once() of an asynchronous backend."
+        "Without await the work must be a plain function: write 'def', not 'async def', without 'yield'. Async "
+        "functions go to the transact() and run_once() of an asynchronous backend."
     )
